@@ -1,0 +1,101 @@
+"""The demo's child processes and their addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dashboard.demo import ports
+from dashboard.demo.processes import Part
+
+# The documented ports, in the order of `Addresses`.
+DEFAULT_PORTS = (4317, 4318, 4320, 8501, 8000, 5000)
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Ports of one run, all on loopback."""
+
+    otlp_grpc: int
+    otlp_http: int
+    api: int
+    dashboard: int
+    gateway: int
+    exchange_api: int
+
+    @classmethod
+    def choose(cls) -> Addresses:
+        return cls(*ports.choose(DEFAULT_PORTS))
+
+    def url(self, port: int) -> str:
+        return f"http://{ports.HOST}:{port}"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a run keeps what it writes."""
+
+    folder: Path
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def exchange(self) -> Path:
+        return self.folder / "exchange"
+
+    @property
+    def faults(self) -> Path:
+        return self.folder / "faults.yaml"
+
+    @property
+    def labels(self) -> Path:
+        return self.folder / "labels.jsonl"
+
+    @property
+    def export(self) -> Path:
+        return self.folder / "export"
+
+
+def build(addresses: Addresses, files: Files, rate_per_s: float, seed: int) -> tuple[Part, Part, Part]:
+    """Server, exchange and dashboard, in the order in which data flows."""
+    host = ports.HOST
+    api_url = addresses.url(addresses.api)
+    gateway_url = addresses.url(addresses.gateway)
+    dashboard_url = addresses.url(addresses.dashboard)
+    server = Part(
+        name="server",
+        arguments=[
+            "serve",
+            *("--data", str(files.folder)),
+            *("--otlp-grpc", f"{host}:{addresses.otlp_grpc}"),
+            *("--otlp-http", f"{host}:{addresses.otlp_http}"),
+            *("--api", f"{host}:{addresses.api}"),
+        ],
+        address=f"{api_url}  (OTLP/gRPC on {addresses.otlp_grpc}, OTLP/HTTP on {addresses.otlp_http})",
+        ready_url=f"{api_url}/readyz",
+    )
+    exchange = Part(
+        name="exchange",
+        arguments=[
+            "exchange",
+            *("--otlp", addresses.url(addresses.otlp_grpc)),
+            *("--rate", f"{rate_per_s:g}"),
+            *("--faults", str(files.faults)),
+            *("--labels", str(files.labels)),
+            *("--seed", str(seed)),
+            *("--gateway", f"{host}:{addresses.gateway}"),
+            *("--exchange-api", f"{host}:{addresses.exchange_api}"),
+            *("--data", str(files.exchange)),
+        ],
+        address=gateway_url,
+        ready_url=f"{gateway_url}/healthz",
+    )
+    dashboard = Part(
+        name="dashboard",
+        arguments=["dashboard", "--api", api_url, "--host", host, "--port", str(addresses.dashboard)],
+        address=dashboard_url,
+        ready_url=f"{dashboard_url}/_stcore/health",
+    )
+    return server, exchange, dashboard

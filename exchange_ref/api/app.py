@@ -1,0 +1,93 @@
+"""kx-exchange's HTTP application."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from opentelemetry.trace import Tracer
+from starlette.exceptions import HTTPException
+
+from exchange_ref.api.models import ErrorReply, OrderReply, OrderRequest, WalletReply
+from exchange_ref.api.orders import MatcherFailed, OrderService
+from exchange_ref.api.server_spans import SPAN_KEY, ServerSpans
+from exchange_ref.broker.request_reply import NoReply
+from exchange_ref.engine.instruments import UNITS_PER_ASSET
+from exchange_ref.engine.orders import OrderRejected
+from exchange_ref.http_errors import error_body, status_of
+
+# Who asks. The gateway passes it on; tokens come with accounts.
+UserId = Annotated[str, Header(alias="x-user-id", min_length=1, max_length=64)]
+
+
+def build_app(service: OrderService, tracer: Tracer) -> ServerSpans:
+    app = FastAPI(title="kx-exchange", version="1", responses={"default": {"model": ErrorReply}})
+    _add_errors(app)
+
+    @app.post("/api/v1/orders", status_code=201)
+    async def post_order(
+        order: OrderRequest, user_id: UserId, request: Request, response: Response
+    ) -> OrderReply:
+        reply, repeated = await service.submit(user_id, order, request.scope[SPAN_KEY])
+        if repeated:
+            response.status_code = 200
+        return reply
+
+    @app.get("/api/v1/orders/{order_id}")
+    async def get_order(order_id: str, user_id: UserId, request: Request) -> OrderReply:
+        return await service.find(user_id, order_id, request.scope[SPAN_KEY])
+
+    @app.get("/api/v1/wallets")
+    async def get_wallets(user_id: UserId, request: Request) -> list[WalletReply]:
+        return [
+            WalletReply(asset=asset, available=available / UNITS_PER_ASSET, locked=locked / UNITS_PER_ASSET)
+            for asset, available, locked in await service.wallets(user_id, request.scope[SPAN_KEY])
+        ]
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    return ServerSpans(app, tracer)
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(OrderRejected)
+    async def rejected(_: Request, error: OrderRejected) -> Response:
+        return _error(error.code, error.message, error.details)
+
+    @app.exception_handler(NoReply)
+    async def no_reply(_: Request, error: NoReply) -> Response:
+        return _error("timeout", f"the matcher gave {error}; ask for the order by its client_order_id", {})
+
+    @app.exception_handler(MatcherFailed)
+    async def matcher_failed(_: Request, error: MatcherFailed) -> Response:
+        return _error("internal", str(error), {})
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, error: Exception) -> Response:
+        return _error("internal", f"the exchange failed: {type(error).__name__}", {})
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        fields = _fields(error.errors())
+        return _error("invalid_order", "; ".join(f"{name}: {text}" for name, text in fields.items()), fields)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> Response:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_order")
+        return _error(code, str(error.detail), {})
+
+
+def _fields(errors: Sequence[Any]) -> dict[str, object]:
+    """Field → what is wrong with it."""
+    return {
+        ".".join(str(part) for part in error["loc"] if part != "body") or "body": str(error["msg"])
+        for error in errors
+    }
+
+
+def _error(code: str, message: str, details: dict[str, object]) -> Response:
+    return Response(error_body(code, message, details), status_of(code), media_type="application/json")

@@ -1,0 +1,24 @@
+-- The API's own view of the exchange. The matcher's ledger is the truth; these rows follow it.
+CREATE TABLE IF NOT EXISTS wallets (
+    user_id TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    available_units INTEGER NOT NULL,  -- units of 1e-8, as in the ledger
+    locked_units INTEGER NOT NULL,     -- held by open orders
+    version INTEGER NOT NULL,          -- the ledger's; an older one never overwrites a newer
+    PRIMARY KEY (user_id, asset)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS orders (
+    order_id TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    client_order_id TEXT NOT NULL,
+    pair TEXT NOT NULL,
+    side TEXT NOT NULL,
+    type TEXT NOT NULL,
+    price_ticks INTEGER NOT NULL,      -- 0 for a market order
+    quantity_lots INTEGER NOT NULL,
+    filled_lots INTEGER NOT NULL DEFAULT 0,
+    status TEXT NOT NULL,
+    created_unix_nano INTEGER NOT NULL,
+    UNIQUE (user_id, client_order_id)  -- a repeat is answered with the first order and stores nothing
+) STRICT, WITHOUT ROWID;

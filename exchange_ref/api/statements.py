@@ -1,0 +1,47 @@
+"""The API's SQL statements by name, read from the files beside this one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement. `name` is its span's: operation and table."""
+
+    operation: str
+    table: str
+    sql: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.operation} {self.table}"
+
+
+def load_sql(name: str) -> str:
+    return files("exchange_ref.api").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8").strip()
+
+
+def _statement(operation: str, table: str) -> Statement:
+    return Statement(operation, table, load_sql(f"{operation}_{table}".lower()))
+
+
+SCHEMA_SQL = load_sql("schema")
+SELECT_WALLETS = _statement("SELECT", "wallets")
+INSERT_ORDERS = _statement("INSERT", "orders")
+UPDATE_WALLETS = _statement("UPDATE", "wallets")
+UPDATE_ORDERS = _statement("UPDATE", "orders")
+INSERT_WALLETS = _statement("INSERT", "wallets")
+SELECT_ORDERS = _statement("SELECT", "orders")
+STATEMENTS = {
+    statement.name: statement
+    for statement in (
+        SELECT_WALLETS,
+        INSERT_ORDERS,
+        UPDATE_WALLETS,
+        UPDATE_ORDERS,
+        INSERT_WALLETS,
+        SELECT_ORDERS,
+    )
+}

@@ -1,0 +1,1 @@
+"""Messages between services: publish, consume, request and reply."""

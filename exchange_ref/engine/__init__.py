@@ -1,0 +1,1 @@
+"""kx-matcher: books, balances and matching. Pure but for the journal: no clock, no network, no chance."""

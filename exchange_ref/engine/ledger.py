@@ -1,0 +1,133 @@
+"""Balances: available and locked integer units of each asset for each user.
+
+Only `deposit` creates units; everything else moves them, fees included, so the sum of an asset over all users
+and `FEE_ACCOUNT` equals its deposits at all times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exchange_ref.engine.instruments import MAX_UNITS, UNITS_PER_ASSET
+from exchange_ref.engine.orders import BalanceChange, OrderRejected
+
+FEE_ACCOUNT = "exchange-fees"
+PARTS_PER_MILLION = 1_000_000
+TAKER_FEE_PPM = 1_000  # 0.1%
+MAKER_FEE_PPM = 500  # 0.05%
+
+
+@dataclass(slots=True)
+class Balance:
+    available_units: int = 0
+    locked_units: int = 0
+    version: int = 0
+
+
+def fee_units(amount_units: int, rate_ppm: int) -> int:
+    """The fee on `amount_units`, rounded up to a whole unit: the exchange never loses a fraction.
+
+    >>> fee_units(1_000_000, 1_000), fee_units(1, 500), fee_units(0, 500)
+    (1000, 1, 0)
+    """
+    return -(-amount_units * rate_ppm // PARTS_PER_MILLION)
+
+
+class Ledger:
+    __slots__ = ("_balances", "_changed", "_deposited")
+
+    def __init__(self) -> None:
+        self._balances: dict[tuple[str, str], Balance] = {}
+        self._changed: dict[tuple[str, str], Balance] = {}
+        self._deposited: dict[str, int] = {}
+
+    def balance(self, user_id: str, asset: str) -> Balance:
+        """A copy of the balance of `asset`; zero for an unknown user."""
+        held = self._balances.get((user_id, asset))
+        return Balance(held.available_units, held.locked_units, held.version) if held else Balance()
+
+    def all_balances(self) -> list[BalanceChange]:
+        return [_row(key, balance) for key, balance in self._balances.items()]
+
+    def deposited_units(self, asset: str) -> int:
+        return self._deposited.get(asset, 0)
+
+    def deposit(self, user_id: str, asset: str, units: int) -> None:
+        if units <= 0:
+            raise OrderRejected("invalid_order", f"a deposit must be above zero, not {units} units")
+        total = self._deposited.get(asset, 0) + units
+        if total > MAX_UNITS:
+            raise OrderRejected(
+                "invalid_order", f"the deposit would lift all {asset} beyond {MAX_UNITS} units"
+            )
+        self._deposited[asset] = total
+        self._touch(user_id, asset).available_units += units
+
+    def lock(self, user_id: str, asset: str, units: int) -> None:
+        """Move units from available to locked.
+
+        Raises:
+            OrderRejected: fewer are available; nothing has moved.
+        """
+        held = self._balances.get((user_id, asset))
+        available = held.available_units if held else 0
+        if available < units:
+            raise insufficient_funds(asset, units, available)
+        balance = self._touch(user_id, asset)
+        balance.available_units -= units
+        balance.locked_units += units
+
+    def unlock(self, user_id: str, asset: str, units: int) -> None:
+        if not units:
+            return
+        balance = self._touch(user_id, asset)
+        balance.locked_units -= units
+        balance.available_units += units
+        assert balance.locked_units >= 0
+
+    def pay_locked(self, user_id: str, asset: str, units: int) -> None:
+        balance = self._touch(user_id, asset)
+        balance.locked_units -= units
+        assert balance.locked_units >= 0
+
+    def pay_available(self, user_id: str, asset: str, units: int) -> None:
+        balance = self._touch(user_id, asset)
+        balance.available_units -= units
+        assert balance.available_units >= 0
+
+    def receive(self, user_id: str, asset: str, units: int, rate_ppm: int) -> None:
+        """Credit what a trade brings, less the fee, which goes to the exchange."""
+        fee = fee_units(units, rate_ppm)
+        self._touch(user_id, asset).available_units += units - fee
+        if fee:
+            self._touch(FEE_ACCOUNT, asset).available_units += fee
+
+    def take_changes(self) -> tuple[BalanceChange, ...]:
+        """The rows that changed since the last call. The fee account is left out: it is one row that every
+        trade changes, and nobody's wallet."""
+        changes = tuple(_row(key, balance) for key, balance in self._changed.items() if key[0] != FEE_ACCOUNT)
+        self._changed = {}
+        return changes
+
+    def _touch(self, user_id: str, asset: str) -> Balance:
+        key = (user_id, asset)
+        balance = self._changed.get(key)
+        if balance is None:
+            balance = self._balances.setdefault(key, Balance())
+            balance.version += 1
+            self._changed[key] = balance
+        return balance
+
+
+def insufficient_funds(asset: str, needed_units: int, available_units: int) -> OrderRejected:
+    """The same words from the ledger and from the check before it."""
+    needed, available = needed_units / UNITS_PER_ASSET, available_units / UNITS_PER_ASSET
+    return OrderRejected(
+        "insufficient_funds",
+        f"the order needs {needed:g} {asset} and {available:g} are available",
+        {"asset": asset, "needed": needed, "available": available},
+    )
+
+
+def _row(key: tuple[str, str], balance: Balance) -> BalanceChange:
+    return BalanceChange(*key, balance.available_units, balance.locked_units, balance.version)

@@ -1,0 +1,103 @@
+"""Commands and results as message bodies: JSON, rows as arrays, integers throughout."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from exchange_ref.engine.orders import (
+    BalanceChange,
+    Fill,
+    Order,
+    OrderChange,
+    OrderType,
+    Result,
+    Side,
+    Status,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    user_id: str
+    asset: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The matcher's answer when it could not execute a command at all."""
+
+    code: str
+    message: str
+
+
+def encode_submit(order: Order) -> bytes:
+    return _encode({"op": "submit", "order": asdict(order)})
+
+
+def encode_deposit(deposit: Deposit) -> bytes:
+    return _encode({"op": "deposit", "deposit": asdict(deposit)})
+
+
+def decode_command(body: bytes) -> Order | Deposit:
+    """
+    Raises:
+        ValueError: not a command.
+    """
+    try:
+        command: dict[str, Any] = json.loads(body)
+        if command["op"] == "deposit":
+            return Deposit(**command["deposit"])
+        fields = command["order"]
+        return Order(**{**fields, "side": Side(fields["side"]), "type": OrderType(fields["type"])})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a command: {error}") from error
+
+
+def encode_result(result: Result) -> bytes:
+    return _encode(
+        {
+            "order_id": result.order_id,
+            "status": result.status,
+            "filled_lots": result.filled_lots,
+            "quote_units": result.quote_units,
+            "fills": [
+                [fill.maker_order_id, fill.taker_order_id, fill.price_ticks, fill.lots]
+                for fill in result.fills
+            ],
+            "orders": [[change.order_id, change.status, change.filled_lots] for change in result.orders],
+            "balances": [
+                [row.user_id, row.asset, row.available_units, row.locked_units, row.version]
+                for row in result.balances
+            ],
+            "reason": result.reason,
+            "repeated": result.repeated,
+        }
+    )
+
+
+def encode_failure(failure: Failure) -> bytes:
+    return _encode({"failure": asdict(failure)})
+
+
+def decode_reply(body: bytes) -> Result | Failure:
+    reply: dict[str, Any] = json.loads(body)
+    if "failure" in reply:
+        return Failure(**reply["failure"])
+    return Result(
+        order_id=reply["order_id"],
+        status=Status(reply["status"]),
+        filled_lots=reply["filled_lots"],
+        quote_units=reply["quote_units"],
+        fills=tuple(Fill(*row) for row in reply["fills"]),
+        orders=tuple(OrderChange(row[0], Status(row[1]), row[2]) for row in reply["orders"]),
+        balances=tuple(BalanceChange(*row) for row in reply["balances"]),
+        reason=reply["reason"],
+        repeated=reply["repeated"],
+    )
+
+
+def _encode(value: dict[str, object]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

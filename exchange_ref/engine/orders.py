@@ -1,0 +1,117 @@
+"""The words of the engine: commands that go in, results that come out. All quantities are integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(StrEnum):
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+
+
+class Status(StrEnum):
+    NEW = "NEW"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+
+class OrderRejected(Exception):
+    """An order that cannot be taken; nothing has changed because of it.
+
+    Args:
+        code: one of `invalid_order`, `insufficient_funds`, `not_found`.
+    """
+
+    def __init__(self, code: str, message: str, details: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = dict(details or {})
+
+
+@dataclass(slots=True)
+class Order:
+    """An order and what is left of it. `price_ticks` is 0 for a market order."""
+
+    order_id: str
+    user_id: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    type: OrderType
+    price_ticks: int
+    quantity_lots: int
+    created_unix_nano: int
+    remaining_lots: int = field(default=-1)
+
+    def __post_init__(self) -> None:
+        if self.remaining_lots < 0:
+            self.remaining_lots = self.quantity_lots
+
+    @property
+    def filled_lots(self) -> int:
+        return self.quantity_lots - self.remaining_lots
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One match, always at the maker's price."""
+
+    maker_order_id: str
+    taker_order_id: str
+    price_ticks: int
+    lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceChange:
+    """A wallet row after a command; a larger `version` is newer."""
+
+    user_id: str
+    asset: str
+    available_units: int
+    locked_units: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChange:
+    """The state of an order after a command."""
+
+    order_id: str
+    status: Status
+    filled_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command did.
+
+    `orders` and `balances` name every row that changed, other people's included. A repeated client order id
+    returns the first result with `repeated` set and without changes.
+    """
+
+    order_id: str
+    status: Status
+    filled_lots: int = 0
+    quote_units: int = 0
+    fills: tuple[Fill, ...] = ()
+    orders: tuple[OrderChange, ...] = ()
+    balances: tuple[BalanceChange, ...] = ()
+    reason: str = ""
+    repeated: bool = False

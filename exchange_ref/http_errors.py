@@ -1,0 +1,28 @@
+"""The error form that gateway and exchange share: `{"error": {"code", "message", "details"}}`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+STATUS_BY_CODE = {
+    "malformed_body": 400,
+    "invalid_order": 400,
+    "unauthorized": 401,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "too_large": 413,
+    "insufficient_funds": 422,
+    "internal": 500,
+    "bad_gateway": 502,
+    "unavailable": 503,
+    "timeout": 504,
+}
+
+
+def status_of(code: str) -> int:
+    return STATUS_BY_CODE.get(code, 500)
+
+
+def error_body(code: str, message: str, details: Mapping[str, object] | None = None) -> bytes:
+    return json.dumps({"error": {"code": code, "message": message, "details": dict(details or {})}}).encode()

@@ -1,0 +1,207 @@
+"""`spyhop exchange`: start, wait for the OTLP endpoint, load and faults, drain, report."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from exchange_ref.errors import InvalidUse
+from exchange_ref.exchange import Exchange, ExchangeConfig
+from exchange_ref.faults.fault import Target
+from exchange_ref.faults.labels import LabelFile
+from exchange_ref.faults.runner import FaultRunner
+from exchange_ref.faults.schedule import Schedule
+from exchange_ref.load import Load, wait_for_event
+from exchange_ref.span_export import BoundedSpanExport
+from exchange_ref.traders import Traders
+
+logger = logging.getLogger(__name__)
+
+OTLP_WAIT_S = 15.0
+OTLP_POLL_S = 0.1
+# A person who stopped the exchange waits for this; one who gave it a time does not mind a little longer.
+SIGNAL_DRAIN_S = 0.7
+TIMED_DRAIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """
+    Args:
+        duration_s: how long the load lasts; None until a signal.
+        labels: where fault labels go; None for `labels.jsonl` in the data folder.
+    """
+
+    exchange: ExchangeConfig
+    otlp: str
+    rate_per_s: float
+    seed: int
+    schedule: Schedule = field(default_factory=lambda: Schedule(0, ()))
+    labels: Path | None = None
+    duration_s: float | None = None
+    span_queue: int = 20_000
+    export_delay_ms: int = 200
+    otlp_wait_s: float = OTLP_WAIT_S
+
+
+def run_exchange(options: RunOptions, say: Callable[[str], None]) -> dict[str, object]:
+    """Run until the time is over or a signal comes; returns the report."""
+    # The exporter's own retries log a line each; what is lost is counted and warned of once.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+    parse_otlp(options.otlp)
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    if sys.platform != "win32":
+        import uvloop  # noqa: PLC0415 - not on Windows
+
+        loop_factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(run_until(options, OTLPSpanExporter(endpoint=options.otlp), say))
+
+
+async def run_until(
+    options: RunOptions, exporter: SpanExporter, say: Callable[[str], None]
+) -> dict[str, object]:
+    export = BoundedSpanExport(
+        exporter, max_queued_spans=options.span_queue, schedule_delay_ms=options.export_delay_ms
+    )
+    try:
+        exchange = Exchange(options.exchange, export)
+        labels = LabelFile(options.labels or options.exchange.data / "labels.jsonl")
+    except BaseException:
+        export.shutdown()
+        raise
+    exchange.gateway.more_status = lambda: {
+        "spans_exported": export.exported_spans,
+        "spans_dropped": export.dropped_spans,
+    }
+    stop = asyncio.Event()
+    signalled = _stop_on_signals(stop)
+    await exchange.start()
+    say(f"gateway {exchange.front.url}  exchange API {exchange.api.url}  spans to {options.otlp}")
+    await _wait_for_otlp(options, stop)
+    # What lives until now lives for good; collections that skip it keep pauses out of the orders.
+    gc.collect()
+    gc.freeze()
+    traders = Traders(random.Random(options.seed), f"{time.time_ns():x}")  # noqa: S311 - repeatable, not secret
+    arrivals = random.Random(f"{options.seed}/arrivals")  # noqa: S311 - repeatable, not secret
+    load = Load(exchange.wallet, traders, arrivals, options.rate_per_s)
+    target = Target(exchange.database, exchange.statements, load, exchange.service.deposit, time.time_ns)
+    faults = FaultRunner(options.schedule, target, labels, stop)
+    started_s = time.monotonic()
+    faults.start()
+    if options.duration_s is not None:
+        asyncio.get_running_loop().call_later(options.duration_s, stop.set)
+    await load.run(stop)
+    load_s = time.monotonic() - started_s
+    drain_s = SIGNAL_DRAIN_S if signalled() else TIMED_DRAIN_S
+    await _drain(load, faults, drain_s)
+    flushed, _ = await asyncio.gather(
+        asyncio.to_thread(export.force_flush, int(drain_s * 1000)), exchange.stop()
+    )
+    if flushed:  # the endpoint answers, so the spans of the last answers can still go
+        await asyncio.to_thread(export.force_flush, int(drain_s * 1000))
+    export.shutdown()
+    labels.close()
+    counters = exchange.gateway.counters
+    return {
+        "orders_submitted": counters.orders_submitted,
+        "orders_accepted": counters.orders_accepted,
+        "orders_rejected": counters.orders_rejected,
+        "spans_exported": export.exported_spans,
+        "spans_dropped": export.dropped_spans,
+        "faults": [label.summary() for label in labels.labels],
+        "seconds": round(load_s, 3),
+    }
+
+
+async def _drain(load: Load, faults: FaultRunner, drain_s: float) -> None:
+    """Let running faults end and orders in flight finish; after `drain_s` give up on them."""
+    try:
+        async with asyncio.timeout(drain_s):
+            await faults.finish()
+            await load.settle(drain_s)
+    except TimeoutError:
+        logger.warning("some orders were still in flight after %g s and were given up", drain_s)
+    await load.abandon()
+
+
+def _stop_on_signals(stop: asyncio.Event) -> Callable[[], bool]:
+    """Set `stop` on SIGTERM and SIGINT; returns whether one came."""
+    came: list[int] = []
+
+    def on_signal(number: int) -> None:
+        came.append(number)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, on_signal, number)
+        except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
+            logger.debug("signal %d cannot be handled here", number)
+    return lambda: bool(came)
+
+
+def parse_otlp(url: str) -> tuple[str, int]:
+    """Host and port of an OTLP/gRPC endpoint such as `http://127.0.0.1:4317`.
+
+    Raises:
+        InvalidUse: not such a URL.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 4317
+    except ValueError:
+        host, port = None, 0
+    if host is None or parts.scheme not in ("http", "https"):
+        raise InvalidUse(f"{url!r} is not an OTLP endpoint; write a URL such as http://127.0.0.1:4317")
+    return host, port
+
+
+async def _wait_for_otlp(options: RunOptions, stop: asyncio.Event) -> None:
+    host, port = parse_otlp(options.otlp)
+    deadline_s = time.monotonic() + options.otlp_wait_s
+    while not stop.is_set():
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            return
+        except OSError:
+            if time.monotonic() >= deadline_s:
+                logger.warning(
+                    "nothing listens at %s; going on, and spans are dropped until it does", options.otlp
+                )
+                return
+        await wait_for_event(stop, OTLP_POLL_S)
+
+
+def prepare_report(path: Path) -> None:
+    """Make sure at the start that the report can be written at the end.
+
+    Raises:
+        InvalidUse: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise InvalidUse(
+            f"cannot write the report to {path}: {error.strerror}; choose another --report"
+        ) from None
+
+
+def write_report(path: Path, report: dict[str, object]) -> None:
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

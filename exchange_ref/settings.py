@@ -1,0 +1,40 @@
+"""The exchange's settings: environment variables `SPYHOP_…`, each also an option of `spyhop exchange`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SPYHOP_", extra="ignore")
+
+    exchange_otlp: str = Field(
+        default="http://127.0.0.1:4317", description="OTLP/gRPC endpoint that spans are sent to."
+    )
+    exchange_rate: float = Field(default=50.0, gt=0, le=5_000, description="Mean orders per second.")
+    exchange_broker: str = Field(default="memory", description="Message broker between API and matcher.")
+    exchange_seed: int = Field(default=7, description="Seed of the traders.")
+    exchange_gateway: str = Field(
+        default="127.0.0.1:8000", description="Address of the gateway; port 0 picks a free one."
+    )
+    exchange_api: str = Field(
+        default="127.0.0.1:5000", description="Address of the exchange API; port 0 picks a free one."
+    )
+    exchange_data: Path = Field(
+        default=Path("spyhop-data/exchange"),
+        description="Folder for the exchange's database, journal and accepted orders.",
+    )
+    exchange_order_ttl_s: float = Field(
+        default=30.0, gt=0, description="Seconds after which a resting order expires."
+    )
+    exchange_span_queue: int = Field(
+        default=20_000,
+        ge=1_000,
+        description="Spans that wait for export at most; beyond it they are dropped and counted.",
+    )
+    exchange_export_delay_ms: int = Field(
+        default=200, ge=1, le=5_000, description="Milliseconds a span waits before export."
+    )

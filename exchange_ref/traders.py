@@ -1,0 +1,93 @@
+"""Seeded traders: who wants what, at which price and size. No clock and no network."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+from exchange_ref.engine.instruments import PAIRS, Pair
+from exchange_ref.engine.orders import OrderType, Side
+from exchange_ref.wallet import NewOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Appetite:
+    """How a pair is traded: its share of the orders and its log-normal sizes, median in base."""
+
+    share: float
+    median_quantity: float
+
+
+APPETITES: Mapping[str, Appetite] = {
+    "BTC/USD": Appetite(0.5, 0.02),
+    "ETH/USD": Appetite(0.3, 0.3),
+    "SOL/USD": Appetite(0.2, 5.0),
+}
+# ln-scale: nine of ten orders lie within a factor of three of the median.
+SIZE_SIGMA = 0.7
+USERS = tuple(f"trader-{number:02d}" for number in range(1, 25))
+
+# Shares of the kinds of order. Makers add about as much as takers remove.
+MAKER_SHARE = 0.45
+TAKER_SHARE = 0.35
+MAKER_SPREAD = 0.0005
+# Each order moves its market by half a basis point on average.
+DRIFT_SIGMA = 0.00005
+
+
+class Traders:
+    """
+    Args:
+        run_id: makes client order ids new in each run, for the exchange remembers them.
+    """
+
+    def __init__(self, rng: random.Random, run_id: str) -> None:
+        self._rng = rng
+        self._run_id = run_id
+        self._count = 0
+        self._mid = {symbol: float(pair.opening_price) for symbol, pair in PAIRS.items()}
+        self._symbols = list(APPETITES)
+        self._shares = [appetite.share for appetite in APPETITES.values()]
+
+    def next_order(self) -> NewOrder:
+        """A maker's limit, a taker's market order, or a limit around the price that may cross."""
+        rng = self._rng
+        pair = PAIRS[rng.choices(self._symbols, self._shares)[0]]
+        side = rng.choice((Side.BUY, Side.SELL))
+        mid = self._mid[pair.symbol] = self._mid[pair.symbol] * math.exp(rng.gauss(0, DRIFT_SIGMA))
+        quantity = APPETITES[pair.symbol].median_quantity * math.exp(rng.gauss(0, SIZE_SIGMA))
+        kind = rng.random()
+        if kind < TAKER_SHARE:
+            return self.order(pair, side, quantity, None)
+        distance = (
+            rng.expovariate(1 / MAKER_SPREAD)
+            if kind < TAKER_SHARE + MAKER_SHARE
+            else rng.gauss(0, MAKER_SPREAD)
+        )
+        return self.order(pair, side, quantity, mid * (1 - distance if side is Side.BUY else 1 + distance))
+
+    def order(self, pair: Pair, side: Side, quantity: float, price: float | None) -> NewOrder:
+        """An order of some trader, rounded to lots and ticks; without a price, a market order."""
+        self._count += 1
+        return NewOrder(
+            user_id=self._rng.choice(USERS),
+            client_order_id=f"{self._run_id}-{self._count}",
+            symbol=pair.symbol,
+            side=side,
+            type=OrderType.MARKET if price is None else OrderType.LIMIT,
+            quantity=round_to(quantity, pair.lot),
+            price=None if price is None else round_to(price, pair.tick),
+        )
+
+    def mid(self, symbol: str) -> float:
+        """The price around which `symbol` is traded now."""
+        return self._mid[symbol]
+
+
+def round_to(value: float, step: Decimal) -> Decimal:
+    """`value` as a multiple of `step`, at least one."""
+    steps = (Decimal(value) / step).to_integral_value(ROUND_HALF_UP)
+    return max(steps, Decimal(1)) * step

@@ -1,0 +1,81 @@
+"""A whole exchange on free ports, its spans kept in memory."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from exchange_ref.exchange import Exchange, ExchangeConfig
+from exchange_ref.faults.fault import Target
+from exchange_ref.http_client import HttpClient
+from exchange_ref.load import Load
+from exchange_ref.span_export import BoundedSpanExport
+from exchange_ref.traders import Traders
+
+
+@dataclass(frozen=True)
+class Running:
+    """A started exchange. `client` speaks to the gateway as a stranger would."""
+
+    exchange: Exchange
+    export: BoundedSpanExport
+    memory: InMemorySpanExporter
+    client: HttpClient
+    load: Load
+
+    def traces(self) -> dict[str, list[ReadableSpan]]:
+        """Finished spans by trace id."""
+        assert self.export.force_flush(5_000)
+        found: dict[str, list[ReadableSpan]] = defaultdict(list)
+        for span in self.memory.get_finished_spans():
+            found[format(span.context.trace_id, "032x")].append(span)
+        return dict(found)
+
+    def target(self) -> Target:
+        exchange = self.exchange
+        return Target(
+            exchange.database, exchange.statements, self.load, exchange.service.deposit, time.time_ns
+        )
+
+
+StartExchange = Callable[[Path], AbstractAsyncContextManager[Running]]
+OpenExchange = Callable[[], AbstractAsyncContextManager[Running]]
+
+
+@asynccontextmanager
+async def running_exchange(folder: Path) -> AsyncIterator[Running]:
+    memory = InMemorySpanExporter()
+    export = BoundedSpanExport(memory, schedule_delay_ms=50)
+    exchange = Exchange(ExchangeConfig(folder), export)
+    await exchange.start()
+    client = HttpClient(exchange.front.host, exchange.front.port)
+    traders = Traders(random.Random(1), f"{time.time_ns():x}")
+    load = Load(exchange.wallet, traders, random.Random(2), 100.0)
+    try:
+        yield Running(exchange, export, memory, client, load)
+    finally:
+        await load.abandon()
+        await client.close()
+        await exchange.stop()
+        export.shutdown()
+
+
+@pytest.fixture(scope="session")
+def start_exchange() -> StartExchange:
+    """Start an exchange in a folder and stop it behind the block."""
+    return running_exchange
+
+
+@pytest.fixture
+def open_exchange(tmp_path: Path) -> OpenExchange:
+    """The same in this test's own folder."""
+    return lambda: running_exchange(tmp_path / "exchange")

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exchange_ref.engine.instruments import ASSETS, PAIRS
+from exchange_ref.engine.ledger import MAKER_FEE_PPM, TAKER_FEE_PPM, fee_units
+from exchange_ref.engine.matching import Engine
+from exchange_ref.engine.orders import Fill, Order, OrderRejected, OrderType, Result, Side, Status
+
+BTC = PAIRS["BTC/USD"]
+PRICE = 4_200_000  # 42,000 USD in ticks
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """Ann has dollars and bob has bitcoin, a million times what an order of these tests needs."""
+    engine = Engine(order_ttl_s=30)
+    engine.deposit("ann", "USD", 10**17)
+    engine.deposit("bob", "BTC", 10**14)
+    return engine
+
+
+def available(engine: Engine, user: str, asset: str) -> int:
+    return engine.ledger.balance(user, asset).available_units
+
+
+def test_a_limit_order_that_meets_nobody_rests_and_locks(engine: Engine, new_order) -> None:
+    """It is NEW and what it may cost is locked, not spent."""
+    result = engine.submit(new_order(Side.BUY, PRICE, 100))
+    assert (result.status, result.fills) == (Status.NEW, ())
+    assert engine.ledger.balance("ann", "USD").locked_units == BTC.notional_units(PRICE, 100)
+
+
+def test_a_trade_settles_at_the_makers_price_and_refunds_the_rest(engine: Engine, new_order) -> None:
+    """A buyer with a higher limit pays the maker's price, and both pay their fee in what they receive."""
+    maker = new_order(Side.SELL, PRICE, 100, "bob")
+    engine.submit(maker)
+    dollars = available(engine, "ann", "USD")
+    result = engine.submit(new_order(Side.BUY, PRICE + 500, 100))
+    paid, bought = BTC.notional_units(PRICE, 100), BTC.base_units(100)
+    assert result.status is Status.FILLED
+    assert result.fills == (Fill(maker.order_id, result.order_id, PRICE, 100),)
+    assert result.quote_units == paid
+    assert dollars - available(engine, "ann", "USD") == paid
+    assert engine.ledger.balance("ann", "USD").locked_units == 0
+    assert available(engine, "ann", "BTC") == bought - fee_units(bought, TAKER_FEE_PPM)
+    assert available(engine, "bob", "USD") == paid - fee_units(paid, MAKER_FEE_PPM)
+
+
+def test_price_comes_first_and_then_time(engine: Engine, new_order) -> None:
+    """A taker meets the best price first and, within it, the oldest order first."""
+    late_best = new_order(Side.SELL, PRICE - 1, 10, "bob")
+    first, second = new_order(Side.SELL, PRICE, 10, "bob"), new_order(Side.SELL, PRICE, 10, "bob")
+    for maker in (first, second, late_best):
+        engine.submit(maker)
+    fills = engine.submit(new_order(Side.BUY, PRICE, 25)).fills
+    assert [(fill.maker_order_id, fill.lots) for fill in fills] == [
+        (late_best.order_id, 10),
+        (first.order_id, 10),
+        (second.order_id, 5),
+    ]
+
+
+def test_a_partly_filled_limit_order_rests_with_what_is_left(engine: Engine, new_order) -> None:
+    """It is PARTIALLY_FILLED and its rest can be met by the next."""
+    engine.submit(new_order(Side.SELL, PRICE, 10, "bob"))
+    result = engine.submit(new_order(Side.BUY, PRICE, 25))
+    assert (result.status, result.filled_lots) == (Status.PARTIALLY_FILLED, 10)
+    assert engine.books["BTC/USD"].depth(Side.BUY) == [(PRICE, 15)]
+
+
+def test_what_a_market_order_cannot_get_is_given_up(engine: Engine, new_order) -> None:
+    """A market sell beyond the book is EXPIRED with what it got, and nothing stays locked."""
+    engine.submit(new_order(Side.BUY, PRICE, 10))
+    result = engine.submit(new_order(Side.SELL, 0, 25, "bob"))
+    assert (result.status, result.filled_lots) == (Status.EXPIRED, 10)
+    assert engine.ledger.balance("bob", "BTC").locked_units == 0
+    assert len(engine.books["BTC/USD"]) == 0
+
+
+def test_a_market_buy_ends_where_the_money_ends(engine: Engine, new_order) -> None:
+    """It takes as many lots as it can pay for and never more."""
+    engine.deposit("eve", "USD", BTC.notional_units(PRICE, 7) + 1)
+    engine.submit(new_order(Side.SELL, PRICE, 100, "bob"))
+    result = engine.submit(new_order(Side.BUY, 0, 50, "eve"))
+    assert (result.status, result.filled_lots) == (Status.EXPIRED, 7)
+    assert available(engine, "eve", "USD") == 1
+
+
+def test_an_order_beyond_the_funds_is_rejected_without_a_trace(engine: Engine, new_order) -> None:
+    """It is REJECTED with its reason; no balance and no book changes."""
+    result = engine.submit(new_order(Side.SELL, PRICE, 1, "eve"))
+    assert (result.status, result.balances) == (Status.REJECTED, ())
+    assert "BTC" in result.reason
+    assert len(engine.books["BTC/USD"]) == 0
+
+
+def test_a_repeated_client_order_id_returns_the_first_result(engine: Engine, new_order) -> None:
+    """The second submission executes nothing and answers with the first order."""
+    first = engine.submit(new_order(Side.BUY, PRICE, 10, client_id="same"))
+    locked = engine.ledger.balance("ann", "USD")
+    again = engine.submit(new_order(Side.BUY, PRICE, 10, client_id="same"))
+    assert (again.order_id, again.status, again.repeated) == (first.order_id, first.status, True)
+    assert (again.orders, again.balances) == ((), ())
+    assert engine.ledger.balance("ann", "USD") == locked
+
+
+def test_cancel_unlocks_what_was_left(engine: Engine, new_order) -> None:
+    """A cancelled order leaves the book and gives back what it still held."""
+    engine.submit(new_order(Side.SELL, PRICE, 10, "bob"))
+    before = available(engine, "ann", "USD")
+    order = new_order(Side.BUY, PRICE, 25)
+    engine.submit(order)
+    result = engine.cancel("ann", "BTC/USD", order.order_id)
+    assert (result.status, result.filled_lots) == (Status.CANCELED, 10)
+    assert before - available(engine, "ann", "USD") == BTC.notional_units(PRICE, 10)
+    with pytest.raises(OrderRejected, match="no order"):
+        engine.cancel("ann", "BTC/USD", order.order_id)
+
+
+def test_nobody_cancels_for_another_or_moves_his_place(engine: Engine, new_order) -> None:
+    """A stranger's cancel is refused and the order keeps its place in the queue."""
+    first, second = new_order(Side.SELL, PRICE, 10, "bob"), new_order(Side.SELL, PRICE, 10, "bob")
+    engine.submit(first)
+    engine.submit(second)
+    with pytest.raises(OrderRejected, match="no order"):
+        engine.cancel("ann", "BTC/USD", first.order_id)
+    assert engine.books["BTC/USD"].best(Side.SELL) is first
+
+
+def test_resting_orders_expire(engine: Engine, new_order) -> None:
+    """An order that rests longer than its time is EXPIRED by the next order and gets its funds back."""
+    old = new_order(Side.BUY, PRICE, 10, created_s=0)
+    engine.submit(old)
+    result = engine.submit(new_order(Side.SELL, PRICE, 10, "bob", created_s=31))
+    assert (result.status, result.fills) == (Status.NEW, ())
+    assert (result.orders[0].order_id, result.orders[0].status) == (old.order_id, Status.EXPIRED)
+    assert engine.ledger.balance("ann", "USD").locked_units == 0
+
+
+ORDERS = st.lists(
+    st.tuples(
+        st.sampled_from(["ann", "bob", "eve"]),
+        st.sampled_from(sorted(PAIRS)),
+        st.sampled_from(Side),
+        st.one_of(st.just(0), st.integers(4_199_990, 4_200_010)),
+        st.integers(1, 40),
+        st.integers(0, 20),
+    ),
+    max_size=60,
+)
+
+
+@given(ORDERS)
+@settings(max_examples=150, deadline=None)
+def test_no_unit_is_made_or_lost(orders: list[tuple[str, str, Side, int, int, int]]) -> None:
+    """After any orders each asset adds up to its deposits, no balance is negative, what is locked is exactly
+    what resting orders hold, and no book is crossed."""
+    engine = Engine(order_ttl_s=30)
+    for user in ("ann", "bob", "eve"):
+        for asset in ASSETS:
+            engine.deposit(user, asset, 3 * 10**9 if asset != "USD" else 2 * 10**12)
+    now_s = 0
+    for number, (user, symbol, side, price, lots, pause_s) in enumerate(orders):
+        now_s += pause_s
+        kind = OrderType.LIMIT if price else OrderType.MARKET
+        order = Order(str(number), user, str(number), symbol, side, kind, price, lots, now_s * 10**9)
+        check_result(order, engine.submit(order))
+    check_conservation(engine)
+    for symbol, book in engine.books.items():
+        bid, ask = book.best(Side.BUY), book.best(Side.SELL)
+        assert bid is None or ask is None or bid.price_ticks < ask.price_ticks, f"{symbol} is crossed"
+
+
+def check_result(order: Order, result: Result) -> None:
+    assert result.filled_lots == sum(fill.lots for fill in result.fills) == order.filled_lots
+    if order.price_ticks:
+        better = (
+            (lambda p: p <= order.price_ticks)
+            if order.side is Side.BUY
+            else (lambda p: p >= order.price_ticks)
+        )
+        assert all(better(fill.price_ticks) for fill in result.fills)
+
+
+def check_conservation(engine: Engine) -> None:
+    rows = engine.ledger.all_balances()
+    locked: dict[tuple[str, str], int] = {}
+    for symbol, book in engine.books.items():
+        pair = PAIRS[symbol]
+        for order in book.resting_orders():
+            buying = order.side is Side.BUY
+            key = (order.user_id, pair.quote if buying else pair.base)
+            held = pair.notional_units(order.price_ticks, order.remaining_lots)
+            locked[key] = locked.get(key, 0) + (held if buying else pair.base_units(order.remaining_lots))
+    for row in rows:
+        assert row.available_units >= 0
+        assert row.locked_units == locked.get((row.user_id, row.asset), 0)
+    for asset in ASSETS:
+        total = sum(row.available_units + row.locked_units for row in rows if row.asset == asset)
+        assert total == engine.ledger.deposited_units(asset)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from exchange_ref.errors import AddressInUse, FolderUnusable, InvalidUse
+from exchange_ref.exchange import ExchangeConfig, lock_folder
+from exchange_ref.faults.schedule import parse_schedule
+from exchange_ref.run import RunOptions, parse_otlp, prepare_report, run_until
+from exchange_ref.serving import bind, parse_address
+
+
+def run_for(folder: Path, seconds: float) -> tuple[dict[str, object], InMemorySpanExporter]:
+    memory = InMemorySpanExporter()
+    schedule = parse_schedule("faults: [{kind: whale_order, at_s: 0.2}]", "test")
+    config = ExchangeConfig(folder)
+    options = RunOptions(config, "http://127.0.0.1:9", 80.0, 3, schedule, duration_s=seconds, otlp_wait_s=0)
+    return asyncio.run(run_until(options, memory, lambda _: None)), memory
+
+
+def test_a_run_reports_what_it_did(tmp_path: Path) -> None:
+    """Accepted orders, their 17 spans each, the accepted list and the report agree; nothing is dropped."""
+    report, memory = run_for(tmp_path, 0.6)
+    accepted = [json.loads(line) for line in (tmp_path / "accepted.jsonl").read_text().splitlines()]
+    assert report["orders_submitted"] == report["orders_accepted"] == len(accepted) > 20
+    assert report["spans_exported"] == 17 * len(accepted) == len(memory.get_finished_spans())
+    assert (report["orders_rejected"], report["spans_dropped"]) == (0, 0)
+    (fault,) = report["faults"]
+    assert (fault["kind"], fault["traces"]) == ("whale_order", 1)
+    assert "trace_ids" not in fault
+
+
+def test_a_second_run_goes_on_from_the_first(tmp_path: Path) -> None:
+    """The journal brings back balances, so a folder can be used again and its orders are all kept."""
+    first, _ = run_for(tmp_path, 0.4)
+    second, _ = run_for(tmp_path, 0.4)
+    lines = (tmp_path / "accepted.jsonl").read_text().splitlines()
+    assert second["orders_rejected"] == 0
+    assert len(lines) == first["orders_accepted"] + second["orders_accepted"]
+    sequences = [json.loads(line)["seq"] for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    assert sequences == list(range(1, len(sequences) + 1))
+
+
+def test_a_port_in_use_says_which_option_helps() -> None:
+    """The error names the port and the option to choose another."""
+    with (
+        bind("127.0.0.1:0", "--gateway") as taken,
+        pytest.raises(AddressInUse, match=f"port {taken.getsockname()[1]} .*--gateway"),
+    ):
+        bind(f"127.0.0.1:{taken.getsockname()[1]}", "--gateway")
+
+
+def test_a_folder_has_one_owner(tmp_path: Path) -> None:
+    """A second exchange on the same folder is refused with the owner's process, until the first lets go."""
+    first = lock_folder(tmp_path)
+    with pytest.raises(FolderUnusable, match=r"process \d+\).*--data"):
+        lock_folder(tmp_path)
+    first.close()
+    lock_folder(tmp_path).close()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """A path below a file cannot become a folder, and says so."""
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderUnusable, match=r"file/below.*--data"):
+        lock_folder(tmp_path / "file/below")
+    with pytest.raises(InvalidUse, match="--report"):
+        prepare_report(tmp_path / "file/report.json")
+
+
+@pytest.mark.parametrize("text", ["8000", "localhost", "localhost:http", "host:70000", ":80", "h:-1"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    """Host and port are both needed."""
+    with pytest.raises(InvalidUse, match="host:port"):
+        parse_address(text)
+
+
+@pytest.mark.parametrize("text", ["localhost:4317", "ftp://x:1", "http://", "http://x:port"])
+def test_what_is_no_endpoint_is_refused(text: str) -> None:
+    """An OTLP endpoint is an http or https URL with a host."""
+    with pytest.raises(InvalidUse, match="OTLP endpoint"):
+        parse_otlp(text)
+
+
+def test_otlp_endpoints() -> None:
+    """An endpoint without a port means OTLP's."""
+    assert parse_otlp("http://collector") == ("collector", 4317)
