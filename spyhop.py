@@ -1,4 +1,4 @@
-"""Spyhop's command line: composes the packages' commands, and for `serve` each package's API and workers."""
+"""Spyhop's command line: composes the packages' commands, and for `serve` their routers and workers."""
 
 from __future__ import annotations
 
@@ -6,47 +6,76 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import collector.commands
-import datasets.commands
-import exchange_ref.commands
-import llm.commands
 import typer
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 from typer.core import TyperGroup
 
+import collector.commands
+import collector.settings
 import dashboard.commands
+import dashboard.settings
+import datasets.commands
+import datasets.settings
+import detectors.settings
+import exchange_ref.commands
+import exchange_ref.settings
+import llm.commands
+import llm.settings
 from collector.errors import InvalidInput, SpyhopError
-from collector.settings import check_names
+from collector.setting_names import PREFIX, check_names
 from exchange_ref.durations import parse_duration
 from exchange_ref.errors import ExchangeError
 
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from collector.server import Worker
+    from collector.store.store import Store
+
 EXIT_FAILURE = 1
 EXIT_WRONG_USE = 2
+
+SETTINGS: dict[str, type[BaseSettings]] = {
+    "collector": collector.settings.Settings,
+    "detectors": detectors.settings.Settings,
+    "llm": llm.settings.Settings,
+    "datasets": datasets.settings.Settings,
+    "dashboard": dashboard.settings.Settings,
+    "exchange": exchange_ref.settings.Settings,
+}
 
 
 class Spyhop(TyperGroup):
     """Turns the packages' expected errors into one line on standard error and an exit code."""
 
-    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override] # typer's own context class is private
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = "_".join(str(part) for part in first["loc"]).upper()
-            _fail(f"setting SPYHOP_{name}={first['input']!r}: {first['msg']}", EXIT_WRONG_USE)
+            _fail(_setting_problem(error), EXIT_WRONG_USE)
         except InvalidInput as error:
             _fail(str(error), EXIT_WRONG_USE)
-        except (SpyhopError, ExchangeError) as error:
+        except SpyhopError as error:
             _fail(str(error), EXIT_FAILURE)
+        except ExchangeError as error:
+            _fail(str(error), error.exit_code)
 
 
 def _fail(message: str, code: int) -> NoReturn:
     typer.echo(f"spyhop: {message}", err=True)
     raise typer.Exit(code)
+
+
+def _setting_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0]).upper().removeprefix(PREFIX)
+    return f"{PREFIX}{name}={first['input']!r} cannot be used: {first['msg']}"
 
 
 app = typer.Typer(
@@ -64,14 +93,14 @@ def prepare(
         bool, typer.Option("--stop-with-parent", hidden=True, help="End when standard input closes.")
     ] = False,
 ) -> None:
-    check_names(os.environ)
+    check_names(os.environ, SETTINGS.values())
     if stop_with_parent:
         threading.Thread(target=_terminate_at_end_of_input, name="parent-watch", daemon=True).start()
 
 
 def _terminate_at_end_of_input() -> None:
     # The parent holds the other end and never writes: the read returns only when the parent is gone.
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -100,8 +129,7 @@ def demo(
 
     run_s = None if run_for is None else _seconds(run_for)
     folder = data or Path("spyhop-data") / f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    console = Console(stderr=as_json)
-    with Progress(console) as progress:
+    with Progress(Console(stderr=as_json)) as progress:
         report = Demo(
             folder.resolve(), run_s=run_s, headless=headless, progress=progress, rate_per_s=rate
         ).run()
@@ -118,7 +146,67 @@ def _seconds(text: str) -> float:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise InvalidInput(f"--for {text}: {error}") from error
+        raise InvalidInput(f"--for {text}", hint=str(error)) from error
+
+
+@app.command()
+def serve(
+    data: Annotated[Path | None, typer.Option(help="Data folder; made when it is not there.")] = None,
+    otlp_grpc: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="OTLP/gRPC.")] = None,
+    otlp_http: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="OTLP/HTTP.")] = None,
+    api: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="HTTP API.")] = None,
+) -> None:
+    """Receive, store, detect and explain: the one process that owns the data folder."""
+    import logging
+
+    from collector.server import run
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    options = {"data": data, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "api": api}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    settings = collector.settings.Settings(**given)
+    run(settings, _build_services, _say_addresses)
+
+
+def _build_services(store: Store) -> tuple[Sequence[APIRouter], Sequence[Worker]]:
+    import datasets.api
+    import detectors.api
+    import llm.api
+    from detectors.pipeline import Pipeline
+    from llm.feedback import FeedbackBook
+    from llm.service import Explainer
+
+    pipeline = Pipeline(store, detectors.settings.Settings())
+    explainer = Explainer(store, llm.settings.Settings())
+    routers = (
+        detectors.api.build_router(store, pipeline),
+        llm.api.build_router(explainer, FeedbackBook(store)),
+        datasets.api.build_router(store, datasets.settings.Settings()),
+    )
+    return routers, (pipeline,)
+
+
+def _say_addresses(addresses: dict[str, str]) -> None:
+    typer.echo(f"OTLP/gRPC  {addresses['otlp_grpc']}")
+    typer.echo(f"OTLP/HTTP  {addresses['otlp_http']}")
+    typer.echo(f"HTTP API   {addresses['api']}")
+    typer.echo("ready; stop with Ctrl-C")
+
+
+@app.command("settings")
+def list_settings() -> None:
+    """Every setting, with its default and what it does; set them as environment variables."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("setting", "default", "what it does", box=None, header_style="bold")
+    for model in SETTINGS.values():
+        for name, field in model.model_fields.items():
+            default = field.get_default(call_default_factory=True)
+            alias = field.validation_alias
+            variable = alias if isinstance(alias, str) else f"{PREFIX}{name.upper()}"
+            table.add_row(variable, "" if default is None else str(default), field.description)
+    Console().print(table)
 
 
 for package in (collector, exchange_ref, dashboard, llm, datasets):

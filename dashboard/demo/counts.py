@@ -71,4 +71,4 @@ class Observer:
         """Whether everything acknowledged has landed and been examined."""
         ready = self._client.get("/readyz")["checks"]
         newest = ready["landing"]["batch_id"]
-        return ready["spool"]["records"] == 0 and ready["detection"]["position"] >= newest
+        return bool(ready["spool"]["records"] == 0 and ready["detection"]["position"] >= newest)

@@ -1,0 +1,31 @@
+"""A misspelt setting must not be ignored in silence."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from pydantic_settings import BaseSettings
+
+from collector.errors import UnknownSetting
+
+PREFIX = "SPYHOP_"
+
+
+def known_names(models: Iterable[type[BaseSettings]]) -> set[str]:
+    """Every environment variable with our prefix that one of the settings reads."""
+    return {PREFIX + field.upper() for model in models for field in model.model_fields}
+
+
+def check_names(environment: Iterable[str], models: Iterable[type[BaseSettings]]) -> None:
+    """Refuse an environment with a `SPYHOP_…` variable that no setting reads.
+
+    Raises:
+        UnknownSetting: names the variable and the nearest known one.
+    """
+    known = known_names(models)
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            advice = f"did you mean {near[0]}?" if near else "unset it, or see `spyhop settings`"
+            raise UnknownSetting(f"unknown setting {name}", hint=advice)
