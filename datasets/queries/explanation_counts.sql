@@ -1,0 +1,4 @@
+SELECT source, count(*) AS explanation_count
+FROM explanations
+GROUP BY source
+ORDER BY source;

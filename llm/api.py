@@ -1,0 +1,98 @@
+"""HTTP paths of the explainer: analyze and feedback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from collector.errors import SpyhopError
+from llm.explanation import Explanation, Subject
+from llm.feedback import Feedback, FeedbackBook
+from llm.service import Explainer
+
+_KEEP_ALIVE_S = 5.0  # proxies cut a stream that is silent for long
+_CHUNK_CHARS = 80
+
+
+class AnalyzeRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    anomaly_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    incident_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    trace_id: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
+    refresh: bool = False
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> AnalyzeRequest:
+        if sum(value is not None for value in (self.anomaly_id, self.incident_id, self.trace_id)) != 1:
+            raise ValueError("give exactly one of anomaly_id, incident_id and trace_id")
+        return self
+
+    @property
+    def subject(self) -> Subject:
+        if self.anomaly_id is not None:
+            return Subject(kind="anomaly", id=self.anomaly_id)
+        if self.incident_id is not None:
+            return Subject(kind="incident", id=self.incident_id)
+        return Subject(kind="trace", id=(self.trace_id or "").lower())
+
+
+def build_router(explainer: Explainer, feedback: FeedbackBook) -> APIRouter:
+    """`/api/monitor/analyze` and `/api/monitor/feedback`."""
+    router = APIRouter(prefix="/api/monitor", tags=["explanations"])
+
+    @router.post("/analyze", response_model=None)
+    async def analyze(request: AnalyzeRequest, accept: Annotated[str, Header()] = "") -> Response:
+        if "text/event-stream" in accept.lower():
+            await run_in_threadpool(explainer.require, request.subject)  # a 404 must not be a stream
+            return StreamingResponse(
+                _events(explainer, request),
+                media_type="text/event-stream",
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            )
+        explanation = await run_in_threadpool(explainer.analyse, request.subject, refresh=request.refresh)
+        return JSONResponse(explanation.model_dump())
+
+    @router.post("/feedback", response_model=None)
+    def post_feedback(body: Feedback) -> Response:
+        row, is_new = feedback.record(body)
+        return JSONResponse(row, status_code=201 if is_new else 200)
+
+    @router.get("/feedback", response_model=None)
+    def get_feedback(explanation_id: Annotated[str, Query(min_length=1)]) -> dict[str, Any]:
+        return {"feedback": feedback.of(explanation_id)}
+
+    return router
+
+
+async def _events(explainer: Explainer, request: AnalyzeRequest) -> AsyncIterator[str]:
+    """`delta` events with the checked text, then `explanation`; comments while a model thinks.
+
+    The model's own tokens are not passed on: what has not been checked is not shown.
+    """
+    work = asyncio.ensure_future(
+        run_in_threadpool(explainer.analyse, request.subject, refresh=request.refresh)
+    )
+    while not (await asyncio.wait({work}, timeout=_KEEP_ALIVE_S))[0]:
+        yield ": working\n\n"
+    try:
+        explanation: Explanation = work.result()
+    except SpyhopError as error:
+        body = {"code": error.code, "message": str(error), "details": error.details}
+        yield _event("error", {"error": body})
+        return
+    text = explanation.summary
+    for start in range(0, len(text), _CHUNK_CHARS):
+        yield _event("delta", {"text": text[start : start + _CHUNK_CHARS]})
+    yield _event("explanation", explanation.model_dump())
+
+
+def _event(name: str, data: object) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"

@@ -1,0 +1,82 @@
+"""What is stored about a subject, before anything is concluded from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from llm.explanation import Subject
+from llm.traced import TracedSpan, TracedTrace
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """A row of `anomalies`, as far as an explanation needs it. `observed` and `expected` are in `unit`."""
+
+    anomaly_id: str
+    detector: str
+    severity: int
+    sigma: float
+    trace_id: str
+    span_id: str
+    service: str
+    operation: str
+    span_kind: str
+    start_unix_nano: int
+    duration_ns: int
+    observed: float
+    expected: float
+    unit: str
+    cell: str
+    sample_count: int
+    details: Mapping[str, object] = field(default_factory=dict)
+    incident_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Incident:
+    """A row of `incidents`; `root_causes` is the detectors' ranked list as parsed JSON."""
+
+    incident_id: str
+    kind: str
+    severity: int
+    title: str
+    first_unix_nano: int
+    last_unix_nano: int
+    anomaly_count: int
+    trace_count: int
+    exemplar_trace_id: str
+    root_causes: Sequence[Mapping[str, object]] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A subject with its rows: the incident's own, its worst anomalies, and the exemplar trace."""
+
+    subject: Subject
+    trace: TracedTrace
+    anomalies: Sequence[Anomaly] = ()
+    incident: Incident | None = None
+    cited: Mapping[tuple[str, str], TracedSpan] = field(default_factory=dict)
+    """Spans of other traces that the incident's root causes rest on, by trace and span id."""
+
+    def span(self, trace_id: str, span_id: str) -> TracedSpan | None:
+        known = self.trace.by_id.get(span_id)
+        return (
+            known if known is not None and known.trace_id == trace_id else self.cited.get((trace_id, span_id))
+        )
+
+    @property
+    def size(self) -> int:
+        """What grows as a subject grows: anomalies of an incident, else spans of the trace."""
+        return self.incident.anomaly_count if self.incident else self.trace.span_count
+
+    @property
+    def group_id(self) -> str:
+        """Rows of one group say the same of the world: they must not be split over train and validation."""
+        if self.incident:
+            return self.incident.incident_id
+        for anomaly in self.anomalies:
+            if anomaly.incident_id:
+                return anomaly.incident_id
+        return self.trace.spans[0].trace_id if self.trace.spans else self.subject.id

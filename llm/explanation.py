@@ -1,0 +1,111 @@
+"""The explainer's data: facts with references, causes that cite them, and the explanation made of both."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SubjectKind = Literal["anomaly", "incident", "trace"]
+CauseKind = Literal["database", "remote_call", "message_gap", "own_code", "error", "amount"]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Subject(Frozen):
+    """What is to be explained."""
+
+    kind: SubjectKind
+    id: str
+
+
+class Fact(Frozen):
+    """One checkable statement about one stored span.
+
+    `observed` and `expected` are in `unit` ('ns', an asset such as 'BTC', or None for a plain count).
+    `share` is the part in [0, 1] of the trace's slowdown that the fact accounts for.
+    """
+
+    evidence_id: str
+    trace_id: str
+    span_id: str
+    service: str
+    operation: str
+    kind: str
+    statement: str
+    observed: float | None = None
+    expected: float | None = None
+    unit: str | None = None
+    sample_count: int | None = None
+    sigma: float | None = None
+    share: float | None = None
+
+
+class Cause(Frozen):
+    """A candidate root cause found by code. `score` orders candidates; `confidence` is in [0, 1]."""
+
+    service: str
+    operation: str
+    kind: CauseKind
+    statement: str
+    score: float
+    confidence: float
+    evidence: tuple[str, ...]
+
+
+class Evidence(Frozen):
+    """All that is known about a subject. `causes` are ranked best first; none means that none stands out."""
+
+    subject: Subject
+    group_id: str
+    subject_size: int
+    trace_id: str | None
+    headline: str
+    facts: tuple[Fact, ...]
+    causes: tuple[Cause, ...]
+    symptom: str = ""
+    path: tuple[str, ...] = ()
+    window: tuple[str, str] | None = None
+    attributes: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+    def fact(self, evidence_id: str) -> Fact | None:
+        return next((fact for fact in self.facts if fact.evidence_id == evidence_id), None)
+
+
+class RootCause(Frozen):
+    rank: int
+    service: str
+    operation: str
+    statement: str
+    confidence: float
+    evidence: tuple[str, ...]
+
+
+class Draft(Frozen):
+    """The text of an explanation, before it is stored. Sentences cite facts as `[E1]`."""
+
+    summary: str
+    root_causes: tuple[RootCause, ...]
+    recommendations: tuple[str, ...]
+    confidence: float
+
+
+class Explanation(Frozen):
+    """A stored explanation, in the shape of `POST /api/monitor/analyze`. `created_at` is ISO-8601 UTC."""
+
+    explanation_id: str
+    subject_kind: SubjectKind
+    subject_id: str
+    trace_id: str | None
+    created_at: str
+    source: Literal["deterministic", "model"]
+    model: str | None
+    prompt_version: str
+    summary: str
+    root_causes: tuple[RootCause, ...]
+    evidence: tuple[Fact, ...]
+    recommendations: tuple[str, ...]
+    confidence: float
+    notice: str

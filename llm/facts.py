@@ -1,0 +1,251 @@
+"""Facts about one trace: where its time went against what is usual, what failed, what was unusually large."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import count
+
+from llm.explanation import Cause, CauseKind, Fact
+from llm.redact import clean_name, redact_text
+from llm.traced import Gap, TracedSpan, TracedTrace
+from llm.units import duration, percent, quantity, significant
+
+MIN_EXCESS_NS = 1_000_000  # below a millisecond, scheduling explains the difference
+MIN_SHARE = 0.25  # a cause of less than a quarter of the slowdown does not stand out
+MAX_SLOW_OPERATIONS = 5
+MAX_ERRORS = 5
+_ASSET = re.compile(r"[A-Za-z0-9]{1,10}")
+ERROR_SCORE = 0.6  # above a minor share of the time, below the main one
+
+
+class FactBook:
+    """Collects facts and numbers them E1, E2, … in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+        self.facts: list[Fact] = []
+
+    def add(self, span: TracedSpan, kind: str, statement: str, **numbers: float | int | str | None) -> str:
+        """The new fact's id. A number that is not finite is left out: JSON has no word for it."""
+        numbers = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in numbers.items()
+        }
+        fact = Fact(
+            evidence_id=f"E{next(self._numbers)}",
+            trace_id=span.trace_id,
+            span_id=span.span_id,
+            service=clean_name(span.service),
+            operation=clean_name(span.operation),
+            kind=kind,
+            statement=statement,
+            **numbers,
+        )
+        self.facts.append(fact)
+        return fact.evidence_id
+
+
+@dataclass(frozen=True)
+class Excess:
+    """Exclusive time of one operation in one trace, all its spans together, beyond what they usually take."""
+
+    worst: TracedSpan
+    observed_ns: float
+    expected_ns: float
+    sample_count: int
+    span_count: int
+
+    @property
+    def excess_ns(self) -> float:
+        return self.observed_ns - self.expected_ns
+
+
+def place(span: TracedSpan) -> str:
+    """Where, in a statement. Quotation marks there enclose the sender's words, so names must hold none."""
+    return f"{clean_name(span.operation)} in {clean_name(span.service)}".replace('"', "'")
+
+
+def asset(text: object) -> str:
+    """The name of an asset as a unit; what does not look like one is not repeated."""
+    return str(text) if _ASSET.fullmatch(str(text)) else "units"
+
+
+def operation_excesses(trace: TracedTrace) -> list[Excess]:
+    """Operations on the critical path that took longer than usual, the largest excess first.
+
+    Time that an operation spent waiting for a late message is the message's, not its own.
+    """
+    late_ns = _waiting_for_messages(trace)
+    grouped: dict[tuple[str, str, str], list[TracedSpan]] = {}
+    for span in trace.spans:
+        if span.expected_ns is not None and span.on_critical_path:
+            own = replace(span, exclusive_ns=span.exclusive_ns - round(late_ns.get(span.span_id, 0)))
+            grouped.setdefault((span.service, span.operation, span.kind), []).append(own)
+    excesses = [_excess(spans) for spans in grouped.values()]
+    return sorted(
+        (excess for excess in excesses if excess.excess_ns >= MIN_EXCESS_NS), key=lambda e: -e.excess_ns
+    )
+
+
+def late_gaps(trace: TracedTrace) -> list[Gap]:
+    """Messages that took longer than usual from producer to consumer, the latest first."""
+    late = [g for g in trace.gaps if g.expected_ns is not None and g.gap_ns - g.expected_ns >= MIN_EXCESS_NS]
+    return sorted(late, key=lambda gap: -(gap.gap_ns - (gap.expected_ns or 0)))
+
+
+def add_time_facts(book: FactBook, trace: TracedTrace) -> list[Cause]:
+    """Facts for slow operations and late messages; those with a large share become causes."""
+    excesses, gaps = operation_excesses(trace), late_gaps(trace)
+    gap_excess_ns = [gap.gap_ns - (gap.expected_ns or 0) for gap in gaps]
+    slowdown_ns = sum(excess.excess_ns for excess in excesses) + sum(gap_excess_ns)
+    causes: list[Cause] = []
+    for excess in excesses[:MAX_SLOW_OPERATIONS]:
+        share = excess.excess_ns / slowdown_ns
+        statement = _slow_statement(excess, share)
+        evidence_id = book.add(
+            excess.worst, "exclusive_time", statement,
+            observed=excess.observed_ns, expected=excess.expected_ns, unit="ns",
+            sample_count=excess.sample_count, share=share,
+        )  # fmt: skip
+        kind = cause_kind(excess.worst)
+        causes.append(
+            _time_cause(
+                excess.worst,
+                kind,
+                statement,
+                share=share,
+                samples=excess.sample_count,
+                evidence_id=evidence_id,
+            )
+        )
+    for gap, late_ns in zip(gaps[:MAX_SLOW_OPERATIONS], gap_excess_ns, strict=False):
+        share = late_ns / slowdown_ns
+        samples = gap.sample_count or 0
+        statement = (
+            f"The message from {place(gap.producer)} reached {place(gap.consumer)} after"
+            f" {duration(gap.gap_ns)}, usually {duration(gap.expected_ns or 0)} (n = {samples:,}),"
+            f" {percent(share)} of the slowdown of the trace"
+        )
+        evidence_id = book.add(
+            gap.consumer, "message_gap", statement,
+            observed=gap.gap_ns, expected=gap.expected_ns, unit="ns", sample_count=samples, share=share,
+        )  # fmt: skip
+        causes.append(
+            _time_cause(
+                gap.consumer,
+                "message_gap",
+                statement,
+                share=share,
+                samples=samples,
+                evidence_id=evidence_id,
+            )
+        )
+    return [cause for cause in causes if cause.score >= MIN_SHARE]
+
+
+def add_error_facts(book: FactBook, trace: TracedTrace, *, symptom_is_time: bool) -> list[Cause]:
+    """Facts for the deepest errors; a parent that only passes an error on is not one."""
+    causes: list[Cause] = []
+    for span in trace.deepest_errors()[:MAX_ERRORS]:
+        evidence_id = book.add(span, "error", error_statement(span), observed=span.duration_ns, unit="ns")
+        causes.append(
+            Cause(
+                service=clean_name(span.service),
+                operation=clean_name(span.operation),
+                kind="error",
+                statement=f"{place(span)} failed, and nothing it called failed",
+                score=ERROR_SCORE if symptom_is_time else 1.0,
+                confidence=0.5 if symptom_is_time else 0.7,
+                evidence=(evidence_id,),
+            )
+        )
+    return causes
+
+
+def add_path_fact(book: FactBook, trace: TracedTrace) -> tuple[str, ...]:
+    """The critical path as one fact at its root; returns its steps."""
+    steps = [span for span in trace.spans if span.on_critical_path]
+    if trace.root is None or len(steps) < 2:
+        return ()
+    longest = max(steps, key=lambda span: span.exclusive_ns)
+    statement = (
+        f"The critical path has {len(steps)} spans in {duration(trace.root.duration_ns)};"
+        f" {place(longest)} holds {duration(longest.exclusive_ns)} of it"
+    )
+    book.add(trace.root, "critical_path", statement, observed=longest.exclusive_ns, unit="ns")
+    return tuple(f"{clean_name(span.service)}: {clean_name(span.operation)}" for span in steps)
+
+
+def error_statement(span: TracedSpan) -> str:
+    """What failed and what it said. The sender's own words stand in quotation marks, and hold none."""
+    what = redact_text(span.exception_type or str(span.attributes.get("error.type", ""))).replace('"', "'")
+    said = redact_text(span.exception_message or span.status_message).replace('"', "'")
+    reason = f' with "{what}"' if what else ""
+    return f"{place(span)} failed{reason}" + (f': "{said}"' if said else "")
+
+
+def cause_kind(span: TracedSpan) -> CauseKind:
+    if span.is_database_call:
+        return "database"
+    if span.kind == "CLIENT":
+        return "remote_call"
+    return "own_code"
+
+
+def time_confidence(share: float, sample_count: int, trace_count: int) -> float:
+    """How sure code is of a cause of lost time: its share, discounted for few samples and few traces.
+
+    >>> round(time_confidence(0.84, 812, 1), 2), round(time_confidence(0.84, 812, 12), 2)
+    (0.61, 0.78)
+    """
+    return share * sample_count / (sample_count + 30) * (1 - 1 / (2 * trace_count + 2))
+
+
+def _time_cause(
+    span: TracedSpan, kind: CauseKind, statement: str, *, share: float, samples: int, evidence_id: str
+) -> Cause:
+    return Cause(
+        service=clean_name(span.service),
+        operation=clean_name(span.operation),
+        kind=kind,
+        statement=statement,
+        score=share,
+        confidence=time_confidence(share, samples, 1),
+        evidence=(evidence_id,),
+    )
+
+
+def _waiting_for_messages(trace: TracedTrace) -> dict[str, float]:
+    """For each span that waited for a late message, the time that belongs to the message."""
+    waited: dict[str, float] = {}
+    for gap in late_gaps(trace):
+        late_ns = gap.gap_ns - (gap.expected_ns or 0)
+        for ancestor in trace.ancestors(gap.consumer):
+            if ancestor.excess_ns - waited.get(ancestor.span_id, 0) >= late_ns / 2:
+                waited[ancestor.span_id] = waited.get(ancestor.span_id, 0) + min(late_ns, ancestor.excess_ns)
+                break
+    return waited
+
+
+def _excess(spans: Iterable[TracedSpan]) -> Excess:
+    spans = list(spans)
+    worst = max(spans, key=lambda span: span.excess_ns)
+    return Excess(
+        worst=worst,
+        observed_ns=sum(span.exclusive_ns for span in spans),
+        expected_ns=sum(span.expected_ns or 0 for span in spans),
+        sample_count=worst.sample_count or 0,
+        span_count=len(spans),
+    )
+
+
+def _slow_statement(excess: Excess, share: float) -> str:
+    times = f" in {significant(excess.span_count)} calls" if excess.span_count > 1 else ""
+    return (
+        f"{place(excess.worst)} took {quantity(excess.observed_ns, 'ns')} of exclusive time{times},"
+        f" {duration(excess.excess_ns)} over its usual {duration(excess.expected_ns)}"
+        f" (n = {excess.sample_count:,}), {percent(share)} of the slowdown of the trace"
+    )

@@ -1,0 +1,169 @@
+"""Messages → a structured answer from any OpenAI-compatible endpoint, or `ModelFailed` with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any, Literal
+
+import httpx2
+import openai
+
+from llm.answer import Answer, parse_answer, strict_schema
+from llm.errors import ModelFailed
+from llm.settings import Settings
+
+Format = Literal["json_schema", "json_object", "prompt"]
+LimitName = Literal["max_completion_tokens", "max_tokens"]
+_FORMATS: tuple[Format, ...] = ("json_schema", "json_object", "prompt")
+_NO_KEY = "none"  # the client insists on a key; local endpoints ignore it
+_RETRIES = 1  # for refused connections and 5xx; the deadline bounds all of it
+_UNDERSTOOD_WITHIN_TRIES = 5  # three formats and one change of the limit's name, then no more
+
+
+class Model:
+    """One endpoint. Remembers which response format it takes. Safe in any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        assert settings.llm_base_url
+        assert settings.llm_model
+        self._settings = settings
+        self.name = settings.llm_model
+        self._base_url = settings.llm_base_url
+        self._slots = threading.BoundedSemaphore(settings.llm_max_concurrent)
+        self._format: Format = "json_schema"
+        self._limit_name: LimitName = "max_completion_tokens"
+
+    def ask(self, messages: list[dict[str, str]]) -> Answer:
+        """One answer within the total deadline, after at most one request to mend its form.
+
+        Raises:
+            ModelFailed: whatever went wrong, in words for the notice.
+        """
+        deadline_s = monotonic() + self._settings.llm_deadline_s
+        if not self._slots.acquire(timeout=self._settings.llm_deadline_s):
+            raise ModelFailed("all model requests were busy until the deadline")
+        try:
+            # An event loop of its own: cancelling a task is the only way to end an answer that drips forever.
+            return asyncio.run(self._within(deadline_s - monotonic(), messages))
+        finally:
+            self._slots.release()
+
+    async def _within(self, remaining_s: float, messages: list[dict[str, str]]) -> Answer:
+        try:
+            async with asyncio.timeout(remaining_s), self._client() as client:
+                return await self._ask(client, messages)
+        except TimeoutError as error:
+            raise ModelFailed(
+                f"the model gave no answer within {self._settings.llm_deadline_s:g} s"
+            ) from error
+        except openai.APITimeoutError as error:
+            raise ModelFailed(
+                f"the model endpoint gave no answer within {self._settings.llm_request_timeout_s:g} s"
+            ) from error
+        except openai.APIConnectionError as error:
+            raise ModelFailed("the model endpoint could not be reached") from error
+        except openai.APIStatusError as error:
+            raise ModelFailed(_status_reason(error)) from error
+        except (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+            raise ModelFailed(f"the model endpoint answered unusably ({type(error).__name__})") from error
+
+    def _client(self) -> openai.AsyncOpenAI:
+        key = self._settings.llm_api_key
+        return openai.AsyncOpenAI(
+            api_key=key.get_secret_value() if key else _NO_KEY,
+            base_url=self._base_url,
+            timeout=self._settings.llm_request_timeout_s,
+            max_retries=_RETRIES,
+            # A redirect would carry telemetry to a host that nobody configured.
+            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
+        )
+
+    async def _ask(self, client: openai.AsyncOpenAI, messages: list[dict[str, str]]) -> Answer:
+        text = await self._complete(client, messages)
+        try:
+            return parse_answer(text)
+        except ValueError as error:
+            mend = (
+                f"That did not fit ({str(error)[:300]}). Send only the JSON object that was asked for:"
+                f" {json.dumps(strict_schema())}"
+            )
+        repaired = [
+            *messages,
+            {"role": "assistant", "content": text[:8000]},
+            {"role": "user", "content": mend},
+        ]
+        text = await self._complete(client, repaired)
+        try:
+            return parse_answer(text)
+        except ValueError as error:
+            raise ModelFailed("the model's answer did not have the form asked for, twice") from error
+
+    async def _complete(self, client: openai.AsyncOpenAI, messages: list[dict[str, str]]) -> str:
+        for _ in range(_UNDERSTOOD_WITHIN_TRIES):
+            try:
+                return _text_of(await self._request(client, messages))
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                if not self._step_down(error):
+                    raise
+        raise ModelFailed("the model endpoint takes none of the request forms that Spyhop knows")
+
+    async def _request(self, client: openai.AsyncOpenAI, messages: list[dict[str, str]]) -> object:
+        request: dict[str, Any] = {
+            "model": self.name,
+            "messages": messages,
+            self._limit_name: self._settings.llm_max_output_tokens,
+        }
+        if self._format == "json_schema":
+            schema = {"name": "explanation", "strict": True, "schema": strict_schema()}
+            request["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif self._format == "json_object":
+            request["response_format"] = {"type": "json_object"}
+        return await client.chat.completions.create(**request)
+
+    def _step_down(self, error: openai.APIStatusError) -> bool:
+        """Choose the next simpler form of request; False when the refusal is not about the form."""
+        if error.code == "context_length_exceeded":
+            return False
+        if "max_completion_tokens" in str(error) and self._limit_name == "max_completion_tokens":
+            self._limit_name = "max_tokens"
+            return True
+        following = _FORMATS.index(self._format) + 1
+        if following == len(_FORMATS):
+            return False
+        self._format = _FORMATS[following]
+        return True
+
+
+def _text_of(completion: object) -> str:
+    """The text of the first choice. An endpoint may answer 200 with anything at all: trust no attribute."""
+    choices = getattr(completion, "choices", None)
+    if not isinstance(choices, list) or not choices:
+        raise ModelFailed("the model endpoint answered with something that is not a chat completion")
+    message = getattr(choices[0], "message", None)
+    if getattr(message, "refusal", None):
+        raise ModelFailed("the model refused to answer")
+    reason = getattr(choices[0], "finish_reason", None)
+    if reason == "length":
+        raise ModelFailed("the model's answer was cut off at its length limit")
+    if reason == "content_filter":
+        raise ModelFailed("the endpoint's content filter withheld the answer")
+    content = getattr(message, "content", None)
+    if not isinstance(content, str) or not content.strip():
+        raise ModelFailed("the model's answer was empty")
+    return content
+
+
+def _status_reason(error: openai.APIStatusError) -> str:
+    if error.code == "context_length_exceeded":
+        return "the prompt is too long for the model: lower SPYHOP_LLM_CONTEXT_TOKENS"
+    known: Mapping[int, str] = {
+        401: "the model endpoint refused the key: check SPYHOP_LLM_API_KEY",
+        403: "the model endpoint refused the key: check SPYHOP_LLM_API_KEY",
+        404: "the model endpoint knows no such model or path: check SPYHOP_LLM_MODEL and SPYHOP_LLM_BASE_URL",
+        429: "the model endpoint's rate limit is reached",
+    }
+    return known.get(error.status_code, f"the model endpoint answered with HTTP {error.status_code}")

@@ -1,0 +1,9 @@
+-- The newest explanation of a subject.
+SELECT * REPLACE (epoch_ns(created_at) AS created_at, root_causes::VARCHAR AS root_causes,
+                  evidence::VARCHAR AS evidence, recommendations::VARCHAR AS recommendations,
+                  context::VARCHAR AS context),
+       EXISTS (FROM feedback AS f WHERE f.explanation_id = e.explanation_id) AS rated
+FROM explanations AS e
+WHERE subject_kind = $kind AND subject_id = $id
+ORDER BY created_at DESC, explanation_id DESC
+LIMIT 1;

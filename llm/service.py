@@ -1,0 +1,161 @@
+"""The explainer: subject → stored explanation. Code explains; a model, where configured, narrates."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+from llm.context import PROMPT_VERSION, build_context, render_messages
+from llm.deterministic import explain
+from llm.errors import ModelFailed
+from llm.evidence import gather
+from llm.explanation import Draft, Evidence, Explanation, Subject
+from llm.grounding import ground
+from llm.model import Model
+from llm.settings import Settings
+from llm.subject import load_case, require_subject, subject_size
+
+_SUBJECT_LOCKS = 64  # by hash: two subjects rarely share one, and none is ever forgotten
+GROWN_FACTOR = 2  # an incident is explained anew when it has twice the anomalies it had
+
+
+@dataclass(frozen=True)
+class _Text:
+    draft: Draft
+    source: str
+    notice: str
+
+
+class Explainer:
+    """Explains subjects and keeps what it said. Safe in any thread, one at a time for each subject."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        clock_ns: Callable[[], int] = time.time_ns,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock_ns = clock_ns
+        self._new_id = new_id
+        self._model = Model(settings) if settings.model_configured else None
+        self._locks = [threading.Lock() for _ in range(_SUBJECT_LOCKS)]
+
+    def analyse(self, subject: Subject, *, refresh: bool = False) -> Explanation:
+        """The explanation of `subject`: the stored one, unless `refresh` or the subject has outgrown it.
+
+        One that somebody rated is only replaced by `refresh`: a rating must stay beside the words it rates.
+
+        Raises:
+            NotFound: no such subject.
+        """
+        with self._locks[hash(subject) % len(self._locks)]:
+            return self._analyse(subject, refresh=refresh)
+
+    def require(self, subject: Subject) -> None:
+        """Raises NotFound when nothing is stored under the subject's id."""
+        require_subject(self._store, subject)
+
+    def _analyse(self, subject: Subject, *, refresh: bool) -> Explanation:
+        stored = None if refresh else self._newest(subject)
+        if stored is not None and (stored["rated"] or not self._outgrown(stored, subject)):
+            return _explanation(stored)
+        evidence = gather(load_case(self._store, subject))
+        draft = explain(evidence)
+        context = build_context(evidence, draft, self._settings.llm_context_tokens)
+        text = self._narrate(evidence, draft, context)
+        return self._keep(evidence, text, context)
+
+    def _narrate(self, evidence: Evidence, draft: Draft, context: dict[str, object]) -> _Text:
+        if self._model is None or not draft.root_causes:
+            return _Text(draft, "deterministic", "")
+        try:
+            answer = self._model.ask(render_messages(context))
+        except ModelFailed as error:
+            return _Text(draft, "deterministic", f"This is the text of code: {error.message}.")
+        grounded = ground(answer, evidence, draft)
+        left_out = "; ".join(grounded.dropped)
+        if grounded.draft is None:
+            return _Text(
+                draft, "deterministic", f"This is the text of code; the model's was not used: {left_out}."
+            )
+        return _Text(
+            grounded.draft, "model", f"Left out of the model's answer: {left_out}." if left_out else ""
+        )
+
+    def _outgrown(self, stored: dict[str, Any], subject: Subject) -> bool:
+        if self._model is not None and stored["model"] != self._model.name and stored["root_causes"] != "[]":
+            return True  # explained before this model was configured
+        factor = GROWN_FACTOR if subject.kind == "incident" else 1
+        size, was = subject_size(self._store, subject), int(stored["subject_size"])
+        return size > was and size >= factor * was
+
+    def _newest(self, subject: Subject) -> dict[str, Any] | None:
+        sql = load_sql("llm.queries", "explanation")
+        rows = self._store.read(sql, {"kind": subject.kind, "id": subject.id}).to_pylist()
+        return rows[0] if rows else None
+
+    def _keep(self, evidence: Evidence, text: _Text, context: dict[str, object]) -> Explanation:
+        draft = text.draft
+        row: dict[str, Any] = {
+            "explanation_id": self._new_id(),
+            "subject_kind": evidence.subject.kind,
+            "subject_id": evidence.subject.id,
+            "subject_size": evidence.subject_size,
+            "group_id": evidence.group_id,
+            "trace_id": evidence.trace_id,
+            "created_unix_nano": self._clock_ns(),
+            "source": text.source,
+            "model": self._model.name if self._model else None,
+            "prompt_version": PROMPT_VERSION,
+            "summary": draft.summary,
+            "root_causes": _json([cause.model_dump() for cause in draft.root_causes]),
+            "evidence": _json([fact.model_dump() for fact in evidence.facts]),
+            "recommendations": _json(draft.recommendations),
+            "confidence": draft.confidence,
+            "notice": text.notice,
+            "context": _json(context),
+        }
+        with self._store.transaction() as connection:
+            connection.execute(load_sql("llm.queries", "insert_explanation"), row)
+        return _explanation(row | {"created_at": row["created_unix_nano"]})
+
+
+def iso_utc(unix_nano: int) -> str:
+    """ISO-8601 in UTC with nanoseconds, e.g. `2026-11-03T12:00:00.123456789Z`."""
+    seconds, nanos = divmod(unix_nano, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
+
+
+def _explanation(row: dict[str, Any]) -> Explanation:
+    return Explanation(
+        explanation_id=row["explanation_id"],
+        subject_kind=row["subject_kind"],
+        subject_id=row["subject_id"],
+        trace_id=row["trace_id"],
+        created_at=iso_utc(row["created_at"]),
+        source=row["source"],
+        model=row["model"],
+        prompt_version=row["prompt_version"],
+        summary=row["summary"],
+        root_causes=json.loads(row["root_causes"]),
+        evidence=json.loads(row["evidence"]),
+        recommendations=json.loads(row["recommendations"]),
+        confidence=row["confidence"],
+        notice=row["notice"],
+    )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,46 @@
+"""Settings of the explainer: `SPYHOP_LLM_…`."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Without a base URL and a model, explanations are deterministic and nothing leaves the process."""
+
+    model_config = SettingsConfigDict(env_prefix="SPYHOP_", extra="ignore")
+
+    llm_base_url: str | None = Field(
+        default=None,
+        description="OpenAI-compatible endpoint, e.g. http://127.0.0.1:11434/v1. Unset: no model is asked.",
+    )
+    llm_model: str | None = Field(
+        default=None, description="Model name at that endpoint. Unset: no model is asked."
+    )
+    llm_api_key: SecretStr | None = Field(
+        default=None, description="Key for that endpoint; local ones need none. OPENAI_API_KEY is never used."
+    )
+    llm_deadline_s: float = Field(
+        default=45.0,
+        gt=0,
+        description="Total time for a model's answer, retries included; then the text of code stands.",
+    )
+    llm_request_timeout_s: float = Field(
+        default=30.0, gt=0, description="Time for one attempt at the endpoint."
+    )
+    llm_context_tokens: int = Field(
+        default=6000,
+        ge=500,
+        description="Budget for the data in the prompt, estimated at four characters a token.",
+    )
+    llm_max_output_tokens: int = Field(
+        default=4000, ge=100, description="Always sent: some endpoints cut answers short silently otherwise."
+    )
+    llm_max_concurrent: int = Field(
+        default=2, ge=1, description="Model requests at the same time; others wait within their deadline."
+    )
+
+    @property
+    def model_configured(self) -> bool:
+        return bool(self.llm_base_url and self.llm_model)

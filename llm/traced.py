@@ -1,0 +1,105 @@
+"""A span of the exemplar trace with what it took and what it usually takes: the input of all facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+_SQL_VERB = re.compile(
+    r"^(SELECT|INSERT|UPDATE|DELETE|UPSERT|MERGE|COMMIT|BEGIN|CALL|GET|SET|HGET|HSET|MGET)\b"
+)
+_HTTP_VERBS_WITHOUT_TARGET = {"GET", "PUT", "POST", "DELETE", "HEAD", "PATCH"}
+
+
+@dataclass(frozen=True)
+class TracedSpan:
+    """Times in nanoseconds. `expected_ns` is the usual exclusive time, None while it is being learned."""
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    service: str
+    operation: str
+    kind: str
+    start_unix_nano: int
+    duration_ns: int
+    exclusive_ns: int
+    on_critical_path: bool = True
+    expected_ns: float | None = None
+    sample_count: int | None = None
+    status_code: str = "UNSET"
+    status_message: str = ""
+    exception_type: str = ""
+    exception_message: str = ""
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def excess_ns(self) -> float:
+        return 0.0 if self.expected_ns is None else self.exclusive_ns - self.expected_ns
+
+    @property
+    def is_database_call(self) -> bool:
+        if self.kind != "CLIENT":
+            return False
+        if "db.system.name" in self.attributes or "db.system" in self.attributes:
+            return True
+        return self.operation not in _HTTP_VERBS_WITHOUT_TARGET and bool(_SQL_VERB.match(self.operation))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The way of a message: from the start of its producer span to the start of its consumer span."""
+
+    producer: TracedSpan
+    consumer: TracedSpan
+    gap_ns: int
+    expected_ns: float | None
+    sample_count: int | None
+
+
+@dataclass(frozen=True)
+class TracedTrace:
+    """All loaded spans of one trace, in the order of the tree. `span_count` counts those left out, too."""
+
+    spans: Sequence[TracedSpan]
+    gaps: Sequence[Gap] = ()
+    span_count: int = 0
+
+    @cached_property
+    def by_id(self) -> dict[str, TracedSpan]:
+        return {span.span_id: span for span in self.spans}
+
+    @cached_property
+    def children(self) -> dict[str, list[TracedSpan]]:
+        grouped: dict[str, list[TracedSpan]] = {}
+        for span in self.spans:
+            if span.parent_span_id is not None:
+                grouped.setdefault(span.parent_span_id, []).append(span)
+        return grouped
+
+    @property
+    def root(self) -> TracedSpan | None:
+        return self.spans[0] if self.spans else None
+
+    def ancestors(self, span: TracedSpan) -> list[TracedSpan]:
+        """From the parent upwards; stops at a cycle."""
+        found: list[TracedSpan] = []
+        seen = {span.span_id}
+        parent_id = span.parent_span_id
+        while parent_id in self.by_id and parent_id not in seen:
+            seen.add(parent_id)
+            found.append(self.by_id[parent_id])
+            parent_id = found[-1].parent_span_id
+        return found
+
+    def deepest_errors(self) -> list[TracedSpan]:
+        """Spans in error none of whose children is in error, the deepest first."""
+        failed = [span for span in self.spans if span.status_code == "ERROR"]
+        leaves = [
+            span
+            for span in failed
+            if not any(child.status_code == "ERROR" for child in self.children.get(span.span_id, ()))
+        ]
+        return sorted(leaves, key=lambda span: -len(self.ancestors(span)))

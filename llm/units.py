@@ -1,0 +1,72 @@
+"""Numbers for people: three significant figures and the unit that fits."""
+
+from __future__ import annotations
+
+import math
+
+_TIME_UNITS: tuple[tuple[str, float, float], ...] = (  # name, nanoseconds, shown below this many
+    ("ns", 1, 1000),
+    ("µs", 1e3, 1000),
+    ("ms", 1e6, 1000),
+    ("s", 1e9, 120),
+    ("min", 60e9, 120),
+)
+_NS_PER_HOUR = 3600e9
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """`value` with `digits` significant figures; whole numbers keep all of theirs.
+
+    >>> significant(0.9004), significant(152.4), significant(1250.0), significant(0)
+    ('0.9', '152', '1,250', '0')
+    """
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0:
+        return "0"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    if decimals <= 0:
+        return f"{value:,.0f}"
+    text = f"{round(value, decimals):,.{decimals}f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def duration(value_ns: float) -> str:
+    """A duration in the largest unit that keeps it readable.
+
+    >>> duration(152_400_000), duration(900_000), duration(999_600), duration(65e9)
+    ('152 ms', '900 µs', '1 ms', '65 s')
+    """
+    for name, size_ns, below in _TIME_UNITS:
+        scaled = value_ns / size_ns
+        if abs(float(f"{scaled:.3g}")) < below:
+            return f"{significant(scaled)} {name}"
+    return f"{significant(value_ns / _NS_PER_HOUR)} h"
+
+
+def quantity(value: float, unit: str | None) -> str:
+    """A value with its unit: `ns` becomes a readable duration, an asset stands behind its amount.
+
+    >>> quantity(1.52e8, "ns"), quantity(1250, "BTC"), quantity(3, None)
+    ('152 ms', '1,250 BTC', '3')
+    """
+    if unit == "ns":
+        return duration(value)
+    return f"{significant(value)} {unit}" if unit else significant(value)
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """
+    >>> counted(1, "trace", "traces"), counted(1902, "trace", "traces")
+    ('1 trace', '1,902 traces')
+    """
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as whole per cent; what is nearly all is not rounded up to all.
+
+    >>> percent(0.843), percent(0.998), percent(1.0)
+    ('84%', '99%', '100%')
+    """
+    return f"{100 if share >= 1 else min(99, round(share * 100))}%"

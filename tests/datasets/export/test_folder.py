@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from datasets.errors import NothingToExport, OutputUnusable
+from datasets.export.build import Export, Filters, build_export
+from datasets.export.folder import validate_file, write_folder
+from datasets.export.trl_sft import FORMAT
+from datasets.settings import Settings
+from tests.datasets.support import labelled
+
+
+@pytest.fixture
+def export(settings: Settings) -> Export:
+    return build_export([labelled(n) for n in range(1, 60)] + [labelled(99, rating="down")], FORMAT, settings)
+
+
+def written(export: Export, folder: Path, settings: Settings) -> dict[str, object]:
+    return write_folder(export, folder, Filters(), settings, "2026-11-03T00:00:00.000000000Z")
+
+
+def test_files_and_manifest_agree(export: Export, tmp_path: Path, settings: Settings) -> None:
+    """Counts, sizes and hashes of the manifest are those of the files; provenance has a line for each row."""
+    folder = tmp_path / "new" / "out"
+    written(export, folder, settings)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, entry in manifest["files"].items():
+        data = (folder / name).read_bytes()
+        assert (entry["bytes"], entry["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    lines = {split: (folder / f"{split}.jsonl").read_text().splitlines() for split in ("train", "validation")}
+    assert {split: len(found) for split, found in lines.items()} == {
+        split: manifest["counts"][split] for split in lines
+    }
+    origins = json.loads((folder / "provenance.json").read_text())
+    assert len(origins) == manifest["rows"] == 59
+    assert manifest["reject_counts"] == {"thumbs-down without a correction": 1}
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["out"]
+
+
+def test_rows_hold_messages_only(export: Export, tmp_path: Path, settings: Settings) -> None:
+    """Each line is one JSON object with `messages` and nothing else, the answer last."""
+    written(export, tmp_path / "out", settings)
+    for line in (tmp_path / "out" / "train.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        assert set(row) == {"messages"}
+        assert [message["role"] for message in row["messages"]] == ["system", "user", "assistant"]
+        assert set(json.loads(row["messages"][-1]["content"])) == {
+            "summary",
+            "root_causes",
+            "recommendations",
+        }
+
+
+def test_nothing(tmp_path: Path, settings: Settings) -> None:
+    """Without a row nothing is written, and the error says what to do."""
+    with pytest.raises(NothingToExport, match="no explanation has been rated yet"):
+        written(build_export([], FORMAT, settings), tmp_path / "out", settings)
+    only_down = build_export([labelled(rating="down")], FORMAT, settings)
+    with pytest.raises(NothingToExport, match="1 × thumbs-down without a correction"):
+        written(only_down, tmp_path / "out", settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_in_use(export: Export, tmp_path: Path, settings: Settings) -> None:
+    """A folder with anything in it is left alone; an empty one is used."""
+    written(export, tmp_path, settings)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OutputUnusable, match="not an empty folder"):
+        written(export, tmp_path, settings)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_file_in_the_way(export: Export, tmp_path: Path, settings: Settings) -> None:
+    """A file in the place of the folder, or of its parent, is a clear error."""
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(OutputUnusable, match="--out DIR"):
+            written(export, folder, settings)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"messages": []}', "{", '{"messages": [], "label": 1}',
+     '{"messages": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"},'
+     ' {"role": "assistant", "content": "not an answer"}]}'],
+)  # fmt: skip
+def test_validation_finds(line: str, tmp_path: Path) -> None:
+    """The check after writing finds a row that is none, and names its line."""
+    path = tmp_path / "train.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(OutputUnusable, match=r"line 1 of train\.jsonl"):
+        validate_file(path, FORMAT)

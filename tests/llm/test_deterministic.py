@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from llm.deterministic import explain, recommendations
+from llm.explanation import Cause, Evidence, Fact, Subject
+
+TRACE = "1" * 32
+FACT = Fact(
+    evidence_id="E1", trace_id=TRACE, span_id="2" * 16, service="kx-exchange", operation="SELECT wallets",
+    kind="exclusive_time", statement="SELECT wallets in kx-exchange took 152 ms", observed=152e6, unit="ns",
+)  # fmt: skip
+
+
+def evidence(kind: str | None = "database", confidence: float = 0.8, **given: object) -> Evidence:
+    cause = {
+        "service": "kx-exchange", "operation": "SELECT wallets", "kind": kind, "statement": FACT.statement,
+        "score": 0.9, "confidence": confidence, "evidence": ("E1",),
+    }  # fmt: skip
+    values: dict[str, object] = {
+        "subject": Subject(kind="trace", id=TRACE), "group_id": TRACE, "subject_size": 1, "trace_id": TRACE,
+        "headline": "", "facts": (FACT,), "causes": (Cause.model_validate(cause),) if kind else (),
+        "window": ("2026-11-03 12:00:00 UTC", "2026-11-03 12:00:40 UTC"),
+    }  # fmt: skip
+    return Evidence.model_validate(values | given)
+
+
+def test_every_sentence_cites() -> None:
+    """Each sentence of a summary that names a cause ends with the facts it rests on."""
+    draft = explain(evidence())
+    for sentence in re.split(r"(?<=\.)\s+(?=[A-Z])", draft.summary):
+        assert re.search(r"\[E\d+(, E\d+)*\]\.$", sentence), sentence
+    assert draft.root_causes[0].evidence == ("E1",)
+    assert draft.confidence == 0.8
+
+
+@pytest.mark.parametrize("given", [{"kind": None}, {"confidence": 0.2}], ids=["no cause", "weak cause"])
+def test_abstains(given: dict[str, object]) -> None:
+    """Where nothing stands out, it says so, names no cause and claims no confidence."""
+    draft = explain(evidence(**given))  # type: ignore[arg-type]  # two shapes of one table
+    assert "No cause stands out" in draft.summary
+    assert draft.root_causes == ()
+    assert draft.confidence == 0.0
+    assert draft.recommendations
+
+
+def test_nothing_stored() -> None:
+    """Without a single fact the text says that nothing has landed."""
+    draft = explain(evidence(None, facts=(), trace_id=None))
+    assert "Nothing is stored" in draft.summary
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [("database", "lock waits"), ("remote_call", "network"), ("message_gap", "queue"),
+     ("own_code", "garbage collection"), ("error", "logs"), ("amount", "account")],
+)  # fmt: skip
+def test_recommendations_fit_the_kind(kind: str, word: str) -> None:
+    """Each kind of cause has steps of its own."""
+    lines = recommendations(evidence(kind), evidence(kind).causes[0])
+    assert any(word in line for line in lines)
+
+
+def test_attributes_sharpen_the_steps() -> None:
+    """Known attributes of the span are named: the database system, the collection."""
+    known = {"db.system.name": "postgresql", "db.collection.name": "wallets"}
+    assert "postgresql" in recommendations(evidence(attributes=known), evidence().causes[0])[0]
+
+
+def test_templates_do_not_run_data() -> None:
+    """Template syntax in a name is text."""
+    cause = evidence().causes[0].model_copy(update={"operation": "{{ 7*7 }}"})
+    lines = "".join(recommendations(evidence(), cause))
+    assert "{{ 7*7 }}" in lines
+    assert "49" not in lines
