@@ -1,0 +1,77 @@
+"""What both receivers share: check, spool, count. Bytes in; a future that resolves when they are on disk."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from google.protobuf.message import Message
+
+from collector.errors import SpyhopError, Unavailable
+from collector.receive.check import Checked, check_bytes, check_message
+from collector.receive.otlp_json import parse_json
+from collector.signals import REJECTED_FIELDS, RESPONSE_TYPES, Signal
+from collector.spool import Spool
+
+
+class Accepted(NamedTuple):
+    """A request on its way to disk: acknowledge with `response` once `durable` resolves."""
+
+    durable: Future[None] | None  # None: nothing to store
+    response: Message
+
+
+class Intake:
+    """Thread-safe entrance to the spool."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._guard = threading.Lock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def accept(self, signal: Signal, body: bytes, *, is_json: bool = False) -> Accepted:
+        """Check a decompressed body and queue it for the spool.
+
+        Raises:
+            MalformedBody: it cannot be read.
+            Unavailable: the spool is full or closing.
+        """
+        try:
+            checked = (
+                check_message(signal, parse_json(signal, body)) if is_json else check_bytes(signal, body)
+            )
+            durable = self._spool.append(signal, checked.payload) if checked.accepted_count else None
+        except SpyhopError as error:
+            self.refused(signal, error)
+            raise
+        self._count(signal, received=checked.accepted_count, rejected=checked.rejected_count, requests=1)
+        return Accepted(durable, _response(signal, checked))
+
+    def refused(self, signal: Signal, error: SpyhopError) -> None:
+        """Count a request that was not taken: by fault of the sender, or for want of room."""
+        if isinstance(error, Unavailable):
+            self._count(signal, unavailable_requests=1)
+        else:
+            self._count(signal, malformed_requests=1)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """`{(signal label, what): number}`; what is received, rejected, requests, …_requests."""
+        with self._guard:
+            return dict(self._counts)
+
+    def _count(self, signal: Signal, **amounts: int) -> None:
+        with self._guard:
+            for what, amount in amounts.items():
+                self._counts[signal.label, what] += amount
+
+
+def _response(signal: Signal, checked: Checked) -> Message:
+    response = RESPONSE_TYPES[signal]()
+    if checked.rejected_count:
+        # Left unset on full success, as the specification asks.
+        partial = response.partial_success  # type: ignore[attr-defined]  # every response has it
+        setattr(partial, REJECTED_FIELDS[signal], checked.rejected_count)
+        partial.error_message = checked.reason
+    return response

@@ -1,0 +1,206 @@
+"""One process: receivers, spool, landing, workers and the HTTP API around one store."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from time import monotonic
+from typing import Any, Protocol
+
+import uvicorn
+from fastapi import APIRouter
+
+from collector.address import Address, listen, parse_address
+from collector.api import create_app
+from collector.errors import StartupError
+from collector.land import Lander, read_position
+from collector.receive.grpc_server import GrpcReceiver
+from collector.receive.http_app import HttpReceiver
+from collector.receive.intake import Intake
+from collector.settings import Settings
+from collector.spool import Spool
+from collector.store.store import Store
+from collector.telemetry import prometheus_text
+
+START_TIMEOUT_S = 10.0
+RECEIVER_GRACE_S = 0.5
+# Exporters send every 5 s or more rarely; a connection closed between two exports fails the second.
+KEEP_ALIVE_S = 75
+
+log = logging.getLogger(__name__)
+
+
+class Worker(Protocol):
+    """Background work over landed batches, e.g. detection."""
+
+    name: str
+
+    def start(self) -> None: ...
+
+    def stop(self, timeout_s: float) -> None:
+        """Finish what has landed if the time allows, then return."""
+
+    def status(self) -> dict[str, object]:
+        """Shown under `name` on /readyz."""
+
+
+Build = Callable[[Store], tuple[Sequence[APIRouter], Sequence[Worker]]]
+
+
+def run(
+    settings: Settings,
+    build: Build = lambda _: ((), ()),
+    on_ready: Callable[[dict[str, str]], None] = lambda _: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain: stop receiving, land all, let workers finish, close.
+
+    Args:
+        build: makes the routers and workers of the packages above, once the store is open.
+        on_ready: called with `{"otlp_grpc", "otlp_http", "api"}` when all of them answer.
+
+    Raises:
+        StartupError: a port or the data folder cannot be had; the message says what to do.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    server = Server(settings, build)
+    try:
+        on_ready(server.start())
+        while not stop.wait(1.0):
+            pass
+    finally:
+        server.stop()
+
+
+class Server:
+    """The parts and the order in which they start and stop."""
+
+    def __init__(self, settings: Settings, build: Build = lambda _: ((), ())) -> None:
+        self._settings = settings
+        self._build = build
+        self._exits = ExitStack()
+        self._workers: Sequence[Worker] = ()
+
+    def start(self) -> dict[str, str]:
+        """Start all; returns the addresses as URLs (gRPC as `host:port`)."""
+        try:
+            return self._start()
+        except BaseException:
+            self._exits.close()
+            raise
+
+    def stop(self) -> None:
+        """Drain and close, in about `drain_timeout_s` at most."""
+        self._deadline_s = monotonic() + self._settings.drain_timeout_s
+        self._exits.close()
+
+    def _start(self) -> dict[str, str]:
+        settings = self._settings
+        self._deadline_s = monotonic() + settings.drain_timeout_s
+        # Ports first: they cost nothing, and a taken one should not touch the data folder.
+        api_address = parse_address(settings.api)
+        http_address = parse_address(settings.otlp_http)
+        grpc_address = parse_address(settings.otlp_grpc)
+        api_socket = self._exits.enter_context(listen(api_address, "the HTTP API", "--api"))
+        http_socket = self._exits.enter_context(listen(http_address, "OTLP/HTTP", "--otlp-http"))
+
+        self.store = store = Store.open(settings.data, memory_limit=settings.duckdb_memory_limit)
+        self._exits.callback(store.close)
+        routers, self._workers = self._build(store)
+        for worker in self._workers:
+            worker.start()
+            self._exits.callback(self._stop_part, worker)
+
+        self._spool = Spool(
+            store.folder / "spool",
+            landed=read_position(store)[0],
+            max_bytes=settings.spool_max_bytes,
+            segment_bytes=settings.spool_segment_bytes,
+            torn_folder=store.folder / "quarantine",
+        )
+        self._lander = Lander(
+            store, self._spool, interval_ms=settings.land_interval_ms, max_bytes=settings.land_max_bytes
+        )
+        self._lander.start()
+        self._exits.callback(self._stop_part, self._lander)
+        self._exits.callback(self._spool.close)
+
+        self._intake = Intake(self._spool)
+        grpc_receiver = GrpcReceiver(
+            self._intake,
+            *grpc_address,
+            max_body_bytes=settings.otlp_max_body_bytes,
+            threads=settings.otlp_grpc_threads,
+        )
+        self._exits.callback(grpc_receiver.stop, RECEIVER_GRACE_S)
+        http_receiver = HttpReceiver(self._intake, max_body_bytes=settings.otlp_max_body_bytes)
+        app = create_app(
+            store, routers, settings=settings, readiness=self._readiness, metrics=self._prometheus
+        )
+        self._exits.enter_context(AsgiThread("api", app, api_socket))
+        self._exits.enter_context(AsgiThread("otlp-http", http_receiver, http_socket))
+        grpc_receiver.start()
+
+        addresses = {
+            "otlp_grpc": str(Address(grpc_address.host, grpc_receiver.port)),
+            "otlp_http": _bound(http_address, http_socket).url,
+            "api": _bound(api_address, api_socket).url,
+        }
+        store.describe_owner(addresses)
+        return addresses
+
+    def _stop_part(self, part: Worker) -> None:
+        part.stop(max(0.1, self._deadline_s - monotonic()))
+
+    def _readiness(self) -> tuple[bool, dict[str, object]]:
+        spool, landing = self._spool.status(), self._lander.status()
+        checks: dict[str, object] = {"spool": spool, "landing": landing}
+        checks |= {worker.name: worker.status() for worker in self._workers}
+        return not (spool["failure"] or landing["failure"]), checks
+
+    def _prometheus(self) -> str:
+        return prometheus_text(
+            self._intake.counts(), self._lander.totals, self._spool.status(), self._lander.status()
+        )
+
+
+class AsgiThread:
+    """A uvicorn server in a thread of its own, on a socket that is bound already."""
+
+    def __init__(self, name: str, app: Any, sock: socket.socket) -> None:
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            server_header=False,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [sock]}, name=f"asgi-{name}", daemon=True
+        )
+        self._name = name
+
+    def __enter__(self) -> AsgiThread:
+        self._thread.start()
+        deadline_s = monotonic() + START_TIMEOUT_S
+        while not self._server.started:
+            if not self._thread.is_alive() or monotonic() > deadline_s:
+                raise StartupError(f"the {self._name} server did not start")
+            self._thread.join(0.005)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(2.0)
+
+
+def _bound(address: Address, sock: socket.socket) -> Address:
+    return Address(address.host, sock.getsockname()[1])

@@ -1,0 +1,66 @@
+"""Settings of the collector, from SPYHOP_… environment variables and command-line options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SPYHOP_", extra="ignore")
+
+    data: Path = Field(
+        default=Path("spyhop-data"), description="The data folder: database, spool, quarantine."
+    )
+    otlp_grpc: str = Field(
+        default="127.0.0.1:4317", description="Address of OTLP/gRPC; port 0 picks a free one."
+    )
+    otlp_http: str = Field(
+        default="127.0.0.1:4318", description="Address of OTLP/HTTP; port 0 picks a free one."
+    )
+    api: str = Field(
+        default="127.0.0.1:4320", description="Address of the HTTP API; port 0 picks a free one."
+    )
+    api_allowed_hosts: list[str] = Field(
+        default_factory=list,
+        description="Host names, as a JSON list, that the API answers to besides the local ones and its own.",
+    )
+    otlp_max_body_bytes: int = Field(
+        default=64 * MIB, ge=1024, description="Largest OTLP request after decompression, in bytes."
+    )
+    otlp_grpc_threads: int = Field(default=8, ge=1, description="Threads that take OTLP/gRPC requests.")
+    spool_max_bytes: int = Field(
+        default=1024 * MIB,
+        ge=MIB,
+        description="Spool size beyond which senders are asked to retry, in bytes.",
+    )
+    spool_segment_bytes: int = Field(
+        default=32 * MIB, ge=64 * 1024, description="Size at which a spool segment is closed, in bytes."
+    )
+    land_interval_ms: int = Field(
+        default=200, ge=1, description="How long landing gathers records before it inserts, in milliseconds."
+    )
+    land_max_bytes: int = Field(
+        default=8 * MIB,
+        ge=1024,
+        description="Payload bytes that end the gathering early; bounds memory, in bytes.",
+    )
+    sql_max_rows: int = Field(
+        default=10_000, ge=1, description="Rows that /api/sql returns as JSON or CSV when no limit is given."
+    )
+    sql_limit_rows: int = Field(
+        default=1_000_000, ge=1, description="Most rows that /api/sql returns, whatever the limit."
+    )
+    sql_timeout_s: float = Field(
+        default=30.0, gt=0, description="Seconds after which /api/sql stops a query."
+    )
+    duckdb_memory_limit: str = Field(
+        default="", description="DuckDB's memory limit, e.g. 2GB; empty for DuckDB's own default."
+    )
+    drain_timeout_s: float = Field(
+        default=3.0, gt=0, description="Seconds in which a stop lands what was accepted."
+    )

@@ -1,0 +1,197 @@
+"""What `spyhop sql` does: a source of rows, four ways to print them, and a small shell."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic
+from typing import IO, Any, NamedTuple, Protocol
+
+import polars as pl
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from collector import formats
+from collector.address import parse_address
+from collector.client import Client
+from collector.errors import DataFolderUnusable, SpyhopError
+from collector.settings import Settings
+from collector.store.query import QueryResult, run_query
+from collector.store.store import DATABASE_FILE_NAME, Store
+
+HISTORY_FILE = Path("~/.spyhop_history")
+HISTORY_LINES = 1000
+_SHELL_HELP = "End a statement with ; · \\d lists tables · \\d NAME describes one · \\q leaves"
+
+
+class Source(Protocol):
+    """Where rows come from."""
+
+    def run(self, query: str, limit: int | None) -> QueryResult: ...
+
+
+class ServerSource(NamedTuple):
+    """A running server."""
+
+    client: Client
+    settings: Settings
+
+    def run(self, query: str, limit: int | None) -> QueryResult:
+        started_s = monotonic()
+        limit_rows = self.settings.sql_max_rows if limit is None else limit
+        frame, is_truncated = self.client.sql_page(query, limit=limit_rows)
+        table = frame.to_arrow()
+        types = [str(field.type) for field in table.schema]
+        return QueryResult(table, types, is_truncated, (monotonic() - started_s) * 1000)
+
+
+class FolderSource(NamedTuple):
+    """A data folder that no process owns."""
+
+    store: Store
+    settings: Settings
+
+    def run(self, query: str, limit: int | None) -> QueryResult:
+        limit_rows = self.settings.sql_max_rows if limit is None else limit
+        return run_query(self.store, query, limit_rows=limit_rows, timeout_s=self.settings.sql_timeout_s)
+
+
+@contextmanager
+def open_source(api: str | None, data: Path | None) -> Iterator[Source]:
+    """The server at `api`, or the folder `data`, or the server that the settings name.
+
+    Raises:
+        DataFolderUnusable: `data` holds no database.
+        DataFolderInUse: a server owns it; the message names its API address.
+    """
+    settings = Settings()
+    if data is not None:
+        if not (data.expanduser() / DATABASE_FILE_NAME).exists():
+            raise DataFolderUnusable(
+                f"{data} holds no {DATABASE_FILE_NAME}", hint="name a folder that `spyhop serve --data` wrote"
+            )
+        store = Store.open(data)
+        try:
+            yield FolderSource(store, settings)
+        finally:
+            store.close()
+        return
+    url = api or settings.api
+    with Client(
+        url if "://" in url else parse_address(url).url, timeout_s=settings.sql_timeout_s + 5
+    ) as client:
+        yield ServerSource(client, settings)
+
+
+def print_result(result: QueryResult, output: str, out: IO[str]) -> None:
+    """Print rows as `table`, `json`, `csv` or `arrow` (an Arrow stream, for a pipe)."""
+    match output:
+        case "json":
+            rows = pl.DataFrame(_texts(result.table))
+            out.write(rows.write_json() + "\n")
+        case "csv":
+            out.write(formats.as_csv(result).decode())
+        case "arrow":
+            buffer: IO[bytes] = getattr(out, "buffer", None) or io.BytesIO()
+            buffer.write(formats.as_arrow_stream(result))
+        case _:
+            _print_table(result, out)
+    if result.truncated:
+        sys.stderr.write(f"only the first {result.table.num_rows} rows; see more with --limit\n")
+
+
+def run_shell(source: Source, output: str, limit: int | None, out: IO[str]) -> None:
+    """Read statements up to a `;` and print their rows, until end of input or `\\q`."""
+    interactive = sys.stdin.isatty()
+    with _history(interactive):
+        if interactive:
+            out.write(_SHELL_HELP + "\n")
+        for statement in _statements(interactive):
+            started_s = monotonic()
+            try:
+                result = source.run(_expanded(statement), limit)
+                print_result(result, output, out)
+            except SpyhopError as error:
+                out.write(f"{error}\n")
+                continue
+            if interactive:
+                out.write(f"{result.table.num_rows} rows, {(monotonic() - started_s) * 1000:.0f} ms\n")
+
+
+def _statements(interactive: bool) -> Iterator[str]:
+    lines: list[str] = []
+    while True:
+        try:
+            line = input(("spyhop> " if not lines else "   ...> ") if interactive else "")
+        except EOFError:
+            break
+        except KeyboardInterrupt:
+            lines = []
+            continue
+        if not lines and line.strip() in ("\\q", "exit", "quit"):
+            return
+        if not lines and line.startswith("\\"):
+            yield line.strip()
+            continue
+        lines.append(line)
+        if line.rstrip().endswith(";"):
+            yield "\n".join(lines)
+            lines = []
+    if any(line.strip() for line in lines):
+        yield "\n".join(lines)
+
+
+def _expanded(statement: str) -> str:
+    if not statement.startswith("\\d"):
+        return statement
+    name = statement[2:].strip().strip(";")
+    return f'DESCRIBE "{name}"' if name else "SHOW TABLES"
+
+
+@contextmanager
+def _history(interactive: bool) -> Iterator[None]:
+    if not interactive:
+        yield
+        return
+    import readline  # noqa: PLC0415  # missing on some systems, and only a terminal needs it
+
+    path = HISTORY_FILE.expanduser()
+    readline.set_history_length(HISTORY_LINES)
+    with suppress(OSError):
+        readline.read_history_file(path)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            readline.write_history_file(path)
+
+
+def _texts(table: pa.Table) -> Any:
+    """Times as ISO 8601 text, which JSON has no type for."""
+    columns = [
+        formats.iso_times(column) if pa.types.is_timestamp(column.type) else column
+        for column in table.columns
+    ]
+    return pl.from_arrow(pa.table(columns, names=table.column_names))
+
+
+def _print_table(result: QueryResult, out: IO[str]) -> None:
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    numeric = [pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in result.table.schema]
+    for name, is_number in zip(result.table.column_names, numeric, strict=True):
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in _texts(result.table).rows():
+        table.add_row(*("" if value is None else str(value) for value in row))
+    # Nothing is cut when piped: width only matters to an eye.
+    console = Console(
+        file=out,
+        width=None if out.isatty() else 10_000,
+        markup=False,
+        highlight=False,
+        soft_wrap=not out.isatty(),
+    )
+    console.print(table)

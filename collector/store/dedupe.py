@@ -1,0 +1,121 @@
+"""Which spans of a batch are stored already: a sender that got no answer sends its request again.
+
+Ids are compared in two steps. A 64-bit key of every recent span stays in memory (8 bytes each), and only a
+span whose key is there, a retry or a rare collision, is looked up by its real ids.
+"""
+
+from __future__ import annotations
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# A retry older than this many spans is not recognised: 32 MB, half an hour at 2,000 spans/s and 26 s at
+# 150,000/s, where senders back off for 5 s at most before their fifth attempt.
+WINDOW_SPANS = 4_000_000
+_HEX_TRACE_WORDS, _HEX_SPAN_WORDS = 4, 2  # eight hex digits a 64-bit word
+_MIX = np.array(
+    [
+        0x9E3779B97F4A7C15,
+        0xC2B2AE3D27D4EB4F,
+        0x165667B19E3779F9,
+        0x85EBCA77C2B2AE63,
+        0x27D4EB2F165667C5,
+        0xD6E8FEB86659FD93,
+    ],
+    dtype=np.uint64,
+)
+
+Keys = npt.NDArray[np.uint64]
+
+
+class RecentKeys:
+    """The keys of the newest spans, in two generations of sorted runs; the older one is dropped whole."""
+
+    def __init__(self, window_spans: int = WINDOW_SPANS) -> None:
+        self._generation_spans = max(1, window_spans // 2)
+        self._young: list[Keys] = []
+        self._old: list[Keys] = []
+
+    def contains(self, keys: Keys) -> npt.NDArray[np.bool_]:
+        found = np.zeros(len(keys), dtype=bool)
+        for run in (*self._young, *self._old):
+            place = np.minimum(np.searchsorted(run, keys), len(run) - 1)
+            found |= run[place] == keys
+        return found
+
+    def add(self, keys: Keys) -> None:
+        if len(keys) == 0:
+            return
+        run = np.sort(keys)
+        # Runs grow geometrically from the newest to the oldest, so there are few and merging stays cheap.
+        while self._young and len(self._young[-1]) <= 2 * len(run):
+            run = np.sort(np.concatenate([self._young.pop(), run]))
+        self._young.append(run)
+        if sum(map(len, self._young)) >= self._generation_spans:
+            self._old, self._young = self._young, []
+
+
+def span_keys(spans: pa.Table) -> Keys:
+    """A 64-bit key of each span's `trace_id` and `span_id`."""
+    words = np.hstack(
+        [_words(spans["trace_id"], _HEX_TRACE_WORDS), _words(spans["span_id"], _HEX_SPAN_WORDS)]
+    )
+    with np.errstate(over="ignore"):
+        mixed = words * _MIX
+        mixed ^= mixed >> np.uint64(29)
+        return np.asarray(mixed.sum(axis=1, dtype=np.uint64))
+
+
+def without_duplicates(spans: pa.Table, recent: RecentKeys, con: duckdb.DuckDBPyConnection) -> pa.Table:
+    """The spans that are neither stored nor earlier in this table; `recent` then knows them all."""
+    keys = span_keys(spans)
+    first_places = np.unique(keys, return_index=True)[1]
+    repeated = np.ones(len(keys), dtype=bool)
+    repeated[first_places] = False
+    suspects = np.isin(keys, keys[recent.contains(keys) | repeated])
+    recent.add(keys)
+    if not suspects.any():
+        return spans
+    places = np.flatnonzero(suspects)
+    ids = spans.select(["trace_id", "span_id"]).take(pa.array(places))
+    seen = _stored(ids, con)
+    keep = np.ones(len(keys), dtype=bool)
+    for place, pair in zip(
+        places, zip(*(column.to_pylist() for column in ids.columns), strict=True), strict=True
+    ):
+        keep[place] = pair not in seen
+        seen.add(pair)
+    return spans.filter(pa.array(keep))
+
+
+def load_recent(con: duckdb.DuckDBPyConnection, window_spans: int = WINDOW_SPANS) -> RecentKeys:
+    """The keys of the newest stored spans, for a process that starts."""
+    recent = RecentKeys(window_spans)
+    spans = con.sql(
+        "SELECT trace_id, span_id FROM spans_recent WHERE rowid > (SELECT max(rowid) FROM spans_recent) - ?",
+        params=[window_spans // 4],
+    ).to_arrow_table()
+    recent.add(span_keys(spans))
+    return recent
+
+
+def _stored(ids: pa.Table, con: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
+    con.register("suspects", ids)
+    try:
+        return set(
+            con.execute(
+                "SELECT trace_id, span_id FROM spans SEMI JOIN suspects USING (trace_id, span_id)"
+            ).fetchall()
+        )
+    finally:
+        con.unregister("suspects")
+
+
+def _words(column: pa.ChunkedArray, words: int) -> Keys:
+    text = pc.cast(column.combine_chunks(), pa.binary(8 * words))
+    return np.frombuffer(
+        text.buffers()[1], dtype=np.uint64, count=len(text) * words, offset=text.offset * 8 * words
+    ).reshape(-1, words)

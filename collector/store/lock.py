@@ -1,0 +1,92 @@
+"""One process owns a data folder: an advisory lock that dies with its holder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from collector.errors import DataFolderInUse, DataFolderUnusable
+
+LOCK_FILE_NAME = "owner.json"
+
+
+class FolderLock:
+    """An exclusive `flock` on `owner.json`, whose text tells others who holds it and where to ask."""
+
+    def __init__(self, folder: Path) -> None:
+        """Lock `folder`, creating it when missing.
+
+        Raises:
+            DataFolderInUse: another process holds it; the message names its pid and API address.
+            DataFolderUnusable: the folder cannot be created or written.
+        """
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # Not "w": the text belongs to the holder until the lock is ours.
+            self._file: IO[str] = os.fdopen(
+                os.open(folder / LOCK_FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+"
+            )
+        except OSError as error:
+            raise _unusable(folder, error) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = self._read_owner()
+            self._file.close()
+            raise _in_use(folder, owner) from error
+        self.describe({})
+
+    def describe(self, addresses: Mapping[str, str]) -> None:
+        """Write who holds the folder: the pid and e.g. `{"api": "http://127.0.0.1:4320"}`."""
+        self._file.seek(0)
+        self._file.truncate()
+        json.dump({"pid": os.getpid(), **addresses}, self._file)
+        self._file.flush()
+
+    def release(self) -> None:
+        """Let go; the file stays, empty, because removing it would race with the next holder."""
+        if self._file.closed:
+            return
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.close()
+
+    def _read_owner(self) -> dict[str, object]:
+        try:
+            owner = json.load(self._file)
+        except (ValueError, OSError):
+            return {}
+        return owner if isinstance(owner, dict) else {}
+
+
+def read_owner(folder: Path) -> dict[str, object]:
+    """What the holder of `folder` wrote, e.g. `{"pid": 7, "api": "http://…"}`; empty when nobody did."""
+    try:
+        owner = json.loads((folder / LOCK_FILE_NAME).read_text())
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _unusable(folder: Path, error: OSError) -> DataFolderUnusable:
+    return DataFolderUnusable(
+        f"the data folder {folder} cannot be written ({error.strerror or error})",
+        hint="choose another with --data DIR or SPYHOP_DATA, or change its permissions",
+        details={"folder": str(folder)},
+    )
+
+
+def _in_use(folder: Path, owner: Mapping[str, object]) -> DataFolderInUse:
+    holder = f"process {owner['pid']}" if "pid" in owner else "another process"
+    api = owner.get("api")
+    hint = f"read it with --api {api}, stop that process" if api else "stop that process"
+    return DataFolderInUse(
+        f"the data folder {folder} is in use by {holder}" + (f", which serves {api}" if api else ""),
+        hint=f"{hint}, or choose another folder with --data DIR",
+        details={"folder": str(folder), **owner},
+    )

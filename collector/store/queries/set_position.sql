@@ -1,0 +1,11 @@
+UPDATE landing_position SET
+    segment_id = $1,
+    segment_offset_bytes = $2,
+    landed_at = make_timestamp_ns($3),
+    batch_id = $4,
+    traces_batch_id = $5,
+    span_count = $6,
+    log_count = $7,
+    metric_point_count = $8,
+    duplicate_span_count = $9,
+    quarantined_record_count = $10

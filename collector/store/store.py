@@ -1,0 +1,172 @@
+"""The DuckDB file of a data folder, and the only way in this process to reach it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from time import monotonic
+
+import duckdb
+import pyarrow as pa
+
+from collector.errors import DataFolderUnusable, Unavailable
+from collector.store.lock import FolderLock
+from collector.store.version import check_version, stamp_version
+
+DATABASE_FILE_NAME = "spyhop.duckdb"
+
+
+class Store:
+    """One open database. Every call takes a cursor of its own, so all methods are safe in any thread."""
+
+    def __init__(self, folder: Path, lock: FolderLock, root: duckdb.DuckDBPyConnection) -> None:
+        self.folder = folder
+        self._lock = lock
+        self._root = root
+        self._root_guard = threading.Lock()  # `.cursor()` on one connection from two threads is not safe
+        self._landed = threading.Condition()
+        self._closed = False
+        self._newest_traces_batch_id: int = root.execute(
+            "SELECT traces_batch_id FROM landing_position"
+        ).fetchall()[0][0]
+
+    @classmethod
+    def open(cls, folder: Path, *, memory_limit: str = "") -> Store:
+        """Lock `folder`, open its database and bring the schema to the present version.
+
+        Args:
+            memory_limit: DuckDB's, e.g. `2GB`; empty for DuckDB's own default (80% of the machine).
+
+        Raises:
+            DataFolderInUse: another process owns the folder.
+            DataFolderUnusable: it cannot be written, or holds something this version cannot read.
+        """
+        folder = folder.expanduser().absolute()
+        lock = FolderLock(folder)
+        try:
+            root = _connect(folder, memory_limit)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(folder, lock, root)
+
+    def read(self, sql: str, params: Sequence[object] | Mapping[str, object] | None = None) -> pa.Table:
+        """Run one trusted query. VARIANT columns come as binary structs: cast to JSON in the query."""
+        cursor = self.cursor()
+        try:
+            relation = cursor.sql(sql, params=params)
+            if relation is None:
+                raise ValueError("Store.read takes a query that returns rows")
+            return relation.to_arrow_table()
+        finally:
+            cursor.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection inside BEGIN … COMMIT; rolled back when the block raises."""
+        cursor = self.cursor()
+        try:
+            cursor.execute("BEGIN TRANSACTION")
+            try:
+                yield cursor
+            except BaseException:
+                cursor.execute("ROLLBACK")
+                raise
+            cursor.execute("COMMIT")
+        finally:
+            cursor.close()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A new connection to the same database; the caller closes it."""
+        with self._root_guard:
+            if self._closed:
+                raise Unavailable("the store is closed", hint="the server is shutting down")
+            return self._root.cursor()
+
+    @property
+    def newest_traces_batch_id(self) -> int:
+        """The newest landed batch that holds spans; 0 before the first."""
+        with self._landed:
+            return self._newest_traces_batch_id
+
+    def announce_landed(self, traces_batch_id: int) -> None:
+        """Wake everyone in `wait_landed`; called by landing after its commit."""
+        with self._landed:
+            self._newest_traces_batch_id = max(self._newest_traces_batch_id, traces_batch_id)
+            self._landed.notify_all()
+
+    def wait_landed(self, after_batch_id: int, timeout_s: float) -> int:
+        """Block until a traces batch newer than `after_batch_id` has landed, or the time is over.
+
+        Returns:
+            The newest landed traces batch id; not above `after_batch_id` when the time ran out.
+        """
+        deadline_s = monotonic() + timeout_s
+        with self._landed:
+            while self._newest_traces_batch_id <= after_batch_id and not self._closed:
+                remaining_s = deadline_s - monotonic()
+                if remaining_s <= 0:
+                    break
+                self._landed.wait(remaining_s)
+            return self._newest_traces_batch_id
+
+    def describe_owner(self, addresses: Mapping[str, str]) -> None:
+        """Tell other processes where this folder is served, e.g. `{"api": "http://127.0.0.1:4320"}`."""
+        self._lock.describe(addresses)
+
+    def close(self) -> None:
+        """Checkpoint, close and unlock. Cursors still open elsewhere keep the file until they close."""
+        with self._root_guard:
+            if self._closed:
+                return
+            self._closed = True
+        with self._landed:
+            self._landed.notify_all()
+        try:
+            self._root.close()
+        finally:
+            self._lock.release()
+
+
+def schema_texts() -> list[str]:
+    """Every file of `collector/store/schema`, in the order of their names."""
+    folder = resources.files("collector.store").joinpath("schema")
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return [f.read_text(encoding="utf-8") for f in files]
+
+
+def _connect(folder: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
+    path = folder / DATABASE_FILE_NAME
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "python_enable_replacements": False,  # SQL must not see Python variables
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    if memory_limit:
+        config["memory_limit"] = memory_limit
+    try:
+        root = duckdb.connect(str(path), config=config)
+    except duckdb.Error as error:
+        raise DataFolderUnusable(
+            f"{path} cannot be opened ({str(error).splitlines()[0]})",
+            hint="choose another folder with --data DIR, or restore the file",
+        ) from error
+    try:
+        check_version(root)
+        root.execute("BEGIN TRANSACTION")
+        for text in schema_texts():
+            root.execute(text)
+        stamp_version(root)
+        root.execute("COMMIT")
+        # Doubled quotes: a folder's name may hold one.
+        root.execute("SET allowed_directories = ['{}']".format(str(folder).replace("'", "''")))
+        # Neither can be undone while the database is open: no query of anyone leaves the folder.
+        root.execute("SET enable_external_access = false")
+        root.execute("SET lock_configuration = true")
+    except BaseException:
+        root.close()
+        raise
+    return root

@@ -1,0 +1,54 @@
+"""The server's own figures as Prometheus text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from collector.land import Totals
+
+_HELP = {
+    "spyhop_received_total": "Spans, log records and data points that were acknowledged.",
+    "spyhop_rejected_total": "Spans, log records and data points that were refused in a partial success.",
+    "spyhop_requests_total": "OTLP requests by outcome.",
+    "spyhop_landed_total": "Spans, log records and data points in the store, since the database was made.",
+    "spyhop_duplicate_spans_total": "Spans that a sender repeated; stored once.",
+    "spyhop_quarantined_records_total": "Requests kept in files because they could not be stored.",
+    "spyhop_spool_bytes": "Acknowledged bytes that have not landed.",
+    "spyhop_spool_records": "Acknowledged requests that have not landed.",
+    "spyhop_landing_lag_seconds": "Time from durable to queryable.",
+    "spyhop_landing_failing": "1 while landing or the spool fails.",
+}
+_OUTCOMES = {"requests": "accepted", "malformed_requests": "malformed", "unavailable_requests": "unavailable"}
+
+
+def prometheus_text(
+    counts: Mapping[tuple[str, str], int],
+    totals: Totals,
+    spool: Mapping[str, object],
+    landing: Mapping[str, object],
+) -> str:
+    """One text page from `Intake.counts`, `Lander.totals` and the two statuses."""
+    samples: dict[str, list[tuple[str, object]]] = {name: [] for name in _HELP}
+    for (signal, what), number in sorted(counts.items()):
+        if what in _OUTCOMES:
+            labels = f'{{signal="{signal}",outcome="{_OUTCOMES[what]}"}}'
+            samples["spyhop_requests_total"].append((labels, number))
+        else:
+            samples[f"spyhop_{what}_total"].append((f'{{signal="{signal}"}}', number))
+    landed = {"traces": totals.spans, "logs": totals.logs, "metrics": totals.metric_points}
+    samples["spyhop_landed_total"] = [(f'{{signal="{signal}"}}', number) for signal, number in landed.items()]
+    samples["spyhop_duplicate_spans_total"] = [("", totals.duplicate_spans)]
+    samples["spyhop_quarantined_records_total"] = [("", totals.quarantined_records)]
+    samples["spyhop_spool_bytes"] = [("", spool["bytes"])]
+    samples["spyhop_spool_records"] = [("", spool["records"])]
+    samples["spyhop_landing_lag_seconds"] = [("", landing["lag_s"])]
+    samples["spyhop_landing_failing"] = [("", int(bool(landing["failure"] or spool["failure"])))]
+    return "\n".join(_lines(samples)) + "\n"
+
+
+def _lines(samples: Mapping[str, list[tuple[str, object]]]) -> Iterable[str]:
+    for name, values in samples.items():
+        yield f"# HELP {name} {_HELP[name]}"
+        yield f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}"
+        for labels, value in values:
+            yield f"{name}{labels} {value}"

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from time import monotonic
+
+import pyarrow as pa
+import pytest
+
+from collector.errors import InvalidInput, RefusedQuery, Timeout
+from collector.store.query import QueryResult, run_query
+from collector.store.store import Store
+
+
+def run(store: Store, query: str, params: list[object] | None = None, limit_rows: int = 100) -> QueryResult:
+    return run_query(store, query, params, limit_rows=limit_rows, timeout_s=10)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT 1 AS n",
+        "SELECT 1 AS n; -- done ;",
+        "  ; SELECT 1 AS n"[3:],
+        "FROM (VALUES (1)) AS t(n)",
+        "WITH x AS (SELECT 1 AS n) FROM x",
+        "VALUES (1)",
+        "DESCRIBE spans",
+        "SHOW TABLES",
+        "SUMMARIZE landing_position",
+        "EXPLAIN SELECT 1",
+        "EXPLAIN ANALYZE SELECT 1",
+        "EXPLAIN (FORMAT json) SELECT 1",
+    ],
+)
+def test_reading_is_allowed(store: Store, query: str) -> None:
+    """Every kind of reading statement returns rows."""
+    assert run(store, query).table.num_rows > 0
+
+
+WRITES = [
+    "INSERT INTO spans_recent SELECT * FROM spans_recent",
+    "WITH x AS (SELECT 1) INSERT INTO schema_version SELECT 1, now(), 'x' FROM x",
+    "UPDATE landing_position SET batch_id = 1",
+    "DELETE FROM landing_position",
+    "MERGE INTO landing_position USING (SELECT 1) ON true WHEN MATCHED THEN DELETE",
+    "TRUNCATE landing_position",
+    "DROP TABLE spans_recent",
+    "CREATE TABLE t AS SELECT 1",
+    "CREATE TEMP TABLE t AS SELECT 1",
+    "CREATE MACRO m(x) AS x",
+    "ALTER TABLE spans_recent ADD COLUMN x INT",
+    "COPY spans_recent TO 'x.csv'",
+    "COPY landing_position FROM 'x.csv'",
+    "EXPORT DATABASE 'x'",
+    "IMPORT DATABASE 'x'",
+    "ATTACH 'x.duckdb' AS x",
+    "DETACH spyhop",
+    "USE memory",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "SET threads = 1",
+    "SET enable_external_access = true",
+    "RESET threads",
+    "PRAGMA threads = 1",
+    "PRAGMA database_list",
+    "CALL force_checkpoint()",
+    "CHECKPOINT",
+    "VACUUM",
+    "ANALYZE",
+    "BEGIN",
+    "COMMIT",
+    "PREPARE p AS SELECT 1",
+    "EXECUTE p",
+    "SET VARIABLE x = 1",
+    "EXPLAIN ANALYZE DELETE FROM landing_position",
+    "EXPLAIN (ANALYZE) DELETE FROM landing_position",
+    "EXPLAIN /* ( */ ANALYZE DELETE FROM landing_position",
+    "/* EXPLAIN */ EXPLAIN ANALYZE UPDATE landing_position SET batch_id = 1",
+    "SELECT 1; SELECT 2",
+    "SELECT 1; DROP TABLE spans_recent",
+    "",
+    "-- nothing",
+    "SELECT 1) ; DROP TABLE spans_recent; --",
+    "SELECT * FROM (DELETE FROM landing_position RETURNING *)",
+    "SELECT * FROM query('DELETE FROM landing_position')",
+]
+
+
+@pytest.mark.parametrize("query", WRITES)
+def test_writing_is_refused(store: Store, query: str) -> None:
+    """Whatever is not one reading statement is refused, and nothing has changed."""
+    with pytest.raises(InvalidInput):
+        run(store, query)
+    assert run(store, "SELECT batch_id FROM landing_position").table["batch_id"].to_pylist() == [0]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM read_blob('/etc/hostname')",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM read_json('/etc/passwd')",
+        "SELECT * FROM read_parquet('/etc/passwd')",
+        "SELECT * FROM read_csv('https://example.com/x.csv')",
+        "SELECT * FROM glob('/etc/*')",
+        "FROM '/etc/passwd'",
+        "FROM 'x.csv'",
+        "SELECT getenv('HOME')",
+        "SELECT * FROM sqlite_scan('x', 'y')",
+        "FROM duckdb_secrets()",
+        "FROM store",
+        "SELECT count(*) FROM WRITES",
+    ],
+)
+def test_outside_is_out_of_reach(store: Store, query: str) -> None:
+    """No file, network, environment or Python variable outside the data folder can be read."""
+    with pytest.raises(InvalidInput):
+        run(store, query)
+
+
+def test_dots_do_not_leave_the_folder(store: Store) -> None:
+    """A path that starts in the data folder and climbs out of it is refused."""
+    secret = store.folder.parent / "secret.txt"
+    secret.write_text("secret")
+    with pytest.raises(RefusedQuery, match="outside the data folder"):
+        run(store, f"SELECT content FROM read_text('{store.folder}/../secret.txt')")
+
+
+def test_row_limit(store: Store) -> None:
+    """More rows than the limit are cut, and the result says so."""
+    result = run(store, "SELECT range AS n FROM range(10) ORDER BY n DESC", limit_rows=3)
+    assert (result.table["n"].to_pylist(), result.truncated) == ([9, 8, 7], True)
+    assert run(store, "FROM range(3)", limit_rows=3).truncated is False
+
+
+def test_time_limit(store: Store) -> None:
+    """A query without end is stopped at its limit."""
+    started_s = monotonic()
+    with pytest.raises(Timeout, match=r"longer than 0\.2 s"):
+        run_query(
+            store, "SELECT count(*) FROM range(10000000000) a, range(1000000) b", limit_rows=1, timeout_s=0.2
+        )
+    assert monotonic() - started_s < 5
+
+
+def test_parameters_and_types(store: Store) -> None:
+    """Parameters are bound, sums are int64, times are UTC and VARIANT is JSON text."""
+    result = run(
+        store,
+        "SELECT sum(x) AS total, make_timestamp_ns(1) AS t, ({'a': 1, 'b': 'c'}::VARIANT) AS v, ?::INT AS p"
+        " FROM range(3) r(x)",
+        [5],
+    )
+    assert result.types == ["HUGEINT", "TIMESTAMP_NS", "VARIANT", "INTEGER"]
+    assert result.table.schema.field("t").type == pa.timestamp("ns", "UTC")
+    assert result.table["total"].to_pylist() == [3]
+    assert result.table["v"].to_pylist() == ['{"a":1,"b":"c"}']
+    assert result.table["p"].to_pylist() == [5]
+
+
+def test_sql_mistakes_are_explained(store: Store) -> None:
+    """DuckDB's message, with its suggestion, reaches the caller."""
+    with pytest.raises(InvalidInput, match="span does not exist"):
+        run(store, "SELECT * FROM span")
+    with pytest.raises(InvalidInput, match="does not parse"):
+        run(store, "SELEC 1")
+    with pytest.raises(InvalidInput):
+        run(store, "SELECT ?")

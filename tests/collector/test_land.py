@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from collector.land import Lander, read_position
+from collector.signals import Signal
+from collector.spool import Spool
+from collector.store.store import Store
+
+
+class Line:
+    """A spool and a lander over a store; landing happens when a test says so."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.spool = Spool(
+            store.folder / "spool",
+            landed=read_position(store)[0],
+            max_bytes=1 << 20,
+            segment_bytes=1 << 16,
+            torn_folder=store.folder / "quarantine",
+        )
+        self.lander = Lander(store, self.spool, interval_ms=1, max_bytes=1 << 20, clock_ns=lambda: 42)
+
+    def send(self, *payloads: bytes, signal: int = Signal.TRACES) -> None:
+        for payload in payloads:
+            self.spool.append(signal, payload).result(5)
+
+    def land(self) -> None:
+        while self.lander.land_available():
+            pass
+
+    def count(self, what: str = "spans") -> int:
+        return int(self.store.read(f"SELECT count(*) AS n FROM {what}")["n"][0].as_py())
+
+
+@pytest.fixture
+def line(store: Store) -> Iterator[Line]:
+    made = Line(store)
+    yield made
+    made.spool.close()
+
+
+@pytest.fixture
+def quarantine(store: Store) -> Callable[[], dict[str, bytes]]:
+    folder: Path = store.folder / "quarantine"
+    return lambda: {path.name.split("-")[-1]: path.read_bytes() for path in folder.glob("*")}
+
+
+def test_rows_and_position_together(line: Line, make_request: Callable[..., Any]) -> None:
+    """Landing stores the rows, advances the position past them and frees the spool."""
+    line.send(make_request(3).SerializeToString(), make_request(2).SerializeToString())
+    line.land()
+    assert line.count() == 5
+    position, totals = read_position(line.store)
+    assert position == line.lander._position
+    assert (totals.spans, totals.batch_id) == (5, 1)
+    assert line.spool.status()["bytes"] == 0
+    assert line.store.wait_landed(0, 0) == 1
+
+
+def test_failed_transaction_leaves_nothing(
+    line: Line, make_request: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the position cannot be stored, the rows are not there either; the next attempt lands them once."""
+    line.send(make_request(4).SerializeToString())
+    with monkeypatch.context() as patch:
+        patch.setattr("collector.land.load_sql", lambda *_: "SELECT error('disk')")
+        with pytest.raises(duckdb.Error):
+            line.lander._commit(
+                line.spool.read(line.lander._position, 1 << 20)[0], line.lander._position, quarantined_count=0
+            )
+    assert line.count() == 0
+    line.land()
+    assert line.count() == 4
+
+
+def test_replay_after_restart(store: Store, make_request: Callable[..., Any], tmp_path: Path) -> None:
+    """What one process spooled and did not land, the next one lands, once."""
+    first = Line(store)
+    first.send(make_request(2).SerializeToString())
+    first.land()
+    first.send(make_request(3).SerializeToString())
+    first.spool.close()
+    store.close()
+    reopened = Store.open(store.folder)
+    try:
+        second = Line(reopened)
+        second.land()
+        assert second.count() == 5
+        second.spool.close()
+    finally:
+        reopened.close()
+
+
+@pytest.mark.parametrize("same_batch", [True, False], ids=["same batch", "later batch"])
+def test_retry_is_stored_once(line: Line, make_request: Callable[..., Any], same_batch: bool) -> None:
+    """A request that a sender repeats adds no rows, also when only a part of it was there before."""
+    first, second = make_request(3), make_request(1)
+    line.send(first.SerializeToString())
+    if not same_batch:
+        line.land()
+    first.MergeFrom(second)
+    line.send(first.SerializeToString())
+    line.land()
+    assert line.count() == 4
+    assert line.count("(SELECT DISTINCT trace_id, span_id FROM spans)") == 4
+    assert line.lander.totals.duplicate_spans == 3
+
+
+def test_retry_after_restart(store: Store, make_request: Callable[..., Any]) -> None:
+    """A retry is recognised although the process that stored the first attempt is gone."""
+    body = make_request(3).SerializeToString()
+    first = Line(store)
+    first.send(body)
+    first.land()
+    first.spool.close()
+    second = Line(store)
+    second.send(body)
+    second.land()
+    assert second.count() == 3
+    second.spool.close()
+
+
+def test_poison_is_put_aside(
+    line: Line, make_request: Callable[..., Any], quarantine: Callable[[], dict[str, bytes]]
+) -> None:
+    """A record that cannot be decoded is kept in a file and counted; all around it lands."""
+    good = [make_request(1).SerializeToString() for _ in range(5)]
+    line.send(*good[:2], b"\x00poison", *good[2:])
+    line.send(b"what", signal=9)
+    line.land()
+    assert line.count() == 5
+    assert line.lander.totals.quarantined_records == 2
+    assert sorted(quarantine().values()) == [b"\x00poison", b"what"]
+    assert line.spool.status()["bytes"] == 0
+
+
+def test_flipped_bit_in_a_segment(
+    line: Line, make_request: Callable[..., Any], quarantine: Callable[[], dict[str, bytes]]
+) -> None:
+    """A damaged record is put aside byte for byte, and those before and after it land."""
+    bodies = [make_request(1).SerializeToString() for _ in range(3)]
+    line.send(*bodies)
+    (segment,) = (line.store.folder / "spool").iterdir()
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 1
+    segment.write_bytes(content)
+    line.land()
+    assert line.count() == 2
+    (kept,) = quarantine().values()
+    assert len(kept) == len(bodies[1]) + 13
+    assert kept in bytes(content)
+
+
+def test_signals_land_apart(line: Line, make_request: Callable[..., Any]) -> None:
+    """Only batches with spans move the batch that detection waits for."""
+    line.send(b"", signal=Signal.LOGS)
+    line.land()
+    assert line.store.wait_landed(0, 0) == 0
+    line.send(make_request(1).SerializeToString())
+    line.land()
+    assert line.store.wait_landed(0, 0) == 2
