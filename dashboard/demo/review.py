@@ -6,7 +6,7 @@ trace shows *that* every statement waited, the label says *why*.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from collector.client import Client
@@ -41,9 +41,10 @@ def feedback_for(
 
 def _correction(label: Mapping[str, Any]) -> dict[str, object]:
     params = ", ".join(f"{key}={value}" for key, value in label["params"].items())
+    symptoms = "; ".join(_symptom(symptom) for symptom in label["expected_symptoms"])
     correction: dict[str, object] = {
-        "summary": f"Injected fault {label['kind']} ({params}) in {label['root_service']}: "
-        f"{_listed(label['expected_symptoms'])}",
+        "summary": f"Injected fault {label['kind']} ({params}) in {label['root_service']}. "
+        f"It shows as {symptoms}.",
         "root_service": label["root_service"],
     }
     if label.get("root_operation"):
@@ -51,5 +52,5 @@ def _correction(label: Mapping[str, Any]) -> dict[str, object]:
     return correction
 
 
-def _listed(symptoms: str | Sequence[str]) -> str:
-    return symptoms if isinstance(symptoms, str) else "; ".join(symptoms)
+def _symptom(symptom: Mapping[str, Any]) -> str:
+    return f"{symptom['kind']} of {symptom['operation']} in {symptom['service']}"

@@ -1,0 +1,1 @@
+"""What is normal: mergeable sketches, the cells they are kept in, and the tails fitted to them."""

@@ -1,0 +1,94 @@
+"""From settled spans to sketch rows: pure, columnar, the same live and over files.
+
+Flagged samples stay out; only their number is kept. Of a trace that belongs to an incident nothing is
+learned at all: its unflagged spans were slowed too, only less.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors.baseline.book import AMOUNT, DELTA_SCHEMA, DURATION, EXCLUSIVE
+from detectors.baseline.cells import hour_of_week
+from detectors.baseline.sketch import bucket_of
+from detectors.detect.amount import facets_of
+from detectors.trace.exclusive import exclusive_ns, parent_index
+
+_KEYS = [name for name in DELTA_SCHEMA.names if name != "sample_count"]
+
+
+def learn_times(spans: pa.Table) -> pa.Table:
+    """Rows of `DELTA_SCHEMA` for durations and exclusive times.
+
+    Args:
+        spans: columns of `queries/settled_spans.sql`; whole traces, of which `is_new` rows are learned.
+    """
+    parent = parent_index(spans["trace_id"], spans["span_id"], spans["parent_span_id"])
+    duration = spans["duration_ns"].to_numpy()
+    exclusive = exclusive_ns(parent, spans["start_unix_nano"].to_numpy(), duration)
+    learned = pc.and_(spans["is_new"], pc.invert(spans["in_incident"])).to_numpy(zero_copy_only=False)
+    normal = learned & ~spans["flagged"].to_numpy(zero_copy_only=False)
+    return pa.concat_tables(
+        [
+            _deltas(spans, DURATION, duration, learned),
+            _deltas(spans, EXCLUSIVE, exclusive, normal),
+        ]
+    )
+
+
+def learn_amounts(amounts: pa.Table, whale_trace_ids: pa.ChunkedArray) -> pa.Table:
+    """Rows of `DELTA_SCHEMA` for amounts, each under its side and under its asset as a whole.
+
+    Args:
+        amounts: columns of `queries/new_amounts.sql`.
+        whale_trace_ids: traces whose amounts stay out.
+    """
+    parts = []
+    known = amounts.filter(pc.invert(pc.is_in(amounts["trace_id"], value_set=whale_trace_ids)))
+    for group in (
+        known.select(["amount_kind", "asset", "side"])
+        .group_by(["amount_kind", "asset", "side"])
+        .aggregate([])
+        .to_pylist()
+    ):
+        same = pc.and_(
+            pc.and_(
+                pc.equal(known["amount_kind"], group["amount_kind"]), pc.equal(known["asset"], group["asset"])
+            ),
+            pc.equal(known["side"], group["side"]),
+        )
+        rows = known.filter(same)
+        everything = np.ones(rows.num_rows, dtype=bool)
+        rows = rows.append_column("flagged", pa.array(np.zeros(rows.num_rows, dtype=bool)))
+        facets = facets_of(group["amount_kind"], group["asset"], group["side"])
+        parts += [_deltas(rows, AMOUNT, rows["amount"].to_numpy(), everything, facet) for facet in facets]
+    return pa.concat_tables(parts) if parts else DELTA_SCHEMA.empty_table()
+
+
+def _deltas(
+    spans: pa.Table,
+    measure: str,
+    values: npt.NDArray[np.generic],
+    chosen: npt.NDArray[np.bool_],
+    facet: str = "",
+) -> pa.Table:
+    rows = pa.array(np.flatnonzero(chosen))
+    part = spans.take(rows)
+    count = part.num_rows
+    table = pa.table(
+        {
+            "measure": pa.repeat(measure, count),
+            "service_name": part["service_name"],
+            "operation": part["operation"],
+            "span_kind": part["span_kind"],
+            "facet": pa.repeat(facet, count),
+            "hour_of_week": hour_of_week(part["start_unix_nano"].to_numpy()).astype(np.int16),
+            "flagged": part["flagged"],
+            "bucket": bucket_of(values[chosen]).astype(np.int32),
+        }
+    )
+    counted = table.group_by(_KEYS).aggregate([([], "count_all")])
+    return counted.rename_columns([*_KEYS, "sample_count"]).select(DELTA_SCHEMA.names).cast(DELTA_SCHEMA)

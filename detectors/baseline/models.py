@@ -1,0 +1,131 @@
+"""Fitted models, one for each cell in use, refitted when the cell has grown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import RLock
+
+import pyarrow as pa
+
+from detectors.baseline.book import AMOUNT, DURATION, EXCLUSIVE, SeriesKey, SketchBook
+from detectors.baseline.cells import OPERATION_CELL, cell_names
+from detectors.baseline.tail import Tail, fit_tail
+from detectors.settings import Settings
+
+# A pause of the scheduler or a collector on a shared machine lasts about this long.
+_UNSEEN_PAUSE_NS = 20e6
+# Amounts have no natural scale: an unseen regime is as large as the median.
+_UNSEEN_AMOUNT = 0.0
+_REFIT_GROWTH = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A cell's fitted distribution; `flag_above` is the least value that is an anomaly."""
+
+    key: SeriesKey
+    cell: str
+    tail: Tail
+    flag_above: float
+
+
+class Baselines:
+    """The sketches and the models fitted to them. Thread-safe: the API reads while the pipeline learns."""
+
+    def __init__(self, settings: Settings, book: SketchBook | None = None) -> None:
+        self._settings = settings
+        self._book = book or SketchBook()
+        self._models: dict[tuple[SeriesKey, str], Model] = {}
+        self._lock = RLock()
+
+    def add(self, deltas: pa.Table) -> set[SeriesKey]:
+        """Learn rows of `book.DELTA_SCHEMA`; returns the series that changed."""
+        with self._lock:
+            return self._book.add(deltas)
+
+    def replace(self, book: SketchBook) -> None:
+        """Start over from another book, at once for all readers."""
+        with self._lock:
+            self._book = book
+            self._models.clear()
+
+    def duration(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None:
+        """The model for a span that starts in this hour of week; None while the operation is learning."""
+        key = SeriesKey(DURATION, service_name, operation, span_kind)
+        least = self._settings.detect_min_cell_samples
+        with self._lock:
+            for cell in cell_names(hour)[:2]:
+                if self._book.sample_count(key, cell) >= least:
+                    return self._model(key, cell)
+            if self._book.sample_count(key) >= self._settings.detect_min_samples:
+                return self._model(key, OPERATION_CELL)
+        return None
+
+    def amount(self, service_name: str, operation: str, span_kind: str, facets: list[str]) -> Model | None:
+        """The model of the first facet with enough samples; None when all are learning."""
+        with self._lock:
+            for facet in facets:
+                key = SeriesKey(AMOUNT, service_name, operation, span_kind, facet)
+                if self._book.sample_count(key) >= self._settings.detect_amount_min_samples:
+                    return self._model(key, OPERATION_CELL)
+        return None
+
+    def exclusive_p50_ns(self, service_name: str, operation: str, span_kind: str) -> float | None:
+        """The median of an operation's own time; None before any trace with it has settled."""
+        with self._lock:
+            sketch = self._book.sketch(SeriesKey(EXCLUSIVE, service_name, operation, span_kind))
+        return sketch.quantile(0.5) if len(sketch.buckets) else None
+
+    def fitted(self, keys: set[SeriesKey] | None = None) -> list[tuple[Model, int, bool]]:
+        """(model, flagged count, ready) of every cell in use of these series (all when None)."""
+        found = []
+        with self._lock:
+            for key in self._book.series() if keys is None else keys:
+                if key.measure == EXCLUSIVE or not self._book.sample_count(key):
+                    continue
+                for cell, ready in self._cells_in_use(key):
+                    found.append((self._model(key, cell), self._book.flagged_count(key, cell), ready))
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """How many operations are ready and how many learning."""
+        with self._lock:
+            sizes = [self._book.sample_count(k) for k in self._book.series() if k.measure == DURATION]
+        ready = sum(size >= self._settings.detect_min_samples for size in sizes)
+        return {"ready": ready, "learning": len(sizes) - ready}
+
+    def _cells_in_use(self, key: SeriesKey) -> list[tuple[str, bool]]:
+        count = self._book.sample_count(key)
+        if key.measure == AMOUNT:
+            return [(OPERATION_CELL, count >= self._settings.detect_amount_min_samples)]
+        cells = {cell for hour in self._book.hours(key) for cell in cell_names(hour)[:2]}
+        least = self._settings.detect_min_cell_samples
+        fine = [(cell, True) for cell in sorted(cells) if self._book.sample_count(key, cell) >= least]
+        return [(OPERATION_CELL, count >= self._settings.detect_min_samples), *fine]
+
+    def _model(self, key: SeriesKey, cell: str) -> Model:
+        known = self._models.get((key, cell))
+        count = self._book.sample_count(key, cell)
+        if known and count < known.tail.sample_count * _REFIT_GROWTH:
+            return known
+        amounts = key.measure == AMOUNT
+        tail = fit_tail(
+            self._book.sketch(key, cell),
+            regime_scale_min=_UNSEEN_AMOUNT if amounts else _UNSEEN_PAUSE_NS,
+            left_out_count=self._book.flagged_count(key, cell),
+        )
+        model = Model(key, cell, tail, _flag_above(tail, self._settings, amounts=amounts))
+        self._models[key, cell] = model
+        return model
+
+
+def _flag_above(tail: Tail, settings: Settings, *, amounts: bool) -> float:
+    """Improbable, and large enough to matter."""
+    improbable = tail.value_at(settings.detect_sigma_sev5)
+    if amounts:
+        return max(improbable, tail.quantile(0.99) * settings.detect_amount_min_ratio)
+    return max(
+        improbable,
+        tail.p50 * settings.detect_min_ratio,
+        tail.p50 + settings.detect_min_excess_ms * 1e6,
+    )

@@ -1,0 +1,105 @@
+"""Whales: σ = Φ⁻¹(1 - S(amount)), S the survival of amounts of the same kind, asset and side.
+
+Amounts are compared on the log scale, within the operation that carries them: `order.quantity` for each
+asset and side (the asset alone while a side is thin), `transfer.amount` for each asset. A whale is also at
+least `detect_amount_min_ratio` times the amount that 99 of 100 stay below.
+Source of S: `detectors.baseline.tail`.
+
+>>> import numpy as np
+>>> from detectors.baseline.sketch import Sketch
+>>> from detectors.baseline.tail import fit_tail
+>>> usual_btc = 0.1 * np.exp(0.8 * np.random.default_rng(7).standard_normal(500))
+>>> bool(fit_tail(Sketch.of(usual_btc), regime_scale_min=0.0).sigma(85.0) > 5)
+True
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors.baseline.models import Model
+from detectors.detect.anomaly import AMOUNT, Anomaly, anomaly_id, severity_of
+from detectors.settings import Settings
+
+
+class AmountModels(Protocol):
+    def amount(
+        self, service_name: str, operation: str, span_kind: str, facets: list[str]
+    ) -> Model | None: ...
+
+
+def facets_of(amount_kind: str, asset: str, side: str) -> list[str]:
+    """Where an amount is learned and looked up, finest first.
+
+    >>> facets_of("order", "BTC", "BUY"), facets_of("transfer", "BTC", "")
+    (['order|BTC|BUY', 'order|BTC'], ['transfer|BTC'])
+    """
+    whole = f"{amount_kind}|{asset}"
+    return [f"{whole}|{side}", whole] if side else [whole]
+
+
+def detect_amounts(amounts: pa.Table, baselines: AmountModels, settings: Settings) -> list[Anomaly]:
+    """Flag every span of a batch that carries a whale; `topmost` then keeps one for each trace.
+
+    Args:
+        amounts: columns of `queries/new_amounts.sql`.
+    """
+    found: list[Anomaly] = []
+    columns = ["service_name", "operation", "span_kind", "amount_kind", "asset", "side"]
+    for group in amounts.select(columns).group_by(columns).aggregate([]).to_pylist():
+        model = baselines.amount(
+            group["service_name"],
+            group["operation"],
+            group["span_kind"],
+            facets_of(group["amount_kind"], group["asset"], group["side"]),
+        )
+        if model is None:
+            continue
+        same = pc.greater(amounts["amount"], model.flag_above)
+        for name in columns:
+            same = pc.and_(same, pc.equal(amounts[name], group[name]))
+        judged = (_judge(row, model, settings) for row in amounts.filter(same).to_pylist())
+        found += [anomaly for anomaly in judged if anomaly]
+    return found
+
+
+def topmost(found: list[Anomaly]) -> list[Anomaly]:
+    """One whale for each trace and kind: the span that began first, and of those the one that lasted longest.
+
+    The span that encloses the others; a trace repeats its amount from the client down to the engine.
+    """
+    best: dict[str, Anomaly] = {}
+    for anomaly in sorted(found, key=lambda a: (a.span_start_unix_nano, -a.span_duration_ns)):
+        best.setdefault(anomaly.anomaly_id, anomaly)
+    return list(best.values())
+
+
+def _judge(row: dict[str, Any], model: Model, settings: Settings) -> Anomaly | None:
+    sigma = float(model.tail.sigma(row["amount"]))
+    severity = severity_of(sigma, settings.severity_sigmas())
+    if not severity:
+        return None
+    kind = row["amount_kind"]
+    return Anomaly(
+        # Not by span: the same whale seen higher up, in a span that lands later, must stay one anomaly.
+        anomaly_id=anomaly_id(AMOUNT, row["trace_id"], kind),
+        detector=AMOUNT,
+        severity=severity,
+        sigma=sigma,
+        trace_id=row["trace_id"],
+        span_id=row["span_id"],
+        service_name=row["service_name"],
+        operation=row["operation"],
+        span_kind=row["span_kind"],
+        span_start_unix_nano=row["start_unix_nano"],
+        span_duration_ns=row["duration_ns"],
+        observed=row["amount"],
+        expected=model.tail.p50,
+        unit=row["asset"],
+        cell=model.key.facet,
+        sample_count=model.tail.sample_count,
+        details={"asset": row["asset"], "side": row["side"], "attribute": row["attribute"], "kind": kind},
+    )

@@ -1,0 +1,60 @@
+"""What every detector reports."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+LATENCY = "latency"
+AMOUNT = "amount"
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """One improbable observation; fields are columns of the table `anomalies`, times in ns."""
+
+    anomaly_id: str
+    detector: str
+    severity: int
+    sigma: float
+    trace_id: str
+    span_id: str
+    service_name: str
+    operation: str
+    span_kind: str
+    span_start_unix_nano: int
+    span_duration_ns: int
+    observed: float
+    expected: float
+    unit: str
+    cell: str
+    sample_count: int
+    details: Mapping[str, object] = field(default_factory=dict)
+    incident_id: str | None = None
+
+    @property
+    def operation_key(self) -> tuple[str, str, str]:
+        return (self.service_name, self.operation, self.span_kind)
+
+    def in_incident(self, incident_id: str) -> Anomaly:
+        return replace(self, incident_id=incident_id)
+
+
+def anomaly_id(detector: str, trace_id: str, subject: str) -> str:
+    """The same observation has the same id however often it is judged.
+
+    >>> anomaly_id("latency", "0af7", "b7ad") == anomaly_id("latency", "0af7", "b7ad")
+    True
+    """
+    return hashlib.sha256(f"{detector}\x1f{trace_id}\x1f{subject}".encode()).hexdigest()[:24]
+
+
+def severity_of(sigma: float, thresholds: Sequence[float]) -> int:
+    """5 (mildest) … 1 (worst); 0 below all `thresholds` (rising, SEV5 first).
+
+    >>> [severity_of(s, (3, 4, 5, 6, 7)) for s in (2.9, 3.0, 4.5, 9.0)]
+    [0, 5, 4, 1]
+    """
+    passed = sum(sigma >= threshold for threshold in thresholds)
+    return 6 - passed if passed else 0

@@ -1,0 +1,101 @@
+"""Slow spans: σ = Φ⁻¹(1 - S(duration)), S the survival fitted to the operation's own history.
+
+A span is flagged when σ ≥ 3 and it is slow enough to matter: at least `detect_min_ratio` times and
+`detect_min_excess_ms` above the median. Source of S: `detectors.baseline.tail`.
+
+>>> import numpy as np
+>>> from detectors.baseline.sketch import Sketch
+>>> from detectors.baseline.tail import fit_tail
+>>> normal_ns = 2e6 * np.exp(0.3 * np.random.default_rng(7).standard_normal(10_000))
+>>> tail = fit_tail(Sketch.of(normal_ns), regime_scale_min=20e6)
+>>> [bool(s) for s in tail.sigma([3e6, 6e6, 300e6]) > [1, 3, 5]]
+[True, True, True]
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from detectors.baseline.cells import HOURS_PER_WEEK, hour_of_week
+from detectors.baseline.models import Model
+from detectors.detect.anomaly import LATENCY, Anomaly, anomaly_id, severity_of
+from detectors.settings import Settings
+
+
+class DurationModels(Protocol):
+    def duration(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None: ...
+
+
+def detect_latency(spans: pa.Table, baselines: DurationModels, settings: Settings) -> list[Anomaly]:
+    """Flag the slow spans of a batch.
+
+    Args:
+        spans: columns of `queries/new_spans.sql`.
+    """
+    if not spans.num_rows:
+        return []
+    duration = spans["duration_ns"].to_numpy()
+    codes, keys = _operation_codes(spans)
+    hours = hour_of_week(spans["start_unix_nano"].to_numpy())
+    groups, group_of = np.unique(codes * HOURS_PER_WEEK + hours, return_inverse=True)
+    models = []
+    for group in groups.tolist():
+        service_name, operation, span_kind = keys[int(group) // HOURS_PER_WEEK]
+        models.append(baselines.duration(service_name, operation, span_kind, int(group) % HOURS_PER_WEEK))
+    limits = np.array([model.flag_above if model else np.inf for model in models])
+    suspects = np.flatnonzero(duration > limits[group_of])
+    rows = spans.take(pa.array(suspects)).to_pylist()
+    found = []
+    for row, group in zip(rows, group_of[suspects].tolist(), strict=True):
+        model = models[group]
+        if model is not None and (anomaly := _judge(row, model, settings)):
+            found.append(anomaly)
+    return found
+
+
+def _operation_codes(spans: pa.Table) -> tuple[npt.NDArray[np.int64], list[tuple[str, str, str]]]:
+    """A code for each row, and the (service, operation, kind) of each code."""
+    encoded = spans["operation_key"].combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):  # an empty or chunk-free column stays chunked
+        encoded = pa.concat_arrays(encoded.chunks)
+    encoded = encoded.dictionary_encode()
+    keys = [split_key(key) for key in encoded.dictionary.to_pylist()]
+    return encoded.indices.to_numpy().astype(np.int64), keys
+
+
+def split_key(operation_key: str) -> tuple[str, str, str]:
+    # The kind cannot hold the separator; a hostile span name can, and stays whole.
+    service_name, rest = operation_key.split("\x1f", 1)
+    operation, span_kind = rest.rsplit("\x1f", 1)
+    return service_name, operation, span_kind
+
+
+def _judge(row: dict[str, Any], model: Model, settings: Settings) -> Anomaly | None:
+    observed = float(row["duration_ns"])
+    sigma = float(model.tail.sigma(observed))
+    severity = severity_of(sigma, settings.severity_sigmas())
+    if not severity:
+        return None
+    trace_id, span_id = row["trace_id"], row["span_id"]
+    return Anomaly(
+        anomaly_id=anomaly_id(LATENCY, trace_id, span_id),
+        detector=LATENCY,
+        severity=severity,
+        sigma=sigma,
+        trace_id=trace_id,
+        span_id=span_id,
+        service_name=model.key.service_name,
+        operation=model.key.operation,
+        span_kind=model.key.span_kind,
+        span_start_unix_nano=row["start_unix_nano"],
+        span_duration_ns=int(observed),
+        observed=observed,
+        expected=model.tail.p50,
+        unit="ns",
+        cell=model.cell,
+        sample_count=model.tail.sample_count,
+    )

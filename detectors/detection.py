@@ -1,0 +1,173 @@
+"""One pass of detection: landed batches in, anomalies, incidents and the new position out, in one commit."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass, fields
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+from detectors.baseline.models import Baselines
+from detectors.baseline.persist import read_position, save_position
+from detectors.detect.amount import detect_amounts, topmost
+from detectors.detect.anomaly import Anomaly
+from detectors.detect.latency import detect_latency, split_key
+from detectors.incident_store import load_open, save_incidents
+from detectors.incidents import Grouped, IncidentTracker, OperationKey
+from detectors.settings import Settings
+from detectors.texts import amount_text
+
+_QUERIES = "detectors.queries"
+_READER = "detect"
+_WRITE_TRIES = 5
+# The rest of a row, times and state, comes from the pass.
+_COLUMNS = [f.name for f in fields(Anomaly) if f.name != "details"]
+_log = logging.getLogger("spyhop.detectors")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a pass wrote."""
+
+    span_count: int
+    anomaly_count: int
+    incident_ids: list[str]
+
+
+class Detection:
+    """Judges batches in order. The pipeline's thread owns it."""
+
+    def __init__(self, store: Store, baselines: Baselines, settings: Settings, now_s: float) -> None:
+        self._store = store
+        self._baselines = baselines
+        self._settings = settings
+        self.position = read_position(store, _READER)
+        self._reload(now_s)
+
+    def judge(self, after: int, upto: int, now_s: float, now_unix_nano: int) -> Found:
+        """Judge the batches in (after, upto]."""
+        bounds = {"after": after, "upto": upto}
+        spans = self._store.read(load_sql(_QUERIES, "new_spans"), bounds)
+        anomalies = detect_latency(spans, self._baselines, self._settings)
+        whales, moved = self._whales(bounds)
+        grouped = self.tracker.observe(now_s, now_unix_nano, _span_counts(spans), [*anomalies, *whales])
+        for whale in moved:
+            if incident := self.tracker.moved(whale):
+                grouped.changed[incident.incident_id] = incident
+        try:
+            self._write(grouped, moved, upto, now_unix_nano)
+        except BaseException:
+            # The batches will be judged again: what memory has made of them must not count twice.
+            self._reload(now_s)
+            raise
+        self.position = upto
+        for incident in grouped.changed.values():
+            if incident.state == "resolved":
+                self.causes.pop(incident.incident_id, None)
+        for whale in whales:
+            _log.warning(
+                "WHALE ALERT %s %s in %s %s against a median of %s: %.1f sigma, SEV%d, trace %s",
+                whale.details["side"] or whale.details["kind"],
+                amount_text(whale.observed, whale.unit),
+                whale.service_name,
+                whale.operation,
+                amount_text(whale.expected, whale.unit),
+                whale.sigma,
+                whale.severity,
+                whale.trace_id,
+            )
+        return Found(spans.num_rows, len(grouped.anomalies), list(grouped.changed))
+
+    def _reload(self, now_s: float) -> None:
+        """Start from what is stored: at first, and after a pass that could not be written."""
+        self.tracker = IncidentTracker(self._settings)
+        self.tracker.open, self.causes = load_open(self._store, now_s)
+
+    def _write(self, grouped: Grouped, moved: list[Anomaly], upto: int, now_unix_nano: int) -> None:
+        for attempt in range(_WRITE_TRIES):
+            try:
+                with self._store.transaction() as con:
+                    _insert(con, grouped.anomalies, now_unix_nano)
+                    _move(con, moved)
+                    _promote(con, grouped)
+                    save_incidents(con, grouped.changed.values(), self.causes)
+                    _resolve(con, grouped, now_unix_nano)
+                    save_position(con, _READER, upto, now_unix_nano)
+                return
+            except duckdb.TransactionException:
+                # Somebody changed the state of one of these anomalies in the same moment.
+                if attempt == _WRITE_TRIES - 1:
+                    raise
+                time.sleep(0.01 * 2**attempt)
+
+    def _whales(self, bounds: dict[str, int]) -> tuple[list[Anomaly], list[Anomaly]]:
+        """(new whales, known whales that were now seen in an enclosing span)."""
+        if not self._settings.enable_amount_anomaly_detection:
+            return [], []
+        amounts = self._store.read(load_sql(_QUERIES, "new_amounts"), bounds)
+        found = topmost(detect_amounts(amounts, self._baselines, self._settings))
+        if not found:
+            return [], []
+        known = self._store.read(
+            load_sql(_QUERIES, "known_whales"), {"anomaly_ids": [whale.anomaly_id for whale in found]}
+        ).to_pylist()
+        place = {row["anomaly_id"]: (row["span_start_unix_nano"], -row["span_duration_ns"]) for row in known}
+        new = [whale for whale in found if whale.anomaly_id not in place]
+        moved = [
+            whale
+            for whale in found
+            if whale.anomaly_id in place
+            and (whale.span_start_unix_nano, -whale.span_duration_ns) < place[whale.anomaly_id]
+        ]
+        return new, moved
+
+
+def _span_counts(spans: pa.Table) -> dict[OperationKey, int]:
+    counted = spans.group_by("operation_key").aggregate([([], "count_all")])
+    keys = [split_key(key) for key in counted["operation_key"].to_pylist()]
+    return dict(zip(keys, counted["count_all"].to_pylist(), strict=True))
+
+
+def _rows(anomalies: list[Anomaly]) -> pa.Table:
+    rows: list[dict[str, Any]] = []
+    for anomaly in anomalies:
+        row = {name: getattr(anomaly, name) for name in _COLUMNS}
+        rows.append({**row, "details": json.dumps(dict(anomaly.details))})
+    table = pa.Table.from_pylist(rows)
+    # All-NULL columns have no type of their own.
+    position = table.schema.get_field_index("incident_id")
+    return table.set_column(position, "incident_id", pc.cast(table["incident_id"], pa.string()))
+
+
+def _insert(con: duckdb.DuckDBPyConnection, anomalies: list[Anomaly], now_unix_nano: int) -> None:
+    if anomalies:
+        con.register("new_anomalies", _rows(anomalies))
+        con.execute(load_sql(_QUERIES, "insert_anomalies"), {"now": now_unix_nano})
+        con.unregister("new_anomalies")
+
+
+def _move(con: duckdb.DuckDBPyConnection, moved: list[Anomaly]) -> None:
+    if moved:
+        con.register("moved_anomalies", _rows(moved))
+        con.execute(load_sql(_QUERIES, "move_anomalies"))
+        con.unregister("moved_anomalies")
+
+
+def _promote(con: duckdb.DuckDBPyConnection, grouped: Grouped) -> None:
+    if grouped.promoted:
+        con.register("promoted_anomalies", _rows(grouped.promoted))
+        con.execute(load_sql(_QUERIES, "promote_anomalies"))
+        con.unregister("promoted_anomalies")
+
+
+def _resolve(con: duckdb.DuckDBPyConnection, grouped: Grouped, now_unix_nano: int) -> None:
+    ended = [i.incident_id for i in grouped.changed.values() if i.state == "resolved"]
+    if ended:
+        con.execute(load_sql(_QUERIES, "resolve_anomalies"), {"incident_ids": ended, "now": now_unix_nano})

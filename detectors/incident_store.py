@@ -1,0 +1,115 @@
+"""Incidents between memory and the table: what is open at start, and what is written."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from statistics import median
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+from detectors.detect.anomaly import AMOUNT
+from detectors.incidents import Incident
+from detectors.texts import amount_text, duration_text
+
+_QUERIES = "detectors.queries"
+_SCHEMA = pa.schema(
+    [
+        ("incident_id", pa.string()),
+        ("kind", pa.string()),
+        ("state", pa.string()),
+        ("severity", pa.int8()),
+        ("title", pa.string()),
+        ("opened_unix_nano", pa.int64()),
+        ("last_seen_unix_nano", pa.int64()),
+        ("first_span_unix_nano", pa.int64()),
+        ("last_span_unix_nano", pa.int64()),
+        ("anomaly_count", pa.int64()),
+        ("trace_count", pa.int64()),
+        ("exemplar_trace_id", pa.string()),
+        ("services", pa.list_(pa.string())),
+        ("root_causes", pa.string()),
+    ]
+)
+
+
+def save_incidents(
+    con: duckdb.DuckDBPyConnection, incidents: Iterable[Incident], causes: dict[str, list[dict[str, Any]]]
+) -> None:
+    """Insert or update; `causes` are the ranked root causes by incident id."""
+    rows = [_row(incident, causes.get(incident.incident_id, [])) for incident in incidents]
+    if not rows:
+        return
+    con.register("saved_incidents", pa.Table.from_pylist(rows, schema=_SCHEMA))
+    con.execute(load_sql(_QUERIES, "save_incidents"))
+    con.unregister("saved_incidents")
+
+
+def load_open(store: Store, now_s: float) -> tuple[dict[str, Incident], dict[str, list[dict[str, Any]]]]:
+    """Incidents that a former run left open, and their causes; they count as active just now."""
+    incidents: dict[str, Incident] = {}
+    causes: dict[str, list[dict[str, Any]]] = {}
+    for row in store.read(load_sql(_QUERIES, "open_incidents")).to_pylist():
+        incident = Incident(
+            incident_id=row["incident_id"],
+            kind=row["kind"],
+            opened_unix_nano=row["opened_unix_nano"],
+            active_s=now_s,
+            last_seen_unix_nano=row["last_seen_unix_nano"],
+            severity=row["severity"],
+            worst_sigma=row["worst_sigma"] or 0.0,
+            exemplar_trace_id=row["exemplar_trace_id"],
+            first_span_unix_nano=row["first_span_unix_nano"],
+            last_span_unix_nano=row["last_span_unix_nano"],
+            anomaly_count=row["anomaly_count"],
+            trace_count=row["trace_count"],
+            services=set(row["services"]),
+            operations={(o["service_name"], o["operation"], o["span_kind"]) for o in row["operations"] or ()},
+            cell=(row["cell"] or "") if row["kind"] == AMOUNT else "",
+        )
+        incidents[incident.incident_id] = incident
+        causes[incident.incident_id] = json.loads(row["root_causes"])
+    return incidents, causes
+
+
+def title_of(incident: Incident, causes: list[dict[str, Any]]) -> str:
+    """One line: where, what was observed, against what."""
+    if not incident.anomalies:
+        return f"{incident.kind} in {', '.join(sorted(incident.services))}"
+    if incident.kind == AMOUNT:
+        worst = max(incident.anomalies, key=lambda a: a.sigma)
+        side = str(worst.details.get("side") or worst.details.get("kind"))
+        return (
+            f"Whale: {side} {amount_text(worst.observed, worst.unit)} in {worst.service_name} "
+            f"against a median of {amount_text(worst.expected, worst.unit)}"
+        )
+    flagged = Counter((a.service_name, a.operation) for a in incident.anomalies)
+    blamed = [(cause["service"], cause["operation"]) for cause in causes[:1]]
+    service, operation = next((place for place in blamed if place in flagged), flagged.most_common(1)[0][0])
+    there = [a for a in incident.anomalies if (a.service_name, a.operation) == (service, operation)]
+    observed, expected = median(a.observed for a in there), median(a.expected for a in there)
+    return f"{operation} in {service}: p50 {duration_text(observed)} against {duration_text(expected)}"
+
+
+def _row(incident: Incident, causes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "incident_id": incident.incident_id,
+        "kind": incident.kind,
+        "state": incident.state,
+        "severity": incident.severity,
+        "title": title_of(incident, causes),
+        "opened_unix_nano": incident.opened_unix_nano,
+        "last_seen_unix_nano": incident.last_seen_unix_nano,
+        "first_span_unix_nano": incident.first_span_unix_nano,
+        "last_span_unix_nano": incident.last_span_unix_nano,
+        "anomaly_count": incident.anomaly_count,
+        "trace_count": incident.trace_count,
+        "exemplar_trace_id": incident.exemplar_trace_id,
+        "services": sorted(incident.services),
+        "root_causes": json.dumps(causes),
+    }

@@ -1,0 +1,128 @@
+"""Learns from landed spans exactly once, some time after they were judged.
+
+The learner is a reader of its own with a position of its own: what it adds to the sketches and the batch
+it has reached are committed together, so a restart neither forgets nor counts twice. It waits for traces
+to settle, so that flags and incidents are known and late relatives are there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import pyarrow as pa
+
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+from detectors.baseline.book import SketchBook
+from detectors.baseline.learn import learn_amounts, learn_times
+from detectors.baseline.models import Baselines
+from detectors.baseline.persist import (
+    append_sketches,
+    compact_sketches,
+    read_position,
+    save_fitted,
+    save_position,
+)
+from detectors.settings import Settings
+
+_QUERIES = "detectors.queries"
+_READER = "learn"
+_COMPACT_ROWS_MIN = 100_000
+_COMPACT_GROWTH = 4.0
+
+
+class Learner:
+    """One pass at a time; the pipeline's thread owns it."""
+
+    def __init__(self, store: Store, baselines: Baselines, settings: Settings) -> None:
+        self._store = store
+        self._baselines = baselines
+        self._settings = settings
+        self.position = read_position(store, _READER)
+        self._judged: deque[tuple[float, int]] = deque()  # (when, newest batch judged by then)
+        self._rows = self._row_count()
+        self._rows_compacted = self._rows
+
+    def note_judged(self, batch_id: int, now_s: float) -> None:
+        """Detection has passed `batch_id`; its spans may be learned after the delay."""
+        if not self._judged or batch_id > self._judged[-1][1]:
+            self._judged.append((now_s, batch_id))
+
+    def settled_batch_id(self, now_s: float) -> int:
+        """The newest batch that is old enough to be learned."""
+        settled = self.position
+        while self._judged and now_s - self._judged[0][0] >= self._settings.detect_learn_delay_s:
+            settled = max(settled, self._judged.popleft()[1])
+        return settled
+
+    def learn(self, upto_batch_id: int, now_unix_nano: int) -> int:
+        """Learn everything up to this batch, in chunks; returns how many sketch rows were added."""
+        added = 0
+        for after, upto in chunks(self._store, self.position, upto_batch_id, self._settings):
+            deltas = self._read(after, upto)
+            with self._store.transaction() as con:
+                append_sketches(con, deltas)
+                save_position(con, _READER, upto, now_unix_nano)
+            self.position = upto
+            self._rows += deltas.num_rows
+            added += deltas.num_rows
+            touched = self._baselines.add(deltas)
+            with self._store.transaction() as con:
+                save_fitted(con, self._baselines, touched, now_unix_nano)
+        if self._rows > max(_COMPACT_ROWS_MIN, _COMPACT_GROWTH * self._rows_compacted):
+            with self._store.transaction() as con:
+                compact_sketches(con)
+            self._rows = self._rows_compacted = self._row_count()
+        return added
+
+    def relearn(self, now_unix_nano: int) -> dict[str, int]:
+        """Forget the sketches and learn all stored spans up to the present position again.
+
+        The old baselines serve until the new ones are complete.
+        """
+        book = SketchBook()
+        parts = []
+        for after, upto in chunks(self._store, 0, self.position, self._settings):
+            deltas = self._read(after, upto)
+            book.add(deltas)
+            parts.append(deltas)
+        with self._store.transaction() as con:
+            con.execute("DELETE FROM baseline_sketches")
+            if parts:
+                append_sketches(con, pa.concat_tables(parts))
+                compact_sketches(con)
+        self._baselines.replace(book)
+        with self._store.transaction() as con:
+            count = save_fitted(con, self._baselines, None, now_unix_nano)
+        self._rows = self._rows_compacted = self._row_count()
+        return {"baselines": count, "sketch_rows": self._rows, "position": self.position}
+
+    def _read(self, after: int, upto: int) -> pa.Table:
+        bounds = {"after": after, "upto": upto}
+        spans = self._store.read(load_sql(_QUERIES, "settled_spans"), bounds)
+        parts = [learn_times(spans)]
+        if self._settings.enable_amount_anomaly_detection:
+            amounts = self._store.read(load_sql(_QUERIES, "new_amounts"), bounds)
+            whales = self._store.read(load_sql(_QUERIES, "whale_traces"))
+            parts.append(learn_amounts(amounts, whales["trace_id"]))
+        return pa.concat_tables(parts)
+
+    def _row_count(self) -> int:
+        return int(self._store.read("SELECT count(*) AS n FROM baseline_sketches")["n"][0].as_py())
+
+
+def chunks(store: Store, after: int, upto: int, settings: Settings) -> list[tuple[int, int]]:
+    """The batches in (after, upto] as ranges of at most `detect_chunk_spans` spans, one batch at least."""
+    if upto <= after:
+        return []
+    batches = store.read(load_sql(_QUERIES, "landed_batches"), {"after": after, "upto": upto})
+    ranges: list[tuple[int, int]] = []
+    begin, last, size = after, after, 0
+    for batch_id, count in zip(
+        batches["batch_id"].to_pylist(), batches["span_count"].to_pylist(), strict=True
+    ):
+        if size and size + count > settings.detect_chunk_spans:
+            ranges.append((begin, last))
+            begin, size = last, 0
+        last, size = batch_id, size + count
+    return [*ranges, (begin, upto)]

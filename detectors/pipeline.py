@@ -1,0 +1,139 @@
+"""The worker inside `spyhop serve`: waits for landed spans, judges them, localises, learns."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from collector.store.store import Store
+from detectors.baseline.models import Baselines
+from detectors.baseline.persist import load_book
+from detectors.causes import CauseFinder
+from detectors.detection import Detection
+from detectors.learner import Learner, chunks
+from detectors.settings import Settings
+
+_WAIT_S = 0.25  # also how soon a stop and a due learning pass are noticed
+_PAUSE_AFTER_ERROR_S = 1.0
+_QUIET_PASS_S = 2.0  # without news: incidents must end although no span lands
+_log = logging.getLogger("spyhop.detectors")
+
+
+class Pipeline:
+    """A `Worker`: one thread that owns detection and learning; `baselines` may be read by any thread."""
+
+    name = "detection"
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings | None = None,
+        *,
+        clock_ns: Callable[[], int] = time.time_ns,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings or Settings()
+        self._store = store
+        self._clock_ns = clock_ns
+        self._monotonic_s = monotonic_s
+        self.baselines = Baselines(self.settings, load_book(store))
+        self._detection = Detection(store, self.baselines, self.settings, monotonic_s())
+        self._learner = Learner(store, self.baselines, self.settings)
+        # What an earlier run judged and did not learn counts as judged now.
+        self._learner.note_judged(self._detection.position, monotonic_s())
+        self._causes = CauseFinder(store, self.baselines, self._detection)
+        self._pass = threading.Lock()  # a pass and a recalculation exclude each other
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._learned_s = self._passed_s = monotonic_s()
+        self._figures: dict[str, Any] = {
+            "span_count": 0,
+            "anomaly_count": 0,
+            "last_pass_ms": 0.0,
+            "error": None,
+        }
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="detection", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Judge what has landed, then return; what is not learned yet is learned by the next run."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def status(self) -> dict[str, object]:
+        newest = self._store.newest_traces_batch_id
+        return {
+            "position": self._detection.position,
+            "newest_batch_id": newest,
+            "lag_batches": max(newest - self._detection.position, 0),
+            "learn_position": self._learner.position,
+            "operations": self.baselines.counts(),
+            **self._figures,
+        }
+
+    def judge_landed(self, upto_batch_id: int) -> int:
+        """Judge everything up to this batch; returns how many anomalies were found."""
+        found_count = 0
+        with self._pass:
+            for after, upto in chunks(self._store, self._detection.position, upto_batch_id, self.settings):
+                began_s = self._monotonic_s()
+                found = self._detection.judge(after, upto, began_s, self._clock_ns())
+                ended_s = self._monotonic_s()
+                self._learner.note_judged(upto, ended_s)
+                self._causes.changed(found.incident_ids)
+                found_count += found.anomaly_count
+                self._figures["span_count"] += found.span_count
+                self._figures["anomaly_count"] += found.anomaly_count
+                self._figures["last_pass_ms"] = round((ended_s - began_s) * 1e3, 2)
+            self._causes.find(self._monotonic_s())
+            self._passed_s = self._monotonic_s()
+        return found_count
+
+    def end_quiet_incidents(self) -> None:
+        """A pass without spans: time alone ends incidents, and late spans may have changed causes."""
+        with self._pass:
+            position = self._detection.position
+            self._detection.judge(position, position, self._monotonic_s(), self._clock_ns())
+            self._causes.find(self._monotonic_s())
+            self._passed_s = self._monotonic_s()
+
+    def learn_settled(self) -> int:
+        """Learn what has settled; returns how many sketch rows were added."""
+        with self._pass:
+            settled = self._learner.settled_batch_id(self._monotonic_s())
+            self._learned_s = self._monotonic_s()
+            return self._learner.learn(settled, self._clock_ns())
+
+    def recalculate(self) -> dict[str, int]:
+        """Learn all stored spans again, without flagged samples; blocks until done."""
+        with self._pass:
+            return self._learner.relearn(self._clock_ns())
+
+    def _run(self) -> None:
+        while True:
+            stopping = self._stopping.is_set()
+            try:
+                self._work(0.0 if stopping else _WAIT_S)
+                self._figures["error"] = None
+            except Exception as error:
+                # One bad pass must not end detection; it is tried again and stays visible on /readyz.
+                self._figures["error"] = f"{type(error).__name__}: {error}"
+                _log.exception("detection pass failed")
+                self._stopping.wait(_PAUSE_AFTER_ERROR_S)
+            if stopping:
+                return
+
+    def _work(self, wait_s: float) -> None:
+        newest = self._store.wait_landed(self._detection.position, wait_s)
+        if newest > self._detection.position:
+            self.judge_landed(newest)
+        elif self._monotonic_s() - self._passed_s >= _QUIET_PASS_S:
+            self.end_quiet_incidents()
+        if self._monotonic_s() - self._learned_s >= self.settings.detect_learn_interval_s:
+            self.learn_settled()

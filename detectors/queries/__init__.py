@@ -1,0 +1,1 @@
+"""SQL of the detectors, one statement a file."""

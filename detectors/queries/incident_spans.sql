@@ -1,0 +1,8 @@
+-- Everything localisation needs of some traces.
+SELECT
+    trace_id, span_id, parent_span_id, service_name, span_name AS operation, span_kind,
+    epoch_ns(start_time) AS start_unix_nano, duration_ns, status_code, status_message
+FROM spans
+WHERE
+    trace_id IN (SELECT unnest($trace_ids::VARCHAR[]))
+    AND start_time >= make_timestamp_ns($earliest) AND start_time <= make_timestamp_ns($latest)

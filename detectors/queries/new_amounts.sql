@@ -1,0 +1,32 @@
+-- Spans of some batches that carry an amount, with the asset and side that it must be compared within.
+-- Amounts are read through text: senders give them as doubles, ints or strings.
+-- An attribute costs about 0.4 µs a span to read, so each is read once.
+WITH carrying AS (
+    SELECT
+        trace_id, span_id, service_name, span_name AS operation, span_kind,
+        epoch_ns(start_time) AS start_unix_nano, duration_ns,
+        attributes['order.quantity']::VARCHAR AS order_quantity,
+        attributes['order.pair']::VARCHAR AS order_pair,
+        attributes['order.side']::VARCHAR AS order_side,
+        attributes['transfer.amount']::VARCHAR AS transfer_amount,
+        attributes['transfer.asset']::VARCHAR AS transfer_asset
+    FROM spans
+    WHERE
+        batch_id > $after AND batch_id <= $upto
+        AND (attributes['order.quantity'] IS NOT NULL OR attributes['transfer.amount'] IS NOT NULL)
+), amounts AS (
+    SELECT
+        * EXCLUDE (order_quantity, order_pair, order_side, transfer_amount, transfer_asset),
+        CASE WHEN order_quantity IS NULL THEN 'transfer' ELSE 'order' END AS amount_kind,
+        CASE WHEN order_quantity IS NULL THEN 'transfer.amount' ELSE 'order.quantity' END AS attribute,
+        TRY_CAST(coalesce(order_quantity, transfer_amount) AS DOUBLE) AS amount,
+        CASE
+            WHEN order_quantity IS NULL THEN transfer_asset
+            ELSE regexp_extract(order_pair, '^[^-_/]+')
+        END AS asset,
+        CASE WHEN order_quantity IS NULL THEN '' ELSE coalesce(upper(order_side), '') END AS side
+    FROM carrying
+)
+SELECT *
+FROM amounts
+WHERE amount > 0 AND isfinite(amount) AND asset <> ''

@@ -1,0 +1,16 @@
+-- Calls between services: spans whose parent belongs to another service. The duration is the callee's.
+SELECT
+    caller.service_name AS caller,
+    callee.service_name AS callee,
+    count(*) AS "count",
+    count(*) FILTER (callee.status_code = 'ERROR') AS errors,
+    quantile_cont(callee.duration_ns, 0.5) AS p50_ns,
+    quantile_cont(callee.duration_ns, 0.95) AS p95_ns
+FROM spans callee
+JOIN spans caller ON caller.trace_id = callee.trace_id AND caller.span_id = callee.parent_span_id
+WHERE
+    callee.service_name <> caller.service_name
+    AND callee.start_time >= make_timestamp_ns($since) AND callee.start_time <= make_timestamp_ns($now)
+    AND caller.start_time >= make_timestamp_ns($since - 300000000000)
+GROUP BY ALL
+ORDER BY caller, callee

@@ -1,0 +1,2 @@
+-- Traces with a whale: none of their amounts is learned.
+SELECT DISTINCT trace_id FROM anomalies WHERE detector = 'amount'

@@ -1,0 +1,77 @@
+"""Settings of the detectors, each a `SPYHOP_…` environment variable."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """When an observation is an anomaly, when anomalies are an incident, and how the baselines learn."""
+
+    model_config = SettingsConfigDict(env_prefix="SPYHOP_", extra="ignore", populate_by_name=True)
+
+    detect_min_samples: int = Field(
+        100, ge=20, description="Samples an operation needs before it is scored; below, it is learning."
+    )
+    detect_min_cell_samples: int = Field(
+        500, ge=50, description="Samples an hour cell needs before it replaces the whole operation."
+    )
+    detect_min_ratio: float = Field(
+        1.25, ge=1, description="A slow span must take at least this many times the median."
+    )
+    detect_min_excess_ms: float = Field(
+        5.0, ge=0, description="A slow span must exceed the median by at least this much."
+    )
+    detect_sigma_sev5: float = Field(3.0, gt=0, description="Calibrated σ from which an anomaly is SEV5.")
+    detect_sigma_sev4: float = Field(4.0, gt=0, description="Calibrated σ from which an anomaly is SEV4.")
+    detect_sigma_sev3: float = Field(5.0, gt=0, description="Calibrated σ from which an anomaly is SEV3.")
+    detect_sigma_sev2: float = Field(6.0, gt=0, description="Calibrated σ from which an anomaly is SEV2.")
+    detect_sigma_sev1: float = Field(7.0, gt=0, description="Calibrated σ from which an anomaly is SEV1.")
+    enable_amount_anomaly_detection: bool = Field(
+        True,
+        validation_alias="ENABLE_AMOUNT_ANOMALY_DETECTION",
+        description="Look for whales among order and transfer amounts (this variable has no prefix).",
+    )
+    detect_amount_min_samples: int = Field(
+        30, ge=10, description="Amounts an asset and side need before they are scored."
+    )
+    detect_amount_min_ratio: float = Field(
+        3.0, ge=1, description="A whale must be this many times the amount that 99 of 100 stay below."
+    )
+    detect_chunk_spans: int = Field(200_000, ge=1_000, description="Most spans judged in one pass.")
+    detect_learn_interval_s: float = Field(2.0, gt=0, description="Pause between two learning passes.")
+    detect_learn_delay_s: float = Field(
+        5.0, ge=0, description="Spans are learned from this long after landing, when their trace has settled."
+    )
+    incident_window_s: float = Field(
+        30.0, gt=0, description="Anomalies within this time of each other may be one incident."
+    )
+    incident_min_traces: int = Field(
+        3, ge=1, description="Anomalous traces of one operation that an incident needs."
+    )
+    incident_min_spread_s: float = Field(
+        1.0, ge=0, description="An incident's anomalies start at least this far apart."
+    )
+    incident_moment_ms: float = Field(
+        250.0, gt=0, description="Anomalies that begin within this time may be one stall: they count once."
+    )
+    incident_amount_severity: int = Field(
+        4, ge=1, le=5, description="A whale of this severity or worse is an incident of its own at once."
+    )
+    incident_significance: float = Field(
+        1e-6, gt=0, lt=1, description="Chance that so many anomalies are ordinary; above, no incident."
+    )
+    incident_resolve_s: float = Field(
+        120.0, gt=0, description="An incident without news for this long is resolved."
+    )
+
+    def severity_sigmas(self) -> tuple[float, float, float, float, float]:
+        """The thresholds in rising order: SEV5 … SEV1."""
+        return (
+            self.detect_sigma_sev5,
+            self.detect_sigma_sev4,
+            self.detect_sigma_sev3,
+            self.detect_sigma_sev2,
+            self.detect_sigma_sev1,
+        )

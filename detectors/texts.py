@@ -1,0 +1,25 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+_STEPS_NS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"))
+
+
+def duration_text(duration_ns: float) -> str:
+    """Three significant digits in the largest fitting unit.
+
+    >>> duration_text(152_300_000), duration_text(910_000), duration_text(12)
+    ('152 ms', '910 µs', '12 ns')
+    """
+    for step_ns, unit in _STEPS_NS:
+        if abs(duration_ns) >= step_ns:
+            return f"{duration_ns / step_ns:.3g} {unit}"
+    return f"{duration_ns:.0f} ns"
+
+
+def amount_text(amount: float, unit: str) -> str:
+    """
+    >>> amount_text(85.0, "BTC"), amount_text(0.1234567, "BTC"), amount_text(1234567.0, "USD")
+    ('85 BTC', '0.1235 BTC', '1,234,567 USD')
+    """
+    return f"{amount:,.0f} {unit}" if abs(amount) >= 1000 else f"{amount:.4g} {unit}"

@@ -1,0 +1,60 @@
+"""The spans that determined when a trace was done.
+
+Walk back from the end of the root: the last child to finish before the cursor is on the path, the cursor
+moves to that child's start, and so on; the same inside each child. Children are clamped to their parent.
+A span that lies mostly outside its parent (the consumer of a message) is waited for by an ancestor, so
+it counts as a child of the nearest ancestor that covers at least half of it.
+Source: CRISP (Zhang et al., USENIX ATC 2022), made iterative and extended to asynchronous children.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detectors.baseline.sketch import IntArray
+from detectors.trace.exclusive import LEVELS_MAX, NO_PARENT
+
+
+def waiting_parent(parent: IntArray, start: IntArray, end: IntArray) -> IntArray:
+    """For each span the nearest ancestor that covers at least half of it; the parent when none does."""
+    chosen = parent.copy()
+    climbing = np.flatnonzero(parent != NO_PARENT)
+    ancestor = parent[climbing]
+    for _ in range(LEVELS_MAX):
+        overlap = np.minimum(end[climbing], end[ancestor]) - np.maximum(start[climbing], start[ancestor])
+        covers = 2 * overlap >= end[climbing] - start[climbing]
+        chosen[climbing[covers]] = ancestor[covers]
+        onward = ~covers & (parent[ancestor] != NO_PARENT) & (parent[ancestor] != climbing)
+        climbing, ancestor = climbing[onward], parent[ancestor[onward]]
+        if not len(climbing):
+            break
+    return chosen
+
+
+def critical_path(parent: IntArray, start: IntArray, duration: IntArray, root: int) -> list[int]:
+    """The spans on the path below `root`, in the order in which they start.
+
+    Args:
+        parent: acyclic, as in `Tree.parent`.
+        start, duration: ns.
+    """
+    ends_array = start + np.maximum(duration, 0)
+    children: dict[int, list[int]] = {}
+    for span, above in enumerate(waiting_parent(parent, start, ends_array).tolist()):
+        if above != NO_PARENT:
+            children.setdefault(above, []).append(span)
+    starts, ends = start.tolist(), ends_array.tolist()
+    path: list[int] = []
+    stack = [(root, starts[root], ends[root])]
+    while stack:
+        span, floor, cursor = stack.pop()
+        path.append(span)
+        clamped = [(min(ends[c], cursor), max(starts[c], floor), c) for c in children.get(span, ())]
+        clamped.sort(reverse=True)
+        for child_end, child_start, child in clamped:
+            # Only those that end before the cursor are waited for; the others ran beside the path.
+            if child_end <= cursor and child_end > child_start:
+                stack.append((child, child_start, child_end))
+                cursor = child_start
+    path.sort(key=lambda span: (starts[span], -ends[span]))
+    return path

@@ -1,0 +1,79 @@
+"""The tree of one trace, whatever was sent: orphans, duplicates and cycles do no harm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from detectors.baseline.sketch import IntArray
+from detectors.trace.exclusive import NO_PARENT, parent_index
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Indices into the spans it was built from.
+
+    `order` is depth-first, siblings by start; duplicates of a span id are not in it. `orphan` marks
+    spans whose parent is named but not there, and the one span at which a cycle was cut.
+    """
+
+    parent: IntArray
+    children: list[list[int]]
+    order: list[int]
+    depth: list[int]
+    orphan: list[bool]
+    roots: list[int]
+
+
+def build_tree(spans: pa.Table) -> Tree:
+    """From columns `trace_id, span_id, parent_span_id, start_unix_nano` of one trace."""
+    parent = parent_index(spans["trace_id"], spans["span_id"], spans["parent_span_id"])
+    start = spans["start_unix_nano"].to_numpy()
+    names_parent = spans["parent_span_id"].is_valid().to_numpy(zero_copy_only=False)
+    first = _first_of_each(spans["span_id"])
+    parent[~first] = NO_PARENT
+    count = len(parent)
+    children: list[list[int]] = [[] for _ in range(count)]
+    by_start = np.lexsort((np.arange(count), start)).tolist()
+    for span in by_start:
+        if parent[span] != NO_PARENT:
+            children[int(parent[span])].append(span)
+    order: list[int] = []
+    depth = [0] * count
+    seen = [False] * count
+    roots: list[int] = []
+    candidates = [span for span in by_start if first[span] and parent[span] == NO_PARENT]
+    # Whatever the roots do not reach hangs on a cycle: cut it at its earliest span.
+    for root in [*candidates, *(span for span in by_start if first[span])]:
+        if seen[root]:
+            continue
+        if parent[root] != NO_PARENT:
+            children[int(parent[root])].remove(root)
+            parent[root] = NO_PARENT
+        roots.append(root)
+        _walk(root, children, order, depth, seen)
+    orphan = [bool(names_parent[span]) and int(parent[span]) == NO_PARENT for span in range(count)]
+    return Tree(parent, children, order, depth, orphan, roots)
+
+
+def _walk(root: int, children: list[list[int]], order: list[int], depth: list[int], seen: list[bool]) -> None:
+    seen[root] = True
+    stack = [root]
+    while stack:
+        span = stack.pop()
+        order.append(span)
+        for child in reversed(children[span]):
+            if not seen[child]:
+                seen[child] = True
+                depth[child] = depth[span] + 1
+                stack.append(child)
+
+
+def _first_of_each(ids: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    values = ids.combine_chunks().dictionary_encode()
+    codes = (values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values).indices.to_numpy()
+    mask = np.zeros(len(codes), dtype=np.bool_)
+    mask[np.unique(codes, return_index=True)[1]] = True
+    return mask

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.baseline.sketch import EMPTY, Sketch, merge
+from detectors.baseline.tail import THREE_SIGMA_P, Tail, fit_tail
+from detectors.errors import CannotFit
+
+MS = 1e6
+
+
+def log_normal(count: int, log_sd: float, seed: int = 1, median: float = 100 * MS) -> np.ndarray:
+    return median * np.exp(log_sd * np.random.default_rng(seed).standard_normal(count))
+
+
+def fit(values: object, left_out_count: int = 0) -> Tail:
+    return fit_tail(Sketch.of(values), regime_scale_min=20 * MS, left_out_count=left_out_count)
+
+
+@pytest.mark.parametrize("log_sd", [0.5, 1.0])
+@pytest.mark.parametrize("count", [2_000, 20_000])
+def test_three_sigma_means_a_seventh_of_a_percent(log_sd, count):
+    """On skewed data that was not learned, 0.135% lie beyond 3σ, within a factor of 2."""
+    shares = [
+        (fit(log_normal(count, log_sd, seed)).sigma(log_normal(50_000, log_sd, 100 + seed)) >= 3).mean()
+        for seed in range(8)
+    ]
+    assert THREE_SIGMA_P / 2 < np.mean(shares) < THREE_SIGMA_P * 2
+
+
+def test_sigma_of_a_known_distribution():
+    """The 2σ point of a log-normal is given 2σ, its median 0σ."""
+    sigma = fit(log_normal(200_000, 0.5)).sigma([100 * MS, 100 * MS * np.exp(0.5 * 2)])
+    assert sigma == pytest.approx([0.0, 2.0], abs=0.06)
+
+
+def test_few_samples_claim_little():
+    """Beyond 100 samples of 1 ms a pause of 30 ms is SEV5 at most, 150 ms is flagged, and none is SEV1."""
+    pause, slow, second = fit(log_normal(100, 0.2, median=MS)).sigma([30 * MS, 150 * MS, 1000 * MS])
+    assert pause < 4
+    assert 4 < slow < second < 7
+
+
+def test_left_out_samples_do_not_make_the_tail_creep():
+    """A stationary stream whose flagged samples stay out keeps its false-alarm rate within a factor of 2."""
+    rng = np.random.default_rng(3)
+    sketch, left_out, shares = Sketch.of(log_normal(2_000, 0.5)), 0, []
+    for _ in range(60):
+        tail = fit_tail(sketch, regime_scale_min=20 * MS, left_out_count=left_out)
+        values = 100 * MS * np.exp(0.5 * rng.standard_normal(5_000))
+        flagged = tail.sigma(values) >= 3
+        left_out += int(flagged.sum())
+        shares.append(flagged.mean())
+        sketch = merge([sketch, Sketch.of(values[~flagged])])
+    assert np.mean(shares[30:]) < 2 * THREE_SIGMA_P
+
+
+def test_rare_slow_mode_is_normal_when_it_was_seen():
+    """An operation that takes 50 ms once in a hundred is not anomalous when it does so again."""
+    rng = np.random.default_rng(4)
+    values = np.where(rng.random(5_000) < 0.01, 50 * MS, MS) * np.exp(0.1 * rng.standard_normal(5_000))
+    assert fit(values).sigma(50 * MS) < 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(1, 1e13), min_size=1, max_size=300),
+    st.lists(st.floats(0, 1e15), min_size=2, max_size=20),
+    st.integers(0, 50),
+)
+def test_sigma_never_falls_as_values_rise(values, points, left_out):
+    """Any sketch gives finite, rising σ; nothing raises."""
+    sigma = fit(values, left_out).sigma(np.sort(points))
+    assert np.all(np.isfinite(sigma))
+    assert np.all(np.diff(sigma) >= -1e-9)
+
+
+def test_constant_operation_is_fitted():
+    """An operation that always takes the same time has a tail, and twice that time is not yet proof."""
+    tail = fit(np.full(500, 10 * MS))
+    assert tail.p50 == pytest.approx(10 * MS, rel=0.01)
+    assert tail.sigma(10 * MS) < 3 < tail.sigma(500 * MS)
+
+
+def test_value_at_is_where_sigma_is_reached():
+    """The threshold for 3σ and the σ of that threshold agree."""
+    tail = fit(log_normal(5_000, 0.5))
+    assert tail.sigma(tail.value_at(3.0)) >= 3.0 > tail.sigma(tail.value_at(3.0) / 1.04)
+
+
+def test_empty_sketch_is_refused():
+    """No samples, no tail."""
+    with pytest.raises(CannotFit):
+        fit_tail(EMPTY, regime_scale_min=1.0)
