@@ -1,0 +1,50 @@
+"""`spyhop dashboard`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command()
+    def dashboard(
+        api: Annotated[
+            str | None, typer.Option(help="Spyhop server to read, e.g. http://127.0.0.1:4320.")
+        ] = None,
+        host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+        port: Annotated[
+            int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+        ] = None,
+    ) -> None:
+        """Serve the dashboard: overview and triage in the browser."""
+        from dashboard.serve import run
+        from dashboard.settings import Settings
+
+        settings = Settings()
+        run(
+            api_url=checked_url(api or settings.dashboard_api_url),
+            host=host or settings.dashboard_host,
+            port=settings.dashboard_port if port is None else port,
+        )
+
+
+def checked_url(url: str) -> str:
+    """`url` without a trailing slash.
+
+    Raises:
+        InvalidInput: not an http or https address.
+    """
+    from urllib.parse import urlsplit
+
+    from collector.errors import InvalidInput
+
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidInput(
+            f"--api {url!r} is not an address", hint="give the server's, such as http://127.0.0.1:4320"
+        )
+    return url.rstrip("/")

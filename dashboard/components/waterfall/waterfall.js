@@ -1,0 +1,244 @@
+// The waterfall: virtualised rows in an ARIA tree, driven by keyboard and mouse.
+
+const views = new WeakMap()
+const OVERSCAN_ROWS = 8
+const MOST_VISIBLE_ROWS = 22
+
+class Waterfall {
+  constructor(root) {
+    this.root = root
+    for (const name of ["search", "found", "tools", "legend", "notice", "axis", "scroller", "tree", "drawer"]) {
+      this[name] = root.querySelector(`.${name}`)
+    }
+    this.canvas = root.querySelector("canvas")
+    this.state = null
+    this.search.oninput = () => this.find(this.search.value)
+    this.search.onkeydown = (event) => {
+      if (event.key === "Enter") this.step(event.shiftKey ? -1 : 1)
+      if (event.key === "Escape") this.find((this.search.value = ""))
+      event.stopPropagation()
+    }
+    this.scroller.onscroll = () => this.drawRows()
+    this.tree.onkeydown = (event) => this.onKey(event)
+    this.tools.append(
+      button("Expand", "Expand all spans (])", () => this.expandAll()),
+      button("Collapse", "Collapse all spans ([)", () => this.collapseAll()),
+      button("Next error", "Go to the next span with an error (e)", () => this.nextWhere((row) => row.status === "ERROR")),
+      button("Reset zoom", "Show the whole trace (0)", () => this.zoom(0, this.data.total_ns)),
+    )
+    connectMinimap(this)
+    this.observer = new ResizeObserver(() => this.data && this.draw())
+    this.observer.observe(this.scroller)
+  }
+
+  update(data) {
+    const fresh = !this.data || this.data.trace_id !== data.trace_id
+    this.data = data
+    if (fresh) {
+      this.state = {
+        collapsed: new Set(), selected: null, drawer: false, matches: [], matchSet: new Set(),
+        window: [0, data.total_ns], cited: "",
+      }
+      this.search.value = ""
+      this.scroller.scrollTop = 0
+    }
+    const cited = data.highlight.join()
+    if (cited !== this.state.cited) {
+      this.state.cited = cited
+      const first = data.rows.findIndex((row) => data.highlight.includes(row.id))
+      if (first >= 0) this.reveal(first)
+    }
+    this.tools.children[2].disabled = !data.rows.some((row) => row.status === "ERROR")
+    this.notice.textContent = data.notice
+    this.notice.hidden = !data.notice
+    this.drawLegend()
+    this.draw()
+  }
+
+  draw() {
+    this.visible = visibleRows(this.data.rows, this.state.collapsed)
+    const height = Math.min(this.visible.length, MOST_VISIBLE_ROWS) * ROW_PX
+    this.scroller.style.height = `${height + 2}px`
+    this.tree.style.height = `${this.visible.length * ROW_PX}px`
+    this.drawAxis()
+    this.drawRows()
+    drawMinimap(this)
+    fillDrawer(this)
+  }
+
+  drawRows() {
+    const first = Math.max(0, Math.floor(this.scroller.scrollTop / ROW_PX) - OVERSCAN_ROWS)
+    const last = Math.min(this.visible.length, first + MOST_VISIBLE_ROWS + 2 * OVERSCAN_ROWS)
+    const nodes = []
+    for (let position = first; position < last; position++) nodes.push(rowNode(this, this.visible[position], position))
+    this.tree.replaceChildren(...nodes)
+    const current = this.state.selected
+    setAttributes(this.tree, {
+      "aria-activedescendant": current === null ? null : `span-${this.data.rows[current].id}`,
+    })
+  }
+
+  drawAxis() {
+    const [from, to] = this.state.window
+    const room = this.axis.clientWidth || 600
+    this.axis.replaceChildren(
+      ...ticksOf(from, to, room / 110).map((at) => {
+        const tick = make("span", "tick", durationText(at))
+        const share = (at - from) / (to - from)
+        tick.style.left = `${share * 100}%`
+        if (share > 0.92) tick.classList.add("last")
+        return tick
+      }),
+    )
+  }
+
+  drawLegend() {
+    this.legend.replaceChildren(
+      ...this.data.services.map((service) => {
+        const entry = make("span", "entry", service.name)
+        const dot = make("i", "dot")
+        dot.style.background = service.colour
+        entry.prepend(dot)
+        return entry
+      }),
+      make("span", "entry path", "critical path"),
+      make("span", "entry usual", "usual duration (p50)"),
+    )
+  }
+
+  find(query) {
+    const { state, data } = this
+    state.matches = matchesOf(data.rows, data.services, query)
+    state.matchSet = new Set(state.matches)
+    this.found.textContent = query.trim() ? `${state.matches.length} of ${data.rows.length}` : ""
+    if (state.matches.length) this.reveal(state.matches[0])
+    this.draw()
+  }
+
+  step(by) {
+    const { matches, selected } = this.state
+    if (!matches.length) return
+    const at = matches.indexOf(selected)
+    this.reveal(matches[(at + by + matches.length) % matches.length])
+    this.draw()
+  }
+
+  nextWhere(test) {
+    const { rows } = this.data
+    const start = this.state.selected ?? -1
+    for (let n = 1; n <= rows.length; n++) {
+      const index = (start + n) % rows.length
+      if (test(rows[index])) {
+        this.reveal(index)
+        this.draw()
+        return
+      }
+    }
+  }
+
+  // Selects a row, opens what hides it and scrolls it into the middle.
+  reveal(index) {
+    for (const ancestor of ancestorsOf(this.data.rows, index)) this.state.collapsed.delete(this.data.rows[ancestor].id)
+    this.state.selected = index
+    this.visible = visibleRows(this.data.rows, this.state.collapsed)
+    this.tree.style.height = `${this.visible.length * ROW_PX}px`
+    this.scroller.scrollTop = this.visible.indexOf(index) * ROW_PX - this.scroller.clientHeight / 2
+  }
+
+  select(index, drawer) {
+    const again = this.state.selected === index && this.state.drawer
+    this.state.selected = index
+    this.state.drawer = drawer ? !again : this.state.drawer
+    this.keepInView(index)
+    this.drawRows()
+    fillDrawer(this)
+  }
+
+  keepInView(index) {
+    const top = this.visible.indexOf(index) * ROW_PX
+    const { scrollTop, clientHeight } = this.scroller
+    if (top < scrollTop) this.scroller.scrollTop = top
+    if (top + ROW_PX > scrollTop + clientHeight) this.scroller.scrollTop = top + ROW_PX - clientHeight
+  }
+
+  closeDrawer() {
+    this.state.drawer = false
+    fillDrawer(this)
+    this.tree.focus()
+  }
+
+  toggle(index, open = this.state.collapsed.has(this.data.rows[index].id)) {
+    const { id, end } = this.data.rows[index]
+    if (end === index + 1) return
+    if (open) this.state.collapsed.delete(id)
+    else this.state.collapsed.add(id)
+    this.draw()
+  }
+
+  expandAll() {
+    this.state.collapsed.clear()
+    this.draw()
+  }
+
+  collapseAll() {
+    const { rows } = this.data
+    this.state.collapsed = new Set(rows.filter((row, index) => row.end > index + 1 && row.depth > 0).map((row) => row.id))
+    const { selected } = this.state
+    if (selected !== null && !visibleRows(rows, this.state.collapsed).includes(selected)) this.state.selected = 0
+    this.draw()
+  }
+
+  zoom(from, to) {
+    this.state.window = clampWindow(from, to, this.data.total_ns)
+    this.draw()
+  }
+
+  move(by) {
+    const at = this.state.selected === null ? -1 : this.visible.indexOf(this.state.selected)
+    const next = Math.min(Math.max(at + by, 0), this.visible.length - 1)
+    this.select(this.visible[next], false)
+  }
+
+  onKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return
+    const { rows, total_ns } = this.data
+    const { selected, window: span, collapsed } = this.state
+    const [from, to] = span
+    const size = to - from
+    const row = selected === null ? null : rows[selected]
+    const actions = {
+      ArrowDown: () => this.move(1), s: () => this.move(1), f: () => this.move(1),
+      ArrowUp: () => this.move(-1), w: () => this.move(-1), b: () => this.move(-1),
+      PageDown: () => this.move(MOST_VISIBLE_ROWS), PageUp: () => this.move(-MOST_VISIBLE_ROWS),
+      Home: () => this.move(-rows.length), End: () => this.move(rows.length),
+      ArrowRight: () => row && (collapsed.has(row.id) ? this.toggle(selected, true) : this.move(1)),
+      ArrowLeft: () => row && (row.end > selected + 1 && !collapsed.has(row.id)
+        ? this.toggle(selected, false) : row.parent >= 0 && this.select(row.parent, false)),
+      Enter: () => row && this.select(selected, true), " ": () => row && this.select(selected, true),
+      "[": () => this.collapseAll(), "]": () => this.expandAll(),
+      a: () => this.zoom(from - size / 4, to - size / 4), d: () => this.zoom(from + size / 4, to + size / 4),
+      "+": () => this.zoom(from + size / 4, to - size / 4), "-": () => this.zoom(from - size / 2, to + size / 2),
+      0: () => this.zoom(0, total_ns),
+      e: () => this.nextWhere((each) => each.status === "ERROR"),
+      n: () => this.step(1), N: () => this.step(-1), "/": () => this.search.focus(),
+      Escape: () => (this.state.drawer ? this.closeDrawer() : this.find((this.search.value = ""))),
+    }
+    const action = actions[event.key]
+    if (!action) return
+    event.preventDefault()
+    event.stopPropagation()
+    action()
+  }
+}
+
+export default function ({ data, parentElement }) {
+  const root = parentElement.querySelector(".wf")
+  if (!root || !data) return
+  let view = views.get(root)
+  if (!view) views.set(root, (view = new Waterfall(root)))
+  view.update(data)
+  return () => {
+    view.observer.disconnect()
+    views.delete(root)
+  }
+}

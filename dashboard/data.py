@@ -1,0 +1,234 @@
+"""The only reader: everything the pages show comes from here, over `collector.client`.
+
+Reads are cached for about a refresh, so several tabs cost the server one. Writes drop what they change.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import polars as pl
+import streamlit as st
+
+from collector.client import Client
+from collector.store.sqlfile import load_sql
+from dashboard.triage import progress
+
+T = TypeVar("T")
+
+LIVE_TTL_S = 0.5  # well below the refresh interval: each refresh is new, and tabs at the same moment share it
+SERIES_TTL_S = 4.0  # the charts' buckets are 10 s wide
+TRACE_TTL_S = 10.0  # spans of a trace may still be arriving
+READ_TIMEOUT_S = 10.0
+MONITOR = "/api/monitor"
+QUERIES = "dashboard.queries"
+MAX_IDLE_CLIENTS = 4
+MAX_LIVE_INCIDENTS = 200
+MAX_ENDED_INCIDENTS = 50
+MAX_MOVED_ANOMALIES = 500  # about 10 ms each
+
+
+class Pool:
+    """Clients for one address: a client serves one thread at a time, and pages run in many."""
+
+    def __init__(self, base_url: str, timeout_s: float) -> None:
+        self._base_url = base_url
+        self._timeout_s = timeout_s
+        self._idle: queue.LifoQueue[Client] = queue.LifoQueue(MAX_IDLE_CLIENTS)
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """Lends a client; beyond the idle ones it is made for the occasion and closed after."""
+        try:
+            lent = self._idle.get_nowait()
+        except queue.Empty:
+            lent = Client(self._base_url, timeout_s=self._timeout_s)
+        try:
+            yield lent
+        finally:
+            try:
+                self._idle.put_nowait(lent)
+            except queue.Full:
+                lent.close()
+
+    def close(self) -> None:
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except queue.Empty:
+                return
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, on_release=lambda pool: pool.close())
+def _pool(base_url: str, timeout_s: float) -> Pool:
+    return Pool(base_url, timeout_s)
+
+
+def _read(base_url: str, work: Callable[[Client], T], timeout_s: float = READ_TIMEOUT_S) -> T:
+    with _pool(base_url, timeout_s).client() as client:
+        return work(client)
+
+
+@st.cache_data(ttl=LIVE_TTL_S, max_entries=8, show_spinner=False)
+def health(base_url: str) -> dict[str, Any]:
+    """Overall status and RED figures of each service."""
+    answer: dict[str, Any] = _read(base_url, lambda client: client.get(f"{MONITOR}/health"))
+    return answer
+
+
+@st.cache_data(ttl=LIVE_TTL_S, max_entries=64, show_spinner=False)
+def anomalies(
+    base_url: str,
+    *,
+    severities: tuple[int, ...] = (),
+    service: str | None = None,
+    detector: str | None = None,
+    states: tuple[str, ...] = (),
+    order: str = "newest",
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    """Anomalies in any of `states` (every state when empty), at most `limit` of each."""
+
+    def fetch(client: Client) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for state in states or (None,):  # the API takes one state at a time
+            answer = client.get(
+                f"{MONITOR}/anomalies",
+                severity=",".join(map(str, severities)) or None,
+                service=service,
+                detector=detector,
+                state=state,
+                order=order,
+                limit=limit,
+            )
+            found += answer["anomalies"]
+        return found
+
+    return _read(base_url, fetch)
+
+
+@st.cache_data(ttl=LIVE_TTL_S, max_entries=8, show_spinner=False)
+def incidents(base_url: str) -> list[dict[str, Any]]:
+    """All incidents that go on and the newest that ended, with ranked root causes.
+
+    `state` is how far people have come: `open` while one of its anomalies is, then `acknowledged`, `snoozed`;
+    `resolved` when it ended or nothing of it is left to do.
+    """
+
+    def fetch(client: Client) -> list[dict[str, Any]]:
+        path = f"{MONITOR}/incidents"
+        rows: list[dict[str, Any]] = []
+        for state in ("open", "acknowledged"):
+            rows += client.get(path, state=state, order="severity", limit=MAX_LIVE_INCIDENTS)["incidents"]
+        rows += client.get(path, state="resolved", order="newest", limit=MAX_ENDED_INCIDENTS)["incidents"]
+        return _with_progress(client, rows)
+
+    return _read(base_url, fetch)
+
+
+def _with_progress(client: Client, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    live_ids = [row["incident_id"] for row in rows if row["state"] != "resolved"]
+    if not live_ids:
+        return rows
+    counted = client.sql(load_sql(QUERIES, "incident_triage"), {"incident_ids": live_ids}).to_dicts()
+    counts = {row["incident_id"]: row for row in counted}
+    return [row | {"state": progress(row["state"], counts.get(row["incident_id"]))} for row in rows]
+
+
+@st.cache_data(ttl=LIVE_TTL_S, max_entries=32, show_spinner=False)
+def anomaly(base_url: str, anomaly_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = _read(
+        base_url, lambda client: client.get(f"{MONITOR}/anomalies/{_segment(anomaly_id)}")
+    )
+    return answer
+
+
+@st.cache_data(ttl=LIVE_TTL_S, max_entries=32, show_spinner=False)
+def incident(base_url: str, incident_id: str) -> dict[str, Any]:
+    """One incident with its first 100 anomalies; `state` as in `incidents`."""
+
+    def fetch(client: Client) -> dict[str, Any]:
+        row: dict[str, Any] = client.get(f"{MONITOR}/incidents/{_segment(incident_id)}")
+        return _with_progress(client, [row])[0]
+
+    return _read(base_url, fetch)
+
+
+def incident_members(base_url: str, incident_id: str) -> dict[str, str]:
+    """Anomaly id → state, the worst `MAX_MOVED_ANOMALIES` of the incident."""
+    statement = load_sql(QUERIES, "incident_members")
+    params = {"incident_id": incident_id, "most": MAX_MOVED_ANOMALIES}
+    rows = _read(base_url, lambda client: client.sql(statement, params)).to_dicts()
+    return {row["anomaly_id"]: row["state"] for row in rows}
+
+
+@st.cache_data(ttl=TRACE_TTL_S, max_entries=16, show_spinner=False)
+def trace(base_url: str, trace_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = _read(
+        base_url, lambda client: client.get(f"{MONITOR}/trace/{_segment(trace_id)}")
+    )
+    return answer
+
+
+@st.cache_data(ttl=SERIES_TTL_S, max_entries=8, show_spinner=False)
+def red_series(base_url: str, window_s: int, bucket_s: int) -> pl.DataFrame:
+    """service_name, bucket_ms (epoch), request_count, error_count, p50_ns, p95_ns."""
+    statement = load_sql(QUERIES, "red_series")
+    return _read(base_url, lambda client: client.sql(statement, {"window_s": window_s, "bucket_s": bucket_s}))
+
+
+@st.cache_data(ttl=LIVE_TTL_S, max_entries=8, show_spinner=False)
+def severity_counts(base_url: str) -> dict[int, int]:
+    """How many unresolved anomalies of each severity; a severity without any may be missing."""
+    statement = load_sql(QUERIES, "severity_counts")
+    rows = _read(base_url, lambda client: client.sql(statement)).to_dicts()
+    return {int(row["severity"]): int(row["anomaly_count"]) for row in rows}
+
+
+@st.cache_data(ttl=TRACE_TTL_S, max_entries=32, show_spinner=False)
+def explanation(base_url: str, kind: str, subject_id: str, timeout_s: float) -> dict[str, Any]:
+    """The explanation of an `anomaly` or `incident`; the server reuses the one it has stored."""
+    answer: dict[str, Any] = _read(
+        base_url, lambda client: client.post(f"{MONITOR}/analyze", {f"{kind}_id": subject_id}), timeout_s
+    )
+    return answer
+
+
+def ratings(base_url: str, kind: str, subject_id: str) -> list[dict[str, Any]]:
+    """Every rating of the subject's explanations, newest first; `correction` parsed."""
+    statement = load_sql(QUERIES, "ratings_of_subject")
+    rows = _read(
+        base_url, lambda client: client.sql(statement, {"kind": kind, "subject_id": subject_id})
+    ).to_dicts()
+    return [
+        row | {"correction": json.loads(row["correction"]) if row["correction"] else None} for row in rows
+    ]
+
+
+def rate(base_url: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Stores a rating (and correction); the same rater's earlier one is replaced."""
+    row: dict[str, Any] = _read(base_url, lambda client: client.post(f"{MONITOR}/feedback", body))
+    return row
+
+
+def set_states(base_url: str, anomaly_ids: Sequence[str], state: str) -> None:
+    """Moves anomalies to `open`, `acknowledged`, `snoozed` or `resolved`."""
+
+    def move(client: Client) -> None:
+        for anomaly_id in anomaly_ids:
+            client.post(f"{MONITOR}/anomalies/{_segment(anomaly_id)}/state", {"state": state})
+
+    _read(base_url, move)
+    for cached in (anomalies, anomaly, incidents, incident, health, severity_counts):
+        cached.clear()
+
+
+def _segment(identifier: str) -> str:
+    """An id from the address bar, as one segment of a path."""
+
+    return quote(identifier, safe="")

@@ -1,0 +1,43 @@
+"""Settings of the dashboard process."""
+
+from __future__ import annotations
+
+import getpass
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _account_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container user without a passwd entry
+        return "dashboard"
+
+
+class Settings(BaseSettings):
+    """Read from `SPYHOP_…` environment variables."""
+
+    model_config = SettingsConfigDict(env_prefix="SPYHOP_", extra="ignore")
+
+    dashboard_api_url: str = Field(
+        default="http://127.0.0.1:4320", description="Spyhop server the dashboard reads"
+    )
+    dashboard_host: str = Field(default="127.0.0.1", description="Address the dashboard listens on")
+    dashboard_port: int = Field(
+        default=8501, ge=0, le=65535, description="Port of the dashboard; 0 picks a free one"
+    )
+    dashboard_refresh_s: float = Field(default=2.0, ge=0.5, description="Seconds between live refreshes")
+    dashboard_rater: str = Field(
+        default_factory=_account_name,
+        description="Name under which feedback is stored unless the page says other",
+    )
+    dashboard_window_min: int = Field(
+        default=15, ge=1, le=1440, description="Minutes of history in the overview charts"
+    )
+    dashboard_queue_rows: int = Field(
+        default=1000, ge=1, le=1000, description="Most anomalies fetched for the queue"
+    )
+    dashboard_analyze_timeout_s: float = Field(
+        default=60.0, gt=0, description="Longest wait for an explanation; a language model may be slow"
+    )

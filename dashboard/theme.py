@@ -1,0 +1,95 @@
+"""Colours, severities and Streamlit's options. One place, so that charts, components and pages agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BACKGROUND = "#0E1117"
+PANEL = "#161B22"
+TEXT = "#E6EDF3"
+MUTED = "#9DA7B3"  # 7.4:1 on the background, 6.8:1 on a panel
+BORDER = "#30363D"
+PRIMARY = "#1F6FEB"
+LINK = "#58A6FF"
+GOOD = "#3FB950"
+BAD = "#FF7B72"
+
+
+@dataclass(frozen=True)
+class Severity:
+    """How a severity looks: always text and a shape, never colour alone."""
+
+    level: int
+    colour: str
+    icon: str
+
+    @property
+    def label(self) -> str:
+        return f"SEV{self.level}"
+
+
+# At least 4.5:1 on background and panel, and apart under simulated colour blindness.
+SEVERITIES = {
+    1: Severity(1, "#FF4D6D", "▲"),
+    2: Severity(2, "#FF9F43", "◆"),
+    3: Severity(3, "#FFF3A0", "■"),
+    4: Severity(4, "#4DABF7", "●"),
+    5: Severity(5, "#8E99A8", "○"),
+}
+
+# Services in order of appearance; no hue of a severity among them.
+SERVICE_COLOURS = (
+    "#79C0FF",
+    "#56D4BC",
+    "#D2A8FF",
+    "#E3B341",
+    "#7EE787",
+    "#F0A6CA",
+    "#A5B4FC",
+    "#C9D1D9",
+)
+
+STATE_ICONS = {"open": "●", "acknowledged": "◐", "snoozed": "◷", "resolved": "✓"}
+
+
+def severity(level: object) -> Severity:
+    """The look of a severity; an unknown level looks like the mildest."""
+    return SEVERITIES.get(level if isinstance(level, int) else 5, SEVERITIES[5])
+
+
+def service_colours(services: list[str]) -> dict[str, str]:
+    """A colour for each service, by name, so that a service keeps its colour on every page."""
+    return {
+        name: SERVICE_COLOURS[index % len(SERVICE_COLOURS)]
+        for index, name in enumerate(sorted(set(services)))
+    }
+
+
+# A chosen pill's text is Streamlit's primary colour, 3.3:1 on its own background; this is 8:1.
+PAGE_STYLE = """
+<style>
+[data-testid="stButtonGroup"] button[data-selected="true"] p { color: #A5D6FF; }
+</style>
+"""
+
+# Given to Streamlit by code, so the look does not depend on the folder in which the process starts.
+STREAMLIT_OPTIONS: dict[str, object] = {
+    "server.headless": True,
+    "server.fileWatcherType": "none",
+    "server.enableAgentApi": False,
+    "browser.gatherUsageStats": False,
+    "client.toolbarMode": "minimal",
+    "client.showErrorDetails": "none",
+    "logger.level": "warning",
+    "theme.base": "dark",
+    "theme.backgroundColor": BACKGROUND,
+    "theme.secondaryBackgroundColor": PANEL,
+    "theme.textColor": TEXT,
+    "theme.borderColor": BORDER,
+    "theme.primaryColor": PRIMARY,
+    "theme.linkColor": LINK,
+    "theme.baseFontSize": 14,
+    "theme.baseRadius": "6px",
+    "theme.paddingTop": "1rem",
+    "theme.paddingBottom": "2rem",
+}

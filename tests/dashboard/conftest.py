@@ -1,0 +1,42 @@
+"""A real API server with a world behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.dashboard.shop_api import build_api, serve
+from tests.dashboard.shop_world import World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def api_url(world: World) -> Iterator[str]:
+    """The address of a server that answers from `world`."""
+    server, thread, url = serve(build_api(world))
+    yield url
+    server.should_exit = True
+    thread.join(5)
+
+
+@pytest.fixture(scope="session")
+def shared_api_url() -> Iterator[str]:
+    """The address of a server with a slow database and a whale, for tests that bring their own subject."""
+    filled = World()
+    filled.fill()
+    server, thread, url = serve(build_api(filled))
+    yield url
+    server.should_exit = True
+    thread.join(5)
+
+
+@pytest.fixture
+def busy(world: World) -> World:
+    """A world with a slow database and a whale."""
+    world.fill()
+    return world

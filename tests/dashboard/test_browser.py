@@ -1,0 +1,167 @@
+"""The dashboard in Chromium: the whale is found, judged, and found again."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+STATE = """() => {
+  const app = document.querySelector('[data-testid=stApp]')
+  return app?.dataset.testConnectionState === 'CONNECTED' && app.dataset.testScriptState === 'notRunning'
+}"""
+
+
+@pytest.fixture(scope="module")
+def dashboard_url(shared_api_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A dashboard process over the fixture server; a traceback in its log fails the test."""
+    log = tmp_path_factory.mktemp("dashboard") / "dashboard.log"
+    start = f"from dashboard.serve import run; run({shared_api_url!r}, '127.0.0.1', 0)"
+    command = [sys.executable, "-c", start]
+    with (
+        log.open("w") as sink,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=sink, text=True) as running,
+    ):
+        assert running.stdout
+        yield running.stdout.readline().split()[1]
+        running.terminate()
+        running.wait(5)
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; without it the tests are skipped, but fail in CI."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        if os.environ.get("CI"):
+            pytest.fail("chromium is not installed, and CI must not skip the browser test")
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser, dashboard_url: str) -> Iterator[Page]:
+    """A page of the dashboard; script errors and requests that leave the machine fail the test."""
+    errors: list[str] = []
+    leaving: list[str] = []
+    own = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
+    opened = browser.new_page(viewport={"width": 1440, "height": 1000}, base_url=dashboard_url)
+    opened.set_default_timeout(15_000)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("request", lambda sent: None if sent.url.startswith(own) else leaving.append(sent.url))
+    yield opened
+    opened.close()
+    assert (errors, leaving) == ([], [])
+
+
+def settle(page: Page) -> None:
+    """Waits until Streamlit is connected and idle, twice in a row, and has raised nothing."""
+    deadline, quiet = time.monotonic() + 20, 0
+    while quiet < 2:
+        assert time.monotonic() < deadline, "the page did not settle"
+        quiet = quiet + 1 if page.evaluate(STATE) else 0
+        page.wait_for_timeout(150)
+    assert page.get_by_test_id("stException").count() == 0
+
+
+def test_the_whale_is_found_judged_and_found_again(page: Page) -> None:
+    """From the overview to the whale, its trace and a correction, which a reload still shows."""
+    page.goto("/?live=false")
+    settle(page)
+    page.get_by_role("link", name="BUY 402.5 BTC").click()
+    settle(page)
+    expect(page.get_by_text("Times expected")).to_be_visible()
+    expect(page.get_by_role("treeitem")).to_have_count(17)
+    page.get_by_role("button", name="Wrong").click()
+    page.get_by_label("What really happened").fill("A treasury transfer")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text(re.compile("Saved. You said this explanation is wrong"))).to_be_visible()
+    page.reload()
+    settle(page)
+    expect(page.get_by_text("Whale: BUY 402.5 BTC").first).to_be_visible()
+    expect(page.get_by_text(re.compile("Saved. You said this explanation is wrong"))).to_be_visible()
+    expect(page.get_by_text("A treasury transfer")).to_be_visible()
+
+
+def test_a_citation_leads_to_its_span_and_keys_walk_the_tree(page: Page) -> None:
+    """Evidence selects its span; keys move, collapse and open the details; search counts its matches."""
+    page.goto("/anomalies?live=false&incident=inc-slow")
+    settle(page)
+    page.get_by_role("button", name="E1 SELECT wallets").click()
+    settle(page)
+    chosen = page.get_by_role("button", name="E1 SELECT wallets").locator("p")
+    expect(chosen).to_have_css("color", "rgb(165, 214, 255)")  # readable: the primary colour is not
+    slow = page.get_by_role("treeitem", name=re.compile("kx-exchange SELECT wallets"))
+    expect(slow).to_have_attribute("aria-selected", "true")
+    expect(slow).to_have_accessible_name(re.compile(r"\+151 ms over baseline, on the critical path"))
+    tree = page.get_by_role("tree")
+    tree.focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("treeitem")).to_have_count(7)
+    page.keyboard.press("]")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("BTC-USD")).to_be_visible()
+    page.get_by_role("searchbox", name="Find spans in this trace").fill("kx-matcher order")
+    expect(page.get_by_text("4 of 17")).to_be_visible()
+
+
+def test_the_queue_is_walked_by_keyboard(page: Page) -> None:
+    """Arrow and Enter open the next row, and the address follows."""
+    page.goto("/anomalies?live=false")
+    settle(page)
+    queue = page.get_by_role("listbox", name=re.compile("Queue"))
+    expect(queue.get_by_role("option")).to_have_count(5)
+    queue.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("incident=inc-whale"))
+    settle(page)
+    expect(page.get_by_text("Whale: BUY 402.5 BTC by order.submit.client").nth(1)).to_be_visible()
+
+
+def test_telemetry_cannot_script_the_page(page: Page) -> None:
+    """A hostile operation name is text everywhere; no dialog, no request to elsewhere."""
+    opened: list[str] = []
+    page.on("dialog", lambda dialog: (opened.append(dialog.message), dialog.dismiss()))
+    page.goto("/anomalies?live=false&anomaly=a-hostile")
+    settle(page)
+    page.get_by_role("treeitem").nth(6).click()
+    expect(page.get_by_text("<img src=x onerror=alert(1)>").first).to_be_visible()
+    assert page.evaluate("document.querySelectorAll('img[src=x]').length") == 0
+    assert opened == []
+
+
+def test_a_trace_of_5000_spans_stays_light(page: Page) -> None:
+    """Only the rows in sight exist; the last error is one key away; what was left out is said."""
+    page.goto("/anomalies?live=false&anomaly=a-big")
+    settle(page)
+    expect(page.get_by_text("Showing 5,000 of 10,000 spans")).to_be_visible()
+    assert page.get_by_role("treeitem").count() < 60
+    page.get_by_role("tree").focus()
+    page.keyboard.press("e")
+    expect(page.get_by_role("treeitem", name=re.compile("call 4990,.*error"))).to_be_visible()
+    assert page.get_by_role("treeitem").count() < 60

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import doctest
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.components.waterfall import model
+from dashboard.components.waterfall.model import parent_indexes, payload, sibling_places, subtree_ends
+
+
+def span(identifier: str, depth: int, offset_ns: int, duration_ns: int, **changes: Any) -> dict[str, Any]:
+    row = {
+        "span_id": identifier,
+        "parent_span_id": None,
+        "service_name": "shop",
+        "span_name": "pay",
+        "span_kind": "SERVER",
+        "start_unix_nano": str(1_700_000_000_123_456_789 + offset_ns),
+        "offset_ns": offset_ns,
+        "duration_ns": duration_ns,
+        "exclusive_ns": duration_ns,
+        "status_code": "UNSET",
+        "status_message": "",
+        "attributes": {},
+        "events": [],
+        "depth": depth,
+        "on_critical_path": True,
+        "orphan": False,
+        "outlives_parent": False,
+        "baseline": None,
+        "excess_ns": None,
+        "percentile": None,
+        "sigma": None,
+        "anomaly_ids": [],
+    }
+    return row | changes
+
+
+def trace(*spans: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    row = {"trace_id": "t", "spans": list(spans), "duration_ns": 0, "services": [], "truncated": False}
+    return row | {"span_count": len(spans)} | changes
+
+
+def test_examples_in_the_docstrings_hold() -> None:
+    """Every example in a docstring of the model is true."""
+    failed, tried = doctest.testmod(model)
+    assert (failed, tried >= 3) == (0, True)
+
+
+@given(st.lists(st.integers(0, 5), max_size=80))
+def test_ends_and_parents_agree(raw: list[int]) -> None:
+    """A row lies before the end of each of its ancestors, and siblings count themselves."""
+    depths: list[int] = []
+    for depth in raw:
+        depths.append(min(depth, depths[-1] + 1 if depths else 0))
+    ends, parents = subtree_ends(depths), parent_indexes(depths)
+    for index, parent in enumerate(parents):
+        assert index < ends[index] <= len(depths)
+        if parent >= 0:
+            assert depths[parent] == depths[index] - 1
+            assert parent < index < ends[parent]
+    for (size, place), parent in zip(sibling_places(parents), parents, strict=True):
+        assert 1 <= place <= size == parents.count(parent)
+
+
+def test_start_is_exact_to_the_nanosecond() -> None:
+    """A start beyond 2^53 ns keeps its last digits."""
+    row = payload(trace(span("a", 0, 0, 5)))["rows"][0]
+    assert row["start_text"] == "2023-11-14 22:13:20.123456789 UTC"
+
+
+def test_excess_is_said_only_where_it_matters() -> None:
+    """A span far over its baseline says by how much; noise says nothing."""
+    baseline = {"p50_ns": 1_000_000, "p99_ns": 2_000_000, "sample_count": 9, "cell": "operation"}
+    rows = payload(
+        trace(
+            span("slow", 0, 0, 481_000_000, baseline=baseline, excess_ns=480_000_000),
+            span("noise", 1, 0, 1_100_000, baseline=baseline, excess_ns=100_000),
+            span("small", 1, 0, 3_000_000, baseline=baseline, excess_ns=2_000_000),
+            span("fast", 1, 0, 500_000, baseline=baseline, excess_ns=-500_000),
+        )
+    )["rows"]
+    assert [row["excess_text"] for row in rows] == ["+480 ms over baseline", "", "", ""]
+
+
+def test_what_is_missing_is_said() -> None:
+    """A cut trace and orphans each leave a notice; a complete trace none."""
+    assert payload(trace(span("a", 0, 0, 5)))["notice"] == ""
+    cut = trace(span("a", 0, 0, 5, orphan=True), truncated=True, span_count=9000)
+    notice = payload(cut)["notice"]
+    assert "1 of 9,000 spans" in notice
+    assert "parent that was not received" in notice
+
+
+def test_only_spans_of_the_trace_are_highlighted() -> None:
+    """A citation of another trace's span marks nothing."""
+    assert payload(trace(span("a", 0, 0, 5)), ["a", "zz"])["highlight"] == ["a"]
+
+
+def test_children_that_outlive_the_root_still_fit() -> None:
+    """The axis reaches to the last end, wherever that is; an empty trace has an axis too."""
+    assert payload(trace(span("a", 0, 0, 5), span("b", 1, 3, 90)))["total_ns"] == 93
+    assert payload(trace())["total_ns"] == 1
+
+
+def test_attributes_are_bounded() -> None:
+    """A span with thousands of attributes sends 200 and says how many more."""
+    many = {f"k{n:04}": "v" * 5000 for n in range(1000)}
+    pairs = payload(trace(span("a", 0, 0, 5, attributes=many)))["rows"][0]["attributes"]
+    assert (len(pairs), pairs[-1][1], len(pairs[0][1])) == (201, "800 more", 2000)
+
+
+def test_event_offsets_count_from_the_trace() -> None:
+    """An event's time is relative to the trace, as the spans' are."""
+    event = {"name": "retry", "time_unix_nano": str(1_700_000_000_123_456_789 + 40), "attributes": {}}
+    row = payload(trace(span("a", 0, 10, 50, events=[event])))["rows"][0]
+    assert row["events"][0]["offset_ns"] == 40
