@@ -93,6 +93,8 @@ def prepare(
         bool, typer.Option("--stop-with-parent", hidden=True, help="End when standard input closes.")
     ] = False,
 ) -> None:
+    # gRPC's C core writes lines of its own to standard error; what fails is said by us, once.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     check_names(os.environ, SETTINGS.values())
     if stop_with_parent:
         threading.Thread(target=_terminate_at_end_of_input, name="parent-watch", daemon=True).start()

@@ -7,6 +7,8 @@ import re
 import unicodedata
 from datetime import UTC, datetime
 
+from llm.units import cell_text
+
 # Largest unit first: (nanoseconds, suffix). A duration takes the largest unit that it fills.
 _UNITS_NS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
 _MINUTE_NS = 60_000_000_000
@@ -176,26 +178,14 @@ def label(value: object, limit: int = 80) -> str:
 
 
 def cell(name: str | None) -> str:
-    """A baseline cell in words: `hour_of_week:037` is Tuesday, 13:00–14:00 UTC (hour 0 is Monday 00:00).
+    """A baseline cell in words; what telemetry named (an asset, a side) is cut and made plain.
 
-    >>> cell("hour_of_week:037"), cell("hour_of_day:05"), cell("operation")
-    ('Tue 13:00–14:00 UTC', '05:00–06:00 UTC, every day', 'all hours')
-    >>> cell("order|BTC|BUY")
-    'order · BTC · BUY'
+    >>> cell("hour_of_week:037"), cell("order|BTC|BUY")
+    ('Tue 13:00–14:00 UTC', 'order · BTC · BUY')
+    >>> cell(None)
+    '–'
     """
-    if not name:
-        return DASH
-    kind, _, number = name.partition(":")
-    if kind == "hour_of_week" and number.isdigit():
-        day, hour = divmod(int(number), 24)
-        weekday = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[day % 7]
-        return f"{weekday} {hour:02d}:00–{(hour + 1) % 24:02d}:00 UTC"
-    if kind == "hour_of_day" and number.isdigit():
-        hour = int(number)
-        return f"{hour:02d}:00–{(hour + 1) % 24:02d}:00 UTC, every day"
-    if "|" in name:  # amounts: what was moved, the asset, the side
-        return plain(name.replace("|", " · "), 60)
-    return {"operation": "all hours", "service": "whole service"}.get(kind, plain(name, 60))
+    return plain(cell_text(name), 60) if name else DASH
 
 
 def unix_stamp(seconds: int) -> str:

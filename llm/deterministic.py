@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from llm.explanation import Cause, Draft, Evidence, RootCause
+from llm.explanation import Cause, Draft, Evidence, Fact, RootCause
 from llm.templates import render
 
-WORTH_SAYING = 0.1  # share of the slowdown below which an operation is left to the evidence list
 STANDS_OUT = 0.25  # confidence below which a cause is not named as the first
 
 
@@ -63,35 +62,22 @@ def _when(window: tuple[str, str] | None) -> str:
 
 def _sentences(evidence: Evidence, causes: tuple[Cause, ...]) -> list[str]:
     symptom = evidence.fact(evidence.symptom)
-    said: set[str] = set()
-    sentences: list[str] = []
-    if causes:
-        sentences.append(_cite(causes[0].statement, causes[0].evidence))
-        said.update(causes[0].evidence)
-    elif symptom is not None and symptom.kind in ("anomaly", "amount"):
-        sentences.append(_cite(symptom.statement, [symptom.evidence_id]))
-        said.add(symptom.evidence_id)
+    # Two or three sentences are read at night; the rest stands in the list of evidence.
     if not causes:
-        sentences.append("No cause stands out in the trace.")
-    if causes and symptom is not None and symptom.evidence_id not in said and symptom.kind == "anomaly":
-        sentences.append(_cite(f"It shows as: {symptom.statement}", [symptom.evidence_id]))
-    for cause in causes[1:2]:
-        sentences.append(_cite(f"Next: {cause.statement}", cause.evidence))
-        said.update(cause.evidence)
-    also = [
-        fact
-        for fact in evidence.facts
-        if causes
-        and fact.kind == "exclusive_time"
-        and fact.evidence_id not in said
-        and (fact.share or 0) >= WORTH_SAYING
-    ]
-    sentences += [_cite(f"Also: {fact.statement}", [fact.evidence_id]) for fact in also[:2]]
-    return sentences + [
-        _cite(fact.statement, [fact.evidence_id])
-        for fact in evidence.facts
-        if fact.kind in ("extent", "critical_path", "duration", "amount_value")
-    ]
+        opening = [_said(symptom)] if symptom is not None and symptom.kind in ("anomaly", "amount") else []
+        closing = [
+            _said(fact) for fact in evidence.facts if fact.kind in ("extent", "critical_path", "duration")
+        ]
+        return [*opening, "No cause stands out in the trace.", *closing]
+    sentences = [_cite(causes[0].statement, causes[0].evidence)]
+    if symptom is not None and symptom.kind == "anomaly" and symptom.evidence_id not in causes[0].evidence:
+        sentences.append(f"It shows as: {_said(symptom)}")
+    sentences += [_cite(f"Next: {cause.statement}", cause.evidence) for cause in causes[1:2]]
+    return sentences + [_said(fact) for fact in evidence.facts if fact.kind in ("extent", "amount_value")]
+
+
+def _said(fact: Fact) -> str:
+    return _cite(fact.statement, [fact.evidence_id])
 
 
 def _cite(statement: str, evidence: tuple[str, ...] | list[str]) -> str:

@@ -21,7 +21,7 @@ from llm.facts import (
 )
 from llm.redact import allowed_attributes, clean_name, redact_text
 from llm.traced import TracedSpan
-from llm.units import counted, duration, quantity, significant
+from llm.units import cell_text, counted, duration, quantity, significant
 
 MAX_CAUSES = 5
 MAX_EVIDENCE_PER_INCIDENT_CAUSE = 3
@@ -68,7 +68,7 @@ def _add_anomaly(book: FactBook, case: Case, anomaly: Anomaly) -> list[Cause]:
         statement = (
             f"{place(span)} took {quantity(anomaly.observed, asset(anomaly.unit))}, usually"
             f" {quantity(anomaly.expected, asset(anomaly.unit))} ({significant(anomaly.sigma)}σ,"
-            f" SEV{anomaly.severity}, n = {anomaly.sample_count:,}, {redact_text(anomaly.cell)})"
+            f" SEV{anomaly.severity}, n = {anomaly.sample_count:,}, {redact_text(cell_text(anomaly.cell))})"
         )
         _add_observation(book, span, anomaly, "anomaly", statement)
         return []

@@ -12,6 +12,7 @@ _TIME_UNITS: tuple[tuple[str, float, float], ...] = (  # name, nanoseconds, show
     ("min", 60e9, 120),
 )
 _NS_PER_HOUR = 3600e9
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -70,3 +71,23 @@ def percent(share: float) -> str:
     ('84%', '99%', '100%')
     """
     return f"{100 if share >= 1 else min(99, round(share * 100))}%"
+
+
+def cell_text(name: str) -> str:
+    """A baseline cell in words; hour 0 of the week is Monday 00:00.
+
+    >>> cell_text("hour_of_week:037"), cell_text("hour_of_day:05"), cell_text("operation")
+    ('Tue 13:00–14:00 UTC', '05:00–06:00 UTC, every day', 'all hours')
+    >>> cell_text("order|BTC|BUY")
+    'order · BTC · BUY'
+    """
+    kind, _, number = name.partition(":")
+    if kind == "hour_of_week" and number.isdigit():
+        day, hour = divmod(int(number), 24)
+        return f"{_WEEKDAYS[day % 7]} {hour:02d}:00–{(hour + 1) % 24:02d}:00 UTC"
+    if kind == "hour_of_day" and number.isdigit():
+        hour = int(number)
+        return f"{hour:02d}:00–{(hour + 1) % 24:02d}:00 UTC, every day"
+    if "|" in name:  # amounts: what was moved, the asset, the side
+        return name.replace("|", " · ")
+    return {"operation": "all hours", "service": "whole service"}.get(kind, name)

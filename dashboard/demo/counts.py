@@ -1,9 +1,11 @@
-"""What the running parts have done so far: orders from the exchange's gateway, the rest from Spyhop."""
+"""What the parts have done so far: orders from the exchange, all else from Spyhop."""
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -31,7 +33,7 @@ class Observer:
 
     Args:
         client: Spyhop's API.
-        gateway_url: the exchange's gateway, e.g. `http://127.0.0.1:8000`.
+        gateway_url: the exchange's gateway, e.g. `http://127.0.0.1:8000`; answers while it runs.
     """
 
     def __init__(self, client: Client, gateway_url: str) -> None:
@@ -47,9 +49,13 @@ class Observer:
         return Counts(orders=self._accepted_orders(), **row)
 
     def _accepted_orders(self) -> int:
-        with suppress(httpx2.TransportError):  # once the exchange has stopped, its last count stands
+        with suppress(httpx2.TransportError):  # once the exchange has stopped, the last count stands
             self._orders = int(self._gateway.get("/status").json()["orders_accepted"])
         return self._orders
+
+    def take_final_orders(self, exchange_report: Path) -> None:
+        """What the exchange reported at its end: orders came in after the last look at the gateway."""
+        self._orders = int(json.loads(exchange_report.read_text(encoding="utf-8"))["orders_accepted"])
 
     def flagged(self) -> list[Flagged]:
         frame = self._client.sql(load_sql("dashboard.demo.queries", "flagged"), limit=100_000)

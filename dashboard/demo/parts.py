@@ -54,6 +54,10 @@ class Files:
         return self.folder / "labels.jsonl"
 
     @property
+    def exchange_report(self) -> Path:
+        return self.folder / "exchange.json"
+
+    @property
     def export(self) -> Path:
         return self.folder / "export"
 
@@ -84,6 +88,7 @@ def build(addresses: Addresses, files: Files, rate_per_s: float, seed: int) -> t
             *("--rate", f"{rate_per_s:g}"),
             *("--faults", str(files.faults)),
             *("--labels", str(files.labels)),
+            *("--report", str(files.exchange_report)),
             *("--seed", str(seed)),
             *("--gateway", f"{host}:{addresses.gateway}"),
             *("--exchange-api", f"{host}:{addresses.exchange_api}"),

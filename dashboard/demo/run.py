@@ -84,6 +84,9 @@ class Demo:
                     observer = Observer(client, exchange.address)
                     self._watch(client, observer, running)
                     exchange.stop(EXCHANGE_STOP_S)
+                    if exchange.exit_code() != 0:
+                        raise _ended(exchange, "did not stop in order")
+                    observer.take_final_orders(self._files.exchange_report)
                     report = self._conclude(client, observer)
                     observer.close()
             finally:
@@ -112,9 +115,7 @@ class Demo:
                 return
             for part in running:
                 if part.exit_code() is not None:
-                    raise StartupError(
-                        f"{part.name} ended early", hint=f"{part.last_words()} (log: {part.log})"
-                    )
+                    raise _ended(part, "ended early")
             self._progress.show(elapsed_s, observer.counts())
             self._explain_new(client, observer)
             self._stop.wait(WATCH_INTERVAL_S)
@@ -172,6 +173,10 @@ class Demo:
             self._progress.event(f"export     none: {error}")
             return
         self._progress.event(f"export     {manifest.rows} rows for fine-tuning in {self._files.export}")
+
+
+def _ended(part: processes.Part, how: str) -> StartupError:
+    return StartupError(f"{part.name} {how}", hint=f"{part.last_words()} (log: {part.log})")
 
 
 def _stop_all(running: list[processes.Part]) -> None:

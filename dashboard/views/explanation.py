@@ -91,8 +91,12 @@ def _cause(cause: Mapping[str, Any], evidence: Mapping[str, Mapping[str, Any]]) 
     cited = [evidence[identifier] for identifier in cause.get("evidence") or [] if identifier in evidence]
     confidence = cause.get("confidence")
     sure = f" ({confidence:.0%})" if isinstance(confidence, int | float) else ""
-    lines = [_statement(item) for item in cited]
-    return tag("li", tag("strong", place), f"{sure}: ", prose(cause.get("statement")), join(lines))
+    # The fact that a cause restates is named beside it, not said twice.
+    same = [item for item in cited if item.get("statement") == cause.get("statement")]
+    marks = [outlined(item["evidence_id"]) for item in same]
+    lines = [_statement(item) for item in cited if item not in same]
+    statement = prose(cause.get("statement"))
+    return tag("li", tag("strong", place), f"{sure}: ", statement, " ", join(marks), join(lines))
 
 
 def _statement(item: Mapping[str, Any]) -> Safe:

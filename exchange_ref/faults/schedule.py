@@ -113,7 +113,9 @@ def _refuse_overlap(name: str, root: yaml.Node | None, entries: Sequence[_Entry]
 
 def _invalid(name: str, root: yaml.Node | None, prefix: Where, error: ValidationError) -> InvalidSchedule:
     first = error.errors()[0]
-    return _error(name, root, prefix + tuple(first["loc"]), first["msg"])
+    given = first["input"]
+    got = f", not {given!r}" if isinstance(given, str | int | float) else ""
+    return _error(name, root, prefix + tuple(first["loc"]), first["msg"] + got)
 
 
 def _error(name: str, root: yaml.Node | None, where: Where, message: str) -> InvalidSchedule:

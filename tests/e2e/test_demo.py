@@ -127,11 +127,11 @@ def test_cited_spans_exist_in_the_explained_trace(demo_run: DemoRun) -> None:
 
 def test_no_span_carries_a_word_of_the_fault(demo_run: DemoRun) -> None:
     """Neither a name nor an attribute of any span tells that a fault was injected."""
-    leaks = demo_run.rows("""
+    leaks = demo_run.rows(r"""
         SELECT DISTINCT span_name, attributes::VARCHAR FROM spans
         WHERE regexp_matches(
             lower(concat(span_name, attributes::VARCHAR, resource_attributes::VARCHAR, status_message)),
-            'fault|chaos|inject|db_slow|whale')
+            '\bfault|chaos|inject|db_slow|whale')
     """)
 
     assert leaks == []

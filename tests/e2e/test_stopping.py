@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,9 +50,6 @@ def test_parts_end_when_the_demo_is_killed(running_demo: Running, tmp_path: Path
 def test_a_part_that_dies_is_reported(running_demo: Running, tmp_path: Path) -> None:
     """When a part ends early, the demo says which one and where its log is, and exits with 1."""
     server = [pid for pid in processes_naming(str(tmp_path / "data")) if pid != running_demo.process.pid]
-    import os
-    import signal
-
     exchange = next(pid for pid in server if b"\0exchange\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
     os.kill(exchange, signal.SIGKILL)
 
