@@ -28,7 +28,7 @@ import exchange_ref.settings
 import llm.commands
 import llm.settings
 from collector.errors import InvalidInput, SpyhopError
-from collector.setting_names import PREFIX, check_names
+from collector.setting_names import PREFIX, check_names, variables
 from exchange_ref.durations import parse_duration
 from exchange_ref.errors import ExchangeError
 
@@ -203,10 +203,9 @@ def list_settings() -> None:
 
     table = Table("setting", "default", "what it does", box=None, header_style="bold")
     for model in SETTINGS.values():
-        for name, field in model.model_fields.items():
+        for name, variable in variables(model).items():
+            field = model.model_fields[name]
             default = field.get_default(call_default_factory=True)
-            alias = field.validation_alias
-            variable = alias if isinstance(alias, str) else f"{PREFIX}{name.upper()}"
             table.add_row(variable, "" if default is None else str(default), field.description)
     Console().print(table)
 

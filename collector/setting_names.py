@@ -12,9 +12,17 @@ from collector.errors import UnknownSetting
 PREFIX = "SPYHOP_"
 
 
+def variables(model: type[BaseSettings]) -> dict[str, str]:
+    """Field name → environment variable; a field with an alias is read under that name alone."""
+    return {
+        name: field.validation_alias if isinstance(field.validation_alias, str) else PREFIX + name.upper()
+        for name, field in model.model_fields.items()
+    }
+
+
 def known_names(models: Iterable[type[BaseSettings]]) -> set[str]:
-    """Every environment variable with our prefix that one of the settings reads."""
-    return {PREFIX + field.upper() for model in models for field in model.model_fields}
+    """Every environment variable that one of the settings reads."""
+    return {variable for model in models for variable in variables(model).values()}
 
 
 def check_names(environment: Iterable[str], models: Iterable[type[BaseSettings]]) -> None:

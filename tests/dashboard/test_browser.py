@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browsing import chromium, settle, watched_page
 
 pytestmark = pytest.mark.browser
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-STATE = """() => {
-  const app = document.querySelector('[data-testid=stApp]')
-  return app?.dataset.testConnectionState === 'CONNECTED' && app.dataset.testScriptState === 'notRunning'
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -50,41 +34,14 @@ def dashboard_url(shared_api_url: str, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; without it the tests are skipped, but fail in CI."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        if os.environ.get("CI"):
-            pytest.fail("chromium is not installed, and CI must not skip the browser test")
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture
 def page(browser: Browser, dashboard_url: str) -> Iterator[Page]:
-    """A page of the dashboard; script errors and requests that leave the machine fail the test."""
-    errors: list[str] = []
-    leaving: list[str] = []
-    own = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
-    opened = browser.new_page(viewport={"width": 1440, "height": 1000}, base_url=dashboard_url)
-    opened.set_default_timeout(15_000)
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("request", lambda sent: None if sent.url.startswith(own) else leaving.append(sent.url))
-    yield opened
-    opened.close()
-    assert (errors, leaving) == ([], [])
-
-
-def settle(page: Page) -> None:
-    """Waits until Streamlit is connected and idle, twice in a row, and has raised nothing."""
-    deadline, quiet = time.monotonic() + 20, 0
-    while quiet < 2:
-        assert time.monotonic() < deadline, "the page did not settle"
-        quiet = quiet + 1 if page.evaluate(STATE) else 0
-        page.wait_for_timeout(150)
-    assert page.get_by_test_id("stException").count() == 0
+    with watched_page(browser, dashboard_url) as opened:
+        yield opened
 
 
 def test_the_whale_is_found_judged_and_found_again(page: Page) -> None:

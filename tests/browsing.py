@@ -1,0 +1,66 @@
+"""The system's Chromium, and pages that report script errors and requests leaving the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+OWN = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
+IDLE = """() => {
+  const app = document.querySelector('[data-testid=stApp]')
+  return app?.dataset.testConnectionState === 'CONNECTED' && app.dataset.testScriptState === 'notRunning'
+}"""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium; without it the tests are skipped, but fail in CI."""
+    path = shutil.which("chromium")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("chromium is not installed, and CI must not skip the browser tests")
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@contextmanager
+def watched_page(browser: Browser, base_url: str) -> Iterator[Page]:
+    """A page on which a script error or a request that leaves the machine fails the test."""
+    errors: list[str] = []
+    leaving: list[str] = []
+    page = browser.new_page(viewport={"width": 1440, "height": 1000}, base_url=base_url)
+    page.set_default_timeout(15_000)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda sent: None if sent.url.startswith(OWN) else leaving.append(sent.url))
+    yield page
+    page.close()
+    assert (errors, leaving) == ([], [])
+
+
+def settle(page: Page) -> None:
+    """Wait until Streamlit is connected and idle, twice in a row, and has raised nothing."""
+    deadline, quiet = time.monotonic() + 20, 0
+    while quiet < 2:
+        assert time.monotonic() < deadline, "the page did not settle"
+        quiet = quiet + 1 if page.evaluate(IDLE) else 0
+        page.wait_for_timeout(150)
+    assert page.get_by_test_id("stException").count() == 0

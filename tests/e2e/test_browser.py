@@ -1,0 +1,75 @@
+"""The whole stack in Chromium: real server, real exchange, real dashboard."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from collector.client import Client
+from dashboard.demo.ports import free_port
+from tests.browsing import chromium, settle, watched_page
+from tests.e2e.support import Running, wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(180)]
+
+WHALE_AT_S = 12
+VISIBLE_S = 5.0
+NOISE_S = 5.0  # the machine of a test run is shared; the figure is measured by tests/benchmarks/demo.py
+
+
+def test_the_whale_is_found_judged_and_found_again(start: Callable[..., Running], tmp_path: Path) -> None:
+    """A whale reaches the open dashboard; its explanation is rated, corrected, and found after a reload."""
+    data, labels, faults = tmp_path / "data", tmp_path / "labels.jsonl", tmp_path / "faults.yaml"
+    faults.write_text(f"faults:\n  - {{kind: whale_order, at_s: {WHALE_AT_S}, params: {{multiple: 400}}}}\n")
+    grpc, http, api, page_port, gateway, exchange_api = (free_port() for _ in range(6))
+    api_url = f"http://127.0.0.1:{api}"
+    server = start(
+        "serve",
+        *("--data", str(data), "--api", f"127.0.0.1:{api}"),
+        *("--otlp-grpc", f"127.0.0.1:{grpc}", "--otlp-http", f"127.0.0.1:{http}"),
+    )
+    dashboard = start("dashboard", "--api", api_url, "--port", str(page_port))
+    assert server.says("ready", 30), server.text()
+    assert dashboard.says("dashboard", 30), dashboard.text()
+    exchange = start(
+        "exchange",
+        *("--otlp", f"http://127.0.0.1:{grpc}", "--data", str(tmp_path / "exchange")),
+        *("--gateway", f"127.0.0.1:{gateway}", "--exchange-api", f"127.0.0.1:{exchange_api}"),
+        *("--faults", str(faults), "--labels", str(labels)),
+    )
+
+    with chromium() as browser, watched_page(browser, f"http://127.0.0.1:{page_port}") as page:
+        page.goto("/")
+        whale = page.get_by_role("link", name=re.compile(r"BUY .* BTC")).first
+        whale.wait_for(timeout=(WHALE_AT_S + 30) * 1000)
+        seen_s = time.time()
+        assert wait_for(labels.exists, 10), exchange.text()
+        label = json.loads(labels.read_text().splitlines()[0])
+        assert seen_s - label["start_unix_nano"] / 1e9 < VISIBLE_S + NOISE_S
+
+        page.goto("/?live=false")
+        settle(page)
+        whale.click()
+        settle(page)
+        expect(page.get_by_role("treeitem")).to_have_count(17)
+        page.get_by_role("button", name="Wrong").click()
+        page.get_by_label("What really happened").fill("A treasury transfer")
+        page.get_by_role("button", name="Save").click()
+        said = page.get_by_text(re.compile("Saved. You said this explanation is wrong"))
+        expect(said).to_be_visible()
+        page.reload()
+        settle(page)
+        expect(page.get_by_text(re.compile("Whale: BUY")).first).to_be_visible()
+        expect(said).to_be_visible()
+        expect(page.get_by_text("A treasury transfer")).to_be_visible()
+
+    with Client(api_url) as client:
+        stored = client.sql("SELECT rating, correction::VARCHAR AS correction FROM feedback").to_dicts()
+    assert [row["rating"] for row in stored] == ["down"]
+    assert "A treasury transfer" in stored[0]["correction"]

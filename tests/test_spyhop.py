@@ -1,0 +1,47 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+import spyhop
+from collector.errors import UnknownSetting
+from collector.setting_names import check_names, known_names
+
+
+def test_all_commands_are_there() -> None:
+    """`spyhop --help` lists the commands of all packages."""
+    shown = CliRunner().invoke(spyhop.app, ["--help"]).output
+
+    for command in ("demo", "serve", "exchange", "dashboard", "sql", "explain", "export", "settings"):
+        assert f" {command} " in shown
+
+
+def test_settings_lists_every_setting() -> None:
+    """Each environment variable that is read is listed with its default."""
+    shown = CliRunner(env={"COLUMNS": "300"}).invoke(spyhop.app, ["settings"]).output
+
+    assert [name for name in known_names(spyhop.SETTINGS.values()) if name not in shown] == []
+
+
+def test_a_misspelt_setting_is_refused_with_the_nearest_name() -> None:
+    """The error names both."""
+    with pytest.raises(UnknownSetting, match=r"SPYHOP_LAND_INTERVALL_MS.*SPYHOP_LAND_INTERVAL_MS"):
+        check_names(["PATH", "SPYHOP_LAND_INTERVALL_MS"], spyhop.SETTINGS.values())
+
+
+def test_a_setting_unlike_any_other_is_refused_with_the_way_to_the_list() -> None:
+    """Where nothing is near, the list is."""
+    with pytest.raises(UnknownSetting, match="spyhop settings"):
+        check_names(["SPYHOP_QQQQQQQQQQQQ"], spyhop.SETTINGS.values())
+
+
+def test_known_settings_and_other_programs_variables_pass() -> None:
+    """Only our prefix is looked at."""
+    check_names(["PATH", "SPYHOP", "OTEL_X", "SPYHOP_DATA"], spyhop.SETTINGS.values())
+
+
+def test_an_unknown_command_is_wrong_use() -> None:
+    """Exit code 2, as for every wrong use."""
+    assert CliRunner().invoke(spyhop.app, ["sevre"]).exit_code == 2
