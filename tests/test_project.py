@@ -18,7 +18,7 @@ PACKAGES = ["exchange_ref", "collector", "detectors", "llm", "datasets", "dashbo
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_packages_are_ours(name: str) -> None:
-    """`llm` and `datasets` are other projects' distributions too: the ones imported lie in this repository."""
+    """`llm` and `datasets` are other people's distributions too: the ones imported are ours."""
     assert importlib.import_module(name).__file__ == str(ROOT / name / "__init__.py")
 
 
