@@ -18,13 +18,14 @@ from rich.table import Table
 from collector import formats
 from collector.address import parse_address
 from collector.client import Client
-from collector.errors import DataFolderUnusable, SpyhopError
+from collector.errors import DataFolderInUse, DataFolderUnusable, SpyhopError
 from collector.settings import Settings
 from collector.store.query import QueryResult, run_query
 from collector.store.store import DATABASE_FILE_NAME, Store
 
 HISTORY_FILE = Path("~/.spyhop_history")
 HISTORY_LINES = 1000
+CELL_MAX_CHARS = 80  # a trace's attributes or an incident's causes would push every other column out of sight
 _SHELL_HELP = "End a statement with ; · \\d lists tables · \\d NAME describes one · \\q leaves"
 
 
@@ -62,25 +63,31 @@ class FolderSource(NamedTuple):
 
 @contextmanager
 def open_source(api: str | None, data: Path | None) -> Iterator[Source]:
-    """The server at `api`, or the folder `data`, or the server that the settings name.
+    """The server at `api`, or the folder `data` or the server that owns it, or the one that the settings name.
 
     Raises:
         DataFolderUnusable: `data` holds no database.
-        DataFolderInUse: a server owns it; the message names its API address.
+        DataFolderInUse: another process owns it and serves no API.
     """
     settings = Settings()
+    url = api or settings.api
     if data is not None:
         if not (data.expanduser() / DATABASE_FILE_NAME).exists():
             raise DataFolderUnusable(
                 f"{data} holds no {DATABASE_FILE_NAME}", hint="name a folder that `spyhop serve --data` wrote"
             )
-        store = Store.open(data)
         try:
-            yield FolderSource(store, settings)
-        finally:
-            store.close()
-        return
-    url = api or settings.api
+            store = Store.open(data)
+        except DataFolderInUse as error:
+            if not error.details.get("api"):
+                raise
+            url = str(error.details["api"])
+        else:
+            try:
+                yield FolderSource(store, settings)
+            finally:
+                store.close()
+            return
     with Client(
         url if "://" in url else parse_address(url).url, timeout_s=settings.sql_timeout_s + 5
     ) as client:
@@ -184,9 +191,11 @@ def _print_table(result: QueryResult, out: IO[str]) -> None:
     numeric = [pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in result.table.schema]
     for name, is_number in zip(result.table.column_names, numeric, strict=True):
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    cut_count = 0
     for row in _texts(result.table).rows():
-        table.add_row(*("" if value is None else str(value) for value in row))
-    # Nothing is cut when piped: width only matters to an eye.
+        texts = ["" if value is None else str(value) for value in row]
+        cut_count += sum(len(text) > CELL_MAX_CHARS for text in texts)
+        table.add_row(*(_cut(text) for text in texts))
     console = Console(
         file=out,
         width=None if out.isatty() else 10_000,
@@ -195,3 +204,9 @@ def _print_table(result: QueryResult, out: IO[str]) -> None:
         soft_wrap=not out.isatty(),
     )
     console.print(table)
+    if cut_count:
+        sys.stderr.write(f"{cut_count} long values are cut at …; --format json or csv shows them whole\n")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= CELL_MAX_CHARS else text[: CELL_MAX_CHARS - 1] + "…"

@@ -33,10 +33,19 @@ QUERY = "SELECT range AS n, 'x' || range AS name, make_timestamp_ns(range) AS t 
 
 
 def test_table(app: typer.Typer, shared: Any) -> None:
-    """Without a format, rows are an aligned table with every value whole."""
+    """Without a format, rows are an aligned table."""
     lines = run(app, QUERY, "--api", shared.addresses["api"]).splitlines()
     assert [part.strip() for part in lines[0].split("┃")] == ["n", "name", "t"]
     assert "1970-01-01T00:00:00.000000001Z" in lines[3]
+
+
+def test_long_values_are_cut_in_tables_only(app: typer.Typer, shared: Any) -> None:
+    """A value of 1,000 characters does not push the others out of sight, and standard error says so."""
+    arguments = ["sql", "SELECT repeat('x', 1000) AS long, 7 AS n", "--api", shared.addresses["api"]]
+    table = CliRunner().invoke(app, arguments)
+    assert max(map(len, table.stdout.splitlines())) < 100
+    assert table.stderr == "1 long values are cut at …; --format json or csv shows them whole\n"
+    assert "x" * 1000 in CliRunner().invoke(app, [*arguments, "--format", "csv"]).stdout
 
 
 def test_json_and_csv(app: typer.Typer, shared: Any) -> None:
@@ -64,8 +73,14 @@ def test_cut_rows_are_told(app: typer.Typer, shared: Any) -> None:
     assert result.stderr == "only the first 3 rows; see more with --limit\n"
 
 
+def test_data_folder_of_a_running_server(app: typer.Typer, shared: Any) -> None:
+    """A folder that a server owns is read through that server."""
+    folder = shared.store.folder
+    assert json.loads(run(app, QUERY, "--format", "json", "--data", folder))[1]["name"] == "x1"
+
+
 def test_data_folder(app: typer.Typer, store: Store) -> None:
-    """A folder is read directly when nobody owns it; otherwise the owner is named."""
+    """A folder is read directly when nobody owns it; a process that serves nothing is named."""
     with pytest.raises(DataFolderInUse):
         run(app, QUERY, "--data", store.folder)
     store.close()
