@@ -63,7 +63,7 @@ class FolderSource(NamedTuple):
 
 @contextmanager
 def open_source(api: str | None, data: Path | None) -> Iterator[Source]:
-    """The server at `api`, or the folder `data` or the server that owns it, or the one that the settings name.
+    """The server at `api`, or the folder `data` or its owner, or the server that the settings name.
 
     Raises:
         DataFolderUnusable: `data` holds no database.
