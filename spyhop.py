@@ -168,6 +168,14 @@ def serve(
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     settings = collector.settings.Settings(**given)
     run(settings, _build_services, _say_addresses)
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """End at once: all is closed, and DuckDB 2.0's binding calls its own module objects leaks at teardown."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _build_services(store: Store) -> tuple[Sequence[APIRouter], Sequence[Worker]]:
