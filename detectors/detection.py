@@ -18,7 +18,8 @@ from detectors.baseline.models import Baselines
 from detectors.baseline.persist import read_position, save_position
 from detectors.detect.amount import detect_amounts, topmost
 from detectors.detect.anomaly import Anomaly
-from detectors.detect.latency import detect_latency, split_key
+from detectors.detect.latency import detect_latency, group_spans, split_key
+from detectors.detect.shift import Shifted, ShiftWatch
 from detectors.incident_store import load_open, save_incidents
 from detectors.incidents import Grouped, IncidentTracker, OperationKey
 from detectors.settings import Settings
@@ -55,14 +56,17 @@ class Detection:
         """Judge the batches in (after, upto]."""
         bounds = {"after": after, "upto": upto}
         spans = self._store.read(load_sql(_QUERIES, "new_spans"), bounds)
-        anomalies = detect_latency(spans, self._baselines, self._settings)
+        groups = group_spans(spans, self._baselines)
+        slow = detect_latency(spans, self._baselines, self._settings, groups)
+        slow, raised = with_shift(slow, self._shifts.observe(spans, groups, now_s))
         whales, moved = self._whales(bounds)
-        grouped = self.tracker.observe(now_s, now_unix_nano, _span_counts(spans), [*anomalies, *whales])
+        counts = span_counts(spans)
+        grouped = self.tracker.observe(now_s, now_unix_nano, counts, [*slow, *whales], raised)
         for whale in moved:
             if incident := self.tracker.moved(whale):
                 grouped.changed[incident.incident_id] = incident
         try:
-            self._write(grouped, moved, upto, now_unix_nano)
+            self._write(grouped, moved, raised, upto, now_unix_nano)
         except BaseException:
             # The batches will be judged again: what memory has made of them must not count twice.
             self._reload(now_s)
@@ -87,15 +91,24 @@ class Detection:
 
     def _reload(self, now_s: float) -> None:
         """Start from what is stored: at first, and after a pass that could not be written."""
+        self._shifts = ShiftWatch(self._settings)
         self.tracker = IncidentTracker(self._settings)
         self.tracker.open, self.causes = load_open(self._store, now_s)
 
-    def _write(self, grouped: Grouped, moved: list[Anomaly], upto: int, now_unix_nano: int) -> None:
+    def _write(
+        self,
+        grouped: Grouped,
+        moved: list[Anomaly],
+        raised: list[Anomaly],
+        upto: int,
+        now_unix_nano: int,
+    ) -> None:
         for attempt in range(_WRITE_TRIES):
             try:
                 with self._store.transaction() as con:
                     _insert(con, grouped.anomalies, now_unix_nano)
                     _move(con, moved)
+                    _raise(con, raised)
                     _promote(con, grouped)
                     save_incidents(con, grouped.changed.values(), self.causes)
                     _resolve(con, grouped, now_unix_nano)
@@ -129,7 +142,20 @@ class Detection:
         return new, moved
 
 
-def _span_counts(spans: pa.Table) -> dict[OperationKey, int]:
+def with_shift(slow: list[Anomaly], shifted: Shifted) -> tuple[list[Anomaly], list[Anomaly]]:
+    """(new anomalies, known ones that have become worse); one for each span, however it was found."""
+    new = {anomaly.anomaly_id: anomaly for anomaly in [*slow, *shifted.new]}
+    raised = []
+    for anomaly in shifted.raised:
+        if anomaly.anomaly_id in new:
+            new[anomaly.anomaly_id] = anomaly
+        else:
+            raised.append(anomaly)
+    return list(new.values()), raised
+
+
+def span_counts(spans: pa.Table) -> dict[OperationKey, int]:
+    """How many spans of each operation a batch holds."""
     counted = spans.group_by("operation_key").aggregate([([], "count_all")])
     keys = [split_key(key) for key in counted["operation_key"].to_pylist()]
     return dict(zip(keys, counted["count_all"].to_pylist(), strict=True))
@@ -158,6 +184,13 @@ def _move(con: duckdb.DuckDBPyConnection, moved: list[Anomaly]) -> None:
         con.register("moved_anomalies", _rows(moved))
         con.execute(load_sql(_QUERIES, "move_anomalies"))
         con.unregister("moved_anomalies")
+
+
+def _raise(con: duckdb.DuckDBPyConnection, raised: list[Anomaly]) -> None:
+    if raised:
+        con.register("raised_anomalies", _rows(raised))
+        con.execute(load_sql(_QUERIES, "raise_anomalies"))
+        con.unregister("raised_anomalies")
 
 
 def _promote(con: duckdb.DuckDBPyConnection, grouped: Grouped) -> None:

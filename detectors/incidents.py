@@ -10,6 +10,9 @@ The anomalies of that window then form an incident, with all that share a trace 
 further anomalies join it by trace or operation, and only new trouble, counted since the last, keeps it
 alive. A lone SEV5 stays a lone anomaly.
 
+A sustained shift (`detectors.detect.shift`) has counted moments already: the operation is in trouble as soon
+as the shift is less likely than `incident_significance`, with as many traces and as wide a spread.
+
 Windows run on the time of detection, so that replays and clocks that jump do no harm; the spread is
 measured in the spans' own time.
 """
@@ -19,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -59,6 +62,18 @@ class Incident:
     traces: dict[str, None] = field(default_factory=dict)  # in order of arrival
     anomalies: deque[Anomaly] = field(default_factory=lambda: deque(maxlen=2_000))
     cell: str = ""  # of an amount incident: whales of the same cell are one burst
+
+    def replace(self, raised: Mapping[str, Anomaly]) -> bool:
+        """Take over what known anomalies have become, by id; whether any was known."""
+        known = [raised[a.anomaly_id] for a in self.anomalies if a.anomaly_id in raised]
+        if known:
+            kept = (raised.get(a.anomaly_id, a).in_incident(self.incident_id) for a in self.anomalies)
+            self.anomalies = deque(kept, maxlen=self.anomalies.maxlen)
+            self.severity = min(self.severity, *(a.severity for a in known))
+            worst = max(known, key=lambda a: a.sigma)
+            if worst.sigma > self.worst_sigma:
+                self.worst_sigma, self.exemplar_trace_id = worst.sigma, worst.trace_id
+        return bool(known)
 
     def take(self, anomaly: Anomaly) -> Anomaly:
         self.anomaly_count += 1
@@ -114,12 +129,19 @@ class IncidentTracker:
         now_unix_nano: int,
         span_counts: Mapping[OperationKey, int],
         anomalies: list[Anomaly],
+        raised: Sequence[Anomaly] = (),
     ) -> Grouped:
-        """Take one pass of detection: how many spans of each operation were judged, and what was found."""
+        """Take one pass of detection.
+
+        Args:
+            span_counts: how many spans of each operation were judged.
+            anomalies: what was found.
+            raised: anomalies of earlier passes that have become worse.
+        """
         outcome = Grouped()
         for operation, count in span_counts.items():
             self._spans.setdefault(operation, deque()).append((now_s, count))
-        touched: dict[OperationKey, None] = {}
+        touched = self._raise(raised, outcome)
         for anomaly in anomalies:
             if anomaly.detector != LATENCY:
                 if anomaly.severity > self._settings.incident_amount_severity:
@@ -159,6 +181,21 @@ class IncidentTracker:
                     incident.operations = {a.operation_key for a in incident.anomalies}
                     return incident
         return None
+
+    def _raise(self, raised: Sequence[Anomaly], outcome: Grouped) -> dict[OperationKey, None]:
+        by_id = {anomaly.anomaly_id: anomaly for anomaly in raised}
+        touched = {anomaly.operation_key: None for anomaly in raised if anomaly.operation_key in self._flags}
+        for operation in touched:
+            flags = self._flags[operation]
+            self._flags[operation] = deque(
+                flag._replace(anomaly=by_id.get(flag.anomaly.anomaly_id, flag.anomaly)) for flag in flags
+            )
+        for anomaly_id in by_id.keys() & self._pending.keys():
+            self._pending[anomaly_id] = self._pending[anomaly_id]._replace(anomaly=by_id[anomaly_id])
+        for incident in self.open.values():
+            if by_id and incident.replace(by_id):
+                outcome.changed[incident.incident_id] = incident
+        return touched
 
     def _take_amount(self, anomaly: Anomaly, now_s: float, now_ns: int, outcome: Grouped) -> Anomaly:
         for incident in self.open.values():
@@ -228,9 +265,11 @@ class IncidentTracker:
         for window_s in _WINDOWS_S:
             after_s = max(now_s - window_s, since_s)
             recent = [f.anomaly for f in flags if f.at_s > after_s]
+            if self._shifted(recent):
+                return window_s
             spans = sum(count for at_s, count in self._spans.get(operation, ()) if at_s > after_s)
-            for severity, sigma in zip((5, 4, 3), settings.severity_sigmas(), strict=False):
-                severe = [a for a in recent if a.severity <= severity]
+            for sigma in settings.severity_sigmas()[:3]:
+                severe = [a for a in recent if a.span_sigma >= sigma]
                 traces = len({a.trace_id for a in severe})
                 if traces < settings.incident_min_traces:
                     break
@@ -242,6 +281,14 @@ class IncidentTracker:
                 if float(pdtrc(min(traces, moments) - 1, expected)) <= settings.incident_significance:
                     return window_s
         return None
+
+    def _shifted(self, recent: list[Anomaly]) -> bool:
+        settings = self._settings
+        unlikely = [a for a in recent if float(ndtr(-a.shift_sigma)) <= settings.incident_significance]
+        if len({a.trace_id for a in unlikely}) < settings.incident_min_traces:
+            return False
+        starts = [a.span_start_unix_nano for a in unlikely]
+        return max(starts) - min(starts) >= settings.incident_min_spread_s * 1e9
 
     def _forget(self, now_s: float, outcome: Grouped) -> None:
         oldest_s = now_s - _WINDOWS_S[-1]

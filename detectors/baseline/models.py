@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from threading import RLock
 
@@ -17,16 +18,23 @@ _UNSEEN_PAUSE_NS = 20e6
 # Amounts have no natural scale: an unseen regime is as large as the median.
 _UNSEEN_AMOUNT = 0.0
 _REFIT_GROWTH = 1.05
+# Spans above it are exceedances of a shift. A noisy start may poison 1% of a baseline, hardly 5%.
+SHIFT_QUANTILE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A cell's fitted distribution; `flag_above` is the least value that is an anomaly."""
+    """A cell's fitted distribution.
+
+    `flag_above` is the least value that is an anomaly by itself; values above `shift_above` are one when
+    most others are too (`detectors.detect.shift`). The latter is meaningless for amounts.
+    """
 
     key: SeriesKey
     cell: str
     tail: Tail
     flag_above: float
+    shift_above: float
 
 
 class Baselines:
@@ -114,7 +122,8 @@ class Baselines:
             regime_scale_min=_UNSEEN_AMOUNT if amounts else _UNSEEN_PAUSE_NS,
             left_out_count=self._book.flagged_count(key, cell),
         )
-        model = Model(key, cell, tail, _flag_above(tail, self._settings, amounts=amounts))
+        flag_above = _flag_above(tail, self._settings, amounts=amounts)
+        model = Model(key, cell, tail, flag_above, min(_shift_above(tail, self._settings), flag_above))
         self._models[key, cell] = model
         return model
 
@@ -124,8 +133,15 @@ def _flag_above(tail: Tail, settings: Settings, *, amounts: bool) -> float:
     improbable = tail.value_at(settings.detect_sigma_sev5)
     if amounts:
         return max(improbable, tail.quantile(0.99) * settings.detect_amount_min_ratio)
-    return max(
-        improbable,
-        tail.p50 * settings.detect_min_ratio,
-        tail.p50 + settings.detect_min_excess_ms * 1e6,
-    )
+    return max(improbable, _matters_above(tail, settings))
+
+
+def _shift_above(tail: Tail, settings: Settings) -> float:
+    """Unusual for one span, and large enough to matter."""
+    # Two standard errors up: the quantile of a hundred samples is a guess, and a low guess flags everything.
+    error = 2.0 * math.sqrt(SHIFT_QUANTILE * (1 - SHIFT_QUANTILE) / tail.sample_count)
+    return max(tail.quantile(min(SHIFT_QUANTILE + error, 1.0)), _matters_above(tail, settings))
+
+
+def _matters_above(tail: Tail, settings: Settings) -> float:
+    return max(tail.p50 * settings.detect_min_ratio, tail.p50 + settings.detect_min_excess_ms * 1e6)

@@ -37,6 +37,18 @@ class Anomaly:
     def operation_key(self) -> tuple[str, str, str]:
         return (self.service_name, self.operation, self.span_kind)
 
+    @property
+    def span_sigma(self) -> float:
+        """σ of this observation alone; `sigma` may also rest on those around it."""
+        own = self.details.get("span_sigma", self.sigma)
+        return own if isinstance(own, float) else self.sigma
+
+    @property
+    def shift_sigma(self) -> float:
+        """σ of the shift that it is part of; 0 outside one."""
+        shift = self.details.get("shift_sigma", 0.0)
+        return shift if isinstance(shift, float) else 0.0
+
     def in_incident(self, incident_id: str) -> Anomaly:
         return replace(self, incident_id=incident_id)
 

@@ -14,6 +14,8 @@ A span is flagged when σ ≥ 3 and it is slow enough to matter: at least `detec
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +24,7 @@ import pyarrow as pa
 
 from detectors.baseline.cells import HOURS_PER_WEEK, hour_of_week
 from detectors.baseline.models import Model
+from detectors.baseline.sketch import FloatArray, IntArray
 from detectors.detect.anomaly import LATENCY, Anomaly, anomaly_id, severity_of
 from detectors.settings import Settings
 
@@ -30,28 +33,59 @@ class DurationModels(Protocol):
     def duration(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None: ...
 
 
-def detect_latency(spans: pa.Table, baselines: DurationModels, settings: Settings) -> list[Anomaly]:
-    """Flag the slow spans of a batch.
+@dataclass(frozen=True, slots=True)
+class SpanGroups:
+    """The spans of a batch by operation and hour of week: each group is compared with one model.
+
+    models: one for each group, None while the operation is learning; group_of: the group of each span.
+    """
+
+    operations: list[tuple[str, str, str]]
+    models: list[Model | None]
+    group_of: IntArray
+
+    def limits(self, limit: Callable[[Model], float]) -> FloatArray:
+        """A figure of each span's model; +inf where there is none."""
+        figures = np.array([limit(model) if model else np.inf for model in self.models])
+        return figures[self.group_of] if len(figures) else np.empty(0)
+
+
+def group_spans(spans: pa.Table, baselines: DurationModels) -> SpanGroups:
+    """Look up what each span of a batch must be compared with.
 
     Args:
         spans: columns of `queries/new_spans.sql`.
     """
     if not spans.num_rows:
-        return []
-    duration = spans["duration_ns"].to_numpy()
+        return SpanGroups([], [], np.empty(0, dtype=np.int64))
     codes, keys = _operation_codes(spans)
     hours = hour_of_week(spans["start_unix_nano"].to_numpy())
     groups, group_of = np.unique(codes * HOURS_PER_WEEK + hours, return_inverse=True)
-    models = []
-    for group in groups.tolist():
-        service_name, operation, span_kind = keys[int(group) // HOURS_PER_WEEK]
-        models.append(baselines.duration(service_name, operation, span_kind, int(group) % HOURS_PER_WEEK))
-    limits = np.array([model.flag_above if model else np.inf for model in models])
-    suspects = np.flatnonzero(duration > limits[group_of])
+    operations = [keys[int(group) // HOURS_PER_WEEK] for group in groups]
+    models = [
+        baselines.duration(*operation, int(group) % HOURS_PER_WEEK)
+        for operation, group in zip(operations, groups, strict=True)
+    ]
+    return SpanGroups(operations, models, group_of)
+
+
+def detect_latency(
+    spans: pa.Table, baselines: DurationModels, settings: Settings, groups: SpanGroups | None = None
+) -> list[Anomaly]:
+    """Flag the slow spans of a batch.
+
+    Args:
+        spans: columns of `queries/new_spans.sql`.
+        groups: of these spans, where the caller has them.
+    """
+    if not spans.num_rows:
+        return []
+    groups = groups or group_spans(spans, baselines)
+    suspects = np.flatnonzero(spans["duration_ns"].to_numpy() > groups.limits(lambda m: m.flag_above))
     rows = spans.take(pa.array(suspects)).to_pylist()
     found = []
-    for row, group in zip(rows, group_of[suspects].tolist(), strict=True):
-        model = models[group]
+    for row, group in zip(rows, groups.group_of[suspects].tolist(), strict=True):
+        model = groups.models[group]
         if model is not None and (anomaly := _judge(row, model, settings)):
             found.append(anomaly)
     return found
@@ -75,11 +109,23 @@ def split_key(operation_key: str) -> tuple[str, str, str]:
 
 
 def _judge(row: dict[str, Any], model: Model, settings: Settings) -> Anomaly | None:
-    observed = float(row["duration_ns"])
-    sigma = float(model.tail.sigma(observed))
+    sigma = float(model.tail.sigma(float(row["duration_ns"])))
     severity = severity_of(sigma, settings.severity_sigmas())
-    if not severity:
-        return None
+    return slow_span(row, model, sigma, severity) if severity else None
+
+
+def slow_span(
+    row: dict[str, Any],
+    model: Model,
+    sigma: float,
+    severity: int,
+    details: Mapping[str, object] | None = None,
+) -> Anomaly:
+    """The anomaly of one span.
+
+    Args:
+        row: trace_id, span_id, start_unix_nano and duration_ns of it.
+    """
     trace_id, span_id = row["trace_id"], row["span_id"]
     return Anomaly(
         anomaly_id=anomaly_id(LATENCY, trace_id, span_id),
@@ -92,10 +138,11 @@ def _judge(row: dict[str, Any], model: Model, settings: Settings) -> Anomaly | N
         operation=model.key.operation,
         span_kind=model.key.span_kind,
         span_start_unix_nano=row["start_unix_nano"],
-        span_duration_ns=int(observed),
-        observed=observed,
+        span_duration_ns=row["duration_ns"],
+        observed=float(row["duration_ns"]),
         expected=model.tail.p50,
         unit="ns",
         cell=model.cell,
         sample_count=model.tail.sample_count,
+        details=details or {},
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from detectors.detect.anomaly import AMOUNT, LATENCY, Anomaly, anomaly_id
@@ -23,11 +25,11 @@ class Stream:
     ) -> Grouped:
         """Slow spans begin evenly over the second, or all at once in a stall."""
         gap_ns = 1 if stall else SECOND_NS // max(slow_count, 1)
-        anomalies = [self._slow(i * gap_ns, severity, detector) for i in range(slow_count)]
+        anomalies = [self.slow(i * gap_ns, severity, detector) for i in range(slow_count)]
         self.now_s += 1
         return self.tracker.observe(float(self.now_s), self.now_s * SECOND_NS, {OPERATION: 50}, anomalies)
 
-    def _slow(self, offset_ns: int, severity: int, detector: str) -> Anomaly:
+    def slow(self, offset_ns: int, severity: int, detector: str = LATENCY) -> Anomaly:
         self.traces += 1
         trace_id = f"trace{self.traces}"
         return Anomaly(
@@ -119,6 +121,31 @@ def test_recurrence_continues_the_incident():
         for _ in range(pause_s):
             stream.second(0)
     assert len(stream.tracker.open) == 1
+
+
+def test_shift_is_an_incident_at_once_and_grows_with_it():
+    """Spans that a shift makes improbable need no severity of their own; its σ becomes the incident's."""
+    stream = Stream()
+    unlikely = {"span_sigma": 2.0, "shift_sigma": 4.8}
+    slow = [replace(stream.slow(i * SECOND_NS // 5, 4), details=unlikely, sigma=4.8) for i in range(8)]
+    stream.now_s += 2
+    outcome = stream.tracker.observe(2.0, 2 * SECOND_NS, {OPERATION: 100}, slow)
+    (incident,) = stream.tracker.open.values()
+    assert {a.incident_id for a in outcome.anomalies} == {incident.incident_id}
+    assert incident.severity == 4
+    worse = [replace(a, severity=1, sigma=7.3, details={**unlikely, "shift_sigma": 7.3}) for a in slow]
+    outcome = stream.tracker.observe(3.0, 3 * SECOND_NS, {}, [], worse)
+    assert (incident.severity, incident.worst_sigma, incident.anomaly_count) == (1, 7.3, 8)
+    assert list(outcome.changed) == [incident.incident_id]
+
+
+def test_mild_shift_is_no_incident():
+    """A shift that one window in a thousand shows by chance flags spans and wakes nobody."""
+    stream = Stream()
+    mild = {"span_sigma": 2.0, "shift_sigma": 3.7}
+    slow = [replace(stream.slow(i * SECOND_NS // 10, 5), details=mild, sigma=3.7) for i in range(20)]
+    stream.tracker.observe(2.0, 2 * SECOND_NS, {OPERATION: 100}, slow)
+    assert not stream.tracker.open
 
 
 def test_whale_is_an_incident_at_once_and_a_burst_is_one():

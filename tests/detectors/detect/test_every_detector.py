@@ -87,8 +87,9 @@ def normal(count: int, seed: int = 1) -> np.ndarray:
 
 
 def test_every_detector_is_in_the_battery():
-    """A new file in `detectors/detect` must join these checks."""
-    modules = {module.name for module in pkgutil.iter_modules(detectors.detect.__path__)} - {"anomaly"}
+    """A new file in `detectors/detect` must join these checks; of shifts, `test_shift` makes these claims."""
+    modules = {module.name for module in pkgutil.iter_modules(detectors.detect.__path__)}
+    modules -= {"anomaly", "shift"}
     assert modules == {case.name for case in CASES}
 
 
