@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import queue
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -17,7 +17,6 @@ import streamlit as st
 
 from collector.client import Client
 from collector.store.sqlfile import load_sql
-from dashboard.triage import progress
 
 T = TypeVar("T")
 
@@ -30,7 +29,7 @@ QUERIES = "dashboard.queries"
 MAX_IDLE_CLIENTS = 4
 MAX_LIVE_INCIDENTS = 200
 MAX_ENDED_INCIDENTS = 50
-MAX_MOVED_ANOMALIES = 500  # about 10 ms each
+_COLLECTIONS = {"anomaly": "anomalies", "incident": "incidents"}
 
 
 class Pool:
@@ -114,30 +113,17 @@ def anomalies(
 
 @st.cache_data(ttl=LIVE_TTL_S, max_entries=8, show_spinner=False)
 def incidents(base_url: str) -> list[dict[str, Any]]:
-    """All incidents that go on and the newest that ended, with ranked root causes.
-
-    `state` is how far people have come: `open` while one of its anomalies is, then `acknowledged`, `snoozed`;
-    `resolved` when it ended or nothing of it is left to do.
-    """
+    """All incidents that go on and the newest that ended, with ranked root causes."""
 
     def fetch(client: Client) -> list[dict[str, Any]]:
         path = f"{MONITOR}/incidents"
         rows: list[dict[str, Any]] = []
-        for state in ("open", "acknowledged"):
+        for state in ("open", "acknowledged", "snoozed"):
             rows += client.get(path, state=state, order="severity", limit=MAX_LIVE_INCIDENTS)["incidents"]
         rows += client.get(path, state="resolved", order="newest", limit=MAX_ENDED_INCIDENTS)["incidents"]
-        return _with_progress(client, rows)
+        return rows
 
     return _read(base_url, fetch)
-
-
-def _with_progress(client: Client, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    live_ids = [row["incident_id"] for row in rows if row["state"] != "resolved"]
-    if not live_ids:
-        return rows
-    counted = client.sql(load_sql(QUERIES, "incident_triage"), {"incident_ids": live_ids}).to_dicts()
-    counts = {row["incident_id"]: row for row in counted}
-    return [row | {"state": progress(row["state"], counts.get(row["incident_id"]))} for row in rows]
 
 
 @st.cache_data(ttl=LIVE_TTL_S, max_entries=32, show_spinner=False)
@@ -150,21 +136,11 @@ def anomaly(base_url: str, anomaly_id: str) -> dict[str, Any]:
 
 @st.cache_data(ttl=LIVE_TTL_S, max_entries=32, show_spinner=False)
 def incident(base_url: str, incident_id: str) -> dict[str, Any]:
-    """One incident with its first 100 anomalies; `state` as in `incidents`."""
-
-    def fetch(client: Client) -> dict[str, Any]:
-        row: dict[str, Any] = client.get(f"{MONITOR}/incidents/{_segment(incident_id)}")
-        return _with_progress(client, [row])[0]
-
-    return _read(base_url, fetch)
-
-
-def incident_members(base_url: str, incident_id: str) -> dict[str, str]:
-    """Anomaly id → state, the worst `MAX_MOVED_ANOMALIES` of the incident."""
-    statement = load_sql(QUERIES, "incident_members")
-    params = {"incident_id": incident_id, "most": MAX_MOVED_ANOMALIES}
-    rows = _read(base_url, lambda client: client.sql(statement, params)).to_dicts()
-    return {row["anomaly_id"]: row["state"] for row in rows}
+    """One incident with its first 100 anomalies."""
+    answer: dict[str, Any] = _read(
+        base_url, lambda client: client.get(f"{MONITOR}/incidents/{_segment(incident_id)}")
+    )
+    return answer
 
 
 @st.cache_data(ttl=TRACE_TTL_S, max_entries=16, show_spinner=False)
@@ -216,14 +192,10 @@ def rate(base_url: str, body: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def set_states(base_url: str, anomaly_ids: Sequence[str], state: str) -> None:
-    """Moves anomalies to `open`, `acknowledged`, `snoozed` or `resolved`."""
-
-    def move(client: Client) -> None:
-        for anomaly_id in anomaly_ids:
-            client.post(f"{MONITOR}/anomalies/{_segment(anomaly_id)}/state", {"state": state})
-
-    _read(base_url, move)
+def set_state(base_url: str, kind: str, subject_id: str, state: str) -> None:
+    """Moves an `anomaly` or `incident` to `open`, `acknowledged`, `snoozed` or `resolved`."""
+    path = f"{MONITOR}/{_COLLECTIONS[kind]}/{_segment(subject_id)}/state"
+    _read(base_url, lambda client: client.post(path, {"state": state}))
     for cached in (anomalies, anomaly, incidents, incident, health, severity_counts):
         cached.clear()
 

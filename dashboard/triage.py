@@ -47,20 +47,6 @@ class Filters:
         return {"active": ACTIVE_STATES, "all": ()}.get(self.state, (self.state,))
 
 
-def progress(state: str, counts: Mapping[str, int] | None) -> str:
-    """How far people have come with an incident, from its own state and its anomalies' states.
-
-    >>> progress("open", {"open_count": 0, "acknowledged_count": 2, "snoozed_count": 1})
-    'acknowledged'
-    """
-    if state == "resolved" or not counts:
-        return state
-    for candidate in ("open", "acknowledged", "snoozed"):
-        if counts[f"{candidate}_count"]:
-            return candidate
-    return "resolved"
-
-
 def is_whale(row: Mapping[str, Any]) -> bool:
     """True for an amount anomaly or incident."""
     return (row.get("detector") or row.get("kind")) == "amount"

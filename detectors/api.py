@@ -62,6 +62,7 @@ def build_router(
     """Handlers are plain functions, so each query runs in a thread of the pool."""
     router = APIRouter(prefix="/api/monitor", tags=["monitor"])
     _add_lists(router, store, clock_ns)
+    _add_triage(router, pipeline)
     _add_state_of_things(router, store, pipeline, clock_ns)
     return router
 
@@ -79,12 +80,6 @@ def _add_lists(router: APIRouter, store: Store, clock_ns: Callable[[], int]) -> 
     def anomaly(anomaly_id: str) -> dict[str, Any]:
         return monitor.get_anomaly(store, anomaly_id)
 
-    @router.post("/anomalies/{anomaly_id}/state")
-    def anomaly_state(anomaly_id: str, body: Annotated[Any, Body()]) -> dict[str, Any]:
-        if not isinstance(body, dict) or "state" not in body:
-            raise InvalidInput("the body names no state", hint='send {"state": "acknowledged"}')
-        return monitor.set_anomaly_state(store, anomaly_id, body["state"], clock_ns())
-
     @router.get("/incidents")
     def incidents(query: Annotated[IncidentQuery, Query()]) -> dict[str, Any]:
         return monitor.list_incidents(store, query.filters(query.kind, clock_ns()))
@@ -98,6 +93,22 @@ def _add_lists(router: APIRouter, store: Store, clock_ns: Callable[[], int]) -> 
         service: str | None = None, operation: str | None = None, limit: Limit = LIMIT_MAX
     ) -> dict[str, Any]:
         return monitor.list_baselines(store, service, operation, limit)
+
+
+def _add_triage(router: APIRouter, pipeline: Pipeline) -> None:
+    @router.post("/anomalies/{anomaly_id}/state")
+    def anomaly_state(anomaly_id: str, body: Annotated[Any, Body()]) -> dict[str, Any]:
+        return pipeline.set_anomaly_state(anomaly_id, _state_in(body))
+
+    @router.post("/incidents/{incident_id}/state")
+    def incident_state(incident_id: str, body: Annotated[Any, Body()]) -> dict[str, Any]:
+        return pipeline.set_incident_state(incident_id, _state_in(body))
+
+
+def _state_in(body: object) -> object:
+    if not isinstance(body, dict) or "state" not in body:
+        raise InvalidInput("the body names no state", hint='send {"state": "acknowledged"}')
+    return body["state"]
 
 
 def _add_state_of_things(

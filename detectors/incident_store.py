@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from statistics import median
 from typing import Any
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.detect.anomaly import AMOUNT
+from detectors.detect.anomaly import AMOUNT, Anomaly
 from detectors.incidents import Incident
 from detectors.texts import amount_text, duration_text
 
@@ -88,10 +87,14 @@ def title_of(incident: Incident, causes: list[dict[str, Any]]) -> str:
             f"Whale: {side} {amount_text(worst.observed, worst.unit)} in {worst.service_name} "
             f"against a median of {amount_text(worst.expected, worst.unit)}"
         )
-    flagged = Counter((a.service_name, a.operation) for a in incident.anomalies)
+    flagged: dict[tuple[str, str], list[Anomaly]] = {}
+    for anomaly in incident.anomalies:
+        flagged.setdefault((anomaly.service_name, anomaly.operation), []).append(anomaly)
     blamed = [(cause["service"], cause["operation"]) for cause in causes[:1]]
-    service, operation = next((place for place in blamed if place in flagged), flagged.most_common(1)[0][0])
-    there = [a for a in incident.anomalies if (a.service_name, a.operation) == (service, operation)]
+    # Until a cause is known: callers of a slow operation are slow as well, but by a smaller factor.
+    guess = max(flagged, key=lambda place: median(a.observed / max(a.expected, 1.0) for a in flagged[place]))
+    service, operation = next((place for place in blamed if place in flagged), guess)
+    there = flagged[service, operation]
     observed, expected = median(a.observed for a in there), median(a.expected for a in there)
     return f"{operation} in {service}: p50 {duration_text(observed)} against {duration_text(expected)}"
 

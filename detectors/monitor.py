@@ -88,21 +88,47 @@ def get_anomaly(store: Store, anomaly_id: str) -> dict[str, Any]:
 
 
 def set_anomaly_state(store: Store, anomaly_id: str, state: object, now_unix_nano: int) -> dict[str, Any]:
-    """Change what a person thinks of an anomaly; returns its row."""
+    """Change what a person thinks of an anomaly; returns its row with its incident, which may follow it."""
+    known = _known_state(state)
+    get_anomaly(store, anomaly_id)
+    params = {"anomaly_id": anomaly_id, "state": known}
+    _write(
+        store,
+        ("set_anomaly_state", {**params, "now": now_unix_nano}),
+        ("follow_anomalies", params),
+    )
+    return get_anomaly(store, anomaly_id)
+
+
+def set_incident_state(store: Store, incident_id: str, state: object, now_unix_nano: int) -> dict[str, Any]:
+    """Change what a person thinks of an incident, and of its anomalies that were in the same state."""
+    known = _known_state(state)
+    previous = get_incident(store, incident_id)["state"]
+    moved = {"incident_id": incident_id, "state": known, "previous": previous, "now": now_unix_nano}
+    _write(
+        store,
+        ("set_incident_state", {"incident_id": incident_id, "state": known}),
+        ("move_incident_anomalies", moved),
+    )
+    return get_incident(store, incident_id)
+
+
+def _known_state(state: object) -> str:
     if not isinstance(state, str) or state not in STATES:
         raise InvalidInput(f"state {state!r} is not known", hint=f"use one of {', '.join(STATES)}")
-    get_anomaly(store, anomaly_id)
+    return state
+
+
+def _write(store: Store, *statements: tuple[str, dict[str, Any]]) -> None:
     for attempt in range(_WRITE_TRIES):
         try:
             with store.transaction() as con:
-                con.execute(
-                    load_sql(_QUERIES, "set_anomaly_state"),
-                    {"anomaly_id": anomaly_id, "state": state, "now": now_unix_nano},
-                )
-            return get_anomaly(store, anomaly_id)
+                for name, params in statements:
+                    con.execute(load_sql(_QUERIES, name), params)
+            return
         except duckdb.TransactionException:
-            time.sleep(0.02 * 2**attempt)  # the pipeline was updating the same row
-    raise Conflict(f"anomaly {anomaly_id} is being updated", hint="try again")
+            time.sleep(0.02 * 2**attempt)  # somebody else was updating the same row
+    raise Conflict("the row is being updated", hint="try again")
 
 
 def list_incidents(store: Store, filters: Filters) -> dict[str, Any]:

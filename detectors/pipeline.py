@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from collector.store.store import Store
+from detectors import monitor
 from detectors.baseline.models import Baselines
 from detectors.baseline.persist import load_book
 from detectors.causes import CauseFinder
@@ -109,6 +110,28 @@ class Pipeline:
             settled = self._learner.settled_batch_id(self._monotonic_s())
             self._learned_s = self._monotonic_s()
             return self._learner.learn(settled, self._clock_ns())
+
+    def set_anomaly_state(self, anomaly_id: str, state: object) -> dict[str, Any]:
+        """What a person decided of one anomaly; its incident follows when all its anomalies agree."""
+        with self._pass:
+            row = monitor.set_anomaly_state(self._store, anomaly_id, state, self._clock_ns())
+            if row["incident"]:
+                self._follow(row["incident"])
+        return row
+
+    def set_incident_state(self, incident_id: str, state: object) -> dict[str, Any]:
+        """What a person decided of an incident. Resolved, it is over: trouble after that is a new incident.
+
+        One that is opened again stays open until a person resolves it.
+        """
+        with self._pass:
+            row = monitor.set_incident_state(self._store, incident_id, state, self._clock_ns())
+            self._follow(row)
+        return row
+
+    def _follow(self, incident: dict[str, Any]) -> None:
+        if incident["state"] == "resolved":
+            self._detection.tracker.open.pop(incident["incident_id"], None)
 
     def recalculate(self) -> dict[str, int]:
         """Learn all stored spans again, without flagged samples; blocks until done."""

@@ -1,4 +1,4 @@
--- A person's `acknowledged` outlives every update but the end of the incident.
+-- What a person decided outlives every update but the end of the incident.
 INSERT INTO incidents
 SELECT
     incident_id, kind, state, severity, title, make_timestamp_ns(opened_unix_nano),
@@ -8,7 +8,7 @@ SELECT
 FROM saved_incidents
 ON CONFLICT (incident_id) DO UPDATE SET
     state = CASE
-        WHEN excluded.state = 'open' AND incidents.state = 'acknowledged' THEN 'acknowledged'
+        WHEN excluded.state = 'open' AND incidents.state <> 'resolved' THEN incidents.state
         ELSE excluded.state
     END,
     severity = excluded.severity, title = excluded.title, last_seen_at = excluded.last_seen_at,

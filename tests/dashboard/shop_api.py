@@ -93,6 +93,13 @@ def build_api(world: World) -> FastAPI:
         members = [row for row in world.anomalies if row["incident_id"] == incident_id]
         return found[0] | {"anomalies": members} if found else missing(f"no incident {incident_id}")
 
+    @api.post("/api/monitor/incidents/{incident_id}/state")
+    async def set_incident_state(incident_id: str, request: Request) -> Any:
+        found = [row for row in world.incidents if row["incident_id"] == incident_id]
+        for row in found:
+            row["state"] = (await request.json())["state"]
+        return found[0] if found else missing(f"no incident {incident_id}")
+
     @api.get("/api/monitor/trace/{trace_id}")
     def trace(trace_id: str) -> Any:
         return world.traces.get(trace_id) or missing(f"no trace {trace_id}")

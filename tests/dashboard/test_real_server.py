@@ -139,17 +139,13 @@ def test_every_reading_fits_the_real_answers(real: dict[str, str], whale: dict[s
     assert "Whale" in shown[0]["items"][0]["title"]
 
 
-def test_the_state_of_an_incident_follows_its_anomalies(
-    real: dict[str, str], whale: dict[str, object]
-) -> None:
-    """Acknowledging the whale acknowledges its incident, and opening it again undoes that."""
-    url, incident_id = real["api"], str(whale["incident_id"])
-    members = data.incident_members(url, incident_id)
-    assert members == {whale["anomaly_id"]: "open"}
-    data.set_states(url, list(members), "acknowledged")
+def test_a_whale_and_its_incident_are_in_one_state(real: dict[str, str], whale: dict[str, object]) -> None:
+    """Acknowledging the whale acknowledges its incident; opening the incident again opens the whale."""
+    url, incident_id, anomaly_id = real["api"], str(whale["incident_id"]), str(whale["anomaly_id"])
+    data.set_state(url, "anomaly", anomaly_id, "acknowledged")
     assert data.incident(url, incident_id)["state"] == "acknowledged"
-    data.set_states(url, list(members), "open")
-    assert data.incident(url, incident_id)["state"] == "open"
+    data.set_state(url, "incident", incident_id, "open")
+    assert data.anomaly(url, anomaly_id)["state"] == "open"
 
 
 def test_feedback_reaches_the_store_and_comes_back(real: dict[str, str], whale: dict[str, object]) -> None:

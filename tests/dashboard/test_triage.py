@@ -9,7 +9,6 @@ from dashboard.triage import (
     by_urgency,
     likely_cause,
     passes,
-    progress,
     sections,
     standing_for,
 )
@@ -87,16 +86,6 @@ def test_what_ended_lately_stays_at_the_end_of_the_active_queue() -> None:
         ["incident:i1", "incident:i2"],
         [],
     ]
-
-
-def test_an_incident_is_as_far_as_its_anomalies() -> None:
-    """One open anomaly keeps it open; an ended incident stays ended; without counts its own state holds."""
-    counts = {"open_count": 1, "acknowledged_count": 5, "snoozed_count": 0}
-    assert progress("acknowledged", counts) == "open"
-    assert progress("open", counts | {"open_count": 0}) == "acknowledged"
-    assert progress("open", dict.fromkeys(counts, 0)) == "resolved"
-    assert progress("resolved", counts) == "resolved"
-    assert progress("open", None) == "open"
 
 
 def test_each_filter_narrows() -> None:

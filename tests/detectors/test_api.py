@@ -76,6 +76,26 @@ def test_state_is_changed_and_kept(client):
     assert client.post(path, json=[1]).status_code == 400
 
 
+def test_an_incident_takes_its_anomalies_along(client):
+    """Acknowledged and reopened, it moves those in its own state; what was decided of one anomaly stands."""
+    incident = next(row for row in get(client, "/incidents")["incidents"] if row["kind"] == "latency")
+    path = f"/api/monitor/incidents/{incident['incident_id']}/state"
+    members = get(client, f"/incidents/{incident['incident_id']}")["anomalies"]
+    decided = members[0]["anomaly_id"]
+    client.post(f"/api/monitor/anomalies/{decided}/state", json={"state": "snoozed"})
+
+    moved = client.post(path, json={"state": "acknowledged"}).json()
+    assert moved["state"] == "acknowledged"
+    states = {row["anomaly_id"]: row["state"] for row in moved["anomalies"]}
+    assert states.pop(decided) == "snoozed"
+    assert set(states.values()) == {"acknowledged"}
+
+    back = client.post(path, json={"state": "open"}).json()
+    assert {row["state"] for row in back["anomalies"]} == {"open", "snoozed"}
+    assert client.post(path, json={"state": "gone"}).status_code == 400
+    assert client.post("/api/monitor/incidents/none/state", json={"state": "open"}).status_code == 404
+
+
 def test_whales_have_a_list_of_their_own(client):
     """Amount anomalies name asset, side and attribute."""
     (whale,) = get(client, "/amount-anomalies")["anomalies"]

@@ -1,0 +1,1 @@
+UPDATE incidents SET state = $state WHERE incident_id = $incident_id
