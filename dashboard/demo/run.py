@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import time
 import webbrowser
@@ -78,7 +80,7 @@ class Demo:
                 for part in running:
                     part.start(self._files.logs)
                 processes.wait_until_ready(running, READY_TIMEOUT_S, self._say_ready)
-                if not self._headless:
+                if not self._headless and _has_screen():
                     webbrowser.open(dashboard.address)
                 with Client(addresses.url(addresses.api)) as client:
                     observer = Observer(client, exchange.address)
@@ -173,6 +175,13 @@ class Demo:
             self._progress.event(f"export     none: {error}")
             return
         self._progress.event(f"export     {manifest.rows} rows for fine-tuning in {self._files.export}")
+
+
+def _has_screen() -> bool:
+    """Without one, `webbrowser` would start a text browser in this very terminal."""
+    if sys.platform in {"darwin", "win32"}:
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _ended(part: processes.Part, how: str) -> StartupError:
