@@ -1,4 +1,4 @@
-"""`spyhop export`: training data from the engineers' verdicts."""
+"""`spyhop export`, training data from verdicts, and `spyhop eval`, scores on labelled incidents."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Rating(StrEnum):
 
 def register(app: typer.Typer) -> None:
     app.command("export")(export)
+    app.command("eval")(evaluate_folder)
 
 
 def export(
@@ -50,3 +51,25 @@ def export(
     )
     for reason, count in manifest["reject_counts"].items():
         print(f"  {count} × {reason}")
+
+
+def evaluate_folder(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of labelled incidents.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Also score without each source of evidence.")
+    ] = False,
+) -> None:
+    """Score detection and root-cause ranking on labelled incidents, as the server would do them."""
+    import json
+
+    from datasets.eval_report import Steps, print_report
+    from datasets.evaluate import evaluate
+    from datasets.incidents import IncidentFolder
+
+    with IncidentFolder.open(folder) as incidents, Steps() as steps:
+        result = evaluate(incidents, ablate=ablate, step=steps)
+    if as_json:
+        print(json.dumps(result.as_dict()))
+    else:
+        print_report(result)

@@ -11,12 +11,14 @@ from detectors.detect.anomaly import AMOUNT
 from detectors.detection import Detection
 from detectors.incident_store import save_incidents
 from detectors.incidents import Incident
-from detectors.localise import localise_amount, localise_latency
+from detectors.localise import USUAL_TRACES_MAX, Usual, localise, localise_amount
 
+_QUERIES = "detectors.queries"
 _TRACES_MAX = 100  # newest of an incident; more change no ranking
 # Spans of one trace arrive from several processes over some seconds: look again that much later.
 _LOOK_AGAIN_S = (0.0, 1.0, 3.0, 10.0)
 _PAUSE_S = 1.0  # between two looks at one incident that keeps growing
+_USUAL_WITHIN_NS = 900_000_000_000  # usual traces are of the quarter of an hour before the incident
 _REACH_NS = 60_000_000_000  # how far a trace's spans may lie from its anomalies
 
 
@@ -30,6 +32,7 @@ class CauseFinder:
         self._changed: set[str] = set()
         self._due_s: dict[str, list[float]] = {}
         self._looked_s: dict[str, float] = {}
+        self._usual: dict[str, Usual] = {}  # by incident; what was before it does not change
 
     def changed(self, incident_ids: list[str]) -> None:
         self._changed.update(incident_ids)
@@ -45,6 +48,7 @@ class CauseFinder:
             incident = incidents.get(incident_id)
             if incident is None or not incident.anomalies:
                 del self._due_s[incident_id]
+                self._usual.pop(incident_id, None)
                 continue
             times = self._due_s[incident_id]
             if times[0] > now_s or now_s - self._looked_s.get(incident_id, -_PAUSE_S) < _PAUSE_S:
@@ -64,12 +68,35 @@ class CauseFinder:
     def _localise(self, incident: Incident) -> list[dict[str, Any]]:
         if incident.kind == AMOUNT:
             return localise_amount(list(incident.anomalies))
-        spans = self._store.read(
-            load_sql("detectors.queries", "incident_spans"),
-            {
-                "trace_ids": list(incident.traces)[-_TRACES_MAX:],
-                "earliest": incident.first_span_unix_nano - _REACH_NS,
-                "latest": incident.last_span_unix_nano + _REACH_NS,
-            },
+        traces = {
+            "trace_ids": list(incident.traces)[-_TRACES_MAX:],
+            "earliest": incident.first_span_unix_nano - _REACH_NS,
+            "latest": incident.last_span_unix_nano + _REACH_NS,
+        }
+        spans = self._store.read(load_sql(_QUERIES, "incident_spans"), traces)
+        logs = self._store.read(load_sql(_QUERIES, "incident_logs"), traces)
+        return localise(spans, self._usual_before(incident, traces), logs)
+
+    def _usual_before(self, incident: Incident, traces: dict[str, Any]) -> Usual:
+        known = self._usual.get(incident.incident_id)
+        if known is not None:
+            return known
+        begin, end = incident.first_span_unix_nano - _USUAL_WITHIN_NS, incident.first_span_unix_nano
+        chosen = self._store.read(
+            load_sql(_QUERIES, "usual_traces"),
+            {**traces, "begin": begin, "end": end, "limit": USUAL_TRACES_MAX},
         )
-        return localise_latency(spans, self._baselines.exclusive_p50_ns)
+        usual = {
+            "trace_ids": chosen["trace_id"].to_pylist(),
+            "earliest": begin - _REACH_NS,
+            "latest": end + _REACH_NS,
+        }
+        found = Usual(
+            self._baselines.exclusive,
+            self._baselines.edge,
+            self._store.read(load_sql(_QUERIES, "incident_spans"), usual),
+            self._store.read(load_sql(_QUERIES, "incident_logs"), usual),
+        )
+        if chosen.num_rows:
+            self._usual[incident.incident_id] = found
+        return found

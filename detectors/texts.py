@@ -23,3 +23,14 @@ def amount_text(amount: float, unit: str) -> str:
     ('85 BTC', '0.1235 BTC', '1,234,567 USD')
     """
     return f"{amount:,.0f} {unit}" if abs(amount) >= 1000 else f"{amount:.4g} {unit}"
+
+
+def share_text(share: float) -> str:
+    """A share as a percentage that never rounds something to nothing, nor almost all to all.
+
+    >>> share_text(0.337), share_text(0.0), share_text(0.002), share_text(0.999)
+    ('34%', '0%', '<1%', '>99%')
+    """
+    if 0 < share < 0.01:
+        return "<1%"
+    return ">99%" if 0.99 < share < 1 else f"{share:.0%}"

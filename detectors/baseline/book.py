@@ -14,6 +14,7 @@ from detectors.baseline.sketch import EMPTY, Sketch, merge
 
 DURATION = "duration"
 EXCLUSIVE = "exclusive"
+EDGE = "edge"
 AMOUNT = "amount"
 
 # One row adds `sample_count` samples to a bucket; the form in which sketches are learned and stored.
@@ -34,7 +35,8 @@ _SERIES_COLUMNS = ["measure", "service_name", "operation", "span_kind", "facet"]
 
 
 class SeriesKey(NamedTuple):
-    """What is sampled. `facet` splits amounts (`order|BTC|BUY`) and is empty for times."""
+    """What is sampled. `facet` splits amounts (`order|BTC|BUY`), names the called service of an edge, and is
+    empty for other times."""
 
     measure: str
     service_name: str

@@ -11,17 +11,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.baseline.book import AMOUNT, DELTA_SCHEMA, DURATION, EXCLUSIVE
+from detectors.baseline.book import AMOUNT, DELTA_SCHEMA, DURATION, EDGE, EXCLUSIVE
 from detectors.baseline.cells import hour_of_week
-from detectors.baseline.sketch import bucket_of
+from detectors.baseline.sketch import IntArray, bucket_of
 from detectors.detect.amount import facets_of
+from detectors.trace.edges import find_edges
 from detectors.trace.exclusive import exclusive_ns, parent_index
 
 _KEYS = [name for name in DELTA_SCHEMA.names if name != "sample_count"]
 
 
 def learn_times(spans: pa.Table) -> pa.Table:
-    """Rows of `DELTA_SCHEMA` for durations and exclusive times.
+    """Rows of `DELTA_SCHEMA` for durations, exclusive times, and the time on the edges between services.
 
     Args:
         spans: columns of `queries/settled_spans.sql`; whole traces, of which `is_new` rows are learned.
@@ -35,8 +36,33 @@ def learn_times(spans: pa.Table) -> pa.Table:
         [
             _deltas(spans, DURATION, duration, learned),
             _deltas(spans, EXCLUSIVE, exclusive, normal),
+            _edges(spans, parent, normal),
         ]
     )
+
+
+def _edges(spans: pa.Table, parent: IntArray, normal: npt.NDArray[np.bool_]) -> pa.Table:
+    """Samples of the gap between the calling operation and each service it calls, learned with the answer."""
+    services = spans["service_name"].combine_chunks().dictionary_encode()
+    if isinstance(services, pa.ChunkedArray):  # an empty column stays chunked
+        services = pa.concat_arrays(services.chunks)
+    edges = find_edges(
+        parent,
+        services.indices.to_numpy().astype(np.int64),
+        spans["span_kind"],
+        spans["start_unix_nano"].to_numpy(),
+        spans["duration_ns"].to_numpy(),
+    )
+    caller, callee = pa.array(edges.caller), pa.array(edges.callee)
+    rows = pa.table(
+        {
+            **{name: spans[name].take(caller) for name in ("service_name", "operation", "span_kind")},
+            "facet": spans["service_name"].take(callee),
+            "start_unix_nano": spans["start_unix_nano"].take(callee),
+            "flagged": pa.repeat(False, len(callee)),
+        }
+    )
+    return _deltas(rows, EDGE, edges.gap_ns, normal[edges.callee])
 
 
 def learn_amounts(amounts: pa.Table, whale_trace_ids: pa.ChunkedArray) -> pa.Table:
@@ -84,7 +110,7 @@ def _deltas(
             "service_name": part["service_name"],
             "operation": part["operation"],
             "span_kind": part["span_kind"],
-            "facet": pa.repeat(facet, count),
+            "facet": part["facet"] if "facet" in part.column_names else pa.repeat(facet, count),
             "hour_of_week": hour_of_week(part["start_unix_nano"].to_numpy()).astype(np.int16),
             "flagged": part["flagged"],
             "bucket": bucket_of(values[chosen]).astype(np.int32),

@@ -8,8 +8,9 @@ from threading import RLock
 
 import pyarrow as pa
 
-from detectors.baseline.book import AMOUNT, DURATION, EXCLUSIVE, SeriesKey, SketchBook
+from detectors.baseline.book import AMOUNT, DURATION, EDGE, EXCLUSIVE, SeriesKey, SketchBook
 from detectors.baseline.cells import OPERATION_CELL, cell_names
+from detectors.baseline.sketch import Sketch
 from detectors.baseline.tail import Tail, fit_tail
 from detectors.settings import Settings
 
@@ -80,16 +81,25 @@ class Baselines:
 
     def exclusive_p50_ns(self, service_name: str, operation: str, span_kind: str) -> float | None:
         """The median of an operation's own time; None before any trace with it has settled."""
-        with self._lock:
-            sketch = self._book.sketch(SeriesKey(EXCLUSIVE, service_name, operation, span_kind))
+        sketch = self.exclusive(service_name, operation, span_kind)
         return sketch.quantile(0.5) if len(sketch.buckets) else None
+
+    def exclusive(self, service_name: str, operation: str, span_kind: str) -> Sketch:
+        """Samples of an operation's own time in ns; empty before any trace with it has settled."""
+        with self._lock:
+            return self._book.sketch(SeriesKey(EXCLUSIVE, service_name, operation, span_kind))
+
+    def edge(self, service_name: str, operation: str, span_kind: str, callee: str) -> Sketch:
+        """Samples of the time in ns between a calling operation and the service that it calls."""
+        with self._lock:
+            return self._book.sketch(SeriesKey(EDGE, service_name, operation, span_kind, callee))
 
     def fitted(self, keys: set[SeriesKey] | None = None) -> list[tuple[Model, int, bool]]:
         """(model, flagged count, ready) of every cell in use of these series (all when None)."""
         found = []
         with self._lock:
             for key in self._book.series() if keys is None else keys:
-                if key.measure == EXCLUSIVE or not self._book.sample_count(key):
+                if key.measure in (EXCLUSIVE, EDGE) or not self._book.sample_count(key):
                     continue
                 for cell, ready in self._cells_in_use(key):
                     found.append((self._model(key, cell), self._book.flagged_count(key, cell), ready))

@@ -38,6 +38,18 @@ def critical_path(parent: IntArray, start: IntArray, duration: IntArray, root: i
         parent: acyclic, as in `Tree.parent`.
         start, duration: ns.
     """
+    path = critical_paths(parent, start, duration, [root])
+    path.sort(key=lambda span: (int(start[span]), -max(int(duration[span]), 0)))
+    return path
+
+
+def critical_paths(parent: IntArray, start: IntArray, duration: IntArray, roots: list[int]) -> list[int]:
+    """The spans on the paths below all `roots`, of as many traces, in no order.
+
+    Args:
+        parent: as from `parent_index`; what hangs on a cycle is below no root.
+        start, duration: ns.
+    """
     ends_array = start + np.maximum(duration, 0)
     children: dict[int, list[int]] = {}
     for span, above in enumerate(waiting_parent(parent, start, ends_array).tolist()):
@@ -45,16 +57,17 @@ def critical_path(parent: IntArray, start: IntArray, duration: IntArray, root: i
             children.setdefault(above, []).append(span)
     starts, ends = start.tolist(), ends_array.tolist()
     path: list[int] = []
-    stack = [(root, starts[root], ends[root])]
+    stack = [(root, starts[root], ends[root]) for root in roots]
     while stack:
         span, floor, cursor = stack.pop()
         path.append(span)
-        clamped = [(min(ends[c], cursor), max(starts[c], floor), c) for c in children.get(span, ())]
+        if span not in children:
+            continue
+        clamped = [(min(ends[c], cursor), max(starts[c], floor), c) for c in children[span]]
         clamped.sort(reverse=True)
         for child_end, child_start, child in clamped:
             # Only those that end before the cursor are waited for; the others ran beside the path.
             if child_end <= cursor and child_end > child_start:
                 stack.append((child, child_start, child_end))
                 cursor = child_start
-    path.sort(key=lambda span: (starts[span], -ends[span]))
     return path

@@ -15,6 +15,7 @@ from llm.explanation import Subject
 from llm.feedback import Feedback, FeedbackBook
 from llm.service import Explainer
 from llm.settings import Settings as LlmSettings
+from tests.datasets.incident_folder import IncidentWriter, write_incidents
 from tests.llm.support import Loopback, Shop, fill_slow_shop
 
 
@@ -65,3 +66,9 @@ def rated(store: Store) -> Store:
         explanation = explainer.analyse(subject)
         book.record(Feedback.model_validate({"explanation_id": explanation.explanation_id, **verdict}))
     return store
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> IncidentWriter:
+    """A folder of labelled incidents: two services, three cases, logs, labels."""
+    return write_incidents(tmp_path / "incidents")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,15 @@ from detectors.pipeline import Pipeline
 from detectors.settings import Settings
 
 MS = 1_000_000
+LOG = """
+INSERT INTO logs_recent BY NAME
+SELECT
+    1 AS batch_id, make_timestamp_ns(1790000000000000000) AS "time", "time" AS observed_time, ? AS trace_id,
+    ? AS span_id, 0 AS flags, 'kx-exchange' AS service_name, 17 AS severity_number, 'ERROR' AS severity_text,
+    '' AS event_name, 'ERROR lock wait of 140 ms'::VARIANT AS body, 0 AS dropped_attributes_count,
+    0 AS resource_dropped_attributes_count, '' AS resource_schema_url, '' AS scope_name, '' AS scope_version,
+    0 AS scope_dropped_attributes_count, '' AS scope_schema_url
+"""
 P99 = "SELECT p99_ns FROM baselines WHERE operation = 'SELECT wallets' AND cell = 'operation'"
 
 
@@ -418,3 +428,25 @@ def test_one_long_stall_opens_no_incident(phase, system, pipeline, clock, store)
             pipeline.judge_landed(system.land())
             clock.now_s += 0.24
     assert rows(store, "SELECT * FROM incidents") == []
+
+
+def test_incident_speaks_of_its_logs_and_calls(trained, system, clock, store):
+    """Logs and calls of the incident's traces are compared with those of usual traces before it."""
+    slow = []
+    for number in range(3):
+        for _ in range(30):
+            trace_id = system.order(db_ns=150 * MS)
+            slow.append((trace_id, f"{int(trace_id, 16) * 16 + 3:016x}"))
+        with store.transaction() as con:
+            con.executemany(LOG, slow[number * 30 :])
+        trained.judge_landed(system.land())
+        clock.now_s += 1
+    (incident,) = rows(store, "SELECT root_causes::VARCHAR AS root_causes FROM incidents")
+    first = json.loads(incident["root_causes"])[0]
+    assert first["operation"] == "SELECT wallets"
+    texts = {item["kind"]: item["text"] for item in first["evidence"]}
+    assert set(texts) >= {"exclusive_time", "log"}
+    assert texts["log"] == (
+        "SELECT wallets logged 'ERROR lock wait of * ms', as in 100% of its spans, usually in 0%"
+    )
+    assert {item["trace_id"] for item in first["evidence"]} <= {trace_id for trace_id, _ in slow}

@@ -1,10 +1,10 @@
 -- What is normal. A row of `baseline_sketches` is an addition: reading sums the counts, compaction merges rows.
 CREATE TABLE IF NOT EXISTS baseline_sketches (
-    measure      VARCHAR  NOT NULL,  -- duration, exclusive (both ns) or amount (in the asset): what was sampled
+    measure      VARCHAR  NOT NULL,  -- duration, exclusive, edge (all ns) or amount (in the asset): what was sampled
     service_name VARCHAR  NOT NULL,
     operation    VARCHAR  NOT NULL,  -- span_name
     span_kind    VARCHAR  NOT NULL,  -- one name may be a client span here and a server span there
-    facet        VARCHAR  NOT NULL,  -- 'order|BTC|BUY' for amounts; empty for times
+    facet        VARCHAR  NOT NULL,  -- 'order|BTC|BUY' for amounts, the called service for edges; else empty
     hour_of_week SMALLINT NOT NULL,  -- 0 = Monday 00:00 UTC … 167; coarser cells are sums of these
     flagged      BOOLEAN  NOT NULL,  -- true: samples kept out of the baseline, counted so that tails stay honest
     bucket       INTEGER  NOT NULL,  -- value is about 1.02^bucket (detectors/baseline/sketch.py)

@@ -1,0 +1,60 @@
+"""The scores for people, and the progress while they are made."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import Progress, TaskID
+from rich.table import Table
+
+from datasets.evaluate import Evaluation, as_table
+
+_FIGURES = ("hit@1", "hit@3", "hit@5", "mrr", "all_in_top_k", "operation_hit@1")
+
+
+class Steps:
+    """Progress bars on a terminal, on standard error; nothing when it is piped."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(console=console, transient=True, disable=not console.is_terminal)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Steps:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total)
+        self._progress.update(self._tasks[name], completed=done, total=total)
+
+
+def print_report(result: Evaluation, console: Console | None = None) -> None:
+    """Tables of shares from 0 to 1."""
+    console = console or Console()
+    if result.detection is not None:
+        table = Table(*result.detection, box=None, header_style="bold")
+        table.add_row(*(_figure(value) for value in result.detection.values()))
+        console.print("Detection, by trace")
+        console.print(table)
+        console.print()
+    figures = [name for name in _FIGURES if name in result.localisation]
+    table = Table("", *figures, "n", box=None, header_style="bold")
+    for name, scores in as_table(result):
+        table.add_row(name, *(_figure(scores.get(figure)) for figure in figures), str(scores["n"]))
+    console.print("Localisation, by service")
+    console.print(table)
+    console.print(f"{result.seconds:.1f} s")
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"

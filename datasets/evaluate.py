@@ -1,0 +1,153 @@
+"""Scores of detection and localisation on labelled incidents.
+
+Learns from the `baseline` rows, ranks every case with the code and the default settings of the live path, and
+only then reads what was truly wrong. Nothing is chosen by the data set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datasets.detection_scores import flagged_traces, score_flags
+from datasets.incidents import IncidentFolder
+from datasets.localisation_scores import score_ranking, scored
+from detectors.baseline.learn import learn_amounts, learn_times
+from detectors.baseline.models import Baselines
+from detectors.localise import SOURCES, USUAL_TRACES_MAX, Usual, localise
+from detectors.settings import Settings
+
+_ALL_CAUSES = 1_000_000  # scores look at every rank, people at five
+
+Step = Callable[[str, int, int], None]  # what is under way, how much is done, of how much
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What `spyhop eval` prints.
+
+    ablations: without one source each, on the same cases.
+    """
+
+    detection: dict[str, float] | None
+    localisation: dict[str, Any]
+    seconds: float
+    ablations: dict[str, dict[str, Any]] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        shown: dict[str, Any] = {
+            "detection": self.detection,
+            "localisation": self.localisation,
+            "seconds": round(self.seconds, 3),
+        }
+        return shown if self.ablations is None else {**shown, "ablations": self.ablations}
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    case_id: str
+    spans: pa.Table
+    logs: pa.Table
+    usual: Usual
+
+
+def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambda *_: None) -> Evaluation:
+    """
+    Args:
+        step: told what is under way.
+
+    Raises:
+        InvalidInput: the labels do not fit the spans.
+    """
+    began = time.perf_counter()
+    settings = Settings()  # as live: defaults and the environment
+    baselines = Baselines(settings)
+    learned = folder.baseline_spans()
+    baselines.add(learn_times(learned))
+    step("learn", 1, 1)
+    flagged = None
+    if folder.has_trace_labels:
+        baselines.add(learn_amounts(folder.baseline_amounts(), pa.chunked_array([], pa.string())))
+        flagged = flagged_traces(folder.test_spans(), folder.test_amounts(), baselines, settings, step)
+    reference = Reference(learned, folder.baseline_logs(), baselines)
+    variants: dict[str, Collection[str]] = {"": SOURCES}
+    if ablate:
+        variants |= {name: [s for s in SOURCES if s != name] for name in SOURCES}
+    rankings: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in variants}
+    case_ids = folder.case_ids()
+    for number, case_id in enumerate(case_ids):
+        step("localise", number, len(case_ids))
+        case = _read_case(folder, case_id, reference)
+        for name, sources in variants.items():
+            rankings[name][case_id] = _rank(case, sources)
+    step("localise", len(case_ids), len(case_ids))
+    # All is ranked: now the truth.
+    labels = folder.labels()
+    scores = {name: scored([score_ranking(label, found[label.case_id]) for label in labels])
+              for name, found in rankings.items()}  # fmt: skip
+    detection = None if flagged is None else score_flags(folder.trace_labels(), flagged)
+    return Evaluation(
+        detection,
+        scores.pop(""),
+        time.perf_counter() - began,
+        scores if ablate else None,
+    )
+
+
+class Reference:
+    """The baseline rows, of which each case is compared with those traces that begin as its own do."""
+
+    def __init__(self, spans: pa.Table, logs: pa.Table, baselines: Baselines) -> None:
+        self._spans, self._logs, self._baselines = spans, logs, baselines
+        roots = _roots(spans)
+        # Any fixed order will do that does not go by time: a baseline of several days is seen whole.
+        mixed = [_mixed(trace_id) for trace_id in roots["trace_id"].to_pylist()]
+        order = sorted(range(len(mixed)), key=mixed.__getitem__)
+        self._roots = roots.take(pa.array(order, pa.int64()))
+
+    def usual(self, case: pa.Table) -> Usual:
+        """What is normal for a case; times from all baseline rows, behaviour from some traces."""
+        wanted = pc.unique(_roots(case)["root"])
+        alike = self._roots.filter(pc.is_in(self._roots["root"], value_set=wanted))
+        chosen = pc.unique((alike if alike.num_rows else self._roots)["trace_id"])[:USUAL_TRACES_MAX]
+        return Usual(
+            self._baselines.exclusive,
+            self._baselines.edge,
+            self._spans.filter(pc.is_in(self._spans["trace_id"], value_set=chosen)),
+            self._logs.filter(pc.is_in(self._logs["trace_id"], value_set=chosen)),
+        )
+
+
+def _mixed(trace_id: str) -> bytes:
+    """An order that has nothing to do with the traces, and is the same in every process."""
+    return hashlib.blake2b(trace_id.encode(), digest_size=8).digest()
+
+
+def _roots(spans: pa.Table) -> pa.Table:
+    rows = spans.filter(pc.is_null(spans["parent_span_id"]))
+    root = pc.binary_join_element_wise(rows["service_name"], rows["operation"], "\x1f")
+    return pa.table({"trace_id": rows["trace_id"], "root": root})
+
+
+def _read_case(folder: IncidentFolder, case_id: str, reference: Reference) -> _Case:
+    spans = folder.case_spans(case_id)
+    return _Case(case_id, spans, folder.case_logs(case_id), reference.usual(spans))
+
+
+def _rank(case: _Case, sources: Collection[str]) -> list[dict[str, Any]]:
+    return localise(case.spans, case.usual, case.logs, sources=sources, causes_max=_ALL_CAUSES)
+
+
+def as_table(result: Evaluation) -> list[tuple[str, Mapping[str, Any]]]:
+    """Rows for people: all cases, each kind of fault, and what is left without each source."""
+    whole = result.localisation
+    rows: list[tuple[str, Mapping[str, Any]]] = [("all cases", whole)]
+    rows += [(kind, scores) for kind, scores in whole["by_fault_kind"].items()]
+    rows += [(f"without {name}", scores) for name, scores in (result.ablations or {}).items()]
+    return rows

@@ -1,0 +1,119 @@
+"""The columns of a folder of labelled incidents: which there must be, of what type, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from collector.errors import InvalidInput
+
+_TEXT = frozenset({"VARCHAR", "JSON"})
+_WHOLE = frozenset({"BIGINT", "UBIGINT", "HUGEINT", "INTEGER", "UINTEGER"})
+_FLAG = frozenset({"BOOLEAN"})
+_ANY: frozenset[str] = frozenset()
+_TYPE_NAMES = {_TEXT: "text", _WHOLE: "a whole number", _FLAG: "true or false"}
+
+
+class Columns(NamedTuple):
+    """Column → types it may have (empty: any)."""
+
+    required: Mapping[str, frozenset[str]]
+    optional: Mapping[str, frozenset[str]]
+
+
+SPANS = Columns(
+    required={
+        **dict.fromkeys(("trace_id", "span_id", "parent_span_id", "service_name", "span_name"), _TEXT),
+        **dict.fromkeys(("start_time_unix_nano", "end_time_unix_nano"), _WHOLE),
+        "split": _TEXT,
+        "case_id": _TEXT,
+    },
+    optional={"span_kind": _TEXT, "status_code": _ANY, "status_message": _TEXT, "attributes": _TEXT},
+)
+LOGS = Columns(
+    required={
+        "time_unix_nano": _WHOLE,
+        **dict.fromkeys(("service_name", "trace_id", "span_id", "body", "split", "case_id"), _TEXT),
+    },
+    optional={"severity_number": _WHOLE},
+)
+LABELS = Columns(required={"trace_id": _TEXT, "anomalous": _FLAG}, optional={})
+MEMBERS = Columns(required={"case_id": _TEXT, "trace_id": _TEXT}, optional={})
+
+
+def check_columns(con: duckdb.DuckDBPyConnection, path: Path, columns: Columns) -> set[str]:
+    """The columns that the file has.
+
+    Raises:
+        InvalidInput: unreadable, a column is missing or has another type.
+    """
+    try:
+        described = con.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
+    except duckdb.Error as error:
+        reason = str(error).split("\n", 1)[0]
+        raise InvalidInput(f"{path} cannot be read as Parquet: {reason}", hint="write it again") from error
+    types = {str(row[0]): str(row[1]) for row in described}
+    missing = sorted(columns.required.keys() - types.keys())
+    if missing:
+        raise InvalidInput(
+            f"{path} has no column {', '.join(missing)}", hint=f"it has {', '.join(types) or 'none'}"
+        )
+    for name, allowed in {**columns.required, **columns.optional}.items():
+        # A column of NULLs alone is written as INTEGER by some tools.
+        if name in types and allowed and types[name] not in allowed and not _all_null(con, path, name):
+            raise InvalidInput(
+                f"{path}: column {name} is {types[name]}", hint=f"it must be {_TYPE_NAMES[allowed]}"
+            )
+    return set(types)
+
+
+def span_view(path: Path, present: set[str]) -> str:
+    """`CREATE VIEW spans` over the file, with the names that detection reads live.
+
+    `batch_id` is 0 for the baseline and 1 for what is judged.
+    """
+    kind = "upper(replace(span_kind, 'SPAN_KIND_', ''))" if "span_kind" in present else "NULL"
+    status = "upper(status_code::VARCHAR)" if "status_code" in present else "''"
+    message = "coalesce(status_message, '')" if "status_message" in present else "''"
+    attributes = "TRY_CAST(attributes AS JSON)" if "attributes" in present else "NULL::JSON"
+    return f"""
+    CREATE VIEW spans AS
+    SELECT
+        trace_id, span_id, nullif(parent_span_id::VARCHAR, '') AS parent_span_id, service_name,
+        span_name AS operation, span_name, coalesce({kind}, 'UNSPECIFIED') AS span_kind,
+        start_time_unix_nano::BIGINT AS start_unix_nano,
+        make_timestamp_ns(start_time_unix_nano::BIGINT) AS start_time,
+        (end_time_unix_nano - start_time_unix_nano)::BIGINT AS duration_ns,
+        if({status} IN ('ERROR', 'STATUS_CODE_ERROR', '2'), 'ERROR', 'UNSET') AS status_code,
+        {message} AS status_message, {attributes}::VARIANT AS attributes,
+        split, nullif(case_id::VARCHAR, '') AS case_id, (split = 'test')::BIGINT AS batch_id,
+        service_name || chr(31) || span_name || chr(31) || coalesce({kind}, 'UNSPECIFIED') AS operation_key,
+        true AS is_new, false AS flagged, false AS in_incident
+    FROM read_parquet({_literal(path)})
+    """  # noqa: S608  # expressions of this module and an escaped path
+
+
+def log_views(path: Path | None, present: set[str]) -> str:
+    """`CREATE VIEW logs` over the file; an empty one without."""
+    severity = "severity_number::INTEGER" if "severity_number" in present else "0"
+    columns = (
+        "trace_id::VARCHAR AS trace_id, span_id::VARCHAR AS span_id, service_name,"
+        f" {severity} AS severity_number, body::VARCHAR AS body, split,"
+        " nullif(case_id::VARCHAR, '') AS case_id"
+    )
+    if path is not None:
+        return f"CREATE VIEW logs AS SELECT {columns} FROM read_parquet({_literal(path)})"  # noqa: S608  # as above
+    names = ("trace_id", "span_id", "service_name", "body", "split", "case_id")
+    return f"CREATE TABLE logs (severity_number INTEGER, {', '.join(f'{name} VARCHAR' for name in names)})"
+
+
+def _all_null(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> bool:
+    count = f'SELECT count("{name}") FROM read_parquet(?)'  # noqa: S608  # a name of this module
+    return bool(con.execute(count, [str(path)]).fetchall() == [(0,)])
+
+
+def _literal(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

@@ -1,0 +1,170 @@
+"""What operations do: which events their spans show, against how often they usually do.
+
+An event is a failure, a call to another operation, or a log message. For each operation, alone and by the two
+operations above it, k of its n spans show an event; usually k₀ of n₀ do. How surely the shares differ is
+
+    z = ± √(2 (L(k, n) + L(k₀, n₀) - L(k + k₀, n + n₀))),   L(k, n) = k log(k/n) + (n - k) log(1 - k/n)
+
+the signed root of the log-likelihood ratio (the G-test: Sokal & Rohlf 1981), which stays honest where a share
+is 0 or 1 and n is small. It speaks from |z| = 3: of what usually happens (k₀/n₀ ≥ 0.8) and now does not, and
+of failures, errors and what is unusual (k₀/n₀ < 0.5) and now happens.
+
+A fault below shows above: who gets no answer does not go on. So a span that deviates is *explained* when one
+below it in another service deviates too, and a deviation counts for the share of its spans that are not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import xlogy
+
+from detectors.baseline.sketch import FloatArray, IntArray
+from detectors.localise.traces import BoolArray, Traces
+from detectors.trace.exclusive import NO_PARENT
+
+_DEPTHS = (1, 3)  # an operation by itself; and with those two above, as many are called in several ways
+_LEAST_Z = 3.0
+_USUAL_SHARE = 0.8
+_UNUSUAL_SHARE = 0.5
+_KEPT_MAX = 3  # of one operation in one source
+_LEVELS_MAX = 128  # ancestors; ends walks around a cycle
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """(rows, codes) are unique pairs: a span shows an event once or not at all. The rest is by code.
+
+    more_is_bad, less_is_bad: which change counts.
+    """
+
+    source: str
+    rows: IntArray
+    codes: IntArray
+    labels: Sequence[str]
+    more_is_bad: BoolArray
+    less_is_bad: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """One event of one operation in one context.
+
+    share, usual_share: of the spans; rows: the spans that show it (`more`) or lack it; of these, `own` is
+    the share that nothing below explains.
+    """
+
+    source: str
+    operation: int  # index into Traces.keys
+    label: str
+    more: bool
+    z: float
+    share: float
+    usual_share: float
+    rows: IntArray
+    own: float = 1.0
+
+    @property
+    def score(self) -> float:
+        return self.z * self.own
+
+
+def deviations(traces: Traces, events: Sequence[Events]) -> list[Deviation]:
+    """Everything that stands out, each with how much of it is the operation's own."""
+    found = [
+        deviation
+        for depth in _DEPTHS
+        for context in (traces.contexts(depth),)
+        for kind in events
+        for deviation in _compare(traces, kind, context)
+    ]
+    if not found:
+        return []
+    explained = _explained(traces, np.unique(np.concatenate([d.rows for d in found])))
+    judged = [replace(d, own=float(1 - explained[d.rows].mean())) for d in found]
+    best: dict[tuple[str, int, str, bool], Deviation] = {}
+    kept: Counter[tuple[str, int]] = Counter()
+    for deviation in sorted(judged, key=lambda d: (-d.score, d.label)):
+        key = (deviation.source, deviation.operation, deviation.label, deviation.more)
+        if key not in best and kept[key[:2]] < _KEPT_MAX:
+            best[key] = deviation
+            kept[key[:2]] += 1
+    return list(best.values())
+
+
+def _compare(traces: Traces, events: Events, context: IntArray) -> list[Deviation]:
+    size = int(context.max()) + 1
+    n = np.bincount(context[traces.incident], minlength=size)
+    usual_n = np.bincount(context[~traces.incident], minlength=size)
+    key = context[events.rows] * len(events.labels) + events.codes
+    pairs, place = np.unique(key, return_inverse=True)
+    now = traces.incident[events.rows]
+    k = np.bincount(place[now], minlength=len(pairs))
+    usual_k = np.bincount(place[~now], minlength=len(pairs))
+    at, code = pairs // max(len(events.labels), 1), pairs % max(len(events.labels), 1)
+    n, usual_n = n[at], usual_n[at]
+    known = (n > 0) & (usual_n > 0)
+    z = signed_root(k, n, usual_k, usual_n)
+    share, usual_share = k / np.maximum(n, 1), usual_k / np.maximum(usual_n, 1)
+    more = known & (z >= _LEAST_Z) & events.more_is_bad[code] & (usual_share < _UNUSUAL_SHARE)
+    less = known & (z <= -_LEAST_Z) & events.less_is_bad[code] & (usual_share >= _USUAL_SHARE)
+    members, shown = _Groups(np.where(traces.incident, context, -1)), _Groups(place)
+    found = []
+    for i in np.flatnonzero(more | less).tolist():
+        inside = members.rows(int(at[i]))
+        shows = np.isin(inside, events.rows[shown.rows(i)])
+        found.append(
+            Deviation(
+                events.source,
+                int(traces.operation[inside[0]]),
+                events.labels[int(code[i])],
+                bool(more[i]),
+                abs(float(z[i])),
+                float(share[i]),
+                float(usual_share[i]),
+                inside[shows if more[i] else ~shows],
+            )
+        )
+    return found
+
+
+class _Groups:
+    """The positions of each number in an array, found without a scan for each."""
+
+    def __init__(self, numbers: IntArray) -> None:
+        self._order = np.argsort(numbers, kind="stable")
+        self._sorted = numbers[self._order]
+
+    def rows(self, number: int) -> IntArray:
+        first, end = np.searchsorted(self._sorted, [number, number + 1])
+        return self._order[first:end]
+
+
+def signed_root(k: IntArray, n: IntArray, usual_k: IntArray, usual_n: IntArray) -> FloatArray:
+    """z as above, for n > 0 and n₀ > 0."""
+    ratio = _likelihood(k, n) + _likelihood(usual_k, usual_n) - _likelihood(k + usual_k, n + usual_n)
+    sign = np.sign(k * usual_n - usual_k * n).astype(np.float64)
+    z: FloatArray = sign * np.sqrt(2.0 * np.maximum(ratio, 0.0))
+    return z
+
+
+def _likelihood(k: IntArray, n: IntArray) -> FloatArray:
+    some = np.maximum(n, 1)
+    return np.asarray(xlogy(k, k / some) + xlogy(n - k, (n - k) / some), dtype=np.float64)
+
+
+def _explained(traces: Traces, rows: IntArray) -> BoolArray:
+    """Marks the spans with one of `rows` below them in another service."""
+    marked = np.zeros(len(traces.parent), dtype=np.bool_)
+    below, above = rows, traces.parent[rows]
+    for _ in range(_LEVELS_MAX):
+        onward = above != NO_PARENT
+        below, above = below[onward], above[onward]
+        if not len(above):
+            break
+        marked[above[traces.service[above] != traces.service[below]]] = True
+        above = traces.parent[above]
+    return marked

@@ -1,0 +1,52 @@
+"""A service whose own operations are slower than usual: root mean square of r over them.
+
+Mean rather than most, since a starved service is slow in all it does and one slow operation of many may be
+a poor sample; square, so that one operation that is a hundred times slower is not lost among many that are
+not. Source of r: `detectors.localise.slowdown`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+from detectors.localise.evidence import EVIDENCE_MAX, Finding, Scores, evidence
+from detectors.localise.slowdown import Slow
+from detectors.localise.traces import Traces
+from detectors.texts import duration_text
+
+_LEAST_RATIO = 0.22  # 1.25 times
+
+
+def own_time(traces: Traces, own: list[Slow]) -> Scores:
+    """Scores in units of r."""
+    scores = Scores()
+    squares: dict[str, float] = defaultdict(float)
+    weights: dict[str, float] = defaultdict(float)
+    for slow in own:
+        if not slow.usual.sample_count:
+            continue
+        service = slow.key.service_name
+        squares[service] += slow.weight * slow.ratio**2
+        weights[service] += slow.weight
+        if slow.ratio >= _LEAST_RATIO:
+            scores.add((service, slow.key.operation), own_finding(traces, slow, slow.ratio))
+    for service, weight in weights.items():
+        scores.services[service] = math.sqrt(squares[service] / weight)
+    return scores
+
+
+def own_finding(traces: Traces, slow: Slow, score: float) -> Finding:
+    """The spans with the most own time, with what is usual."""
+    usual_ns = slow.usual.quantile(0.5) if slow.usual.sample_count else 0.0
+    items = []
+    for i in slow.worst(EVIDENCE_MAX):
+        observed = float(slow.values_ns[i])
+        took = f"took {duration_text(observed)} of its own, usually {duration_text(usual_ns)}"
+        items.append(
+            evidence(
+                "exclusive_time", traces.span(int(slow.rows[i])), f"{slow.key.operation} {took}",
+                observed=observed, expected=usual_ns, unit="ns",
+            )
+        )  # fmt: skip
+    return Finding(score, "exclusive_time", items)

@@ -1,0 +1,107 @@
+"""Who holds the time that was lost: excess on the critical paths, as a share of all excess.
+
+Only spans beyond the 90th percentile of their operation's own usual time count, with what they took beyond
+its median; the score also weighs each operation by r, so that an operation whose times always vary does not
+stand for the one that changed. Edges are charged to their ends as in `edge_time`. An operation that was
+never seen has no usual time: all of its time is excess.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+
+from detectors.baseline.sketch import FloatArray, IntArray
+from detectors.localise.edge_time import Ends, edge_finding, edge_operations
+from detectors.localise.evidence import Finding, Operation, Scores
+from detectors.localise.own_time import own_finding
+from detectors.localise.slowdown import Slow
+from detectors.localise.traces import BoolArray, Traces
+from detectors.trace.critical_path import critical_paths
+from detectors.trace.exclusive import NO_PARENT
+
+_UNUSUAL_QUANTILE = 0.9
+_LEAST_FACTOR = 1.25
+_LEAST_EXCESS_NS = 1e6
+_NEW_OPERATION_RATIO = 1.0
+_LEAST_SHARE = 0.02  # below, it is noise
+
+
+class TimeShare(NamedTuple):
+    """The scores, and each service's plain share of the excess for people to read."""
+
+    scores: Scores
+    shares: dict[str, float]
+
+
+def time_share(traces: Traces, own: list[Slow], edges: list[Slow], ends: Ends) -> TimeShare:
+    """Scores from 0 to 1; both sum to 1 over all services."""
+    on_path = on_critical_paths(traces)
+    weighed: dict[Operation, float] = defaultdict(float)
+    plain: dict[str, float] = defaultdict(float)
+    causes: dict[Operation, list[Slow]] = defaultdict(list)
+    for slow in [*own, *edges]:
+        lost = float(excess_ns(slow)[on_path[slow.rows]].sum())
+        if not lost:
+            continue
+        ratio = slow.ratio if slow.usual.sample_count else _NEW_OPERATION_RATIO
+        for part, operation in _charged(traces, slow, ends):
+            weighed[operation] += part * lost * ratio
+            plain[operation[0]] += part * lost
+            if part > 0.5:
+                causes[operation].append(slow)
+    return TimeShare(_scores(traces, weighed, causes), _normalised(plain))
+
+
+def excess_ns(slow: Slow) -> FloatArray:
+    """What each span took beyond the median, if it took unusually long; else 0."""
+    if not slow.usual.sample_count:
+        return slow.values_ns
+    limit = slow.usual.quantile(_UNUSUAL_QUANTILE) * _LEAST_FACTOR + _LEAST_EXCESS_NS
+    return np.where(slow.values_ns > limit, slow.values_ns - slow.usual.quantile(0.5), 0.0)
+
+
+def on_critical_paths(traces: Traces) -> BoolArray:
+    """Marks the incident's spans on the critical path of their trace, from its longest root."""
+    count = int(traces.incident.sum())  # they come first, and no parent lies outside a trace
+    spans = traces.table.slice(0, count)
+    parent, start = traces.parent[:count], spans["start_unix_nano"].to_numpy()
+    duration: IntArray = spans["duration_ns"].to_numpy()
+    roots = np.flatnonzero(parent == NO_PARENT)
+    codes = spans["trace_id"].combine_chunks().dictionary_encode().indices.to_numpy()[roots]
+    longest = roots[np.lexsort((-duration[roots], codes))]
+    first = np.unique(np.sort(codes), return_index=True)[1]
+    marked = np.zeros(len(traces.incident), dtype=np.bool_)
+    marked[critical_paths(parent, start, duration, longest[first].tolist())] = True
+    return marked
+
+
+def _charged(traces: Traces, slow: Slow, ends: Ends) -> list[tuple[float, Operation]]:
+    if slow.callee is None:
+        return [(1.0, (slow.key.service_name, slow.key.operation))]
+    share = ends.callee_share(slow, traces.services)
+    return list(zip((share, 1 - share), edge_operations(traces, slow), strict=True))
+
+
+def _scores(traces: Traces, weighed: dict[Operation, float], causes: dict[Operation, list[Slow]]) -> Scores:
+    scores = Scores()
+    total = sum(weighed.values()) or 1.0
+    for operation, value in weighed.items():
+        share = value / total
+        scores.services[operation[0]] += share
+        if share < _LEAST_SHARE or not causes[operation]:
+            continue
+        largest = max(causes[operation], key=lambda s: float(excess_ns(s).sum()))
+        scores.add(operation, _finding(traces, largest, share))
+    return scores
+
+
+def _finding(traces: Traces, slow: Slow, share: float) -> Finding:
+    return own_finding(traces, slow, share) if slow.callee is None else edge_finding(traces, slow, share)
+
+
+def _normalised(values: dict[str, float]) -> dict[str, float]:
+    total = sum(values.values())
+    return {name: value / total for name, value in values.items()} if total else {}

@@ -1,0 +1,149 @@
+"""The spans and logs that localisation looks at, prepared once for all sources.
+
+The incident's traces and some usual ones stand in one table, so that both speak of operations in the same
+numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors.baseline.sketch import EMPTY, IntArray, Sketch
+from detectors.trace.edges import Edges, find_edges
+from detectors.trace.exclusive import NO_PARENT, exclusive_ns, parent_index
+
+USUAL_TRACES_MAX = 500  # enough to see what an operation does; more cost time and change no ranking
+BoolArray = npt.NDArray[np.bool_]
+SPAN_COLUMNS = [
+    "trace_id", "span_id", "parent_span_id", "service_name", "operation", "span_kind",
+    "start_unix_nano", "duration_ns", "status_code", "status_message",
+]  # fmt: skip
+LOG_COLUMNS = ["trace_id", "span_id", "service_name", "severity_number", "body"]
+# An operation of which that share of the spans calls another service is a call: what it takes without an
+# answer in sight is not its own time.
+_CALL_SHARE = 0.3
+
+
+class OperationKey(NamedTuple):
+    service_name: str
+    operation: str
+    span_kind: str
+
+
+def _unknown(*_key: str) -> Sketch:
+    return EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What is normal.
+
+    exclusive: sketch of the own time of (service, operation, kind) in ns; empty where unknown.
+    edge: sketch of the gap between (service, operation, kind) of a caller and the service it called, in ns.
+    spans, logs: some usual traces, whole; columns `SPAN_COLUMNS` and `LOG_COLUMNS`; None without.
+    """
+
+    exclusive: Callable[[str, str, str], Sketch] = _unknown
+    edge: Callable[[str, str, str, str], Sketch] = _unknown
+    spans: pa.Table | None = None
+    logs: pa.Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """Aligned arrays, one element a span, of the incident's traces and then of usual ones."""
+
+    table: pa.Table
+    logs: pa.Table
+    incident: BoolArray
+    parent: IntArray
+    operation: IntArray  # index into `keys`
+    service: IntArray  # index into `services`
+    exclusive: IntArray  # ns
+    edges: Edges
+    is_call: BoolArray
+    keys: list[OperationKey]
+    services: list[str]
+    usual: Usual
+    _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, spans: pa.Table, usual: Usual, logs: pa.Table | None = None) -> Traces:
+        """
+        Args:
+            spans: the incident's traces, whole, at least one span; columns `SPAN_COLUMNS`.
+            logs: their logs; columns `LOG_COLUMNS`.
+        """
+        parts = [spans.select(SPAN_COLUMNS)]
+        said = [logs.select(LOG_COLUMNS)] if logs is not None else []
+        if usual.spans is not None and usual.spans.num_rows:
+            parts.append(_without(usual.spans.select(SPAN_COLUMNS), spans["trace_id"]))
+            if usual.logs is not None:
+                said.append(_without(usual.logs.select(LOG_COLUMNS), spans["trace_id"]))
+        table = pa.concat_tables(parts, promote_options="permissive").combine_chunks()
+        parent = parent_index(table["trace_id"], table["span_id"], table["parent_span_id"])
+        start, duration = table["start_unix_nano"].to_numpy(), table["duration_ns"].to_numpy()
+        operation, keys = _operations(table)
+        services = sorted({key.service_name for key in keys})
+        numbers = {name: number for number, name in enumerate(services)}
+        service = np.array([numbers[key.service_name] for key in keys], dtype=np.int64)[operation]
+        edges = find_edges(parent, service, table["span_kind"], start, duration)
+        calls = np.zeros(len(keys))
+        np.add.at(calls, operation[edges.caller], 1.0)
+        is_call = calls >= _CALL_SHARE * np.bincount(operation, minlength=len(keys))
+        return cls(
+            table=table,
+            logs=pa.concat_tables(said, promote_options="permissive") if said else _no_logs(),
+            incident=np.arange(table.num_rows) < spans.num_rows,
+            parent=parent,
+            operation=operation,
+            service=service,
+            exclusive=exclusive_ns(parent, start, duration),
+            edges=edges,
+            is_call=is_call[operation],
+            keys=keys,
+            services=services,
+            usual=usual,
+        )
+
+    def span(self, row: int) -> dict[str, Any]:
+        """One span as a dictionary."""
+        known = self._rows.get(row)
+        if known is None:
+            known = self._rows[row] = self.table.slice(row, 1).to_pylist()[0]
+        return known
+
+    def contexts(self, depth: int) -> IntArray:
+        """A number for each span's operation together with those of its next `depth - 1` ancestors."""
+        codes = self.operation.copy()
+        ancestor = self.parent
+        for _ in range(depth - 1):
+            above = np.where(ancestor == NO_PARENT, len(self.keys), self.operation[np.maximum(ancestor, 0)])
+            codes = np.unique(codes * (len(self.keys) + 1) + above, return_inverse=True)[1].astype(np.int64)
+            ancestor = np.where(ancestor == NO_PARENT, NO_PARENT, self.parent[np.maximum(ancestor, 0)])
+        return codes
+
+
+def _operations(table: pa.Table) -> tuple[IntArray, list[OperationKey]]:
+    columns = [table[name].combine_chunks() for name in OperationKey._fields]
+    joined = pc.binary_join_element_wise(*columns, "\x1f").dictionary_encode()
+    codes = joined.indices.to_numpy().astype(np.int64)
+    first = np.unique(codes, return_index=True)[1]
+    picked = table.select(list(OperationKey._fields)).take(pa.array(first)).to_pylist()
+    return codes, [OperationKey(**row) for row in picked]
+
+
+def _without(rows: pa.Table, trace_ids: pa.ChunkedArray) -> pa.Table:
+    return rows.filter(pc.invert(pc.is_in(rows["trace_id"], value_set=pc.unique(trace_ids))))
+
+
+def _no_logs() -> pa.Table:
+    types = [pa.int32() if name == "severity_number" else pa.string() for name in LOG_COLUMNS]
+    return pa.schema(list(zip(LOG_COLUMNS, types, strict=True))).empty_table()

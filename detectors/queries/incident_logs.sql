@@ -1,0 +1,6 @@
+-- What some traces wrote to the log. Lines of a trace, since only they can be laid to an operation.
+SELECT trace_id, span_id, service_name, severity_number, body::VARCHAR AS body
+FROM logs
+WHERE
+    trace_id IN (SELECT unnest($trace_ids::VARCHAR[]))
+    AND "time" >= make_timestamp_ns($earliest) AND "time" <= make_timestamp_ns($latest)

@@ -1,0 +1,17 @@
+-- The newest traces of some time that began like those of an incident and in which nothing was anomalous.
+WITH roots AS (
+    SELECT DISTINCT service_name, span_name
+    FROM spans
+    WHERE
+        trace_id IN (SELECT unnest($trace_ids::VARCHAR[])) AND parent_span_id IS NULL
+        AND start_time >= make_timestamp_ns($earliest) AND start_time <= make_timestamp_ns($latest)
+)
+SELECT trace_id
+FROM spans
+WHERE
+    parent_span_id IS NULL
+    AND start_time >= make_timestamp_ns($begin) AND start_time < make_timestamp_ns($end)
+    AND (service_name, span_name) IN (SELECT (service_name, span_name) FROM roots)
+    AND trace_id NOT IN (SELECT trace_id FROM anomalies)
+ORDER BY start_time DESC
+LIMIT $limit

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+
+from detectors.baseline.sketch import Sketch
+from detectors.localise.edge_time import Ends, edge_ends
+from detectors.localise.slowdown import Slow, slowdown
+from detectors.localise.traces import OperationKey, Traces
+
+MS = 1e6
+USUAL = Sketch.of(np.full(100, 2 * MS))
+
+
+def edge(caller: str, callee: int, gap_ms: float) -> Slow:
+    values = np.full(20, gap_ms * MS)
+    return Slow(
+        OperationKey(caller, "GET", "CLIENT"), np.arange(20), values, USUAL, slowdown(values, USUAL), callee
+    )
+
+
+def ends(shop, usual, *edges: Slow) -> Ends:
+    shop.trace()
+    traces = Traces.of(shop.span_table(), usual)
+    assert traces.services == ["price", "shop", "stock"]
+    return edge_ends(traces, list(edges))
+
+
+def test_slow_over_all_its_callers(shop, usual):
+    """Two callers that wait for one service only: the service is more suspicious than either."""
+    found = ends(
+        shop, usual, edge("shop", 2, 900), edge("price", 2, 900), edge("shop", 0, 2), edge("price", 1, 2)
+    )
+    assert found.callee["stock"] > found.caller["shop"] > 0
+    assert found.callee_share(edge("shop", 2, 900), ["price", "shop", "stock"]) > 0.5
+
+
+def test_slow_to_all_it_calls(shop, usual):
+    """One caller that waits for everything, while others do not: the caller is the more suspicious."""
+    found = ends(
+        shop, usual, edge("shop", 2, 900), edge("shop", 0, 900), edge("price", 2, 2), edge("stock", 0, 2)
+    )
+    assert found.caller["shop"] > max(found.callee.values())
+
+
+def test_caller_of_one_service_is_not_suspected(shop, usual):
+    """With a single edge there is nothing to tell its ends apart: the one that is called is charged."""
+    found = ends(shop, usual, edge("shop", 2, 900))
+    assert found.caller == {}
+    assert found.callee_share(edge("shop", 2, 900), ["price", "shop", "stock"]) == 1.0
+
+
+def test_slowdown_shrinks_with_few_samples():
+    """r is log(501/3) for many spans, less for few, 0 without a baseline and never negative."""
+    slow = np.full(1000, 500 * MS)
+    many = Sketch.of(np.full(10_000, 2 * MS))
+    assert np.isclose(slowdown(slow, many), np.log(501 / 3), rtol=0.01)
+    assert 0 < slowdown(slow[:2], many) < slowdown(slow[:10], many)
+    assert slowdown(slow, Sketch.of([])) == 0.0
+    assert slowdown(np.full(10, 1.0 * MS), many) == 0.0
