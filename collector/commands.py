@@ -1,4 +1,4 @@
-"""`spyhop sql`."""
+"""`spyhop sql` and `spyhop replay`."""
 
 from __future__ import annotations
 
@@ -41,3 +41,20 @@ def register(app: typer.Typer) -> None:
                 print_result(source.run(query, limit), output.value, sys.stdout)
             else:
                 run_shell(source, output.value, limit, sys.stdout)
+
+    @app.command()
+    def replay(
+        paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files, or folders of files.")],
+        to: Annotated[
+            str | None,
+            typer.Option("--to", metavar="URL", help="OTLP/HTTP address; SPYHOP_OTLP_HTTP without."),
+        ] = None,
+    ) -> None:
+        """Send files of telemetry again: OTLP JSON lines, OTLP protobuf, Jaeger JSON.
+
+        Exits with 1 if anything in them was refused; the rest is sent all the same.
+        """
+        from collector.replay.command import run_replay
+
+        if run_replay(paths, to).refused:
+            raise typer.Exit(1)

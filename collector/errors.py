@@ -5,6 +5,7 @@ SpyhopError
 │   ├── MalformedBody   bytes that do not parse as what they claim to be
 │   ├── TooLarge        a body beyond the limit, after decompression
 │   └── RefusedQuery    SQL that is not one read-only statement
+├── Unauthenticated     no bearer token, or not the right one
 ├── NotFound            an id that is not stored
 ├── Conflict            the request does not fit the present state
 ├── Unavailable         try again later: the spool is full, the server drains
@@ -58,6 +59,10 @@ class TooLarge(InvalidInput):
 
 class RefusedQuery(InvalidInput):
     code = "refused_query"
+
+
+class Unauthenticated(SpyhopError):
+    code = "unauthenticated"
 
 
 class NotFound(SpyhopError):

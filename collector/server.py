@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -16,11 +18,16 @@ from fastapi import APIRouter
 
 from collector.address import Address, listen, parse_address
 from collector.api import create_app
+from collector.disk import DiskWatch
 from collector.errors import StartupError
 from collector.land import Lander, read_position
+from collector.receive.access import TokenCheck, load_tls
+from collector.receive.cors import with_cors
 from collector.receive.grpc_server import GrpcReceiver
 from collector.receive.http_app import HttpReceiver
 from collector.receive.intake import Intake
+from collector.receive.patience import http_protocol
+from collector.seal import Policy, Sealer
 from collector.settings import Settings
 from collector.spool import Spool
 from collector.store.store import Store
@@ -30,6 +37,7 @@ START_TIMEOUT_S = 10.0
 RECEIVER_GRACE_S = 0.5
 # Exporters send every 5 s or more rarely; a connection closed between two exports fails the second.
 KEEP_ALIVE_S = 75
+HEADER_TIMEOUT_S = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +78,11 @@ def run(
         signal.signal(number, lambda *_: stop.set())
     server = Server(settings, build)
     try:
-        on_ready(server.start())
+        addresses = server.start()
+        # What the imports left lives as long as the process: the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
+        on_ready(addresses)
         while not stop.wait(1.0):
             pass
     finally:
@@ -106,6 +118,7 @@ class Server:
         api_address = parse_address(settings.api)
         http_address = parse_address(settings.otlp_http)
         grpc_address = parse_address(settings.otlp_grpc)
+        tls = load_tls(settings.otlp_tls_cert, settings.otlp_tls_key, settings.otlp_tls_client_ca)
         api_socket = self._exits.enter_context(listen(api_address, "the HTTP API", "--api"))
         http_socket = self._exits.enter_context(listen(http_address, "OTLP/HTTP", "--otlp-http"))
 
@@ -115,6 +128,10 @@ class Server:
         for worker in self._workers:
             worker.start()
             self._exits.callback(self._stop_part, worker)
+
+        self._sealer = Sealer(store, seal_policy(settings))
+        self._sealer.start()
+        self._exits.callback(self._stop_part, self._sealer)
 
         self._spool = Spool(
             store.folder / "spool",
@@ -130,26 +147,40 @@ class Server:
         self._exits.callback(self._stop_part, self._lander)
         self._exits.callback(self._spool.close)
 
-        self._intake = Intake(self._spool)
+        token = TokenCheck(settings.otlp_token.get_secret_value())
+        self._disk = DiskWatch(store.folder, reserve_bytes=settings.disk_reserve_bytes)
+        self._intake = Intake(self._spool, self._disk)
         grpc_receiver = GrpcReceiver(
             self._intake,
             *grpc_address,
             max_body_bytes=settings.otlp_max_body_bytes,
             threads=settings.otlp_grpc_threads,
+            tls=tls,
+            token=token,
         )
         self._exits.callback(grpc_receiver.stop, RECEIVER_GRACE_S)
-        http_receiver = HttpReceiver(self._intake, max_body_bytes=settings.otlp_max_body_bytes)
+        timeout_s = settings.otlp_http_timeout_s
+        http_receiver: Any = HttpReceiver(
+            self._intake,
+            max_body_bytes=settings.otlp_max_body_bytes,
+            body_timeout_s=timeout_s,
+            token=token,
+        )
+        if settings.otlp_http_cors_origins:
+            http_receiver = with_cors(http_receiver, settings.otlp_http_cors_origins)
         app = create_app(
             store, routers, settings=settings, readiness=self._readiness, metrics=self._prometheus
         )
         self._exits.enter_context(AsgiThread("api", app, api_socket))
-        self._exits.enter_context(AsgiThread("otlp-http", http_receiver, http_socket))
+        self._exits.enter_context(
+            AsgiThread("otlp-http", http_receiver, http_socket, tls.context if tls else None, timeout_s)
+        )
         grpc_receiver.start()
 
         addresses = {
             "otlp_grpc": str(Address(grpc_address.host, grpc_receiver.port)),
-            "otlp_http": _bound(http_address, http_socket).url,
-            "api": _bound(api_address, api_socket).url,
+            "otlp_http": _url(http_address, http_socket, "https" if tls else "http"),
+            "api": _url(api_address, api_socket),
         }
         store.describe_owner(addresses)
         return addresses
@@ -159,20 +190,33 @@ class Server:
 
     def _readiness(self) -> tuple[bool, dict[str, object]]:
         spool, landing = self._spool.status(), self._lander.status()
-        checks: dict[str, object] = {"spool": spool, "landing": landing}
+        disk = self._disk.status()
+        checks: dict[str, object] = {"spool": spool, "landing": landing, "disk": disk}
+        checks["lake"] = self._sealer.status()
         checks |= {worker.name: worker.status() for worker in self._workers}
-        return not (spool["failure"] or landing["failure"]), checks
+        return not (spool["failure"] or landing["failure"] or disk["failure"]), checks
 
     def _prometheus(self) -> str:
         return prometheus_text(
-            self._intake.counts(), self._lander.totals, self._spool.status(), self._lander.status()
+            self._intake.counts(),
+            self._lander.totals,
+            spool=self._spool.status(),
+            landing=self._lander.status(),
+            disk=self._disk.status(),
         )
 
 
 class AsgiThread:
     """A uvicorn server in a thread of its own, on a socket that is bound already."""
 
-    def __init__(self, name: str, app: Any, sock: socket.socket) -> None:
+    def __init__(
+        self,
+        name: str,
+        app: Any,
+        sock: socket.socket,
+        tls: ssl.SSLContext | None = None,
+        header_timeout_s: float = HEADER_TIMEOUT_S,
+    ) -> None:
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -181,6 +225,8 @@ class AsgiThread:
             timeout_graceful_shutdown=1,
             timeout_keep_alive=KEEP_ALIVE_S,
             server_header=False,
+            http=http_protocol(header_timeout_s),
+            ssl_context_factory=None if tls is None else lambda *_: tls,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
@@ -202,5 +248,16 @@ class AsgiThread:
         self._thread.join(2.0)
 
 
-def _bound(address: Address, sock: socket.socket) -> Address:
-    return Address(address.host, sock.getsockname()[1])
+def seal_policy(settings: Settings) -> Policy:
+    """Minutes and hours of the settings as seconds."""
+    return Policy(
+        seal_after_s=settings.seal_after_min * 60,
+        settle_s=settings.seal_settle_min * 60,
+        interval_s=settings.seal_interval_s,
+        retention_s=settings.retention_hours * 3600,
+        retention_max_bytes=settings.retention_max_bytes,
+    )
+
+
+def _url(address: Address, sock: socket.socket, scheme: str = "http") -> str:
+    return Address(address.host, sock.getsockname()[1]).url.replace("http", scheme, 1)

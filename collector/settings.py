@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -33,21 +33,69 @@ class Settings(BaseSettings):
         default=64 * MIB, ge=1024, description="Largest OTLP request after decompression, in bytes."
     )
     otlp_grpc_threads: int = Field(default=8, ge=1, description="Threads that take OTLP/gRPC requests.")
+    otlp_tls_cert: Path | None = Field(
+        default=None, description="PEM file with the certificate chain of both OTLP receivers; empty: no TLS."
+    )
+    otlp_tls_key: Path | None = Field(
+        default=None, description="PEM file with that certificate's key, unencrypted."
+    )
+    otlp_tls_client_ca: Path | None = Field(
+        default=None,
+        description="PEM file with the authority that signs client certificates; set: clients must show one.",
+    )
+    otlp_token: SecretStr = Field(
+        default=SecretStr(""), description="Bearer token that OTLP senders must present; empty: none."
+    )
+    otlp_http_cors_origins: list[str] = Field(
+        default_factory=list,
+        description='Web origins, as a JSON list, whose pages may send OTLP/HTTP, e.g. ["https://shop.example"].',
+    )
+    otlp_http_timeout_s: float = Field(
+        default=15.0,
+        gt=0,
+        description="Seconds in which an OTLP/HTTP client must send its headers, and each piece of its body.",
+    )
     spool_max_bytes: int = Field(
         default=1024 * MIB,
         ge=MIB,
         description="Spool size beyond which senders are asked to retry, in bytes.",
     )
+    disk_reserve_bytes: int = Field(
+        default=256 * MIB,
+        ge=0,
+        description="Free disk space below which senders are asked to retry, so that landing can finish.",
+    )
     spool_segment_bytes: int = Field(
         default=32 * MIB, ge=64 * 1024, description="Size at which a spool segment is closed, in bytes."
     )
     land_interval_ms: int = Field(
-        default=200, ge=1, description="How long landing gathers records before it inserts, in milliseconds."
+        default=200,
+        ge=1,
+        description="Least time between two landings, in which small requests gather, in milliseconds.",
     )
     land_max_bytes: int = Field(
-        default=8 * MIB,
+        default=32 * MIB,
         ge=1024,
-        description="Payload bytes that end the gathering early; bounds memory, in bytes.",
+        description="Payload bytes that land in one transaction at most; bounds memory, in bytes.",
+    )
+    seal_after_min: float = Field(
+        default=120.0,
+        ge=0,
+        description="Minutes after the end of an hour at which its rows move to Parquet; 0: never.",
+    )
+    seal_settle_min: float = Field(
+        default=10.0, ge=0, description="Minutes for which landed rows stay in the database at least."
+    )
+    seal_interval_s: float = Field(
+        default=60.0, gt=0, description="Seconds between two looks for hours to seal or to expire."
+    )
+    retention_hours: float = Field(
+        default=0.0, ge=0, description="Age at which spans, logs and metrics are deleted; 0: never."
+    )
+    retention_max_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Size of the Parquet lake beyond which its oldest hours are deleted; 0: unlimited.",
     )
     sql_max_rows: int = Field(
         default=10_000, ge=1, description="Rows that /api/sql returns as JSON or CSV when no limit is given."

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import pydoc
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import monotonic
 from typing import IO, Any, NamedTuple, Protocol
@@ -18,15 +21,16 @@ from rich.table import Table
 from collector import formats
 from collector.address import parse_address
 from collector.client import Client
+from collector.completion import line_editing
 from collector.errors import DataFolderInUse, DataFolderUnusable, SpyhopError
 from collector.settings import Settings
 from collector.store.query import QueryResult, run_query
 from collector.store.store import DATABASE_FILE_NAME, Store
 
-HISTORY_FILE = Path("~/.spyhop_history")
-HISTORY_LINES = 1000
 CELL_MAX_CHARS = 80  # a trace's attributes or an incident's causes would push every other column out of sight
-_SHELL_HELP = "End a statement with ; · \\d lists tables · \\d NAME describes one · \\q leaves"
+_SHELL_HELP = (
+    "End a statement with ; · TAB completes · \\d lists tables · \\d NAME describes one · \\q leaves"
+)
 
 
 class Source(Protocol):
@@ -114,14 +118,14 @@ def print_result(result: QueryResult, output: str, out: IO[str]) -> None:
 def run_shell(source: Source, output: str, limit: int | None, out: IO[str]) -> None:
     """Read statements up to a `;` and print their rows, until end of input or `\\q`."""
     interactive = sys.stdin.isatty()
-    with _history(interactive):
+    with line_editing(source) if interactive else nullcontext():
         if interactive:
             out.write(_SHELL_HELP + "\n")
         for statement in _statements(interactive):
             started_s = monotonic()
             try:
                 result = source.run(_expanded(statement), limit)
-                print_result(result, output, out)
+                show(result, output, out)
             except SpyhopError as error:
                 out.write(f"{error}\n")
                 continue
@@ -159,22 +163,27 @@ def _expanded(statement: str) -> str:
     return f'DESCRIBE "{name}"' if name else "SHOW TABLES"
 
 
-@contextmanager
-def _history(interactive: bool) -> Iterator[None]:
-    if not interactive:
-        yield
+def show(result: QueryResult, output: str, out: IO[str]) -> None:
+    """Print rows; through the pager ($PAGER, else less) where a terminal is too low for them."""
+    if output == "arrow" or not out.isatty():
+        print_result(result, output, out)
         return
-    import readline  # noqa: PLC0415  # missing on some systems, and only a terminal needs it
+    size = shutil.get_terminal_size()
+    text = _Page(size.columns)
+    print_result(result, output, text)
+    if text.getvalue().count("\n") < size.lines:
+        out.write(text.getvalue())
+        return
+    os.environ.setdefault("LESS", "-SFRX")  # long lines scroll sideways, what fits is not paged
+    pydoc.pager(text.getvalue())
 
-    path = HISTORY_FILE.expanduser()
-    readline.set_history_length(HISTORY_LINES)
-    with suppress(OSError):
-        readline.read_history_file(path)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            readline.write_history_file(path)
+
+class _Page(io.StringIO):
+    """Text that is laid out for a terminal."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.columns = columns
 
 
 def _texts(table: pa.Table) -> Any:
@@ -198,10 +207,10 @@ def _print_table(result: QueryResult, out: IO[str]) -> None:
         table.add_row(*(_cut(text) for text in texts))
     console = Console(
         file=out,
-        width=None if out.isatty() else 10_000,
+        width=out.columns if isinstance(out, _Page) else None if out.isatty() else 10_000,
         markup=False,
         highlight=False,
-        soft_wrap=not out.isatty(),
+        soft_wrap=not (out.isatty() or isinstance(out, _Page)),
     )
     console.print(table)
     if cut_count:

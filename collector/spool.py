@@ -27,6 +27,7 @@ from collector.segment import (
 
 SEGMENT_SUFFIX = ".log"
 _BUFFERS_PER_WRITE = 512  # below every IOV_MAX
+_PROBE_INTERVAL_S = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Spool:
         self._waiting_bytes = 0
         self._closing = False
         self._failure = ""  # why the last write failed; empty when it did not
+        self._is_segment_unclean = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._sizes = self._recover(landed, torn_folder)
@@ -84,20 +86,28 @@ class Spool:
         size_bytes = HEADER_SIZE_BYTES + len(payload)
         durable: Future[None] = Future()
         with self._changed:
-            if self._closing:
-                raise Unavailable("the server is shutting down", hint="retry against its successor")
-            if self._unlanded_bytes + self._waiting_bytes + size_bytes > self._max_bytes:
-                raise Unavailable("the spool is full", hint="retry when landing has caught up")
+            self._refuse_unless_room(size_bytes)
             self._waiting.append(_Waiting(signal, payload, durable))
             self._waiting_bytes += size_bytes
             self._changed.notify_all()
         return durable
 
-    def wait_readable(self, timeout_s: float, min_bytes: int = 1) -> bool:
-        """Block until `min_bytes` are durable and not landed; False when time ran out or the spool closes."""
+    def check_room(self, payload_bytes: int) -> None:
+        """Raise what `append` would raise now, so that a full spool does not cost a parse.
+
+        Raises:
+            Unavailable: as `append`.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._unlanded_bytes >= min_bytes or self._closing, timeout_s)
-            return self._unlanded_bytes >= min_bytes
+            self._refuse_unless_room(HEADER_SIZE_BYTES + payload_bytes)
+
+    def wait_beyond(self, position: Position, timeout_s: float, min_bytes: int = 1) -> bool:
+        """Block until `min_bytes` are durable after `position`; False when time runs out or it closes."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._closing or self._bytes_beyond(position) >= min_bytes, timeout_s
+            )
+            return self._bytes_beyond(position) >= min_bytes
 
     def raw(self, record: Record | DamagedRecord) -> bytes:
         """A record's payload; of a damaged one the bytes as they lie in the segment."""
@@ -160,13 +170,27 @@ class Spool:
         if not was_closing:
             os.close(self._file)
 
+    def _refuse_unless_room(self, size_bytes: int) -> None:
+        if self._closing:
+            raise Unavailable("the server is shutting down", hint="retry against its successor")
+        if self._unlanded_bytes + self._waiting_bytes + size_bytes > self._max_bytes:
+            raise Unavailable("the spool is full", hint="retry when landing has caught up")
+
+    def _bytes_beyond(self, position: Position) -> int:
+        whole = sum(size for segment_id, size in self._sizes.items() if segment_id > position.segment_id)
+        return whole + max(0, self._sizes.get(position.segment_id, 0) - position.offset_bytes)
+
     def _write_loop(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closing)
+                timeout_s = _PROBE_INTERVAL_S if self._failure else None
+                self._changed.wait_for(lambda: self._waiting or self._closing, timeout_s)
                 group, self._waiting = self._waiting, []
-                if not group:
+                if not group and self._closing:
                     return
+            if not group:
+                self._probe()
+                continue
             try:
                 written_bytes = self._write_durably(group)
             except OSError as error:
@@ -183,10 +207,11 @@ class Spool:
                 waiting.durable.set_result(None)
 
     def _write_durably(self, group: list[_Waiting]) -> int:
-        if self._sizes.get(self._segment_id, 0) >= self._segment_bytes:
+        if self._is_segment_unclean or self._sizes.get(self._segment_id, 0) >= self._segment_bytes:
             fresh = self._create_segment(self._segment_id + 1)
             os.close(self._file)
             self._file = fresh
+            self._is_segment_unclean = False
             with self._changed:
                 self._segment_id += 1
         buffers = [part for waiting in group for part in encode_record(waiting.signal, waiting.payload)]
@@ -206,9 +231,27 @@ class Spool:
         try:
             os.ftruncate(self._file, durable_bytes)
         except OSError:
-            log.exception("the spool segment cannot be cut back")
+            self._is_segment_unclean = True  # what lies behind its last record must stay behind it
+            log.exception("the spool segment cannot be cut back; the next record begins another")
         for waiting in group:
             waiting.durable.set_exception(Unavailable(f"the spool cannot be written ({reason})"))
+
+    def _probe(self) -> None:
+        """After a failed write: see whether the disk takes one again. Senders may wait for `failure` to end
+        before they send anything, so it must not wait for them."""
+        path = self._folder / "probe"
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            try:
+                os.write(file, bytes(4096))
+                os.fdatasync(file)
+            finally:
+                os.close(file)
+                path.unlink()
+        except OSError:
+            return
+        with self._changed:
+            self._failure = ""
 
     def _read_segment(
         self, position: Position, size_bytes: int, max_bytes: int

@@ -17,17 +17,26 @@ _HELP = {
     "spyhop_spool_records": "Acknowledged requests that have not landed.",
     "spyhop_landing_lag_seconds": "Time from durable to queryable.",
     "spyhop_landing_failing": "1 while landing or the spool fails.",
+    "spyhop_disk_free_bytes": "Free space on the data folder's disk.",
+    "spyhop_disk_failing": "1 while the disk is read-only or fuller than its reserve allows.",
 }
-_OUTCOMES = {"requests": "accepted", "malformed_requests": "malformed", "unavailable_requests": "unavailable"}
+_OUTCOMES = {
+    "requests": "accepted",
+    "malformed_requests": "malformed",
+    "unavailable_requests": "unavailable",
+    "unauthenticated_requests": "unauthenticated",
+}
 
 
 def prometheus_text(
     counts: Mapping[tuple[str, str], int],
     totals: Totals,
+    *,
     spool: Mapping[str, object],
     landing: Mapping[str, object],
+    disk: Mapping[str, object],
 ) -> str:
-    """One text page from `Intake.counts`, `Lander.totals` and the two statuses."""
+    """One text page from `Intake.counts`, `Lander.totals` and the three statuses."""
     samples: dict[str, list[tuple[str, object]]] = {name: [] for name in _HELP}
     for (signal, what), number in sorted(counts.items()):
         if what in _OUTCOMES:
@@ -43,6 +52,8 @@ def prometheus_text(
     samples["spyhop_spool_records"] = [("", spool["records"])]
     samples["spyhop_landing_lag_seconds"] = [("", landing["lag_s"])]
     samples["spyhop_landing_failing"] = [("", int(bool(landing["failure"] or spool["failure"])))]
+    samples["spyhop_disk_free_bytes"] = [("", disk["free_bytes"])]
+    samples["spyhop_disk_failing"] = [("", int(bool(disk["failure"])))]
     return "\n".join(_lines(samples)) + "\n"
 
 

@@ -11,6 +11,7 @@ import ptars
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.decode.buffers import Ints, arrow, lengths, numbers, offsets, truth
 from collector.decode.variant import RepeatedOneof, encode_attributes, variant_field
 from collector.signals import REQUEST_TYPES, Signal
 
@@ -20,7 +21,6 @@ LAST_TIME_NS = 2**63 - 2
 _HEX_PAIRS = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), dtype=np.uint8).reshape(256, 2)
 
 Decoded = TypeVar("Decoded")
-Index = npt.NDArray[np.int64]
 
 _pool = ptars.HandlerPool([message.DESCRIPTOR.file for message in REQUEST_TYPES.values()])
 
@@ -71,25 +71,24 @@ def open_envelope(requests: pa.RecordBatch, scope_list: str, item_list: str) -> 
     return Origin(items, columns)
 
 
-def parent_index(lists: pa.ListArray) -> Index:
+def parent_index(lists: pa.ListArray) -> Ints:
     """For each element of the flattened lists, the row it came from."""
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0), dtype=np.int64)
-    return np.repeat(np.arange(len(lists), dtype=np.int64), lengths)
+    return np.repeat(np.arange(len(lists), dtype=np.int64), lengths(lists))
 
 
-def expand(columns: dict[str, pa.Array], rows: Index) -> dict[str, pa.Array]:
+def expand(columns: dict[str, pa.Array], rows: Ints) -> dict[str, pa.Array]:
     """Each column with row `rows[i]` at place i."""
-    index = pa.array(rows)
+    index = arrow(rows)
     return {name: column.take(index) for name, column in columns.items()}
 
 
 def hex_ids(ids: pa.BinaryArray) -> pa.StringArray:
     """Lower-case hex of each id; empty stays empty."""
-    offsets = np.frombuffer(ids.buffers()[1], dtype=np.int32)[ids.offset : ids.offset + len(ids) + 1]
+    ends = offsets(ids)
     data = ids.buffers()[2]
     content = np.frombuffer(data, dtype=np.uint8) if data is not None else np.zeros(0, dtype=np.uint8)
-    text = _HEX_PAIRS[content[offsets[0] : offsets[-1]]]
-    shifted = ((offsets - offsets[0]) * 2).astype(np.int32)
+    text = _HEX_PAIRS[content[ends[0] : ends[-1]]]
+    shifted = ((ends - ends[0]) * 2).astype(np.int32)
     return pa.StringArray.from_buffers(len(ids), pa.py_buffer(shifted), pa.py_buffer(text))
 
 
@@ -99,32 +98,31 @@ def null_if_empty(texts: pa.StringArray) -> pa.StringArray:
 
 def times(unix_nanos: pa.UInt64Array) -> pa.TimestampArray:
     """Unix nanoseconds to UTC timestamps; what an int64 cannot hold becomes the last time it can."""
-    return pa.array(nanos(unix_nanos)).cast(pa.timestamp("ns"))
+    return arrow(nanos(unix_nanos)).cast(pa.timestamp("ns"))
 
 
 def times_or_null(unix_nanos: pa.UInt64Array) -> pa.TimestampArray:
     """Like `times`, but 0, which OTLP sends for "unknown", becomes NULL."""
     values = nanos(unix_nanos)
-    return pa.array(values, mask=values == 0).cast(pa.timestamp("ns"))
+    return arrow(values, absent=values == 0).cast(pa.timestamp("ns"))
 
 
 def nanos(unix_nanos: pa.UInt64Array) -> npt.NDArray[np.int64]:
-    values = np.asarray(pc.fill_null(unix_nanos, 0), dtype=np.uint64)
+    values: npt.NDArray[np.uint64] = numbers(unix_nanos)
     return np.minimum(values, np.uint64(LAST_TIME_NS)).astype(np.int64)
 
 
-def named(numbers: pa.Int32Array, names: list[str]) -> pa.StringArray:
+def named(codes: pa.Int32Array, names: list[str]) -> pa.StringArray:
     """An enum's names; a number this version does not know reads as the first, its "unspecified"."""
-    values = np.asarray(pc.fill_null(numbers, 0), dtype=np.int64)
+    values = numbers(codes).astype(np.int64)
     known = np.where((values >= 0) & (values < len(names)), values, 0)
-    return pa.array(names).take(pa.array(known))
+    return pa.array(names).take(arrow(known))
 
 
 def rebuild_lists(lists: pa.ListArray, elements: pa.StructArray) -> pa.ListArray:
     """The same lists over new elements."""
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0), dtype=np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), elements)
+    places = np.concatenate([[0], np.cumsum(lengths(lists))]).astype(np.int32)
+    return pa.ListArray.from_arrays(arrow(places), elements)
 
 
 def as_table(columns: dict[str, pa.Array]) -> pa.Table:
@@ -162,11 +160,10 @@ def _scope_columns(scopes: pa.StructArray) -> dict[str, pa.Array]:
 def _service_names(attributes: pa.ListArray) -> pa.StringArray:
     items = attributes.flatten()
     text = items.field("value").field("string_value")
-    found = np.asarray(
-        pc.and_(pc.equal(items.field("key"), "service.name"), pc.not_equal(pc.fill_null(text, ""), "")),
-        dtype=bool,
+    found = truth(
+        pc.and_(pc.equal(items.field("key"), "service.name"), pc.not_equal(pc.fill_null(text, ""), ""))
     )
     places = np.flatnonzero(found)
     source = np.full(len(attributes), -1, dtype=np.int64)
     source[parent_index(attributes)[places]] = places
-    return pc.fill_null(text.take(pa.array(source, mask=source < 0)), UNKNOWN_SERVICE)
+    return pc.fill_null(text.take(arrow(source, absent=source < 0)), UNKNOWN_SERVICE)

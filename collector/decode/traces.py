@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.decode.buffers import arrow
 from collector.decode.columns import (
     as_table,
     decode_canonical,
@@ -62,8 +63,8 @@ def _decode(requests: pa.RecordBatch) -> pa.Table:
         "flags": spans.field("flags"),
         "span_name": spans.field("name"),
         "span_kind": named(spans.field("kind"), SPAN_KINDS),
-        "start_time": pa.array(start_ns).cast(pa.timestamp("ns")),
-        "duration_ns": pa.array(np.maximum(end_ns - start_ns, 0)),
+        "start_time": arrow(start_ns).cast(pa.timestamp("ns")),
+        "duration_ns": arrow(np.maximum(end_ns - start_ns, 0)),
         "status_code": named(status.field("code"), STATUS_CODES),
         "status_message": pc.fill_null(status.field("message"), ""),
         "attributes": encode_attributes(spans.field("attributes")),

@@ -34,6 +34,7 @@ from collector.decode.anyvalue import (
     encode_object,
     encode_value,
 )
+from collector.decode.buffers import Ints, arrow, lengths, numbers, offsets, truth, valid
 
 _STORAGE_FIELDS = [pa.field("metadata", pa.binary(), nullable=False), pa.field("value", pa.binary())]
 VARIANT_STORAGE = pa.struct(_STORAGE_FIELDS)
@@ -52,8 +53,6 @@ _MEMBERS = (
     "kvlist_value",
 )
 
-Ints = npt.NDArray[np.int64]
-
 
 class RepeatedOneof(ValueError):
     """A oneof was sent more than once. ptars keeps every member, where protobuf keeps the last."""
@@ -71,13 +70,12 @@ def encode_attributes(attributes: pa.ListArray) -> pa.StructArray:
     """
     row_count = len(attributes)
     items = attributes.flatten()
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(attributes), 0), dtype=np.int64)
-    row_of_item = np.repeat(np.arange(row_count, dtype=np.int64), lengths)
+    row_of_item = np.repeat(np.arange(row_count, dtype=np.int64), lengths(attributes))
     keys, values = items.field("key").cast(pa.binary()), items.field("value")
 
     kept = _sorted_and_unique(keys, row_of_item)
-    encoded = encode_flat_values(values).take(kept)
-    keys = keys.take(kept)
+    encoded = encode_flat_values(values).take(arrow(kept))
+    keys = keys.take(arrow(kept))
     counts = np.bincount(row_of_item[kept], minlength=row_count).astype(np.int64)
 
     metadata = _with_offsets(_headers(counts, _metadata_header), counts, keys)
@@ -106,29 +104,28 @@ def encode_flat_values(values: pa.StructArray) -> pa.BinaryArray:
     """Variant value bytes of every AnyValue; nested ones get a null that the caller replaces."""
     strings = values.field("string_value").cast(pa.binary())
     blobs = values.field("bytes_value")
-    is_string, is_bytes = _valid(strings), _valid(blobs)
-    is_int, is_double = _valid(values.field("int_value")), _valid(values.field("double_value"))
+    is_string, is_bytes = valid(strings), valid(blobs)
+    is_int, is_double = valid(values.field("int_value")), valid(values.field("double_value"))
     bools = values.field("bool_value")
-    is_bool = _valid(bools)
+    is_bool = valid(bools)
     check_oneof(values, _MEMBERS)
-    truth = np.asarray(pc.fill_null(bools, False))
+    is_true = truth(bools)
 
     payload = pc.fill_null(pc.coalesce(strings, blobs), b"")
-    size = np.asarray(pc.binary_length(payload), dtype="<u4")
+    size = np.diff(offsets(payload)).astype("<u4")
 
     # One row of nine bytes for each value: header, then a length or an eight-byte number.
     prefix = np.zeros((len(values), 9), dtype=np.uint8)
     prefix[:, 0] = np.select(
-        [is_string, is_int, is_double, is_bool & truth, is_bool, is_bytes],
+        [is_string, is_int, is_double, is_true, is_bool, is_bytes],
         [STRING, INT64, DOUBLE, TRUE, FALSE, BINARY],
         default=NULL,
     )
     sized = is_string | is_bytes
     prefix[sized, 1:5] = size[sized].view(np.uint8).reshape(-1, 4)
-    ints = np.asarray(pc.fill_null(values.field("int_value"), 0), dtype="<i8")
-    prefix[is_int, 1:9] = ints[is_int].view(np.uint8).reshape(-1, 8)
-    doubles = np.asarray(pc.fill_null(values.field("double_value"), 0.0), dtype="<f8")
-    prefix[is_double, 1:9] = doubles[is_double].view(np.uint8).reshape(-1, 8)
+    for column, present, dtype in (("int_value", is_int, "<i8"), ("double_value", is_double, "<f8")):
+        sent = numbers(values.field(column))[present].astype(dtype)
+        prefix[present, 1:9] = sent.view(np.uint8).reshape(-1, 8)
 
     width = np.select([sized, is_int | is_double], [5, 9], default=1)
     used = np.arange(9) < width[:, None]
@@ -137,7 +134,7 @@ def encode_flat_values(values: pa.StructArray) -> pa.BinaryArray:
 
 def check_oneof(messages: pa.StructArray, members: Sequence[str]) -> None:
     """Raise RepeatedOneof when a message has more than one of the members set."""
-    present = sum(_valid(messages.field(member)).astype(np.int8) for member in members)
+    present = sum(valid(messages.field(member)).astype(np.int8) for member in members)
     if np.any(present > 1):
         raise RepeatedOneof(f"more than one of {', '.join(members)} is set")
 
@@ -147,10 +144,10 @@ def _sorted_and_unique(keys: pa.BinaryArray, row_of_item: Ints) -> Ints:
     if len(keys) == 0:
         return np.zeros(0, dtype=np.int64)
     codes = keys.dictionary_encode()
-    order = np.asarray(pc.sort_indices(codes.dictionary))
+    order = numbers(pc.sort_indices(codes.dictionary)).astype(np.int64)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    place = row_of_item * len(order) + rank[np.asarray(codes.indices)]
+    place = row_of_item * len(order) + rank[numbers(codes.indices)]
     items = np.argsort(place, kind="stable")
     place = place[items]
     is_last = np.append(place[1:] != place[:-1], True)
@@ -159,25 +156,25 @@ def _sorted_and_unique(keys: pa.BinaryArray, row_of_item: Ints) -> Ints:
 
 def _with_offsets(headers: pa.BinaryArray, counts: Ints, parts: pa.BinaryArray) -> pa.BinaryArray:
     """`header + offsets + parts` for each row, where row r owns the next `counts[r]` parts."""
-    ends = _offsets(parts)
+    ends = offsets(parts)
     first_part = np.concatenate([[0], np.cumsum(counts)])
     row_of_offset = np.repeat(np.arange(len(counts)), counts + 1)  # a row of n parts has n + 1 offsets
     part_of_offset = np.arange(len(row_of_offset)) - row_of_offset
     relative = (ends[part_of_offset] - ends[first_part[row_of_offset]]).astype("<u4")
-    offsets = _binary(4 * (counts + 1), relative.view(np.uint8))
+    places = _binary(4 * (counts + 1), relative.view(np.uint8))
     # The parts of a row lie side by side already: a coarser set of offsets makes them one value.
     joined = pa.Array.from_buffers(
         pa.binary(),
         len(counts),
         [None, pa.py_buffer(ends[first_part].astype(np.int32)), parts.buffers()[2]],
     )
-    return pc.binary_join_element_wise(headers, offsets, joined, b"")
+    return pc.binary_join_element_wise(headers, places, joined, b"")
 
 
 def _headers(counts: Ints, make: Callable[[int], bytes]) -> pa.BinaryArray:
     """`make(count)` for each row, built once for each distinct count."""
     distinct, place = np.unique(counts, return_inverse=True)
-    return pa.array([make(int(count)) for count in distinct], pa.binary()).take(pa.array(place))
+    return pa.array([make(int(count)) for count in distinct], pa.binary()).take(arrow(place))
 
 
 def _metadata_header(count: int) -> bytes:
@@ -232,23 +229,12 @@ def _replace_rows(
 
 
 def _is_nested(values: pa.StructArray) -> npt.NDArray[np.bool_]:
-    return _valid(values.field("array_value")) | _valid(values.field("kvlist_value"))
+    return valid(values.field("array_value")) | valid(values.field("kvlist_value"))
 
 
-def _valid(array: pa.Array) -> npt.NDArray[np.bool_]:
-    return np.asarray(array.is_valid(), dtype=bool)
-
-
-def _offsets(array: pa.BinaryArray) -> npt.NDArray[np.int32]:
-    start = array.offset
-    if array.buffers()[1] is None:
-        return np.zeros(len(array) + 1, dtype=np.int32)
-    return np.frombuffer(array.buffers()[1], dtype=np.int32)[start : start + len(array) + 1]
-
-
-def _binary(lengths: Ints, content: npt.NDArray[np.uint8]) -> pa.BinaryArray:
+def _binary(sizes: Ints, content: npt.NDArray[np.uint8]) -> pa.BinaryArray:
     """Pieces of `content`, one after another, as a binary array."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    places = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
     return pa.Array.from_buffers(
-        pa.binary(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(content))]
+        pa.binary(), len(sizes), [None, pa.py_buffer(places), pa.py_buffer(np.ascontiguousarray(content))]
     )

@@ -1,13 +1,24 @@
-"""OTLP/gRPC: handlers that take the raw bytes."""
+"""OTLP/gRPC: handlers that take the raw bytes; health and reflection beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
-from collector.errors import MalformedBody, PortInUse, SpyhopError, TooLarge, Unavailable
+from collector.errors import (
+    MalformedBody,
+    PortInUse,
+    SpyhopError,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+from collector.receive.access import Tls, TokenCheck
 from collector.receive.intake import Intake
 from collector.signals import GRPC_METHODS, Signal
 
@@ -16,13 +27,35 @@ _CODES: list[tuple[type[SpyhopError], grpc.StatusCode]] = [
     (MalformedBody, grpc.StatusCode.INVALID_ARGUMENT),
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (Unavailable, grpc.StatusCode.UNAVAILABLE),
+    (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
+]
+_OTLP_SERVICES = [method.split("/")[1] for method in GRPC_METHODS.values()]
+_HEALTH_PREFIX = f"/{health.SERVICE_NAME}/"
+# A peer that vanished without a word is noticed after 80 s; clients may ask for life every 10 s, also
+# between two exports, where gRPC's default is to close on them with "too many pings" below 5 minutes.
+_KEEP_ALIVE = [
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.server_handshake_timeout_ms", 15_000),  # a connection that never becomes HTTP/2
 ]
 
 
 class GrpcReceiver:
     """An OTLP/gRPC server for the three signals."""
 
-    def __init__(self, intake: Intake, host: str, port: int, *, max_body_bytes: int, threads: int) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        host: str,
+        port: int,
+        *,
+        max_body_bytes: int,
+        threads: int,
+        tls: Tls | None = None,
+        token: TokenCheck | None = None,
+    ) -> None:
         """Bind at once; `start` begins to serve. `port` 0 picks a free one, see `self.port`.
 
         Raises:
@@ -31,14 +64,24 @@ class GrpcReceiver:
         self._intake = intake
         self._server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="otlp-grpc"),
+            interceptors=[_Doorkeeper(intake, token)] if token is not None else [],
             options=[
                 ("grpc.max_receive_message_length", max_body_bytes),  # of the decompressed message
                 ("grpc.so_reuseport", 0),  # otherwise a second server shares the port in silence
+                *_KEEP_ALIVE,
             ],
         )
         self._server.add_generic_rpc_handlers((_Handlers(intake),))
+        # Watchers keep a thread each for as long as they watch: not the threads that take requests.
+        self._health = health.HealthServicer(
+            experimental_non_blocking=True,
+            experimental_thread_pool=ThreadPoolExecutor(2, thread_name_prefix="grpc-health"),
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*_OTLP_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
         try:
-            self.port = self._server.add_insecure_port(f"{host}:{port}")
+            self.port = self._bind(f"{host}:{port}", tls)
         except RuntimeError as error:
             raise PortInUse(
                 f"OTLP/gRPC cannot listen on {host}:{port}, the address is in use or not of this machine",
@@ -47,10 +90,23 @@ class GrpcReceiver:
 
     def start(self) -> None:
         self._server.start()
+        for service in ("", *_OTLP_SERVICES):
+            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self, grace_s: float) -> None:
-        """Take no new requests; give those under way `grace_s` seconds."""
+        """Say so to health watchers, take no new requests, give those under way `grace_s` seconds."""
+        self._health.enter_graceful_shutdown()
         self._server.stop(grace_s).wait(grace_s + 1)
+
+    def _bind(self, address: str, tls: Tls | None) -> int:
+        if tls is None:
+            return self._server.add_insecure_port(address)
+        credentials = grpc.ssl_server_credentials(
+            [(tls.key, tls.certificate)],
+            root_certificates=tls.client_ca,
+            require_client_auth=tls.client_ca is not None,
+        )
+        return self._server.add_secure_port(address, credentials)
 
 
 class _Handlers(grpc.GenericRpcHandler):
@@ -63,6 +119,32 @@ class _Handlers(grpc.GenericRpcHandler):
 
     def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         return self._by_method.get(call.method)
+
+
+class _Doorkeeper(grpc.ServerInterceptor):
+    """Lets only calls with the token pass; health is for everyone, since probes carry none."""
+
+    def __init__(self, intake: Intake, token: TokenCheck) -> None:
+        self._intake = intake
+        self._token = token
+        self._signals = {method: signal for signal, method in GRPC_METHODS.items()}
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        call = handler_call_details
+        if call.method.startswith(_HEALTH_PREFIX):
+            return continuation(call)
+        try:
+            self._token.check({key: str(value) for key, value in call.invocation_metadata or ()})
+        except Unauthenticated as error:
+            if call.method in self._signals:
+                self._intake.refused(self._signals[call.method], error)
+            message = str(error)
+
+            def refuse(_: Any, context: grpc.ServicerContext) -> bytes:
+                context.abort(grpc.StatusCode.UNAUTHENTICATED, message)
+
+            return grpc.unary_unary_rpc_method_handler(refuse)
+        return continuation(call)
 
 
 def _export(intake: Intake, signal: Signal) -> Callable[[bytes, grpc.ServicerContext], bytes]:

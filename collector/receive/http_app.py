@@ -11,7 +11,15 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import code_pb2, status_pb2
 
-from collector.errors import InvalidInput, MalformedBody, SpyhopError, TooLarge, Unavailable
+from collector.errors import (
+    InvalidInput,
+    MalformedBody,
+    SpyhopError,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+from collector.receive.access import TokenCheck
 from collector.receive.compression import UnsupportedEncoding, decompress
 from collector.receive.intake import Intake
 from collector.signals import HTTP_PATHS, Signal
@@ -36,6 +44,10 @@ class WrongMethod(InvalidInput):
     """Anything but POST."""
 
 
+class TooSlow(InvalidInput):
+    """A body that does not come."""
+
+
 class UnknownPath(InvalidInput):
     """Not one of the three paths."""
 
@@ -54,6 +66,8 @@ _STATUSES: list[tuple[type[SpyhopError], int, int]] = [
     (UnsupportedEncoding, 415, code_pb2.INVALID_ARGUMENT),
     (WrongMethod, 405, code_pb2.UNIMPLEMENTED),
     (UnknownPath, 404, code_pb2.NOT_FOUND),
+    (TooSlow, 408, code_pb2.DEADLINE_EXCEEDED),
+    (Unauthenticated, 401, code_pb2.UNAUTHENTICATED),
     (MalformedBody, 400, code_pb2.INVALID_ARGUMENT),
     (Unavailable, 503, code_pb2.UNAVAILABLE),
 ]
@@ -62,9 +76,22 @@ _STATUSES: list[tuple[type[SpyhopError], int, int]] = [
 class HttpReceiver:
     """The ASGI application."""
 
-    def __init__(self, intake: Intake, *, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        *,
+        max_body_bytes: int,
+        body_timeout_s: float,
+        token: TokenCheck | None = None,
+    ) -> None:
+        """
+        Args:
+            body_timeout_s: longest wait for the next piece of a body.
+        """
         self._intake = intake
         self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+        self._token = token or TokenCheck()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -97,6 +124,7 @@ class HttpReceiver:
                 )
             if scope["method"] != "POST":
                 raise WrongMethod(f"{scope['method']} is not allowed", hint="send OTLP by POST")
+            self._token.check(headers)
             if media_type not in (PROTOBUF, JSON):
                 raise UnsupportedMediaType(
                     f"Content-Type {media_type or 'missing'} is not supported",
@@ -114,7 +142,8 @@ class HttpReceiver:
     async def _export(
         self, signal: Signal, headers: dict[str, str], receive: Receive, content_type: str
     ) -> Answer:
-        body = await _read_body(receive, headers.get("content-length", ""), self._max_body_bytes)
+        length = headers.get("content-length", "")
+        body = await _read_body(receive, length, self._max_body_bytes, self._body_timeout_s)
         is_json = content_type == JSON
         encoding = headers.get("content-encoding", "")
         if is_json or encoding or len(body) > _INLINE_BYTES_MAX:
@@ -128,7 +157,7 @@ class HttpReceiver:
         return Answer(200, _encode(accepted.response, content_type), content_type, [])
 
 
-async def _read_body(receive: Receive, content_length: str, max_bytes: int) -> bytes:
+async def _read_body(receive: Receive, content_length: str, max_bytes: int, timeout_s: float) -> bytes:
     too_large = TooLarge(
         f"the body is larger than {max_bytes} bytes",
         hint="send smaller batches, or raise SPYHOP_OTLP_MAX_BODY_BYTES",
@@ -140,7 +169,11 @@ async def _read_body(receive: Receive, content_length: str, max_bytes: int) -> b
     size_bytes = 0
     more = True
     while more:
-        event = await receive()
+        try:
+            async with asyncio.timeout(timeout_s):
+                event = await receive()
+        except TimeoutError as error:
+            raise TooSlow(f"nothing of the body came for {timeout_s:g} s") from error
         if event["type"] == "http.disconnect":
             raise MalformedBody("the client went away before the body was complete")
         piece = event.get("body", b"")
@@ -158,6 +191,10 @@ def _error_answer(error: SpyhopError, content_type: str) -> Answer:
         (500, code_pb2.INTERNAL),
     )
     headers = [(b"retry-after", str(RETRY_AFTER_S).encode())] if status == 503 else []
+    if status == 408:
+        headers.append((b"connection", b"close"))  # what comes later would be read as a new request
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     if status == 405:
         headers.append((b"allow", b"POST"))
     body = _encode(status_pb2.Status(code=code, message=str(error)), content_type)

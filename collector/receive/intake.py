@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from google.protobuf.message import Message
 
-from collector.errors import SpyhopError, Unavailable
+from collector.disk import DiskWatch
+from collector.errors import SpyhopError, Unauthenticated, Unavailable
 from collector.receive.check import Checked, check_bytes, check_message
 from collector.receive.otlp_json import parse_json
 from collector.signals import REJECTED_FIELDS, RESPONSE_TYPES, Signal
@@ -26,8 +27,9 @@ class Accepted(NamedTuple):
 class Intake:
     """Thread-safe entrance to the spool."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, disk: DiskWatch) -> None:
         self._spool = spool
+        self._disk = disk
         self._guard = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
 
@@ -36,9 +38,12 @@ class Intake:
 
         Raises:
             MalformedBody: it cannot be read.
-            Unavailable: the spool is full or closing.
+            Unavailable: the spool is full or closing, or the disk nearly full.
         """
         try:
+            self._disk.check()
+            if not is_json:  # its wire form may be much smaller
+                self._spool.check_room(len(body))
             checked = (
                 check_message(signal, parse_json(signal, body)) if is_json else check_bytes(signal, body)
             )
@@ -50,9 +55,11 @@ class Intake:
         return Accepted(durable, _response(signal, checked))
 
     def refused(self, signal: Signal, error: SpyhopError) -> None:
-        """Count a request that was not taken: by fault of the sender, or for want of room."""
+        """Count a request that was not taken: by fault of the sender, for want of room, or of a token."""
         if isinstance(error, Unavailable):
             self._count(signal, unavailable_requests=1)
+        elif isinstance(error, Unauthenticated):
+            self._count(signal, unauthenticated_requests=1)
         else:
             self._count(signal, malformed_requests=1)
 

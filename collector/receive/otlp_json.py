@@ -9,9 +9,9 @@ import binascii
 import json
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from collector.errors import MalformedBody
@@ -34,58 +34,105 @@ def parse_json(signal: Signal, body: bytes) -> Message:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise MalformedBody(f"the body is not JSON ({error})") from error
+    return fill_json(signal, document)
+
+
+def fill_json(signal: Signal, document: object) -> Message:
+    """An export request from OTLP JSON that is parsed already.
+
+    Raises:
+        MalformedBody: a value does not fit its field; the message names the path.
+    """
     request = REQUEST_TYPES[signal]()
-    _fill(request, document, "", 0)
+    try:
+        _fill(request, document, 0)
+    except _Misfit as misfit:
+        raise MalformedBody(f"{misfit.place or 'the body'}{misfit.complaint}") from misfit
     return request
 
 
-def _fill(message: Message, document: object, path: str, depth: int) -> None:
+class _Misfit(Exception):
+    """A value that does not fit. Its place is put together on the way up: documents that fit pay nothing."""
+
+    def __init__(self, complaint: str) -> None:
+        super().__init__(complaint)
+        self.complaint = complaint
+        self.place = ""
+
+    def inside(self, name: str) -> None:
+        dot = "." if self.place and not self.place.startswith("[") else ""
+        self.place = f"{name}{dot}{self.place}"
+
+
+def _fill(message: Message, document: object, depth: int) -> None:
     if not isinstance(document, dict):
-        raise MalformedBody(f"{path or 'the body'} must be an object, not {_kind(document)}")
+        raise _Misfit(f" must be an object, not {_kind(document)}")
     if depth > _DEPTH_MAX:
-        raise MalformedBody(f"{path} is nested deeper than {_DEPTH_MAX} levels")
-    fields = _fields(message.DESCRIPTOR)
+        raise _Misfit(f" is nested deeper than {_DEPTH_MAX} levels")
+    kind: Any = type(message)
+    fields = _fields(kind)
     for name, value in document.items():
-        field = fields.get(name)
-        if field is None or value is None:
+        known = fields.get(name)
+        if known is None or value is None:
             continue
-        place = f"{path}.{name}" if path else name
-        if field.is_repeated:
-            if not isinstance(value, list):
-                raise MalformedBody(f"{place} must be an array, not {_kind(value)}")
-            items = getattr(message, field.name)
-            for number, item in enumerate(value):
-                if field.message_type is not None:
-                    _fill(items.add(), item, f"{place}[{number}]", depth + 1)
-                else:
-                    items.append(_scalar(field, item, f"{place}[{number}]"))
-        elif field.message_type is not None:
-            child = getattr(message, field.name)
-            child.SetInParent()
-            _fill(child, value, place, depth + 1)
-        else:
-            scalar = _scalar(field, value, place)
-            try:
-                setattr(message, field.name, scalar)
-            except (ValueError, TypeError) as error:
-                raise MalformedBody(f"{place}: {error}") from error
+        attribute, is_repeated, convert = known
+        try:
+            if is_repeated:
+                _fill_list(getattr(message, attribute), value, convert, depth)
+            elif convert is not None:
+                setattr(message, attribute, convert(value))
+            else:
+                child = getattr(message, attribute)
+                child.SetInParent()  # an empty message is set too
+                _fill(child, value, depth + 1)
+        except _Misfit as misfit:
+            misfit.inside(name)
+            raise
+        except (ValueError, TypeError, OverflowError) as error:
+            problem = _Misfit(f": {error}")
+            problem.inside(name)
+            raise problem from error
 
 
-@cache
-def _fields(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
-    """Fields under their JSON names and, as protobuf's mapping asks, under their own."""
-    return {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
-
-
-def _scalar(field: FieldDescriptor, value: object, place: str) -> object:
+def _fill_list(items: Any, values: object, convert: Convert | None, depth: int) -> None:
+    if not isinstance(values, list):
+        raise _Misfit(f" must be an array, not {_kind(values)}")
+    number = 0
     try:
-        return _converter(field)(value)
+        if convert is None:
+            for number, value in enumerate(values):  # noqa: B007  # told in the error
+                _fill(items.add(), value, depth + 1)
+        else:
+            for number, value in enumerate(values):  # noqa: B007
+                items.append(convert(value))
+    except _Misfit as misfit:
+        misfit.inside(f"[{number}]")
+        raise
     except (ValueError, TypeError, OverflowError) as error:
-        raise MalformedBody(f"{place}: {error}") from error
+        problem = _Misfit(f": {error}")
+        problem.inside(f"[{number}]")
+        raise problem from error
+
+
+class _Field(NamedTuple):
+    attribute: str
+    is_repeated: bool
+    convert: Convert | None  # None: a message
 
 
 @cache
-def _converter(field: FieldDescriptor) -> Convert:  # noqa: PLR0911  # one for each type
+def _fields(kind: type[Message]) -> dict[str, _Field]:
+    """Fields under their JSON names and, as protobuf's mapping asks, under their own."""
+    return {
+        name: _Field(
+            field.name, field.is_repeated, None if field.message_type is not None else _converter(field)
+        )
+        for field in kind.DESCRIPTOR.fields
+        for name in (field.name, field.json_name)
+    }
+
+
+def _converter(field: Any) -> Convert:  # noqa: PLR0911  # one for each type
     if field.enum_type is not None:
         names = {value.name: value.number for value in field.enum_type.values}
         return lambda value: names[value] if value in names else _integer(value, -(2**31), 2**31)

@@ -13,10 +13,14 @@ import duckdb
 import pyarrow as pa
 
 from collector.errors import DataFolderUnusable, Unavailable
+from collector.store.lake import refresh_views
 from collector.store.lock import FolderLock
-from collector.store.version import check_version, stamp_version
+from collector.store.version import migrate, stamp_version
 
 DATABASE_FILE_NAME = "spyhop.duckdb"
+# A checkpoint rewrites the last row group whole. Measured, CPU a span, 25k-span transactions: 10.3 µs at
+# DuckDB's 16 MiB, 7.1 at 64 MiB, 7.0 at 256 MiB. A larger log would only make the start after a kill slower.
+CHECKPOINT_WAL_SIZE = "64MiB"
 
 
 class Store:
@@ -144,6 +148,7 @@ def _connect(folder: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
         "python_enable_replacements": False,  # SQL must not see Python variables
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
+        "checkpoint_threshold": CHECKPOINT_WAL_SIZE,
     }
     if memory_limit:
         config["memory_limit"] = memory_limit
@@ -155,10 +160,11 @@ def _connect(folder: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
             hint="choose another folder with --data DIR, or restore the file",
         ) from error
     try:
-        check_version(root)
         root.execute("BEGIN TRANSACTION")
+        migrate(root)
         for text in schema_texts():
             root.execute(text)
+        refresh_views(root, folder)
         stamp_version(root)
         root.execute("COMMIT")
         # Doubled quotes: a folder's name may hold one.

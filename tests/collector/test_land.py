@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import duckdb
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from collector.land import Lander, read_position
 from collector.signals import Signal
@@ -72,9 +74,7 @@ def test_failed_transaction_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setattr("collector.land.load_sql", lambda *_: "SELECT error('disk')")
         with pytest.raises(duckdb.Error):
-            line.lander._commit(
-                line.spool.read(line.lander._position, 1 << 20)[0], line.lander._position, quarantined_count=0
-            )
+            line.lander.land_available()
     assert line.count() == 0
     line.land()
     assert line.count() == 4
@@ -166,3 +166,33 @@ def test_signals_land_apart(line: Line, make_request: Callable[..., Any]) -> Non
     line.send(make_request(1).SerializeToString())
     line.land()
     assert line.store.wait_landed(0, 0) == 2
+
+
+def test_half_landed_is_not_landed_again(
+    line: Line, make_request: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the disk fails after a part of a batch has landed, the next attempt goes on behind that part."""
+    logs = [log_request(number) for number in range(4)]
+    line.send(logs[0], b"\x00poison", *logs[1:], signal=Signal.LOGS)
+    commit, attempts = line.lander._commit, []
+
+    def failing_once(*arguments: Any, **options: Any) -> None:
+        attempts.append(arguments)
+        if len(attempts) == 2:
+            raise duckdb.IOException("No space left on device")
+        commit(*arguments, **options)
+
+    monkeypatch.setattr(line.lander, "_commit", failing_once)
+    monkeypatch.setattr("collector.land.RETRY_FIRST_S", 0.01)
+    line.lander.start()
+    while line.spool.status()["bytes"]:
+        sleep(0.01)
+    line.lander.stop(5)
+    assert line.count("logs") == 4
+    assert len(attempts) > 3
+
+
+def log_request(number: int) -> bytes:
+    request = ExportLogsServiceRequest()
+    request.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=number + 1)
+    return request.SerializeToString()

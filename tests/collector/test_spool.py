@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -126,3 +127,39 @@ def test_failed_write_is_told_and_leaves_no_trace(
     spool.append(1, b"second").result(5)
     assert contents(spool) == [b"first", b"second"]
     assert spool.status()["failure"] == ""
+
+
+def test_failure_ends_without_a_sender(
+    open_spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the disk works again the spool says so, although nobody has dared to send."""
+    spool = open_spool()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fdatasync", full)
+        with pytest.raises(Unavailable):
+            spool.append(1, b"lost").result(5)
+    deadline_s = monotonic() + 5
+    while spool.status()["failure"]:
+        assert monotonic() < deadline_s
+        sleep(0.02)
+
+
+def test_uncut_segment_is_left(open_spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a failed write cannot be cut away, the next record begins a segment; nothing is read amiss."""
+    spool = open_spool()
+    spool.append(1, b"first").result(5)
+
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fdatasync", refuse)
+        patch.setattr("os.ftruncate", refuse)
+        with pytest.raises(Unavailable):
+            spool.append(1, b"lost").result(5)
+    spool.append(1, b"second").result(5)
+    assert contents(spool) == [b"first", b"second"]

@@ -1,4 +1,4 @@
--- One row for each span, as OTLP sent it. Sealed hours will leave for Parquet; the view `spans` hides that.
+-- One row for each span, as OTLP sent it. Sealed hours leave for Parquet; the view `spans` joins both.
 CREATE TABLE IF NOT EXISTS spans_recent (
     batch_id       BIGINT       NOT NULL,  -- landing batch, only grows: detection reads `batch_id > position`
     trace_id       VARCHAR      NOT NULL,  -- 32 lower-case hex digits: what people paste and logs contain

@@ -1,4 +1,5 @@
--- What people query. When hours are sealed to Parquet, these views join both and no query changes.
+-- What people query. Where hours are sealed to Parquet, collector/store/lake.py makes these three again, with
+-- the files beside the recent rows, and no query changes.
 CREATE OR REPLACE VIEW spans AS FROM spans_recent;
 CREATE OR REPLACE VIEW logs AS FROM logs_recent;
 CREATE OR REPLACE VIEW metrics AS FROM metrics_recent;

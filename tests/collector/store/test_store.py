@@ -12,7 +12,7 @@ import pytest
 from collector.errors import DataFolderInUse, DataFolderUnusable, Unavailable
 from collector.store.lock import read_owner
 from collector.store.store import Store
-from collector.store.version import SCHEMA_VERSION
+from collector.store.version import OLDEST_VERSION, SCHEMA_VERSION
 
 
 def test_second_owner_is_refused(store: Store) -> None:
@@ -57,13 +57,15 @@ def test_broken_database_file(tmp_path: Path) -> None:
             Store.open(tmp_path)
 
 
-@pytest.mark.parametrize(("version", "age"), [(SCHEMA_VERSION + 1, "newer"), (SCHEMA_VERSION - 1, "older")])
+@pytest.mark.parametrize(
+    ("version", "age"), [(SCHEMA_VERSION + 1, "a newer"), (OLDEST_VERSION - 1, "a much older")]
+)
 def test_other_schema_version(store: Store, version: int, age: str) -> None:
     """A file of another version is refused by name before anything in it is touched."""
     with store.transaction() as con:
         con.execute("UPDATE schema_version SET version = ?", [version])
     store.close()
-    with pytest.raises(DataFolderUnusable, match=f"version {version}, written by an? {age} Spyhop"):
+    with pytest.raises(DataFolderUnusable, match=f"version {version}, written by {age} Spyhop"):
         Store.open(store.folder)
 
 

@@ -1,0 +1,178 @@
+"""Spool records to the Arrow tables of one landing, read and decoded ahead of the inserts.
+
+Decoding and inserting take about the same time, and DuckDB lets go of the GIL while it inserts: a thread that
+prepares the next batch while the last one lands keeps both cores at work.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from time import monotonic
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from collector.decode.logs import decode_logs
+from collector.decode.metrics import decode_metrics
+from collector.decode.traces import decode_traces
+from collector.segment import DamagedRecord, Position, Record
+from collector.signals import Signal
+from collector.spool import Spool
+
+# ptars holds the GIL for a whole call: 1 MiB is about 3,000 spans and 8 ms in which nobody else runs.
+DECODE_BYTES_MAX = 1024 * 1024
+_RETRY_S = 0.5
+
+Tables = dict[Signal, list[pa.Table]]
+
+log = logging.getLogger(__name__)
+
+
+class Batch(NamedTuple):
+    """Neighbouring records of the spool, and what to insert for them."""
+
+    records: Sequence[Record | DamagedRecord]
+    end: Position  # where they end
+    tables: Tables | None  # None: at least one record cannot be decoded
+    noticed_s: float  # monotonic time at which its first record was seen
+
+
+def read_batch(spool: Spool, position: Position, max_bytes: int, noticed_s: float) -> Batch | None:
+    """The durable records after `position`, about `max_bytes`, decoded; None when there are none."""
+    records, end = spool.read(position, max_bytes)
+    if not records:
+        return None
+    try:
+        tables: Tables | None = decode_records(records)
+    except (ValueError, pa.ArrowException):
+        tables = None  # landing decodes again, in halves, to find which one
+    return Batch(records, end, tables, noticed_s)
+
+
+def decode_records(records: Sequence[Record | DamagedRecord]) -> Tables:
+    """The tables of each signal; few large ones, since every insert has a price of its own.
+
+    Raises:
+        ValueError: one of the records is damaged, of no known signal, or no valid protobuf.
+    """
+    decoded: Tables = {}
+    for signal, payloads in _chunks(records):
+        decoded.setdefault(signal, []).extend(_decode(signal, payloads))
+    return {signal: _joined(tables) for signal, tables in decoded.items()}
+
+
+class BatchReader:
+    """The thread that stays at most one batch ahead of landing."""
+
+    def __init__(self, spool: Spool, position: Position, *, interval_s: float, max_bytes: int) -> None:
+        """
+        Args:
+            position: where the first batch begins.
+            interval_s: least time between the beginnings of two reads, so that small requests share one.
+            max_bytes: payload bytes that end the gathering early.
+        """
+        self._spool = spool
+        self._position = position
+        self._interval_s = interval_s
+        self._max_bytes = max_bytes
+        self._ready: queue.Queue[Batch | None] = queue.Queue(maxsize=1)
+        self._finishing = threading.Event()
+        self._abandoned = threading.Event()
+        self.failure = ""  # why the spool cannot be read; empty when it can
+        self.noticed_s: float | None = None  # since when something waits to be decoded
+        self._thread = threading.Thread(target=self._loop, name="decoding", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Deliver what is durable now, without gathering, and then None."""
+        self._finishing.set()
+
+    def abandon(self) -> None:
+        """Deliver nothing more."""
+        self._abandoned.set()
+
+    def next(self) -> Batch | None:
+        """The next batch, in order; blocks until there is one; None after the last."""
+        return self._ready.get()
+
+    def _loop(self) -> None:
+        read_s = 0.0
+        decode_traces(
+            [b""]
+        )  # pyarrow imports pandas at its first call, half a second that no span should wait
+        while not self._abandoned.is_set():
+            if not self._spool.wait_beyond(self._position, 0.1):
+                if self._finishing.is_set():
+                    self._deliver(None)
+                    return
+                continue
+            self.noticed_s = noticed_s = monotonic()
+            pause_s = read_s + self._interval_s - noticed_s
+            if pause_s > 0 and not self._finishing.is_set():
+                self._spool.wait_beyond(self._position, pause_s, self._max_bytes)
+            read_s = monotonic()
+            try:
+                batch = read_batch(self._spool, self._position, self._max_bytes, noticed_s)
+                self.failure = ""
+            except Exception as error:
+                self.failure = str(error)
+                log.exception("the spool cannot be read; trying again in %.1f s", _RETRY_S)
+                if self._finishing.wait(_RETRY_S):
+                    self._deliver(None)
+                    return
+                continue
+            if batch is not None:
+                self._position = batch.end
+                self._deliver(batch)
+            self.noticed_s = None
+
+    def _deliver(self, batch: Batch | None) -> None:
+        while not self._abandoned.is_set():
+            try:
+                self._ready.put(batch, timeout=0.2)
+                return
+            except queue.Full:
+                continue
+
+
+def _chunks(records: Sequence[Record | DamagedRecord]) -> Iterator[tuple[Signal, list[bytes]]]:
+    """Neighbours of one signal together, as many as one decode call should hold."""
+    size_bytes = 0
+    chunk_number = 0
+
+    def chunk_of(record: Record | DamagedRecord) -> tuple[Signal, int]:
+        nonlocal size_bytes, chunk_number
+        if isinstance(record, DamagedRecord):
+            raise ValueError(f"{record.size_bytes} bytes of the spool are damaged")
+        size_bytes += len(record.payload)
+        if size_bytes > DECODE_BYTES_MAX:
+            size_bytes, chunk_number = len(record.payload), chunk_number + 1
+        return Signal(record.signal), chunk_number
+
+    by_signal = sorted(records, key=lambda record: getattr(record, "signal", 0))
+    for (signal, _), group in groupby(by_signal, key=chunk_of):
+        yield signal, [record.payload for record in group if isinstance(record, Record)]
+
+
+def _decode(signal: Signal, payloads: list[bytes]) -> list[pa.Table]:
+    match signal:
+        case Signal.TRACES:
+            return [decode_traces(payloads)]
+        case Signal.LOGS:
+            return [decode_logs(payloads)]
+        case Signal.METRICS:
+            return decode_metrics(payloads)
+
+
+def _joined(tables: list[pa.Table]) -> list[pa.Table]:
+    """Tables of equal columns as one, without copying; metrics have one form for each kind."""
+    by_form: dict[tuple[str, ...], list[pa.Table]] = {}
+    for table in tables:
+        by_form.setdefault(tuple(table.column_names), []).append(table)
+    return [pa.concat_tables(group) for group in by_form.values()]

@@ -1,0 +1,169 @@
+"""Jaeger JSON, as its UI and API give it, to OTLP.
+
+Mapping: https://opentelemetry.io/docs/specs/otel/trace/sdk_exporters/jaeger/, read backwards.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
+
+_KINDS = {
+    "internal": Span.SPAN_KIND_INTERNAL,
+    "server": Span.SPAN_KIND_SERVER,
+    "client": Span.SPAN_KIND_CLIENT,
+    "producer": Span.SPAN_KIND_PRODUCER,
+    "consumer": Span.SPAN_KIND_CONSUMER,
+}
+_STATUS_CODES = {"OK": Status.STATUS_CODE_OK, "ERROR": Status.STATUS_CODE_ERROR}
+_SCOPE_NAME_TAGS = ("otel.scope.name", "otel.library.name")
+_SCOPE_VERSION_TAGS = ("otel.scope.version", "otel.library.version")
+# Tags that have a field of their own in OTLP.
+_CONSUMED_TAGS = {
+    "span.kind",
+    "otel.status_code",
+    "otel.status_description",
+    "w3c.tracestate",
+    *_SCOPE_NAME_TAGS,
+    *_SCOPE_VERSION_TAGS,
+}
+_REFERENCE_TAG = "opentracing.ref_type"
+
+
+class JaegerSpans(NamedTuple):
+    """The spans of one trace, or the reason why one of them cannot be read."""
+
+    place: str
+    request: ExportTraceServiceRequest | None
+    reason: str
+
+
+def is_jaeger(document: object) -> bool:
+    """A download, `{"data": [trace, …]}`, or one trace of it."""
+    if not isinstance(document, dict):
+        return False
+    traces = document.get("data", [document])
+    return isinstance(traces, list) and all(
+        isinstance(trace, dict) and "traceID" in trace and "spans" in trace for trace in traces
+    )
+
+
+def read_jaeger(document: dict[str, Any]) -> Iterator[JaegerSpans]:
+    """A request for each trace, and a reason for each span that cannot be read."""
+    for trace in document.get("data", [document]):
+        place = f"trace {trace['traceID']}"
+        request = ExportTraceServiceRequest()
+        scopes: dict[tuple[str, str, str], ScopeSpans] = {}
+        for number, source in enumerate(trace["spans"]):
+            try:
+                _add_span(request, scopes, trace, source)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                reason = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else str(error)
+                yield JaegerSpans(f"{place} span {number}", None, f"not a Jaeger span ({reason})")
+        yield JaegerSpans(place, request, "")
+
+
+def _add_span(
+    request: ExportTraceServiceRequest,
+    scopes: dict[tuple[str, str, str], ScopeSpans],
+    trace: Mapping[str, Any],
+    source: Mapping[str, Any],
+) -> None:
+    span = _span(source)
+    tags = {tag["key"]: tag.get("value") for tag in source.get("tags") or ()}
+    process_id = source.get("processID", "")
+    process = source.get("process") or (trace.get("processes") or {})[process_id]
+    name, version = (
+        next((str(tags[tag]) for tag in among if tag in tags), "")
+        for among in (_SCOPE_NAME_TAGS, _SCOPE_VERSION_TAGS)
+    )
+    key = (process_id or str(process), name, version)
+    scope = scopes.get(key)
+    if scope is None:
+        envelope = request.resource_spans.add()
+        envelope.resource.attributes.add(
+            key="service.name", value=AnyValue(string_value=process["serviceName"])
+        )
+        for tag in process.get("tags") or ():
+            envelope.resource.attributes.add(key=tag["key"], value=_value(tag))
+        scope = scopes[key] = envelope.scope_spans.add()
+        scope.scope.name, scope.scope.version = name, version
+    scope.spans.append(span)
+
+
+def _span(source: Mapping[str, Any]) -> Span:
+    start_ns = int(source["startTime"]) * 1000
+    tags = source.get("tags") or []
+    by_key = {tag["key"]: tag.get("value") for tag in tags}
+    span = Span(
+        trace_id=_id(source["traceID"], 16),
+        span_id=_id(source["spanID"], 8),
+        name=source["operationName"],
+        kind=_KINDS.get(str(by_key.get("span.kind", "")).lower(), Span.SPAN_KIND_UNSPECIFIED),
+        start_time_unix_nano=start_ns,
+        end_time_unix_nano=start_ns + int(source["duration"]) * 1000,
+        trace_state=str(by_key.get("w3c.tracestate", "")),
+        flags=int(source.get("flags") or 0) & 0xFF,
+    )
+    for tag in tags:
+        if tag["key"] not in _CONSUMED_TAGS:
+            span.attributes.add(key=tag["key"], value=_value(tag))
+    _set_status(span, by_key)
+    _set_references(span, source)
+    for log in source.get("logs") or ():
+        event = span.events.add(time_unix_nano=int(log["timestamp"]) * 1000, name="log")
+        for field in log["fields"]:
+            if field["key"] == "event":
+                event.name = str(field["value"])
+            else:
+                event.attributes.add(key=field["key"], value=_value(field))
+    return span
+
+
+def _set_status(span: Span, tags: Mapping[str, object]) -> None:
+    code = _STATUS_CODES.get(str(tags.get("otel.status_code", "")).upper())
+    if code is None and tags.get("error") in (True, "true"):
+        code = Status.STATUS_CODE_ERROR
+    if code is not None:
+        span.status.code = code
+        span.status.message = str(tags.get("otel.status_description", ""))
+
+
+def _set_references(span: Span, source: Mapping[str, Any]) -> None:
+    """The first CHILD_OF of the same trace is the parent; all others are links."""
+    references = list(source.get("references") or ())
+    if source.get("parentSpanID"):
+        span.parent_span_id = _id(source["parentSpanID"], 8)
+    for reference in references:
+        trace_id, span_id = _id(reference["traceID"], 16), _id(reference["spanID"], 8)
+        kind = reference.get("refType", "CHILD_OF")
+        if kind == "CHILD_OF" and trace_id == span.trace_id and span.parent_span_id in (b"", span_id):
+            span.parent_span_id = span_id
+            continue
+        link = span.links.add(trace_id=trace_id, span_id=span_id)
+        link.attributes.add(key=_REFERENCE_TAG, value=AnyValue(string_value=kind.lower()))
+
+
+def _id(text: str, size_bytes: int) -> bytes:
+    """Jaeger drops leading zeros, and 64-bit trace ids are half as long."""
+    return bytes.fromhex(text.zfill(2 * size_bytes))
+
+
+def _value(tag: Mapping[str, Any]) -> AnyValue:
+    value = tag["value"]
+    match tag.get("type", ""):
+        case "bool":
+            return AnyValue(bool_value=value if isinstance(value, bool) else str(value).lower() == "true")
+        case "int64" | "long":
+            return AnyValue(int_value=int(value))
+        case "float64" | "double":
+            return AnyValue(double_value=float(value))
+        case "binary":
+            return AnyValue(bytes_value=base64.b64decode(value))
+        case _:
+            return AnyValue(string_value=str(value))

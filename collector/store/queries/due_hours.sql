@@ -1,0 +1,20 @@
+-- Hours of {table} that may be sealed, and the last batch of each that one file should hold.
+WITH batches AS (
+    SELECT date_trunc('hour', "{time}") AS hour_start, batch_id, count(*) AS row_count
+    FROM {table}
+    WHERE "{time}" < make_timestamp_ns($2) AND batch_id <= $3
+    GROUP BY ALL
+),
+running AS (
+    SELECT *, sum(row_count) OVER (PARTITION BY hour_start ORDER BY batch_id) AS running_count FROM batches
+)
+SELECT
+    hour_start::TIMESTAMP AS "start",
+    sum(row_count)::BIGINT AS row_count,
+    max(batch_id) AS last_batch_id
+FROM running
+WHERE running_count - row_count < $1  -- whole batches, the one that passes the limit included
+GROUP BY hour_start
+HAVING sum(row_count) >= $5
+    OR hour_start NOT IN (SELECT hour_start FROM lake_files WHERE signal = $4 AND expired_at IS NULL)
+ORDER BY hour_start

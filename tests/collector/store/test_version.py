@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from collector.errors import DataFolderUnusable
+from collector.store.store import Store
+from collector.store.version import SCHEMA_VERSION, STEPS, migrate, migration_scripts
+
+NEXT = {**STEPS, SCHEMA_VERSION + 1: "sizes are bytes"}
+
+
+@pytest.fixture
+def old_folder(tmp_path: Path) -> Path:
+    """A data folder as version 1 left it, with a landed batch."""
+    store = Store.open(tmp_path)
+    with store.transaction() as con:
+        con.execute("DROP TABLE lake_files")
+        con.execute("DROP TABLE lake_identity")
+        con.execute("UPDATE schema_version SET version = 1, reason = ?", [STEPS[1]])
+        con.execute("UPDATE landing_position SET batch_id = 7")
+    store.close()
+    return tmp_path
+
+
+def versions(con: duckdb.DuckDBPyConnection) -> list[int]:
+    return [row[0] for row in con.execute("SELECT version FROM schema_version ORDER BY 1").fetchall()]
+
+
+def test_old_folder_is_brought_up(old_folder: Path) -> None:
+    """A folder of version 1 opens with its rows, and records every step it took."""
+    store = Store.open(old_folder)
+    assert store.read("SELECT batch_id FROM landing_position")["batch_id"].to_pylist() == [7]
+    assert store.read("SELECT count(*) AS n FROM lake_files")["n"].to_pylist() == [0]
+    cursor = store.cursor()
+    assert versions(cursor) == list(range(1, SCHEMA_VERSION + 1))
+    cursor.close()
+    store.close()
+
+
+def test_scripts_run_once(store: Store) -> None:
+    """A step's script changes the table, and the next opening leaves it alone."""
+    scripts = {SCHEMA_VERSION + 1: "ALTER TABLE lake_files RENAME size_bytes TO bytes; SELECT 1"}
+    for _ in range(2):
+        with store.transaction() as con:
+            migrate(con, NEXT, scripts)
+    assert store.read("SELECT sum(bytes) AS n FROM lake_files").num_rows == 1
+    cursor = store.cursor()
+    assert versions(cursor) == [SCHEMA_VERSION, SCHEMA_VERSION + 1]
+    cursor.close()
+
+
+def test_failed_step_changes_nothing(store: Store) -> None:
+    """When a step fails, the file keeps its version and its tables; the error says so."""
+    scripts = {SCHEMA_VERSION + 1: "ALTER TABLE lake_files RENAME size_bytes TO bytes; FROM gone"}
+
+    def attempt() -> None:
+        with store.transaction() as con:
+            migrate(con, NEXT, scripts)
+
+    with pytest.raises(DataFolderUnusable, match=r"cannot be brought to version \d+ .*gone.*nothing of it"):
+        attempt()
+    assert store.read("SELECT sum(size_bytes) AS n FROM lake_files").num_rows == 1
+    cursor = store.cursor()
+    assert versions(cursor) == [SCHEMA_VERSION]
+    cursor.close()
+
+
+def test_scripts_belong_to_steps() -> None:
+    """Every migration file is of a step that is named."""
+    assert set(migration_scripts()) <= set(STEPS)
