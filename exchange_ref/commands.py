@@ -18,7 +18,13 @@ def exchange(
     *,
     otlp: Annotated[str | None, typer.Option(help="OTLP/gRPC endpoint, http://HOST:PORT.")] = None,
     rate: Annotated[float | None, typer.Option(help="Mean orders per second.")] = None,
-    broker: Annotated[str | None, typer.Option(help="Message broker: memory.")] = None,
+    transfer_share: Annotated[
+        float | None, typer.Option(help="Share of arrivals that are transfers.")
+    ] = None,
+    cancel_share: Annotated[
+        float | None, typer.Option(help="Share of arrivals that cancel an order.")
+    ] = None,
+    broker: Annotated[str | None, typer.Option(help="Message broker: memory or amqp://…")] = None,
     faults: Annotated[Path | None, typer.Option(help="YAML schedule of faults.")] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Where the truth about each fault goes (JSON lines).")
@@ -33,6 +39,18 @@ def exchange(
     data: Annotated[
         Path | None, typer.Option(help="Folder for database, journal and accepted orders.")
     ] = None,
+    history: Annotated[
+        str | None,
+        typer.Option(help="Write so long a history until now instead (168h), at --rate orders a second."),
+    ] = None,
+    orders_per_hour: Annotated[
+        float, typer.Option(min=1, help="Orders in an hour of --history; nights and weekends have fewer.")
+    ] = 60.0,
+    scenario: Annotated[
+        str | None, typer.Option(help="Write a labelled incident folder instead: smoke, standard or hard.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder that --scenario writes.")] = None,
+    split: Annotated[str, typer.Option(help="Which set of --scenario: tune or judge.")] = "tune",
     as_json: Annotated[bool, typer.Option("--json", help="Print the final report as JSON.")] = False,
 ) -> None:
     """Run the reference crypto exchange with seeded traders, traced to an OTLP endpoint."""
@@ -42,12 +60,18 @@ def exchange(
     from exchange_ref.errors import InvalidUse
     from exchange_ref.exchange import ExchangeConfig
     from exchange_ref.faults.schedule import Schedule, read_schedule
-    from exchange_ref.run import RunOptions, prepare_report, run_exchange, write_report
+    from exchange_ref.load import Mix
+    from exchange_ref.run import History, RunOptions, prepare_report, run_exchange, write_report
     from exchange_ref.settings import Settings
 
+    if scenario is not None:
+        _play_scenario(scenario, split, seed or 0, out, as_json=as_json)
+        return
     given = {
         "exchange_otlp": otlp,
         "exchange_rate": rate,
+        "exchange_transfer_share": transfer_share,
+        "exchange_cancel_share": cancel_share,
         "exchange_broker": broker,
         "exchange_seed": seed,
         "exchange_gateway": gateway,
@@ -59,15 +83,18 @@ def exchange(
             {**Settings().model_dump(), **{name: value for name, value in given.items() if value is not None}}
         )
         duration_s = parse_duration(for_) if for_ is not None else None
+        past = History(parse_duration(history), orders_per_hour) if history is not None else None
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         where = (
-            f"--{name.removeprefix('exchange_')}" if given.get(name) is not None else f"SPYHOP_{name.upper()}"
+            f"--{name.removeprefix('exchange_').replace('_', '-')}"
+            if given.get(name) is not None
+            else f"SPYHOP_{name.upper()}"
         )
         raise InvalidUse(f"{where} {first['input']!r}: {first['msg']}") from None
     except ValueError as error:
-        raise InvalidUse(f"--for {error}") from None
+        raise InvalidUse(f"{'--for' if for_ is not None else '--history'} {error}") from None
     options = RunOptions(
         exchange=ExchangeConfig(
             data=settings.exchange_data,
@@ -75,12 +102,16 @@ def exchange(
             api=settings.exchange_api,
             broker=settings.exchange_broker,
             order_ttl_s=settings.exchange_order_ttl_s,
+            sampled_share=settings.exchange_sampled_share,
         ),
         otlp=settings.exchange_otlp,
         rate_per_s=settings.exchange_rate,
         seed=settings.exchange_seed,
         schedule=read_schedule(faults) if faults is not None else Schedule(0, ()),
         labels=labels,
+        history=past,
+        admin_token=settings.exchange_admin_token,
+        mix=Mix(settings.exchange_transfer_share, settings.exchange_cancel_share),
         duration_s=duration_s,
         span_queue=settings.exchange_span_queue,
         export_delay_ms=settings.exchange_export_delay_ms,
@@ -97,4 +128,30 @@ def exchange(
             f"{result['orders_accepted']} of {result['orders_submitted']} orders accepted "
             f"in {result['seconds']} s, {result['spans_exported']} spans exported, "
             f"{result['spans_dropped']} dropped"
+        )
+
+
+def _play_scenario(name: str, split: str, seed: int, out: Path | None, *, as_json: bool) -> None:
+    from exchange_ref.errors import ExchangeError, InvalidUse
+    from exchange_ref.scenario.plan import SCENARIOS, Split
+    from exchange_ref.scenario.run import play, say_on_stderr
+
+    if name not in SCENARIOS:
+        raise InvalidUse(f"--scenario {name!r} is not known; choose one of {', '.join(SCENARIOS)}")
+    if split not in tuple(Split):
+        raise InvalidUse(f"--split {split!r} is not known; choose one of {', '.join(Split)}")
+    if out is None:
+        raise InvalidUse("--scenario writes a folder; name it with --out DIR")
+    summary = play(SCENARIOS[name], Split(split), seed, out, say_on_stderr)
+    unverified = [str(label["fault_id"]) for label in summary["unverified"]]  # type: ignore[attr-defined]  # a list
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        print(
+            f"{out}: {summary['cases']} cases, {summary['traces']} traces, {summary['spans']} spans, "
+            f"{summary['anomalous_traces']} anomalous traces"
+        )
+    if unverified:
+        raise ExchangeError(
+            f"{', '.join(unverified)} had no measurable effect and are no cases; see {out / 'scenario.json'}"
         )

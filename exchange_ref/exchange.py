@@ -7,19 +7,26 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 
+from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor
 
+from exchange_ref.accepted_log import AcceptedLog
 from exchange_ref.api.app import build_app
 from exchange_ref.api.database import Database
+from exchange_ref.api.matcher_client import MatcherClient
 from exchange_ref.api.orders import OrderService
 from exchange_ref.api.traced_database import TracedDatabase
-from exchange_ref.broker.memory import open_broker
+from exchange_ref.api.transfers import TransferService
+from exchange_ref.api.wallets import Wallets
+from exchange_ref.broker.link import Link
 from exchange_ref.broker.message import REPLIES_QUEUE
+from exchange_ref.broker.open import open_broker
 from exchange_ref.broker.request_reply import Requester
 from exchange_ref.engine import journal
 from exchange_ref.engine.instruments import PAIRS, UNITS_PER_ASSET
@@ -27,10 +34,13 @@ from exchange_ref.engine.matcher import Matcher
 from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import Result, Status
 from exchange_ref.errors import FolderUnusable
-from exchange_ref.gateway import ORDERS_PATH, AcceptedLog, Gateway, Route
+from exchange_ref.gateway import ORDERS_PATH, TRANSFERS_PATH, Gateway, Route
 from exchange_ref.http_client import HttpClient
+from exchange_ref.log_export import ServiceLog
+from exchange_ref.metrics import Gauges, Metrics, NewReader
 from exchange_ref.serving import HttpServer, bind
-from exchange_ref.telemetry import EXCHANGE, GATEWAY, MATCHER, WALLET, Telemetry
+from exchange_ref.span_witness import SpanWitness
+from exchange_ref.telemetry import EXCHANGE, GATEWAY, MATCHER, SERVICES, WALLET, Telemetry, resource_of
 from exchange_ref.traders import USERS
 from exchange_ref.wallet import Wallet
 
@@ -47,66 +57,98 @@ class ExchangeConfig:
     api: str = "127.0.0.1:0"
     broker: str = "memory"
     order_ttl_s: float = 30.0
+    sampled_share: float = 1.0
 
 
 class Exchange:
     """Built ready to start; `await start()`, and `await stop()` once no order is in flight."""
 
-    def __init__(self, config: ExchangeConfig, processor: SpanProcessor) -> None:
+    def __init__(
+        self,
+        config: ExchangeConfig,
+        processor: SpanProcessor,
+        log_processor: LogRecordProcessor | None = None,
+        new_metric_reader: NewReader | None = None,
+        watching: Sequence[SpanProcessor] = (),
+    ) -> None:
+        self.folder = config.data
         with ExitStack() as undo:
-            broker = open_broker(config.broker)
+            broker = self.link = Link(open_broker(config.broker))
             self._lock = lock_folder(config.data)
             undo.callback(self._lock.close)
             gateway_listener = undo.enter_context(bind(config.gateway, "--gateway"))
             api_listener = undo.enter_context(bind(config.api, "--exchange-api"))
-            telemetry = Telemetry(processor)
+            self.witness = SpanWitness()
+            telemetry = self.telemetry = Telemetry(
+                processor, self.witness, *watching, sampled_share=config.sampled_share
+            )
+            logs = {service: ServiceLog(resource_of(service), log_processor) for service in SERVICES}
             self.engine = Engine(order_ttl_s=config.order_ttl_s)
+            self.metrics = Metrics(new_metric_reader, self._gauges())
             journal_path = config.data / "journal.jsonl"
             last_sequence = journal.replay(journal_path, self.engine)
             self.database = Database(config.data / "exchange.db")
             undo.callback(self.database.close)
-            self.accepted = AcceptedLog(config.data / "accepted.jsonl")
-            undo.callback(self.accepted.close)
+            self.accepted = {
+                ORDERS_PATH: AcceptedLog(config.data / "accepted.jsonl", "order_id"),
+                TRANSFERS_PATH: AcceptedLog(config.data / "transfers.jsonl", "transfer_id"),
+            }
+            for log in self.accepted.values():
+                undo.callback(log.close)
             self.statements = TracedDatabase(self.database, telemetry.tracer(EXCHANGE))
-            self._broker = broker
             self._requester = Requester(broker, REPLIES_QUEUE, lambda: uuid.uuid4().hex)
+            self.matcher_client = MatcherClient(
+                broker, self._requester, telemetry.tracer(EXCHANGE), logs[EXCHANGE]
+            )
+            self.wallets = Wallets(self.database, self.statements, self.matcher_client)
             self.service = OrderService(
-                database=self.database,
+                wallets=self.wallets,
                 traced=self.statements,
-                broker=broker,
-                requester=self._requester,
-                tracer=telemetry.tracer(EXCHANGE),
+                matcher=self.matcher_client,
+                log=logs[EXCHANGE],
+                metrics=self.metrics,
                 new_id=lambda: uuid.uuid4().hex,
                 now_ns=time.time_ns,
             )
-            self.api = HttpServer(build_app(self.service, telemetry.tracer(EXCHANGE)), api_listener)
-            self._upstream = HttpClient(self.api.host, self.api.port)
+            transfers = TransferService(
+                self.wallets, self.matcher_client, lambda: uuid.uuid4().hex, time.time_ns
+            )
+            api = build_app(self.service, transfers, self.wallets, telemetry.tracer(EXCHANGE), logs[EXCHANGE])
+            self.api = HttpServer(api, api_listener)
+            self.upstream = HttpClient(self.api.host, self.api.port)
             routes = [
-                Route("orders", ORDERS_PATH, frozenset({"GET", "POST"}), self._upstream),
-                Route("wallets", "/api/v1/wallets", frozenset({"GET"}), self._upstream),
+                Route("orders", ORDERS_PATH, frozenset({"DELETE", "GET", "POST"}), self.upstream),
+                Route("transfers", TRANSFERS_PATH, frozenset({"POST"}), self.upstream),
+                Route("address", "/api/v1/address", frozenset({"GET"}), self.upstream),
+                Route("wallets", "/api/v1/wallets", frozenset({"GET"}), self.upstream),
             ]
-            self.gateway = Gateway(routes, telemetry.tracer(GATEWAY), self.accepted)
+            self.gateway = Gateway(
+                routes, telemetry.tracer(GATEWAY), self.accepted, logs[GATEWAY], self.metrics
+            )
             self.front = HttpServer(self.gateway, gateway_listener)
-            self._front_client = HttpClient(self.front.host, self.front.port)
-            self.wallet = Wallet(self._front_client, telemetry.tracer(WALLET))
-            self._matcher = Matcher(
+            self.front_client = HttpClient(self.front.host, self.front.port)
+            self.wallet = Wallet(self.front_client, telemetry.tracer(WALLET))
+            self.matcher = Matcher(
                 broker,
                 self.engine,
                 journal.Journal(journal_path, last_sequence=last_sequence),
-                telemetry.tracer(MATCHER),
+                tracer=telemetry.tracer(MATCHER),
+                log=logs[MATCHER],
+                metrics=self.metrics,
             )
             undo.pop_all()
 
     async def start(self) -> None:
         """Serve, bring the wallets to the ledger's state, and fund traders who have nothing."""
-        self._matcher.start()
+        await self.link.start()
+        self.matcher.start()
         self._requester.start()
         await asyncio.gather(self.api.start(), self.front.start())
         balances = tuple(row for row in self.engine.ledger.all_balances() if row.user_id in USERS)
-        await self.service.store_balances(Result("", Status.NEW, balances=balances))
+        await self.wallets.store(Result("", Status.NEW, balances=balances))
         await asyncio.gather(
             *(
-                self.service.deposit(user_id, asset, amount * UNITS_PER_ASSET)
+                self.wallets.deposit(user_id, asset, amount * UNITS_PER_ASSET)
                 for user_id in USERS
                 for asset, amount in OPENING_DEPOSITS.items()
                 if not self.engine.ledger.balance(user_id, asset).version
@@ -114,17 +156,37 @@ class Exchange:
         )
 
     async def stop(self) -> None:
-        await asyncio.gather(self._front_client.close(), self._upstream.close())
+        await asyncio.gather(self.front_client.close(), self.upstream.close())
         await asyncio.gather(self.front.stop(), self.api.stop())
-        await self._broker.close()
+        await self.link.close()
         await self._requester.stop()
-        await self._matcher.stop()
+        await self.matcher.stop()
         self.database.close()
-        self.accepted.close()
+        for log in self.accepted.values():
+            log.close()
         self._lock.close()
 
     def resting_orders(self) -> int:
         return sum(len(self.engine.books[symbol]) for symbol in PAIRS)
+
+    def _gauges(self) -> Gauges:
+        return Gauges(
+            queue_depth=lambda: {
+                (("messaging.destination.name", queue),): depth for queue, depth in self.link.depths().items()
+            },
+            resting_orders=lambda: {
+                (("order.pair", symbol),): len(book) for symbol, book in self.engine.books.items()
+            },
+            balances=self._balances,
+        )
+
+    def _balances(self) -> dict[tuple[tuple[str, str], ...], float]:
+        sums: dict[tuple[tuple[str, str], ...], float] = {}
+        for row in self.engine.ledger.all_balances():
+            for state, units in (("available", row.available_units), ("locked", row.locked_units)):
+                key = (("asset", row.asset), ("state", state))
+                sums[key] = sums.get(key, 0.0) + units / UNITS_PER_ASSET
+        return sums
 
 
 def lock_folder(folder: Path) -> TextIOWrapper:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from opentelemetry.trace import Span, SpanKind, Tracer
 
+from exchange_ref.accepted_log import AcceptedLog
 from exchange_ref.api.server_spans import Receive, Scope, Send, request_attributes
 from exchange_ref.http_client import HttpClient, HttpFailure
 from exchange_ref.http_errors import error_body, status_of
+from exchange_ref.log_export import ServiceLog
+from exchange_ref.metrics import Metrics
 from exchange_ref.telemetry import context_from, fail, headers_of, trace_id_of, under
 
 MAX_BODY_BYTES = 64 * 1024
 ORDERS_PATH = "/api/v1/orders"
+TRANSFERS_PATH = "/api/v1/transfers"
 _FORWARDED_HEADERS = (b"content-type", b"x-user-id", b"accept")
 
 
@@ -48,33 +51,33 @@ class Refused(Exception):
         self.message = message
 
 
-class AcceptedLog:
-    """A line `{order_id, trace_id, unix_nano}` for each accepted order: the truth to count traces by."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("a", buffering=1, encoding="utf-8")
-
-    def write(self, order_id: str, trace_id: str) -> None:
-        line = {"order_id": order_id, "trace_id": trace_id, "unix_nano": time.time_ns()}
-        self._file.write(json.dumps(line) + "\n")
-
-    def close(self) -> None:
-        self._file.close()
-
-
 class Gateway:
-    """The ASGI application. `more_status` adds figures of other parts to `GET /status`."""
+    """The ASGI application.
+
+    `more_status` adds figures of other parts to `GET /status`; `plugins` are awaited with the path of each
+    request while it is routed.
+
+    Args:
+        accepted: by path, where each 201 to a POST is noted.
+    """
 
     def __init__(
         self,
         routes: Sequence[Route],
         tracer: Tracer,
-        accepted: AcceptedLog,
+        accepted: Mapping[str, AcceptedLog],
+        log: ServiceLog,
+        metrics: Metrics,
     ) -> None:
         self._routes = routes
         self._tracer = tracer
         self._accepted = accepted
+        self._log = log
+        self._metrics = metrics
         self.more_status: Callable[[], dict[str, object]] = dict
+        # Answers requests below /admin/: method, path, Authorization, body. Without it there is no such path.
+        self.admin: Callable[[str, str, bytes, bytes], tuple[int, bytes]] | None = None
+        self.plugins: list[Callable[[str], Awaitable[None]]] = []
         self._started_s = time.monotonic()
         self.counters = GatewayCounters()
 
@@ -85,6 +88,8 @@ class Gateway:
             await _respond(send, 200, b'{"status": "ok"}')
         elif scope["path"] == "/status":
             await _respond(send, 200, json.dumps(self.status()).encode())
+        elif self.admin is not None and scope["path"].startswith("/admin/"):
+            await self._administer(self.admin, scope, receive, send)
         elif scope["method"] == "POST" and scope["path"] == ORDERS_PATH:
             await self._counted(scope, receive, send)
         else:
@@ -100,6 +105,21 @@ class Gateway:
             "uptime_s": round(time.monotonic() - self._started_s, 3),
             **self.more_status(),
         }
+
+    async def _administer(
+        self,
+        admin: Callable[[str, str, bytes, bytes], tuple[int, bytes]],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        authorization = dict(scope["headers"]).get(b"authorization", b"")
+        try:
+            body = await _read_body(receive)
+            status, content = admin(scope["method"], scope["path"], authorization, body)
+        except Refused as refusal:
+            status, content = status_of(refusal.code), error_body(refusal.code, refusal.message)
+        await _respond(send, status, content)
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         counters = self.counters
@@ -119,32 +139,47 @@ class Gateway:
         span = self._tracer.start_span(
             "kong", context=context_from(headers), kind=SpanKind.SERVER, attributes=request_attributes(scope)
         )
+        started_s = time.perf_counter()
         try:
             status, content = await self._answer(scope, receive, span)
             span.set_attribute("http.response.status_code", status)
             if status >= 500:
                 fail(span, str(status), "")
-            if status == 201 and scope["path"] == ORDERS_PATH:
-                self.counters.orders_accepted += 1
-                self._accepted.write(json.loads(content)["order_id"], trace_id_of(span))
+            self._note(scope, span, status, time.perf_counter() - started_s)
+            if status == 201 and (log := self._accepted.get(scope["path"])) is not None:
+                log.write(content, trace_id_of(span))
+                if scope["path"] == ORDERS_PATH:
+                    self.counters.orders_accepted += 1
         finally:
             span.end()
         await _respond(send, status, content)
         return status
 
+    def _note(self, scope: Scope, span: Span, status: int, duration_s: float) -> None:
+        """Metrics of every request, a log line of each that did not go well."""
+        route = next((route.prefix for route in self._routes if scope["path"].startswith(route.prefix)), "")
+        self._metrics.request(span, duration_s, scope["method"], route, status)
+        if status >= 400:
+            attributes = {"http.response.status_code": status, "url.path": scope["path"]}
+            self._log.warning(
+                span, f"{scope['method']} {route or scope['path']} answered {status}", attributes
+            )
+
     async def _answer(self, scope: Scope, receive: Receive, span: Span) -> tuple[int, bytes]:
         try:
             body = await _read_body(receive)
-            route = self._route(scope, body, span)
+            route = await self._route(scope, body, span)
             return await self._forward(route, scope, body, span)
         except Refused as refusal:
             return status_of(refusal.code), error_body(refusal.code, refusal.message)
 
-    def _route(self, scope: Scope, body: bytes, parent: Span) -> Route:
+    async def _route(self, scope: Scope, body: bytes, parent: Span) -> Route:
         with self._tracer.start_as_current_span(
             "kong.router", context=under(parent), record_exception=False, set_status_on_exception=False
         ) as span:
             path, method = scope["path"], scope["method"]
+            for plugin in self.plugins:
+                await plugin(path)
             below = [
                 route for route in self._routes if path == route.prefix or path.startswith(route.prefix + "/")
             ]

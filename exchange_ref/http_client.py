@@ -7,7 +7,7 @@ client, and the exchange must leave the machine to the thing that observes it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 MAX_RESPONSE_HEAD_BYTES = 64 * 1024
@@ -43,22 +43,29 @@ class HttpClient:
         self.port = port
         self._timeout_s = timeout_s
         self._idle: list[_Connection] = []
+        # How long the first bytes of a request are ahead of the rest, in seconds: a client on a thin line.
+        self.dawdle_s: Callable[[], float] | None = None
 
     async def request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        timeout_s: float | None = None,
     ) -> Response:
-        """Send and wait for the whole answer.
+        """Send and wait for the whole answer, `timeout_s` or as long as the client usually does.
 
         Raises:
             HttpFailure: no answer. The request is never sent twice.
         """
+        patience_s = self._timeout_s if timeout_s is None else timeout_s
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(patience_s):
                 return await self._exchange(method, path, headers, body)
         except TimeoutError:
-            raise HttpFailure(
-                f"{self.host}:{self.port} gave no answer within {self._timeout_s:g} s"
-            ) from None
+            raise HttpFailure(f"{self.host}:{self.port} gave no answer within {patience_s:g} s") from None
         except (OSError, EOFError, asyncio.LimitOverrunError, ValueError) as error:
             raise HttpFailure(f"{self.host}:{self.port}: {error or type(error).__name__}") from error
 
@@ -76,7 +83,12 @@ class HttpClient:
                 f"content-length: {len(body)}",
             ]
             lines += [f"{name}: {value}" for name, value in headers.items()]
-            connection.writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+            sent = "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+            if self.dawdle_s is not None:
+                connection.writer.write(sent[:1])
+                await asyncio.sleep(self.dawdle_s())
+                sent = sent[1:]
+            connection.writer.write(sent)
             response = await _read_response(connection.reader)
         except BaseException:
             connection.writer.close()

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 STATUS_BY_CODE = {
     "malformed_body": 400,
     "invalid_order": 400,
+    "invalid_transfer": 400,
+    "invalid_fault": 400,
     "unauthorized": 401,
     "not_found": 404,
     "method_not_allowed": 405,
+    "conflict": 409,
     "too_large": 413,
     "insufficient_funds": 422,
     "internal": 500,

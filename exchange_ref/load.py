@@ -1,10 +1,11 @@
-"""Open-loop load: orders arrive as a Poisson process, whatever the exchange does with them."""
+"""Open-loop load: orders, transfers and cancels arrive as a Poisson process, whatever comes of them."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass
 
 from exchange_ref.traders import Traders
@@ -15,39 +16,84 @@ MAX_IN_FLIGHT = 2_000
 MAX_REMEMBERED_ORDERS = 5_000
 
 
+# An order older than this has mostly been filled by now; cancels are for what may still rest.
+MAX_REMEMBERED_RESTING = 200
+
+
 @dataclass(slots=True)
 class LoadCounters:
+    """`sent` and `shed` count orders."""
+
     sent: int = 0
     shed: int = 0
+    transfers: int = 0
+    cancels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What arrives beside orders, as shares of all arrivals."""
+
+    transfer_share: float = 0.0
+    cancel_share: float = 0.0
+
+    @property
+    def order_share(self) -> float:
+        return 1 - self.transfer_share - self.cancel_share
+
+
+ORDERS_ONLY = Mix()
 
 
 class Load:
     """
     Args:
-        rate_per_s: mean arrivals a second.
+        rate_per_s: mean orders a second; transfers and cancels come on top.
     """
 
-    def __init__(self, wallet: Wallet, traders: Traders, rng: random.Random, rate_per_s: float) -> None:
+    def __init__(
+        self,
+        wallet: Wallet,
+        traders: Traders,
+        rng: random.Random,
+        rate_per_s: float,
+        mix: Mix = ORDERS_ONLY,
+    ) -> None:
         self._wallet = wallet
         self.traders = traders
         self._rng = rng
-        self._rate_per_s = rate_per_s
+        self.rate_per_s = rate_per_s
+        self._mix = mix
         self._in_flight: set[asyncio.Task[Outcome]] = set()
         self.recent: deque[NewOrder] = deque(maxlen=MAX_REMEMBERED_ORDERS)
+        self.answered: deque[tuple[NewOrder, Outcome]] = deque(maxlen=MAX_REMEMBERED_ORDERS)
+        # (user, order id) of orders that rested when they were answered.
+        self.resting: deque[tuple[str, str]] = deque(maxlen=MAX_REMEMBERED_RESTING)
         self.counters = LoadCounters()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send orders until `stop` is set. Late arrivals are sent at once, so the rate holds on average."""
+        """Send until `stop` is set. Late arrivals are sent at once, so the rate holds on average."""
         loop = asyncio.get_running_loop()
         next_at_s = loop.time()
         while not stop.is_set():
-            next_at_s += self._rng.expovariate(self._rate_per_s)
+            next_at_s += self._rng.expovariate(self.rate_per_s / self._mix.order_share)
             await wait_for_event(stop, next_at_s - loop.time())
             if stop.is_set():
                 return
             if len(self._in_flight) >= MAX_IN_FLIGHT:
                 self.counters.shed += 1
                 continue
+            self._arrive()
+
+    def _arrive(self) -> None:
+        mix = self._mix
+        kind = self._rng.random() if mix.order_share < 1 else 1.0
+        if kind < mix.transfer_share:
+            self.counters.transfers += 1
+            self._follow(self._wallet.transfer(self.traders.next_transfer()))
+        elif kind < mix.transfer_share + mix.cancel_share and self.resting:
+            self.cancel(*self.resting.pop())
+        else:
             order = self.traders.next_order()
             self.recent.append(order)
             self.send(order)
@@ -55,7 +101,22 @@ class Load:
     def send(self, order: NewOrder) -> asyncio.Task[Outcome]:
         """Submit one order in the background."""
         self.counters.sent += 1
-        task = asyncio.create_task(self._wallet.submit(order))
+        return self._follow(self._submit(order))
+
+    async def _submit(self, order: NewOrder) -> Outcome:
+        outcome = await self._wallet.submit(order)
+        self.answered.append((order, outcome))
+        if outcome.accepted and outcome.reply["status"] == "NEW":
+            self.resting.append((order.user_id, outcome.reply["order_id"]))
+        return outcome
+
+    def cancel(self, user_id: str, order_id: str) -> asyncio.Task[Outcome]:
+        """Ask for one resting order back in the background."""
+        self.counters.cancels += 1
+        return self._follow(self._wallet.cancel(user_id, order_id))
+
+    def _follow(self, work: Coroutine[None, None, Outcome]) -> asyncio.Task[Outcome]:
+        task = asyncio.create_task(work)
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
         return task

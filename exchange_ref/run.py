@@ -15,38 +15,55 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
+from exchange_ref.admin import Admin
 from exchange_ref.errors import InvalidUse
 from exchange_ref.exchange import Exchange, ExchangeConfig
 from exchange_ref.faults.fault import Target
 from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import Schedule
-from exchange_ref.load import Load, wait_for_event
-from exchange_ref.span_export import BoundedSpanExport
+from exchange_ref.history import play_back
+from exchange_ref.load import ORDERS_ONLY, Load, Mix, wait_for_event
+from exchange_ref.outputs import Exporters, Outputs
+from exchange_ref.rhythm import arrivals as busy_arrivals
 from exchange_ref.traders import Traders
 
 logger = logging.getLogger(__name__)
 
 OTLP_WAIT_S = 15.0
 OTLP_POLL_S = 0.1
+METRIC_INTERVAL_MS = 5_000
 # A person who stopped the exchange waits for this; one who gave it a time does not mind a little longer.
 SIGNAL_DRAIN_S = 0.7
 TIMED_DRAIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """So many seconds until now, with so many orders in an hour of a working day."""
+
+    duration_s: float
+    orders_per_hour: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """
     Args:
+        otlp: the endpoint to wait for; None when spans go elsewhere.
+        history: days to write instead of a load of the present.
+        admin_token: opens `/admin/` at the gateway; empty for not.
         duration_s: how long the load lasts; None until a signal.
         labels: where fault labels go; None for `labels.jsonl` in the data folder.
     """
 
     exchange: ExchangeConfig
-    otlp: str
+    otlp: str | None
     rate_per_s: float
     seed: int
     schedule: Schedule = field(default_factory=lambda: Schedule(0, ()))
@@ -55,41 +72,73 @@ class RunOptions:
     span_queue: int = 20_000
     export_delay_ms: int = 200
     otlp_wait_s: float = OTLP_WAIT_S
+    mix: Mix = ORDERS_ONLY
+    admin_token: str = ""
+    history: History | None = None
 
 
 def run_exchange(options: RunOptions, say: Callable[[str], None]) -> dict[str, object]:
     """Run until the time is over or a signal comes; returns the report."""
     # The exporter's own retries log a line each; what is lost is counted and warned of once.
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+    for name in ("opentelemetry", "aio_pika", "aiormq"):  # the same for connections that come back
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    assert options.otlp is not None
     parse_otlp(options.otlp)
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-    if sys.platform != "win32":
-        import uvloop  # noqa: PLC0415 - not on Windows
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(run_until(options, _otlp_exporters(options), say))
 
-        loop_factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(run_until(options, OTLPSpanExporter(endpoint=options.otlp), say))
+
+def _otlp_exporters(options: RunOptions) -> Exporters:
+    """A history is spans alone: its logs and metrics would be dated now."""
+    endpoint = options.otlp
+    if options.history is not None:
+        return Exporters(OTLPSpanExporter(endpoint=endpoint))
+    return Exporters(
+        OTLPSpanExporter(endpoint=endpoint),
+        OTLPLogExporter(endpoint=endpoint),
+        lambda: PeriodicExportingMetricReader(
+            OTLPMetricExporter(endpoint=endpoint), export_interval_millis=METRIC_INTERVAL_MS
+        ),
+    )
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """The fastest that the system has."""
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    import uvloop  # noqa: PLC0415 - not on Windows
+
+    return uvloop.new_event_loop()
 
 
 async def run_until(
-    options: RunOptions, exporter: SpanExporter, say: Callable[[str], None]
+    options: RunOptions, exporters: Exporters, say: Callable[[str], None]
 ) -> dict[str, object]:
-    export = BoundedSpanExport(
-        exporter, max_queued_spans=options.span_queue, schedule_delay_ms=options.export_delay_ms
+    outputs = Outputs(
+        exporters,
+        span_queue=options.span_queue,
+        export_delay_ms=options.export_delay_ms,
+        back_dated=options.history is not None,
     )
     try:
-        exchange = Exchange(options.exchange, export)
+        exchange = Exchange(
+            options.exchange,
+            outputs.spans,
+            outputs.logs,
+            outputs.new_metric_reader,
+            outputs.watching,
+        )
         labels = LabelFile(options.labels or options.exchange.data / "labels.jsonl")
+        await exchange.start()
     except BaseException:
-        export.shutdown()
+        outputs.close()
         raise
     exchange.gateway.more_status = lambda: {
-        "spans_exported": export.exported_spans,
-        "spans_dropped": export.dropped_spans,
+        "spans_exported": outputs.spans.exported_spans,
+        "spans_dropped": outputs.spans.dropped_spans,
     }
     stop = asyncio.Event()
     signalled = _stop_on_signals(stop)
-    await exchange.start()
     say(f"gateway {exchange.front.url}  exchange API {exchange.api.url}  spans to {options.otlp}")
     await _wait_for_otlp(options, stop)
     # What lives until now lives for good; collections that skip it keep pauses out of the orders.
@@ -97,34 +146,46 @@ async def run_until(
     gc.freeze()
     traders = Traders(random.Random(options.seed), f"{time.time_ns():x}")  # noqa: S311 - repeatable, not secret
     arrivals = random.Random(f"{options.seed}/arrivals")  # noqa: S311 - repeatable, not secret
-    load = Load(exchange.wallet, traders, arrivals, options.rate_per_s)
-    target = Target(exchange.database, exchange.statements, load, exchange.service.deposit, time.time_ns)
-    faults = FaultRunner(options.schedule, target, labels, stop)
+    load = Load(exchange.wallet, traders, arrivals, options.rate_per_s, options.mix)
+    faults = FaultRunner(options.schedule, Target(exchange, load, time.time_ns), labels, stop)
+    if options.admin_token:
+        exchange.gateway.admin = Admin(options.admin_token, faults).answer
     started_s = time.monotonic()
     faults.start()
     if options.duration_s is not None:
         asyncio.get_running_loop().call_later(options.duration_s, stop.set)
-    await load.run(stop)
+    await _send(load, options.history, arrivals, stop)
     load_s = time.monotonic() - started_s
     drain_s = SIGNAL_DRAIN_S if signalled() else TIMED_DRAIN_S
     await _drain(load, faults, drain_s)
-    flushed, _ = await asyncio.gather(
-        asyncio.to_thread(export.force_flush, int(drain_s * 1000)), exchange.stop()
-    )
-    if flushed:  # the endpoint answers, so the spans of the last answers can still go
-        await asyncio.to_thread(export.force_flush, int(drain_s * 1000))
-    export.shutdown()
+    flushed, _ = await asyncio.gather(outputs.flush(drain_s), exchange.stop())
+    if flushed and outputs.spans.exported_spans:  # the endpoint answers: what came of the last answers can go
+        await outputs.flush_all(exchange.metrics, drain_s)
+    exchange.metrics.shutdown()
+    outputs.close()
     labels.close()
     counters = exchange.gateway.counters
     return {
         "orders_submitted": counters.orders_submitted,
         "orders_accepted": counters.orders_accepted,
         "orders_rejected": counters.orders_rejected,
-        "spans_exported": export.exported_spans,
-        "spans_dropped": export.dropped_spans,
+        "transfers": load.counters.transfers,
+        "cancels": load.counters.cancels,
+        **outputs.counts(),
         "faults": [label.summary() for label in labels.labels],
         "seconds": round(load_s, 3),
     }
+
+
+async def _send(load: Load, history: History | None, rng: random.Random, stop: asyncio.Event) -> None:
+    """The load of the present until `stop` is set, or of a history until it is told."""
+    if history is None:
+        await load.run(stop)
+        return
+    now_ns = time.time_ns()
+    start_ns = now_ns - int(history.duration_s * 1e9)
+    await play_back(load, busy_arrivals(rng, start_ns, now_ns, history.orders_per_hour), rng, stop)
+    stop.set()
 
 
 async def _drain(load: Load, faults: FaultRunner, drain_s: float) -> None:
@@ -172,6 +233,8 @@ def parse_otlp(url: str) -> tuple[str, int]:
 
 
 async def _wait_for_otlp(options: RunOptions, stop: asyncio.Event) -> None:
+    if options.otlp is None:
+        return
     host, port = parse_otlp(options.otlp)
     deadline_s = time.monotonic() + options.otlp_wait_s
     while not stop.is_set():

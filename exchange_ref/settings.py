@@ -15,7 +15,16 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:4317", description="OTLP/gRPC endpoint that spans are sent to."
     )
     exchange_rate: float = Field(default=50.0, gt=0, le=5_000, description="Mean orders per second.")
-    exchange_broker: str = Field(default="memory", description="Message broker between API and matcher.")
+    exchange_transfer_share: float = Field(
+        default=0.05, ge=0, le=0.4, description="Share of arrivals that are transfers."
+    )
+    exchange_cancel_share: float = Field(
+        default=0.02, ge=0, le=0.4, description="Share of arrivals that cancel a resting order."
+    )
+    exchange_broker: str = Field(
+        default="memory",
+        description="Message broker between API and matcher: memory, or amqp://USER:PASSWORD@HOST:PORT/.",
+    )
     exchange_seed: int = Field(default=7, description="Seed of the traders.")
     exchange_gateway: str = Field(
         default="127.0.0.1:8000", description="Address of the gateway; port 0 picks a free one."
@@ -29,6 +38,13 @@ class Settings(BaseSettings):
     )
     exchange_order_ttl_s: float = Field(
         default=30.0, gt=0, description="Seconds after which a resting order expires."
+    )
+    exchange_admin_token: str = Field(
+        default="",
+        description="Token for /admin/faults at the gateway, which switches faults on; closed without one.",
+    )
+    exchange_sampled_share: float = Field(
+        default=1.0, ge=0, le=1, description="Share of traces that are recorded, decided at their start."
     )
     exchange_span_queue: int = Field(
         default=20_000,

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import (
     Link,
     Span,
@@ -41,29 +41,59 @@ TRACE_HEADER: Final = "traceparent"
 _propagator = TraceContextTextMapPropagator()
 
 
-class Telemetry:
-    """The tracers of all services over one span processor."""
+class ServiceTracer(Tracer):
+    """The tracer of a service as it is deployed now; a new deployment replaces what is behind it."""
 
-    def __init__(self, processor: SpanProcessor) -> None:
-        self.processor = processor
-        self._providers = {service: _provider(service, processor) for service in SERVICES}
+    def __init__(self, tracer: Tracer) -> None:
+        self.deployed = tracer
+
+    def start_span(self, *args: Any, **kwargs: Any) -> Span:
+        return self.deployed.start_span(*args, **kwargs)
+
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
+        return self.deployed.start_as_current_span(*args, **kwargs)
+
+
+class Telemetry:
+    """The tracers of all services over the same span processors.
+
+    Args:
+        sampled_share: of the traces, decided at their root; the other services follow.
+    """
+
+    def __init__(self, *processors: SpanProcessor, sampled_share: float = 1.0) -> None:
+        self._processors = processors
+        self._sampler = ParentBased(ALWAYS_ON if sampled_share >= 1 else TraceIdRatioBased(sampled_share))
+        self._tracers = {
+            service: ServiceTracer(self._deployed(service, SERVICE_VERSION)) for service in SERVICES
+        }
 
     def tracer(self, service: str) -> Tracer:
-        return self._providers[service].get_tracer("exchange_ref", SERVICE_VERSION)
+        return self._tracers[service]
+
+    def deploy(self, service: str, version: str) -> None:
+        """Put another version of `service` in the place of the present one."""
+        self._tracers[service].deployed = self._deployed(service, version)
+
+    def _deployed(self, service: str, version: str) -> Tracer:
+        provider = TracerProvider(
+            resource=resource_of(service, version), sampler=self._sampler, shutdown_on_exit=False
+        )
+        for processor in self._processors:
+            provider.add_span_processor(processor)
+        return provider.get_tracer("exchange_ref", version)
 
 
-def _provider(service: str, processor: SpanProcessor) -> TracerProvider:
-    resource = Resource.create(
+def resource_of(service: str, version: str = SERVICE_VERSION) -> Resource:
+    """Who a service is, in one of its lives."""
+    return Resource.create(
         {
             "service.name": service,
             "service.namespace": "kx",
-            "service.version": SERVICE_VERSION,
+            "service.version": version,
             "service.instance.id": str(uuid.uuid4()),
         }
     )
-    provider = TracerProvider(resource=resource, sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False)
-    provider.add_span_processor(processor)
-    return provider
 
 
 def under(span: Span) -> Context:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
+from exchange_ref.addresses import address_of
 from exchange_ref.engine.instruments import PAIRS, Pair
 from exchange_ref.engine.orders import OrderType, Side
-from exchange_ref.wallet import NewOrder
+from exchange_ref.wallet import NewOrder, NewTransfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ APPETITES: Mapping[str, Appetite] = {
 # ln-scale: nine of ten orders lie within a factor of three of the median.
 SIZE_SIGMA = 0.7
 USERS = tuple(f"trader-{number:02d}" for number in range(1, 25))
+
+TRANSFER_ASSET = "BTC"
+TRANSFER_MEDIAN = 0.05
+TRANSFER_STEP = Decimal("0.00001")
 
 # Shares of the kinds of order. Makers add about as much as takers remove.
 MAKER_SHARE = 0.45
@@ -50,15 +55,20 @@ class Traders:
         self._count = 0
         self._mid = {symbol: float(pair.opening_price) for symbol, pair in PAIRS.items()}
         self._symbols = list(APPETITES)
-        self._shares = [appetite.share for appetite in APPETITES.values()]
+        self.shares = {symbol: appetite.share for symbol, appetite in APPETITES.items()}
+        # All sizes are multiplied by this.
+        self.size_factor = 1.0
+        # By pair: no limit comes nearer to the price than this share of it.
+        self.min_distance: dict[str, float] = {}
 
     def next_order(self) -> NewOrder:
         """A maker's limit, a taker's market order, or a limit around the price that may cross."""
         rng = self._rng
-        pair = PAIRS[rng.choices(self._symbols, self._shares)[0]]
+        pair = PAIRS[rng.choices(self._symbols, [self.shares[symbol] for symbol in self._symbols])[0]]
         side = rng.choice((Side.BUY, Side.SELL))
         mid = self._mid[pair.symbol] = self._mid[pair.symbol] * math.exp(rng.gauss(0, DRIFT_SIGMA))
-        quantity = APPETITES[pair.symbol].median_quantity * math.exp(rng.gauss(0, SIZE_SIGMA))
+        median = APPETITES[pair.symbol].median_quantity * self.size_factor
+        quantity = median * math.exp(rng.gauss(0, SIZE_SIGMA))
         kind = rng.random()
         if kind < TAKER_SHARE:
             return self.order(pair, side, quantity, None)
@@ -67,7 +77,20 @@ class Traders:
             if kind < TAKER_SHARE + MAKER_SHARE
             else rng.gauss(0, MAKER_SPREAD)
         )
+        distance = max(distance, self.min_distance.get(pair.symbol, distance))
         return self.order(pair, side, quantity, mid * (1 - distance if side is Side.BUY else 1 + distance))
+
+    def next_transfer(self) -> NewTransfer:
+        """Some trader's money for another one."""
+        self._count += 1
+        sender, receiver = self._rng.sample(USERS, 2)
+        return NewTransfer(
+            user_id=sender,
+            client_transfer_id=f"{self._run_id}-{self._count}",
+            asset=TRANSFER_ASSET,
+            amount=round_to(TRANSFER_MEDIAN * math.exp(self._rng.gauss(0, SIZE_SIGMA)), TRANSFER_STEP),
+            to_address=address_of(receiver),
+        )
 
     def order(self, pair: Pair, side: Side, quantity: float, price: float | None) -> NewOrder:
         """An order of some trader, rounded to lots and ticks; without a price, a market order."""
@@ -81,6 +104,10 @@ class Traders:
             quantity=round_to(quantity, pair.lot),
             price=None if price is None else round_to(price, pair.tick),
         )
+
+    def move(self, symbol: str, factor: float) -> None:
+        """From now on `symbol` is traded around another price."""
+        self._mid[symbol] *= factor
 
     def mid(self, symbol: str) -> float:
         """The price around which `symbol` is traded now."""

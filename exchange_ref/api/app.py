@@ -7,43 +7,81 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
-from opentelemetry.trace import Tracer
+from opentelemetry.trace import Span, Tracer
 from starlette.exceptions import HTTPException
 
-from exchange_ref.api.models import ErrorReply, OrderReply, OrderRequest, WalletReply
-from exchange_ref.api.orders import MatcherFailed, OrderService
+from exchange_ref.addresses import address_of
+from exchange_ref.api.matcher_client import MatcherFailed
+from exchange_ref.api.models import (
+    AddressReply,
+    ErrorReply,
+    OrderReply,
+    OrderRequest,
+    TransferReply,
+    TransferRequest,
+    WalletReply,
+)
+from exchange_ref.api.orders import OrderService
 from exchange_ref.api.server_spans import SPAN_KEY, ServerSpans
+from exchange_ref.api.transfers import TransferService
+from exchange_ref.api.wallets import Wallets
+from exchange_ref.broker.message import BrokerLost
 from exchange_ref.broker.request_reply import NoReply
 from exchange_ref.engine.instruments import UNITS_PER_ASSET
 from exchange_ref.engine.orders import OrderRejected
 from exchange_ref.http_errors import error_body, status_of
+from exchange_ref.log_export import ServiceLog
+from exchange_ref.telemetry import fail
 
 # Who asks. The gateway passes it on; tokens come with accounts.
 UserId = Annotated[str, Header(alias="x-user-id", min_length=1, max_length=64)]
 
 
-def build_app(service: OrderService, tracer: Tracer) -> ServerSpans:
+def build_app(
+    orders: OrderService,
+    transfers: TransferService,
+    wallets: Wallets,
+    tracer: Tracer,
+    log: ServiceLog,
+) -> ServerSpans:
     app = FastAPI(title="kx-exchange", version="1", responses={"default": {"model": ErrorReply}})
-    _add_errors(app)
+    _add_errors(app, log)
 
     @app.post("/api/v1/orders", status_code=201)
     async def post_order(
         order: OrderRequest, user_id: UserId, request: Request, response: Response
     ) -> OrderReply:
-        reply, repeated = await service.submit(user_id, order, request.scope[SPAN_KEY])
+        reply, repeated = await orders.submit(user_id, order, request.scope[SPAN_KEY])
         if repeated:
             response.status_code = 200
         return reply
 
     @app.get("/api/v1/orders/{order_id}")
     async def get_order(order_id: str, user_id: UserId, request: Request) -> OrderReply:
-        return await service.find(user_id, order_id, request.scope[SPAN_KEY])
+        return await orders.find(user_id, order_id, request.scope[SPAN_KEY])
+
+    @app.delete("/api/v1/orders/{order_id}")
+    async def delete_order(order_id: str, user_id: UserId, request: Request) -> OrderReply:
+        return await orders.cancel(user_id, order_id, request.scope[SPAN_KEY])
+
+    @app.post("/api/v1/transfers", status_code=201)
+    async def post_transfer(
+        transfer: TransferRequest, user_id: UserId, request: Request, response: Response
+    ) -> TransferReply:
+        reply, repeated = await transfers.submit(user_id, transfer, request.scope[SPAN_KEY])
+        if repeated:
+            response.status_code = 200
+        return reply
+
+    @app.get("/api/v1/address")
+    async def get_address(user_id: UserId) -> AddressReply:
+        return AddressReply(address=address_of(user_id))
 
     @app.get("/api/v1/wallets")
     async def get_wallets(user_id: UserId, request: Request) -> list[WalletReply]:
         return [
             WalletReply(asset=asset, available=available / UNITS_PER_ASSET, locked=locked / UNITS_PER_ASSET)
-            for asset, available, locked in await service.wallets(user_id, request.scope[SPAN_KEY])
+            for asset, available, locked in await wallets.read(user_id, request.scope[SPAN_KEY])
         ]
 
     @app.get("/healthz")
@@ -53,7 +91,7 @@ def build_app(service: OrderService, tracer: Tracer) -> ServerSpans:
     return ServerSpans(app, tracer)
 
 
-def _add_errors(app: FastAPI) -> None:
+def _add_errors(app: FastAPI, log: ServiceLog) -> None:
     @app.exception_handler(OrderRejected)
     async def rejected(_: Request, error: OrderRejected) -> Response:
         return _error(error.code, error.message, error.details)
@@ -62,18 +100,27 @@ def _add_errors(app: FastAPI) -> None:
     async def no_reply(_: Request, error: NoReply) -> Response:
         return _error("timeout", f"the matcher gave {error}; ask for the order by its client_order_id", {})
 
+    @app.exception_handler(BrokerLost)
+    async def broker_lost(_: Request, error: BrokerLost) -> Response:
+        return _error("unavailable", f"{error}; send the same client id again to learn what became of it", {})
+
     @app.exception_handler(MatcherFailed)
     async def matcher_failed(_: Request, error: MatcherFailed) -> Response:
         return _error("internal", str(error), {})
 
     @app.exception_handler(Exception)
-    async def unexpected(_: Request, error: Exception) -> Response:
+    async def unexpected(request: Request, error: Exception) -> Response:
+        span: Span = request.scope[SPAN_KEY]
+        span.record_exception(error)
+        fail(span, type(error).__name__, "")
+        log.error(span, f"{request.method} {request.url.path} failed", error)
         return _error("internal", f"the exchange failed: {type(error).__name__}", {})
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
         fields = _fields(error.errors())
-        return _error("invalid_order", "; ".join(f"{name}: {text}" for name, text in fields.items()), fields)
+        code = "invalid_transfer" if request.url.path.endswith("/transfers") else "invalid_order"
+        return _error(code, "; ".join(f"{name}: {text}" for name, text in fields.items()), fields)
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: HTTPException) -> Response:

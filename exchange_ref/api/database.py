@@ -1,4 +1,4 @@
-"""SQLite off the event loop: many readers, one writer, each connection in a thread of its own.
+"""SQLite off the event loop: a pool of readers, one writer.
 
 In WAL mode readers never wait for the writer. With synchronous NORMAL a commit does not wait for the disk;
 a power cut can lose the last orders here, and the matcher's journal brings them back.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,19 +29,45 @@ Parameters = Sequence[Any]
 T = TypeVar("T")
 
 
+class ReaderPool:
+    """At most `size` connections for reading; who comes when all are lent waits, first come first served."""
+
+    def __init__(self, size: int, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._connect = connect
+        self._idle: list[sqlite3.Connection] = []
+        self._free = asyncio.Semaphore(size)
+        self.size = size
+
+    @asynccontextmanager
+    async def borrow(self) -> AsyncIterator[sqlite3.Connection]:
+        async with self._free:
+            connection = self._idle.pop() if self._idle else await asyncio.to_thread(self._connect)
+            try:
+                yield connection
+            finally:
+                self._idle.append(connection)
+
+    def forget(self) -> None:
+        """Close the idle connections; the next readers open new ones."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+
 class Database:
     """One file. `progress_hook` sees into the engine while it executes; see `faults.db_slow`."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._local = threading.local()
+        self.path = path
         self._connections: list[sqlite3.Connection] = []
         self._connections_lock = threading.Lock()
+        self.pool = ReaderPool(MAX_READERS, self.connect)
         self._readers = ThreadPoolExecutor(MAX_READERS, thread_name_prefix="db-read")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="db-write")
         self.progress_hook: ProgressHook | None = None
         try:
-            self._writer.submit(lambda: self._connection().executescript(SCHEMA_SQL)).result()
+            self._writing = self.connect()
+            self._writing.executescript(SCHEMA_SQL)
         except sqlite3.Error as error:
             self.close()
             raise FolderUnusable(
@@ -48,8 +75,9 @@ class Database:
             ) from None
 
     async def read(self, statement: Statement, parameters: Parameters) -> list[tuple[Any, ...]]:
-        run = partial(self._read, statement, parameters)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+        async with self.pool.borrow() as connection:
+            run = partial(self._read, connection, statement, parameters)
+            return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
     async def write(self, *steps: tuple[Statement, Sequence[Parameters]]) -> None:
         """Run each statement once for each of its rows, all in one transaction."""
@@ -62,14 +90,15 @@ class Database:
             connection.close()
         self._connections.clear()
 
-    def _read(self, statement: Statement, parameters: Parameters) -> list[tuple[Any, ...]]:
-        connection = self._connection()
+    def _read(
+        self, connection: sqlite3.Connection, statement: Statement, parameters: Parameters
+    ) -> list[tuple[Any, ...]]:
         return self._observed(
             connection, statement, lambda: connection.execute(statement.sql, parameters).fetchall()
         )
 
     def _write(self, steps: Sequence[tuple[Statement, Sequence[Parameters]]]) -> None:
-        connection = self._connection()
+        connection = self._writing
         connection.execute("BEGIN IMMEDIATE")
         try:
             for statement, rows in steps:
@@ -90,16 +119,11 @@ class Database:
         finally:
             connection.set_progress_handler(None, 1)
 
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            # Closed by the thread that closes the database, hence not bound to this one.
-            connection = sqlite3.connect(
-                self._path, isolation_level=None, check_same_thread=False, timeout=5.0
-            )
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            self._local.connection = connection
-            with self._connections_lock:
-                self._connections.append(connection)
+    def connect(self) -> sqlite3.Connection:
+        """A new connection, closed with the database. It may be used by any thread, one at a time."""
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        with self._connections_lock:
+            self._connections.append(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
         return connection

@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from exchange_ref.engine.instruments import PAIRS
+from exchange_ref.engine.instruments import ASSETS, MAX_UNITS, PAIRS, UNITS_PER_ASSET
 from exchange_ref.engine.orders import OrderType, Side
 
 
@@ -42,6 +42,37 @@ class OrderReply(BaseModel):
     quantity: float
     filled_quantity: float
     fill_price: float | None = None
+
+
+class TransferRequest(BaseModel):
+    """Money to somebody's address. A repeated `client_transfer_id` of the same user moves nothing again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    client_transfer_id: str = Field(min_length=1, max_length=64)
+    asset: str
+    amount: Decimal = Field(gt=0, le=MAX_UNITS // UNITS_PER_ASSET, max_digits=20)
+    to_address: str = Field(max_length=64)
+
+    @field_validator("asset")
+    @classmethod
+    def _held(cls, asset: str) -> str:
+        if asset not in ASSETS:
+            raise ValueError(f"asset {asset!r} is not known; choose one of {', '.join(ASSETS)}")
+        return asset
+
+
+class TransferReply(BaseModel):
+    transfer_id: str
+    client_transfer_id: str
+    asset: str
+    amount: float
+    to_address: str
+    status: str
+
+
+class AddressReply(BaseModel):
+    address: str
 
 
 class WalletReply(BaseModel):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from opentelemetry.trace import Span, SpanKind, Tracer
 
 from exchange_ref.telemetry import context_from, fail
+
+logger = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -45,9 +48,11 @@ class ServerSpans:
         try:
             await self._app(scope, receive, send_observed)
         except Exception as error:
-            if span.is_recording():
-                span.record_exception(error)
-                fail(span, type(error).__name__, str(error))
+            if not span.is_recording():  # answered: the handler of the failure has told the span about it
+                logger.debug("request failed", exc_info=True)
+                return
+            span.record_exception(error)
+            fail(span, type(error).__name__, str(error))
             raise
         finally:
             # A no-op after an answer, when the span has ended with it.

@@ -29,19 +29,28 @@ def _statement(operation: str, table: str) -> Statement:
 
 SCHEMA_SQL = load_sql("schema")
 SELECT_WALLETS = _statement("SELECT", "wallets")
-INSERT_ORDERS = _statement("INSERT", "orders")
-UPDATE_WALLETS = _statement("UPDATE", "wallets")
-UPDATE_ORDERS = _statement("UPDATE", "orders")
-INSERT_WALLETS = _statement("INSERT", "wallets")
+SELECT_WALLET = Statement("SELECT", "wallets", load_sql("select_wallet"))
+SELECT_ADDRESSES = _statement("SELECT", "addresses")
 SELECT_ORDERS = _statement("SELECT", "orders")
+INSERT_ADDRESSES = _statement("INSERT", "addresses")
+INSERT_ORDERS = _statement("INSERT", "orders")
+INSERT_TRANSFERS = _statement("INSERT", "transfers")
+INSERT_WALLETS = _statement("INSERT", "wallets")
+UPDATE_ORDERS = _statement("UPDATE", "orders")
+UPDATE_TRANSFERS = _statement("UPDATE", "transfers")
+UPDATE_WALLETS = _statement("UPDATE", "wallets")
 STATEMENTS = {
     statement.name: statement
     for statement in (
         SELECT_WALLETS,
-        INSERT_ORDERS,
-        UPDATE_WALLETS,
-        UPDATE_ORDERS,
-        INSERT_WALLETS,
+        SELECT_ADDRESSES,
         SELECT_ORDERS,
+        INSERT_ADDRESSES,
+        INSERT_ORDERS,
+        INSERT_TRANSFERS,
+        INSERT_WALLETS,
+        UPDATE_ORDERS,
+        UPDATE_TRANSFERS,
+        UPDATE_WALLETS,
     )
 }

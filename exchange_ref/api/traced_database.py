@@ -1,40 +1,23 @@
-"""Every statement of a request as a CLIENT span, and a record of how long each took."""
+"""Every statement of a request as a CLIENT span."""
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.trace import Span, SpanKind, Tracer
 
 from exchange_ref.api.database import Database, Parameters
-from exchange_ref.api.statements import UPDATE_ORDERS, UPDATE_WALLETS, Statement
+from exchange_ref.api.statements import UPDATE_ORDERS, UPDATE_TRANSFERS, UPDATE_WALLETS, Statement
 from exchange_ref.engine.orders import Result
-from exchange_ref.telemetry import fail, trace_id_of, under
-
-# Two minutes of three statements at 50 orders/s: enough to compare a fault with the time before it.
-MAX_REMEMBERED_STATEMENTS = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class StatementRun:
-    """One execution, as its caller saw it."""
-
-    name: str
-    trace_id: str
-    start_unix_nano: int
-    duration_ns: int
+from exchange_ref.telemetry import fail, under
 
 
 class TracedDatabase:
     def __init__(self, database: Database, tracer: Tracer) -> None:
         self._database = database
         self._tracer = tracer
-        self.runs: deque[StatementRun] = deque(maxlen=MAX_REMEMBERED_STATEMENTS)
 
     async def read(self, statement: Statement, parameters: Parameters, parent: Span) -> list[tuple[Any, ...]]:
         with self._span(statement, parent):
@@ -54,16 +37,22 @@ class TracedDatabase:
             (str(change.status), change.filled_lots, change.order_id, change.filled_lots)
             for change in result.orders
         ]
-        wallets = [
-            (row.available_units, row.locked_units, row.version, row.user_id, row.asset, row.version)
-            for row in result.balances
-        ]
+        wallets = _wallet_rows(result)
         if result.reason and not wallets:
             await self.write(UPDATE_ORDERS, orders, parent)
             return
         with self._span(UPDATE_WALLETS, parent) as span:
             span.set_attribute("db.operation.batch.size", len(wallets) + len(orders))
             await self._database.write((UPDATE_WALLETS, wallets), (UPDATE_ORDERS, orders))
+
+    async def settle_transfer(self, result: Result, status: str, parent: Span) -> None:
+        """The same for a transfer and its two wallets."""
+        wallets = _wallet_rows(result)
+        with self._span(UPDATE_WALLETS, parent) as span:
+            span.set_attribute("db.operation.batch.size", len(wallets) + 1)
+            await self._database.write(
+                (UPDATE_WALLETS, wallets), (UPDATE_TRANSFERS, [(status, result.order_id)])
+            )
 
     @contextmanager
     def _span(self, statement: Statement, parent: Span) -> Iterator[Span]:
@@ -79,7 +68,6 @@ class TracedDatabase:
                 "db.query.text": statement.sql,
             },
         )
-        start_unix_nano, start_ns = time.time_ns(), time.perf_counter_ns()
         try:
             yield span
         except Exception as error:
@@ -87,6 +75,11 @@ class TracedDatabase:
             fail(span, type(error).__name__, str(error))
             raise
         finally:
-            duration_ns = time.perf_counter_ns() - start_ns
             span.end()
-            self.runs.append(StatementRun(statement.name, trace_id_of(span), start_unix_nano, duration_ns))
+
+
+def _wallet_rows(result: Result) -> list[Parameters]:
+    return [
+        (row.available_units, row.locked_units, row.version, row.user_id, row.asset, row.version)
+        for row in result.balances
+    ]

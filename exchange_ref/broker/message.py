@@ -20,6 +20,10 @@ class Message:
     reply_to: str = ""
 
 
+class BrokerLost(Exception):
+    """The broker cannot be reached; whether it has the message is unknown."""
+
+
 class Broker(Protocol):
     """Queues by name. Each message goes to one consumer; a queue keeps its order."""
 
@@ -28,10 +32,24 @@ class Broker(Protocol):
         """The value of `messaging.system`."""
         ...
 
-    async def publish(self, queue: str, message: Message) -> None: ...
+    async def start(self) -> None:
+        """Connect; called once in the event loop that uses the broker."""
+        ...
+
+    async def publish(self, queue: str, message: Message) -> None:
+        """Returns once the broker has the message."""
+        ...
+
+    async def bury(self, queue: str, message: Message) -> None:
+        """Set a message of `queue` aside that cannot be handled."""
+        ...
 
     def consume(self, queue: str) -> AsyncIterator[Message]:
         """Messages of `queue` until the broker closes."""
+        ...
+
+    def depths(self) -> dict[str, int]:
+        """Messages that wait in this process, by queue."""
         ...
 
     async def close(self) -> None: ...

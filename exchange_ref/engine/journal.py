@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exchange_ref.engine.matching import Engine
-from exchange_ref.engine.orders import Order, OrderType, Side
+from exchange_ref.engine.orders import Cancel, Order, OrderType, Side, Transfer
 from exchange_ref.errors import FolderUnusable
 
 
@@ -41,6 +41,14 @@ def submit_command(order: Order) -> dict[str, object]:
     command = asdict(order)
     del command["remaining_lots"]
     return command
+
+
+def cancel_command(cancel: Cancel) -> dict[str, object]:
+    return asdict(cancel)
+
+
+def transfer_command(transfer: Transfer) -> dict[str, object]:
+    return asdict(transfer)
 
 
 def deposit_command(user_id: str, asset: str, units: int) -> dict[str, object]:
@@ -82,6 +90,10 @@ def replay(path: Path, engine: Engine) -> int:
         op = command.pop("op")
         if op == "deposit":
             engine.deposit(**command)
+        elif op == "cancel":
+            engine.cancel(command["user_id"], command["symbol"], command["order_id"])
+        elif op == "transfer":
+            engine.transfer(Transfer(**command))
         else:
             engine.submit(
                 Order(**{**command, "side": Side(command["side"]), "type": OrderType(command["type"])})

@@ -102,6 +102,21 @@ class Ledger:
         if fee:
             self._touch(FEE_ACCOUNT, asset).available_units += fee
 
+    def move(self, user_id: str, to_user_id: str, asset: str, units: int) -> None:
+        """Hand available units over to another user.
+
+        Raises:
+            OrderRejected: not above zero, or fewer are available; nothing has moved.
+        """
+        if units <= 0:
+            raise OrderRejected("invalid_transfer", f"a transfer must be above zero, not {units} units")
+        held = self._balances.get((user_id, asset))
+        available = held.available_units if held else 0
+        if available < units:
+            raise insufficient_funds(asset, units, available)
+        self._touch(user_id, asset).available_units -= units
+        self._touch(to_user_id, asset).available_units += units
+
     def take_changes(self) -> tuple[BalanceChange, ...]:
         """The rows that changed since the last call. The fee account is left out: it is one row that every
         trade changes, and nobody's wallet."""
@@ -124,7 +139,7 @@ def insufficient_funds(asset: str, needed_units: int, available_units: int) -> O
     needed, available = needed_units / UNITS_PER_ASSET, available_units / UNITS_PER_ASSET
     return OrderRejected(
         "insufficient_funds",
-        f"the order needs {needed:g} {asset} and {available:g} are available",
+        f"{needed:g} {asset} are needed and {available:g} are available",
         {"asset": asset, "needed": needed, "available": available},
     )
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from opentelemetry.trace import Span, SpanKind, Tracer
 
-from exchange_ref.broker.message import ORDERS_QUEUE, Broker, Message
+from exchange_ref.broker.message import ORDERS_QUEUE, Broker, BrokerLost, Message
+from exchange_ref.engine.attributes import order_attributes, result_attributes, transfer_attributes
 from exchange_ref.engine.instruments import PAIRS
-from exchange_ref.engine.journal import Journal, deposit_command, submit_command
+from exchange_ref.engine.journal import (
+    Journal,
+    cancel_command,
+    deposit_command,
+    submit_command,
+    transfer_command,
+)
 from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.messages import (
     Deposit,
@@ -19,22 +29,55 @@ from exchange_ref.engine.messages import (
     encode_failure,
     encode_result,
 )
-from exchange_ref.engine.orders import Order, OrderRejected, OrderType, Result
+from exchange_ref.engine.orders import Cancel, Order, OrderRejected, Transfer
+from exchange_ref.log_export import ServiceLog
 from exchange_ref.messaging import messaging_attributes
+from exchange_ref.metrics import Metrics
 from exchange_ref.telemetry import PARENT_HEADER, context_from, fail, headers_of, link_to, under
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class Stages:
+    """What a command passes on its way, for others who share it.
+
+    Args:
+        state: held while a command is handled; who wants a consistent view of everything takes it too.
+        books: the same for the book of one pair.
+        executing: called with each order inside `orderbook.execute`, before the book.
+        appending: awaited inside `journal.append`, before the line is written.
+    """
+
+    state: asyncio.Lock = field(default_factory=asyncio.Lock)
+    books: dict[str, asyncio.Lock] = field(
+        default_factory=lambda: {symbol: asyncio.Lock() for symbol in PAIRS}
+    )
+    executing: Callable[[Order], None] | None = None
+    appending: Callable[[], Awaitable[None]] | None = None
+
+
 class Matcher:
     """One consumer for one engine, so commands are executed in the order of the queue."""
 
-    def __init__(self, broker: Broker, engine: Engine, journal: Journal, tracer: Tracer) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        engine: Engine,
+        journal: Journal,
+        *,
+        tracer: Tracer,
+        log: ServiceLog,
+        metrics: Metrics,
+    ) -> None:
         self._broker = broker
         self._engine = engine
         self._journal = journal
         self._tracer = tracer
+        self._log = log
+        self._metrics = metrics
         self._task: asyncio.Task[None] | None = None
+        self.stages = Stages()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._consume(), name="matcher")
@@ -50,32 +93,43 @@ class Matcher:
         async for message in self._broker.consume(ORDERS_QUEUE):
             try:
                 await self._handle(message)
+            except BrokerLost:  # the command is executed and journaled; who asks again gets its result
+                logger.warning("the reply to a command could not be sent: the broker is gone")
             except Exception:  # one bad message must not stop the exchange; its sender times out
-                logger.exception("a message could not be handled")
+                logger.exception("a message could not be handled and is set aside")
+                await self._broker.bury(ORDERS_QUEUE, message)
 
     async def _handle(self, message: Message) -> None:
         command = decode_command(message.body)
         if isinstance(command, Deposit):
-            await self._broker.publish(message.reply_to, _reply(message, self._deposit(command), {}))
+            async with self.stages.state:
+                body = self._deposit(command)
+            await self._broker.publish(message.reply_to, _reply(message, body, {}))
             return
+        started_s = time.perf_counter()
         parent = context_from(message.headers)
         span = self._tracer.start_span(
-            "order.match",
+            _span_name(command),
             context=parent,
             kind=SpanKind.CONSUMER,
             links=link_to(parent),
             attributes=messaging_attributes(self._broker.system, "process", ORDERS_QUEUE, message),
         )
         try:
-            body = self._submit(command, span)
-            await self._respond(message, body, span)
+            async with self.stages.state:
+                body = await self._execute(command, span)
+            await self._respond(message, body, _reply_name(command), span)
         except Exception as error:
             span.record_exception(error)
             fail(span, type(error).__name__, str(error))
-            failure = Failure("internal", "the order could not be executed")
+            self._log.error(span, "a command could not be executed or answered", error)
+            if isinstance(error, BrokerLost):
+                raise
+            failure = Failure("internal", "the command could not be executed")
             await self._broker.publish(message.reply_to, _reply(message, encode_failure(failure), {}))
             raise
         finally:
+            self._metrics.match(span, time.perf_counter() - started_s, _span_name(command))
             span.end()
 
     def _deposit(self, deposit: Deposit) -> bytes:
@@ -87,22 +141,51 @@ class Matcher:
         self._journal.append("deposit", deposit_command(deposit.user_id, deposit.asset, deposit.units))
         return encode_result(result)
 
-    def _submit(self, order: Order, span: Span) -> bytes:
+    async def _execute(self, command: Order | Cancel | Transfer, span: Span) -> bytes:
+        if isinstance(command, Order):
+            return await self._submit(command, span)
+        if isinstance(command, Cancel):
+            return await self._cancel(command, span)
+        span.set_attributes(transfer_attributes(command))
+        result = self._engine.transfer(command)
+        span.set_attribute("transfer.status", str(result.status))
+        await self._append("transfer", transfer_command(command), span)
+        return encode_result(result)
+
+    async def _submit(self, order: Order, span: Span) -> bytes:
         command = submit_command(order)
         with self._tracer.start_as_current_span(
             "orderbook.execute", context=under(span), attributes=order_attributes(order)
         ) as execute:
-            result = self._engine.submit(order)
+            async with self.stages.books[order.symbol]:
+                if self.stages.executing is not None:
+                    self.stages.executing(order)
+                result = self._engine.submit(order)
             execute.set_attributes(result_attributes(order.symbol, result))
-        with self._tracer.start_as_current_span("journal.append", context=under(span)) as append:
-            size_bytes = self._journal.append("submit", command)
-            append.set_attributes({"journal.sequence": self._journal.sequence, "journal.bytes": size_bytes})
+        await self._append("submit", command, span)
         return encode_result(result)
 
-    async def _respond(self, request: Message, body: bytes, span: Span) -> None:
+    async def _cancel(self, cancel: Cancel, span: Span) -> bytes:
+        span.set_attributes({"order.id": cancel.order_id, "order.pair": cancel.symbol})
+        try:
+            result = self._engine.cancel(cancel.user_id, cancel.symbol, cancel.order_id)
+        except OrderRejected as rejection:  # filled or expired by now: nothing has changed
+            return encode_failure(Failure(rejection.code, rejection.message))
+        span.set_attribute("order.status", str(result.status))
+        await self._append("cancel", cancel_command(cancel), span)
+        return encode_result(result)
+
+    async def _append(self, op: str, command: Mapping[str, object], span: Span) -> None:
+        with self._tracer.start_as_current_span("journal.append", context=under(span)) as append:
+            if self.stages.appending is not None:
+                await self.stages.appending()
+            size_bytes = self._journal.append(op, command)
+            append.set_attributes({"journal.sequence": self._journal.sequence, "journal.bytes": size_bytes})
+
+    async def _respond(self, request: Message, body: bytes, name: str, span: Span) -> None:
         reply = _reply(request, body, {})
         with self._tracer.start_as_current_span(
-            "order.response",
+            name,
             context=under(span),
             kind=SpanKind.PRODUCER,
             attributes=messaging_attributes(self._broker.system, "send", request.reply_to, reply),
@@ -111,35 +194,19 @@ class Matcher:
             await self._broker.publish(request.reply_to, reply)
 
 
+def _span_name(command: Order | Cancel | Transfer) -> str:
+    """What the consumer does with a command; a transfer is named after its asset."""
+    if isinstance(command, Transfer):
+        return f"{command.asset.lower()}.transfer"
+    return "order.match" if isinstance(command, Order) else "order.cancel"
+
+
+def _reply_name(command: Order | Cancel | Transfer) -> str:
+    if isinstance(command, Transfer):
+        return "transfer.response"
+    return "order.response" if isinstance(command, Order) else "order.cancel.response"
+
+
 def _reply(request: Message, body: bytes, headers: dict[str, str]) -> Message:
     parent = request.headers.get(PARENT_HEADER)
     return Message(body, {**headers, **({PARENT_HEADER: parent} if parent else {})}, request.correlation_id)
-
-
-def order_attributes(order: Order) -> dict[str, str | float]:
-    """An order as span attributes; amounts as doubles in base and quote."""
-    pair = PAIRS[order.symbol]
-    attributes: dict[str, str | float] = {
-        "order.id": order.order_id,
-        "order.pair": order.symbol,
-        "order.side": str(order.side),
-        "order.type": str(order.type),
-        "order.quantity": float(order.quantity_lots * pair.lot),
-        "user.id": order.user_id,
-    }
-    if order.type is OrderType.LIMIT:
-        attributes["order.price"] = float(order.price_ticks * pair.tick)
-    return attributes
-
-
-def result_attributes(symbol: str, result: Result) -> dict[str, str | float]:
-    """What became of an order, as span attributes."""
-    pair = PAIRS[symbol]
-    attributes: dict[str, str | float] = {
-        "order.status": str(result.status),
-        "order.filled_quantity": float(result.filled_lots * pair.lot),
-    }
-    price = pair.mean_price(result.quote_units, result.filled_lots)
-    if price is not None:
-        attributes["order.fill_price"] = price
-    return attributes

@@ -1,4 +1,4 @@
-"""The engine: books and ledger behind three commands. Deterministic, so that a journal rebuilds its state."""
+"""The engine: books and ledger behind four commands. Deterministic, so that a journal rebuilds its state."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from exchange_ref.engine.orders import (
     Result,
     Side,
     Status,
+    Transfer,
 )
 
 # How many client order ids are remembered: half an hour at 50 orders/s, about 60 MB at most.
@@ -87,6 +88,21 @@ class Engine:
         return Result(
             order_id, change.status, order.filled_lots, 0, (), (change,), self.ledger.take_changes()
         )
+
+    def transfer(self, transfer: Transfer) -> Result:
+        """Move money between users; never raises for a bad one, which gets the status REJECTED."""
+        key = (transfer.user_id, f"transfer/{transfer.client_transfer_id}")
+        first = self._results.get(key)
+        if first is not None:
+            return replace(first, repeated=True, orders=(), balances=())
+        status, reason = Status.FILLED, ""
+        try:
+            self.ledger.move(transfer.user_id, transfer.to_user_id, transfer.asset, transfer.units)
+        except OrderRejected as rejection:
+            status, reason = Status.REJECTED, rejection.message
+        result = Result(transfer.transfer_id, status, balances=self.ledger.take_changes(), reason=reason)
+        self._remember(key, result)
+        return result
 
     def _execute(self, order: Order, changes: list[OrderChange]) -> tuple[list[Fill], int, Status]:
         pair = self._pairs[order.symbol]

@@ -8,6 +8,7 @@ from typing import Any
 
 from exchange_ref.engine.orders import (
     BalanceChange,
+    Cancel,
     Fill,
     Order,
     OrderChange,
@@ -15,6 +16,7 @@ from exchange_ref.engine.orders import (
     Result,
     Side,
     Status,
+    Transfer,
 )
 
 
@@ -33,6 +35,9 @@ class Failure:
     message: str
 
 
+Command = Order | Cancel | Transfer | Deposit
+
+
 def encode_submit(order: Order) -> bytes:
     return _encode({"op": "submit", "order": asdict(order)})
 
@@ -41,7 +46,15 @@ def encode_deposit(deposit: Deposit) -> bytes:
     return _encode({"op": "deposit", "deposit": asdict(deposit)})
 
 
-def decode_command(body: bytes) -> Order | Deposit:
+def encode_cancel(cancel: Cancel) -> bytes:
+    return _encode({"op": "cancel", "cancel": asdict(cancel)})
+
+
+def encode_transfer(transfer: Transfer) -> bytes:
+    return _encode({"op": "transfer", "transfer": asdict(transfer)})
+
+
+def decode_command(body: bytes) -> Command:
     """
     Raises:
         ValueError: not a command.
@@ -50,6 +63,10 @@ def decode_command(body: bytes) -> Order | Deposit:
         command: dict[str, Any] = json.loads(body)
         if command["op"] == "deposit":
             return Deposit(**command["deposit"])
+        if command["op"] == "cancel":
+            return Cancel(**command["cancel"])
+        if command["op"] == "transfer":
+            return Transfer(**command["transfer"])
         fields = command["order"]
         return Order(**{**fields, "side": Side(fields["side"]), "type": OrderType(fields["type"])})
     except (KeyError, TypeError) as error:

@@ -69,6 +69,27 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """Take an order of this user out of its book."""
+
+    order_id: str
+    user_id: str
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Move available units of one user to another. A repeated `client_transfer_id` moves nothing again."""
+
+    transfer_id: str
+    user_id: str
+    to_user_id: str
+    client_transfer_id: str
+    asset: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fill:
     """One match, always at the maker's price."""
 

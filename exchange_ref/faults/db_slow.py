@@ -7,92 +7,71 @@ nothing but its duration tells. A slow write holds the single writer, so other w
 
 from __future__ import annotations
 
-import asyncio
-import random
-import statistics
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from exchange_ref.api.traced_database import StatementRun
-from exchange_ref.faults.fault import SETTLE_TIMEOUT_S, Occurrence, Target
-from exchange_ref.faults.labels import Label
-from exchange_ref.load import wait_for_event
+from exchange_ref.faults.impact import Impact, Window, compare, durations_ms
+from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene
 from exchange_ref.telemetry import EXCHANGE
 
 StatementName = Literal["SELECT wallets", "INSERT orders", "UPDATE wallets"]
-# Each stall differs from `delay_ms` by up to this share, as a slow disk would.
-JITTER_SHARE = 0.2
 
 
-class DbSlowParams(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class DbSlowParams(LastingParams):
     delay_ms: float = Field(150, gt=0, le=5_000)
     statements: list[StatementName] = Field(default=["SELECT wallets"], min_length=1)
 
 
-@dataclass(frozen=True, slots=True)
-class DbSlow:
-    params: DbSlowParams
-    for_s: float
+class DbSlow(LastingFault[DbSlowParams]):
+    kind = "db_slow"
+    params_model: ClassVar[type[LastingParams]] = DbSlowParams
+    root_service = EXCHANGE
+    symptom = "latency"
 
-    async def run(self, target: Target, occurrence: Occurrence, stop: asyncio.Event) -> Label:
+    @property
+    def root_operation(self) -> str | None:
+        names = set[str](self.params.statements)
+        return names.pop() if len(names) == 1 else None
+
+    def symptoms(self) -> list[dict[str, str]]:
+        return [
+            {"kind": "latency", "service": EXCHANGE, "operation": name}
+            for name in sorted(set[str](self.params.statements))
+        ]
+
+    @asynccontextmanager
+    async def happening(self, scene: Scene) -> AsyncIterator[None]:
+        database, over = scene.exchange.database, threading.Event()
         names = frozenset[str](self.params.statements)
-        start_unix_nano = target.now_ns()
-        over = threading.Event()
-        target.database.progress_hook = stalling_hook(
-            names, self.params.delay_ms / 1000, occurrence.rng, over
-        )
+        database.progress_hook = stalling_hook(names, lambda: scene.around(self.params.delay_ms / 1000), over)
         try:
-            await wait_for_event(stop, self.for_s)
+            yield
         finally:
-            target.database.progress_hook = None
+            database.progress_hook = None
             over.set()
-        end_unix_nano = target.now_ns()
-        await target.load.settle(SETTLE_TIMEOUT_S)
-        runs = [run for run in target.statements.runs if run.name in names]
-        before_ms = median_ms(run for run in runs if run.start_unix_nano < start_unix_nano)
-        during = [run for run in runs if start_unix_nano <= run.start_unix_nano <= end_unix_nano]
-        during_ms = median_ms(during)
-        stalled = [run for run in during if run.duration_ns / 1e6 >= self.params.delay_ms / 2]
-        single = next(iter(names)) if len(names) == 1 else None
-        return Label(
-            fault_id=occurrence.fault_id,
-            kind="db_slow",
-            root_service=EXCHANGE,
-            root_operation=single,
-            params={**self.params.model_dump(), "for_s": self.for_s},
-            seed=occurrence.seed,
-            start_unix_nano=start_unix_nano,
-            end_unix_nano=end_unix_nano,
-            trace_ids=list(dict.fromkeys(run.trace_id for run in stalled)),
-            expected_symptoms=[
-                {"kind": "latency", "service": EXCHANGE, "operation": name} for name in sorted(names)
-            ],
-            impact_verified=before_ms is not None
-            and during_ms is not None
-            and during_ms - before_ms >= self.params.delay_ms / 2,
-            impact={
-                "median_before_ms": before_ms,
-                "median_during_ms": during_ms,
-                "statements_stalled": len(stalled),
-            },
-        )
+
+    def measure(self, scene: Scene, window: Window) -> Impact:
+        samples = [
+            sample
+            for name in sorted(set[str](self.params.statements))
+            for sample in durations_ms(scene.exchange.witness, EXCHANGE, name)
+        ]
+        return compare(samples, window, self.params.delay_ms / 2)
 
 
 def stalling_hook(
-    names: frozenset[str], delay_s: float, rng: random.Random, over: threading.Event
+    names: frozenset[str], delay_s: Callable[[], float], over: threading.Event
 ) -> Callable[[str], Callable[[], int] | None]:
     """A progress hook that sleeps once in each execution of the named statements, until `over` is set."""
 
     def hook(statement_name: str) -> Callable[[], int] | None:
         if statement_name not in names:
             return None
-        pending = [delay_s * rng.uniform(1 - JITTER_SHARE, 1 + JITTER_SHARE)]
+        pending = [delay_s()]
 
         def inside_engine() -> int:
             if pending:
@@ -102,9 +81,3 @@ def stalling_hook(
         return inside_engine
 
     return hook
-
-
-def median_ms(runs: Iterable[StatementRun]) -> float | None:
-    """The median duration in milliseconds; None without runs."""
-    durations_ms = [run.duration_ns / 1e6 for run in runs]
-    return round(statistics.median(durations_ms), 3) if durations_ms else None

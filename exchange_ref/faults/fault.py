@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from exchange_ref.api.database import Database
-from exchange_ref.api.traced_database import TracedDatabase
+from exchange_ref.exchange import Exchange
+from exchange_ref.faults.impact import Window
 from exchange_ref.faults.labels import Label
 from exchange_ref.load import Load
 
@@ -19,18 +19,17 @@ SETTLE_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The parts of a running exchange that a fault may touch.
+    """The running exchange, whose parts a fault touches, and the load on it.
 
     Args:
-        deposit: user, asset, units.
         now_ns: the clock, nanoseconds since 1970.
+        windows: when faults were there so far.
     """
 
-    database: Database
-    statements: TracedDatabase
+    exchange: Exchange
     load: Load
-    deposit: Callable[[str, str, int], Awaitable[None]]
     now_ns: Callable[[], int]
+    windows: list[Window] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

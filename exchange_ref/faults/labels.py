@@ -13,6 +13,7 @@ from exchange_ref.errors import FolderUnusable
 class Label:
     """
     Args:
+        root_service: None for a control, which is no fault.
         root_operation: the span name at fault; None when it is more than one.
         trace_ids: the orders that met the fault, in the order they did.
         expected_symptoms: `{kind, service, operation}` an observer should find.
@@ -21,7 +22,7 @@ class Label:
 
     fault_id: str
     kind: str
-    root_service: str
+    root_service: str | None
     root_operation: str | None
     params: dict[str, object]
     seed: int

@@ -11,15 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from exchange_ref.errors import InvalidSchedule
-from exchange_ref.faults.db_slow import DbSlow, DbSlowParams
 from exchange_ref.faults.fault import Fault
-from exchange_ref.faults.whale_order import WhaleOrder, WhaleOrderParams
+from exchange_ref.faults.registry import KINDS, LASTING, MOMENTARY
 
 DEFAULT_DURATION_S = 8.0
 Where = tuple[str | int, ...]
@@ -28,10 +27,17 @@ Where = tuple[str | int, ...]
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["db_slow", "whale_order"]
+    kind: str
     at_s: float = Field(ge=0, allow_inf_nan=False)
     for_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     params: dict[str, Any] = {}
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        if kind not in KINDS:
+            raise ValueError(f"there is no fault {kind!r}; choose one of {', '.join(KINDS)}")
+        return kind
 
 
 class _Schedule(BaseModel):
@@ -87,28 +93,41 @@ def parse_schedule(text: str, name: str) -> Schedule:
 
 
 def _plan(name: str, root: yaml.Node | None, index: int, entry: _Entry) -> Planned:
+    if entry.kind in MOMENTARY and entry.for_s is not None:
+        where = ("faults", index, "for_s")
+        raise _error(name, root, where, f"a {entry.kind} is over at once; leave for_s out")
     try:
-        if entry.kind == "db_slow":
-            params = DbSlowParams.model_validate(entry.params)
-            return Planned(entry.kind, entry.at_s, DbSlow(params, entry.for_s or DEFAULT_DURATION_S))
-        whale = WhaleOrder(WhaleOrderParams.model_validate(entry.params))
+        return Planned(entry.kind, entry.at_s, build_fault(entry.kind, entry.for_s, entry.params))
     except ValidationError as error:
         raise _invalid(name, root, ("faults", index, "params"), error) from None
-    if entry.for_s is not None:
-        where = ("faults", index, "for_s")
-        raise _error(name, root, where, "a whale_order is one order and lasts no time; leave for_s out")
-    return Planned(entry.kind, entry.at_s, whale)
+
+
+def build_fault(kind: str, for_s: float | None, params: dict[str, Any]) -> Fault:
+    """A fault of a known kind.
+
+    Raises:
+        ValidationError: a parameter that the kind does not have, or out of its bounds.
+    """
+    if kind in MOMENTARY:
+        momentary: Any = MOMENTARY[kind]
+        fault: Fault = momentary(momentary.params_model.model_validate(params))
+        return fault
+    lasting = LASTING[kind]
+    return lasting(lasting.params_model.model_validate(params), for_s or DEFAULT_DURATION_S)
 
 
 def _refuse_overlap(name: str, root: yaml.Node | None, entries: Sequence[_Entry]) -> None:
     """Two slow databases at once would be one slower database with two half-true labels."""
-    ends_at_s = 0.0
-    slow = [(entry.at_s, index, entry) for index, entry in enumerate(entries) if entry.kind == "db_slow"]
-    for at_s, index, entry in sorted(slow, key=lambda item: item[0]):
-        if at_s < ends_at_s:
+    ends_at_s: dict[str, float] = {}
+    lasting = [(entry.at_s, index, entry) for index, entry in enumerate(entries) if entry.kind in LASTING]
+    for at_s, index, entry in sorted(lasting, key=lambda item: item[0]):
+        end_s = ends_at_s.get(entry.kind, 0.0)
+        if at_s < end_s:
             where = ("faults", index, "at_s")
-            raise _error(name, root, where, f"starts before the db_slow that ends at {ends_at_s:g} s is over")
-        ends_at_s = at_s + (entry.for_s or DEFAULT_DURATION_S)
+            raise _error(
+                name, root, where, f"starts before the {entry.kind} that ends at {end_s:g} s is over"
+            )
+        ends_at_s[entry.kind] = at_s + (entry.for_s or DEFAULT_DURATION_S)
 
 
 def _invalid(name: str, root: yaml.Node | None, prefix: Where, error: ValidationError) -> InvalidSchedule:

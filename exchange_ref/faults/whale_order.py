@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -37,9 +38,12 @@ class WhaleOrderParams(BaseModel):
         return pair
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WhaleOrder:
     params: WhaleOrderParams
+
+    kind: ClassVar[str] = "whale_order"
+    params_model: ClassVar[type[BaseModel]] = WhaleOrderParams
 
     async def run(self, target: Target, occurrence: Occurrence, stop: asyncio.Event) -> Label:
         pair, side = PAIRS[self.params.pair], self.params.side
@@ -52,11 +56,11 @@ class WhaleOrder:
         assert order.price is not None
         lots = pair.lots(order.quantity)
         if side is Side.BUY:
-            await target.deposit(
+            await target.exchange.wallets.deposit(
                 order.user_id, pair.quote, pair.notional_units(pair.ticks(order.price), lots)
             )
         else:
-            await target.deposit(order.user_id, pair.base, pair.base_units(lots))
+            await target.exchange.wallets.deposit(order.user_id, pair.base, pair.base_units(lots))
         start_unix_nano = target.now_ns()
         outcome = await target.load.send(order)
         end_unix_nano = target.now_ns()
@@ -65,7 +69,7 @@ class WhaleOrder:
         ratio = float(order.quantity) / median_quantity if median_quantity else None
         return Label(
             fault_id=occurrence.fault_id,
-            kind="whale_order",
+            kind=self.kind,
             root_service=WALLET,
             root_operation="order.submit.client",
             params=self.params.model_dump(mode="json"),

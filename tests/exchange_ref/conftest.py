@@ -41,10 +41,7 @@ class Running:
         return dict(found)
 
     def target(self) -> Target:
-        exchange = self.exchange
-        return Target(
-            exchange.database, exchange.statements, self.load, exchange.service.deposit, time.time_ns
-        )
+        return Target(self.exchange, self.load, time.time_ns)
 
 
 StartExchange = Callable[[Path], AbstractAsyncContextManager[Running]]

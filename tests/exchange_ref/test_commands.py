@@ -75,6 +75,7 @@ def otlp() -> Iterator[Collector]:
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     ports = ["--gateway", "127.0.0.1:0", "--exchange-api", "127.0.0.1:0", "--data", str(folder)]
+    ports += ["--transfer-share", "0", "--cancel-share", "0"]
     command = [sys.executable, "-c", RUN, *ports, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -125,12 +126,16 @@ def test_a_signal_drains_and_ends_well(tmp_path: Path, otlp: Collector, number: 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"broker": "amqp://localhost"}, "not available yet"),
+        ({"broker": "kafka://localhost"}, "--broker memory or amqp://"),
         ({"for_": "soon"}, "--for 'soon' is not a duration"),
+        ({"history": "a week"}, "--history 'a week' is not a duration"),
         ({"rate": 0.0}, "--rate 0.0: "),
         ({"otlp": "localhost"}, "OTLP endpoint"),
         ({"gateway": "nowhere"}, "host:port"),
         ({"faults": Path("no-such.yaml")}, "no-such.yaml"),
+        ({"scenario": "easy"}, "choose one of smoke, standard, hard"),
+        ({"scenario": "smoke"}, "--out DIR"),
+        ({"scenario": "smoke", "split": "train"}, "--split 'train'"),
     ],
 )
 def test_wrong_use_is_refused_before_anything_starts(
@@ -143,6 +148,8 @@ def test_wrong_use_is_refused_before_anything_starts(
         (
             "otlp",
             "rate",
+            "transfer_share",
+            "cancel_share",
             "broker",
             "faults",
             "labels",
@@ -152,10 +159,13 @@ def test_wrong_use_is_refused_before_anything_starts(
             "gateway",
             "exchange_api",
             "data",
+            "scenario",
+            "out",
+            "history",
         )
     )
     with pytest.raises(InvalidUse, match=words):
-        exchange(**{**options, **given}, as_json=False)
+        exchange(**{**options, **{"split": "tune", "orders_per_hour": 60.0, **given}}, as_json=False)
 
 
 def test_the_command_is_light_to_import() -> None:

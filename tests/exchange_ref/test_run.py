@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from exchange_ref.errors import AddressInUse, FolderUnusable, InvalidUse
 from exchange_ref.exchange import ExchangeConfig, lock_folder
 from exchange_ref.faults.schedule import parse_schedule
+from exchange_ref.outputs import Exporters
 from exchange_ref.run import RunOptions, parse_otlp, prepare_report, run_until
 from exchange_ref.serving import bind, parse_address
 
@@ -19,7 +20,7 @@ def run_for(folder: Path, seconds: float) -> tuple[dict[str, object], InMemorySp
     schedule = parse_schedule("faults: [{kind: whale_order, at_s: 0.2}]", "test")
     config = ExchangeConfig(folder)
     options = RunOptions(config, "http://127.0.0.1:9", 80.0, 3, schedule, duration_s=seconds, otlp_wait_s=0)
-    return asyncio.run(run_until(options, memory, lambda _: None)), memory
+    return asyncio.run(run_until(options, Exporters(memory), lambda _: None)), memory
 
 
 def test_a_run_reports_what_it_did(tmp_path: Path) -> None:

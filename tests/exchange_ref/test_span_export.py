@@ -61,8 +61,8 @@ def test_a_flush_sends_everything_in_order(export: BoundedSpanExport, endpoint: 
 def test_spans_leave_by_themselves(export: BoundedSpanExport, endpoint: Endpoint) -> None:
     """Without a flush or a full batch a span is exported after the delay."""
     end_spans(export, 1)
-    with export._changed:
-        assert export._changed.wait_for(lambda: export.exported_spans == 1, timeout=2)
+    with export._export._changed:
+        assert export._export._changed.wait_for(lambda: export.exported_spans == 1, timeout=2)
 
 
 def test_a_full_queue_drops_and_counts(export: BoundedSpanExport, endpoint: Endpoint) -> None:

@@ -22,3 +22,20 @@ CREATE TABLE IF NOT EXISTS orders (
     created_unix_nano INTEGER NOT NULL,
     UNIQUE (user_id, client_order_id)  -- a repeat is answered with the first order and stores nothing
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS addresses (
+    address TEXT PRIMARY KEY,          -- kx1…, made from the user id
+    user_id TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS transfers (
+    transfer_id TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL,             -- who sends
+    client_transfer_id TEXT NOT NULL,
+    to_address TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    units INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    created_unix_nano INTEGER NOT NULL,
+    UNIQUE (user_id, client_transfer_id)
+) STRICT, WITHOUT ROWID;

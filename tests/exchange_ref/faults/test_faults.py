@@ -66,7 +66,7 @@ def test_a_slow_database_is_slow_where_its_label_says(open_exchange, tmp_path: P
     assert len(untouched) >= 20
     assert sorted(spans["SELECT wallets"] for spans in untouched)[len(untouched) // 2] < 20
     assert label["impact_verified"] is True
-    assert label["impact"]["median_during_ms"] - label["impact"]["median_before_ms"] >= 40
+    assert label["impact"]["median_during"] - label["impact"]["median_before"] >= 40
     assert 0.45e9 <= label["end_unix_nano"] - label["start_unix_nano"] <= 1e9
     assert {
         name: label[name] for name in ("fault_id", "kind", "root_service", "root_operation", "seed", "params")
@@ -76,7 +76,7 @@ def test_a_slow_database_is_slow_where_its_label_says(open_exchange, tmp_path: P
         "root_service": "kx-exchange",
         "root_operation": "SELECT wallets",
         "seed": 5,
-        "params": {"delay_ms": 80, "statements": ["SELECT wallets"], "for_s": 0.5},
+        "params": {"ramp_s": 0, "delay_ms": 80, "statements": ["SELECT wallets"], "for_s": 0.5},
     }
     assert_nothing_leaks(traces)
 

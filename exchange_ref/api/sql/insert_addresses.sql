@@ -1,0 +1,1 @@
+INSERT INTO addresses (address, user_id) VALUES (?, ?) ON CONFLICT DO NOTHING

@@ -1,0 +1,1 @@
+SELECT user_id FROM addresses WHERE address = ?

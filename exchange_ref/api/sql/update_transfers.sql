@@ -1,0 +1,1 @@
+UPDATE transfers SET status = ? WHERE transfer_id = ?

@@ -1,0 +1,111 @@
+"""Faults of the way between services: messages that are late, lost or delivered twice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import ClassVar
+
+from pydantic import Field
+
+from exchange_ref.broker.message import ORDERS_QUEUE, REPLIES_QUEUE
+from exchange_ref.faults.impact import Impact, Window, compare, counts, failures, gaps_ms
+from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, item
+from exchange_ref.telemetry import EXCHANGE, MATCHER
+
+
+class BrokerDelayParams(LastingParams):
+    delay_ms: float = Field(100, gt=0, le=4_000)
+
+
+class BrokerDelay(LastingFault[BrokerDelayParams]):
+    """The broker takes messages at once and delivers them late: no span is slow, the gap between two is."""
+
+    kind = "broker_delay"
+    params_model: ClassVar[type[LastingParams]] = BrokerDelayParams
+    root_service = EXCHANGE
+    symptom = "gap"
+
+    @property
+    def root_operation(self) -> str | None:
+        return "publish <default>"
+
+    @asynccontextmanager
+    async def happening(self, scene: Scene) -> AsyncIterator[None]:
+        hold = item(
+            scene.exchange.link.hold_s, ORDERS_QUEUE, lambda: scene.around(self.params.delay_ms / 1000)
+        )
+        with hold:
+            yield
+
+    def measure(self, scene: Scene, window: Window) -> Impact:
+        witness = scene.exchange.witness
+        gaps = gaps_ms(witness.runs(EXCHANGE, "publish <default>"), witness.runs(MATCHER, "order.match"))
+        return compare(gaps, window, self.params.delay_ms / 2)
+
+
+class DuplicateDeliveryParams(LastingParams):
+    share: float = Field(0.5, gt=0, le=1)
+
+
+class DuplicateDelivery(LastingFault[DuplicateDeliveryParams]):
+    """Orders arrive twice at the matcher, which executes them once."""
+
+    kind = "duplicate_delivery"
+    params_model: ClassVar[type[LastingParams]] = DuplicateDeliveryParams
+    root_service = MATCHER
+    symptom = "count"
+
+    @property
+    def root_operation(self) -> str | None:
+        return "order.match"
+
+    @asynccontextmanager
+    async def happening(self, scene: Scene) -> AsyncIterator[None]:
+        twice = item(
+            scene.exchange.link.repeat,
+            ORDERS_QUEUE,
+            lambda: scene.rng.random() < self.params.share * scene.level(),
+        )
+        with twice:
+            yield
+
+    def measure(self, scene: Scene, window: Window) -> Impact:
+        return compare(counts(scene.exchange.witness.runs(MATCHER, "order.match")), window, 1)
+
+
+class ReplyLossParams(LastingParams):
+    share: float = Field(0.3, gt=0, le=1)
+    timeout_ms: float = Field(1_500, gt=0, le=8_000)
+
+
+class ReplyLoss(LastingFault[ReplyLossParams]):
+    """Replies of the matcher never arrive: the order is executed, and its sender waits until the time-out."""
+
+    kind = "reply_loss"
+    params_model: ClassVar[type[LastingParams]] = ReplyLossParams
+    root_service = EXCHANGE
+    symptom = "error"
+
+    @property
+    def root_operation(self) -> str | None:
+        return "payment_response process"
+
+    @asynccontextmanager
+    async def happening(self, scene: Scene) -> AsyncIterator[None]:
+        client = scene.exchange.matcher_client
+        usual_s, client.reply_timeout_s = client.reply_timeout_s, self.params.timeout_ms / 1000
+        lost = item(
+            scene.exchange.link.lose,
+            REPLIES_QUEUE,
+            lambda: scene.rng.random() < self.params.share * scene.level(),
+        )
+        try:
+            with lost:
+                yield
+        finally:
+            client.reply_timeout_s = usual_s
+
+    def measure(self, scene: Scene, window: Window) -> Impact:
+        runs = scene.exchange.witness.runs(EXCHANGE, "payment_response process")
+        return compare(failures(runs), window, 1)

@@ -1,0 +1,54 @@
+"""Every kind of fault and control by its name."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from exchange_ref.faults.clients import GatewayDelay, RetryStorm, WalletSlowClient
+from exchange_ref.faults.controls import ColdStart, DeployShift, LoadSurge, Noop, TimeOfDayShift
+from exchange_ref.faults.database import DbLock, NPlusOne, PoolExhaustion
+from exchange_ref.faults.db_slow import DbSlow
+from exchange_ref.faults.lasting import LastingFault
+from exchange_ref.faults.market import PriceSpike, SpreadBlowout
+from exchange_ref.faults.matcher import ConsumerLag, FsyncStall, GcPause, HotSymbolContention
+from exchange_ref.faults.messages import BrokerDelay, DuplicateDelivery, ReplyLoss
+from exchange_ref.faults.orders import FatFinger, WashTrade
+from exchange_ref.faults.service import CpuHog, ErrorBurst, MemoryLeak
+from exchange_ref.faults.whale_order import WhaleOrder
+
+# Kinds that last, and take `for_s`.
+LASTING: Final[dict[str, type[LastingFault[Any]]]] = {
+    fault.kind: fault
+    for fault in (
+        DbSlow,
+        DbLock,
+        PoolExhaustion,
+        NPlusOne,
+        BrokerDelay,
+        ConsumerLag,
+        HotSymbolContention,
+        GcPause,
+        FsyncStall,
+        CpuHog,
+        ErrorBurst,
+        RetryStorm,
+        DuplicateDelivery,
+        ReplyLoss,
+        GatewayDelay,
+        MemoryLeak,
+        WalletSlowClient,
+        PriceSpike,
+        SpreadBlowout,
+        Noop,
+        LoadSurge,
+        TimeOfDayShift,
+        ColdStart,
+        DeployShift,
+    )
+}
+# Kinds that are a few orders and no state.
+MOMENTARY: Final[dict[str, type[WhaleOrder | FatFinger | WashTrade]]] = {
+    fault.kind: fault for fault in (WhaleOrder, FatFinger, WashTrade)
+}
+CONTROLS: Final = frozenset(kind for kind, fault in LASTING.items() if fault.root_service is None)
+KINDS: Final = (*LASTING, *MOMENTARY)

@@ -1,0 +1,215 @@
+"""What happens in a scenario, drawn from its seed: one seed, one truth.
+
+Sets for tuning and sets for judging never share a seed, nor the ranges that strengths are drawn from.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from exchange_ref.faults.registry import CONTROLS, KINDS, LASTING
+
+Params = dict[str, Any]
+
+
+class Split(StrEnum):
+    TUNE = "tune"
+    JUDGE = "judge"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Faults that happen at the same time: one case, unless they are controls."""
+
+    faults: tuple[tuple[str, Params], ...]
+    at_s: float
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run of the exchange.
+
+    Args:
+        baseline_s: quiet at the beginning, to learn from.
+    """
+
+    seed: int
+    rate_per_s: float
+    baseline_s: float
+    duration_s: float
+    steps: tuple[Step, ...]
+
+    def schedule(self) -> dict[str, object]:
+        """As `--faults` reads it."""
+        return {
+            "seed": self.seed,
+            "faults": [
+                {
+                    "kind": kind,
+                    "at_s": step.at_s,
+                    "params": params,
+                    **({"for_s": step.for_s} if kind in LASTING else {}),
+                }
+                for step in self.steps
+                for kind, params in step.faults
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A named set of runs.
+
+    Args:
+        rest_s: quiet between two steps, in which queues empty and windows close.
+        strength: every drawn strength is multiplied by this.
+        mixes: for each split, what happens at the same time, step by step.
+    """
+
+    name: str
+    seeds: int
+    rate_per_s: float
+    baseline_s: float
+    for_s: float
+    rest_s: float
+    strength: float
+    mixes: Mapping[Split, tuple[tuple[str, ...], ...]]
+
+
+_EVERY_KIND: Final = tuple((kind,) for kind in KINDS)
+SCENARIOS: Final = {
+    scenario.name: scenario
+    for scenario in (
+        # 2 minutes, 4 faults: does it work at all?
+        Scenario(
+            "smoke",
+            1,
+            40.0,
+            50.0,
+            8.0,
+            8.0,
+            1.0,
+            {
+                Split.TUNE: (("db_slow",), ("gateway_delay",), ("error_burst",), ("broker_delay",)),
+                Split.JUDGE: (("db_lock",), ("fsync_stall",), ("wallet_slow_client",), ("reply_loss",)),
+            },
+        ),
+        # Everything that there is, five times, in another order each time.
+        Scenario(
+            "standard", 5, 30.0, 40.0, 5.0, 4.0, 1.0, {Split.TUNE: _EVERY_KIND, Split.JUDGE: _EVERY_KIND}
+        ),
+        # Weak, overlapping and cascading faults over a baseline that drifts.
+        Scenario(
+            "hard",
+            2,
+            40.0,
+            60.0,
+            10.0,
+            8.0,
+            0.5,
+            {
+                Split.TUNE: (
+                    ("db_slow",),
+                    ("time_of_day_shift",),
+                    ("db_slow", "gateway_delay"),
+                    ("consumer_lag", "load_surge"),
+                    ("fsync_stall",),
+                    ("broker_delay", "error_burst"),
+                    ("load_surge", "deploy_shift"),
+                    ("hot_symbol_contention", "cpu_hog"),
+                ),
+                Split.JUDGE: (
+                    ("gateway_delay",),
+                    ("load_surge",),
+                    ("db_lock", "wallet_slow_client"),
+                    ("pool_exhaustion", "load_surge"),
+                    ("consumer_lag",),
+                    ("n_plus_one", "fsync_stall"),
+                    ("time_of_day_shift", "cold_start"),
+                    ("gc_pause", "duplicate_delivery"),
+                ),
+            },
+        ),
+    )
+}
+
+# Strengths of tuning and judging sets: shares of the whole range, which do not meet.
+_RANGES: Final = {Split.TUNE: (0.45, 1.0), Split.JUDGE: (0.1, 0.45)}
+Draw = Callable[[float, float], float]
+
+
+def plans(scenario: Scenario, split: Split, seed: int) -> list[Plan]:
+    """One plan for each of the scenario's seeds. Different splits and seeds give different plans."""
+    return [
+        _plan(scenario, split, f"{scenario.name}/{split}/{seed + number}") for number in range(scenario.seeds)
+    ]
+
+
+def _plan(scenario: Scenario, split: Split, name: str) -> Plan:
+    rng = random.Random(name)  # noqa: S311 - repeatable, not secret
+    mix = list(scenario.mixes[split])
+    rng.shuffle(mix)
+    low, high = _RANGES[split]
+
+    def draw(least: float, most: float) -> float:
+        share = rng.uniform(low, high)
+        return round((least + share * (most - least)) * scenario.strength, 3)
+
+    steps, at_s = [], scenario.baseline_s
+    for kinds in mix:
+        faults = tuple((kind, _params(kind, draw, rng)) for kind in kinds)
+        for_s = scenario.for_s if any(kind in LASTING for kind in kinds) else 1.0
+        steps.append(Step(faults, round(at_s, 3), for_s))
+        at_s += for_s + scenario.rest_s * rng.uniform(0.9, 1.1)
+    return Plan(rng.getrandbits(31), scenario.rate_per_s, scenario.baseline_s, round(at_s, 3), tuple(steps))
+
+
+def _params(kind: str, draw: Draw, rng: random.Random) -> Params:
+    """Parameters of a kind; without an entry, its defaults."""
+    make = _DRAWN.get(kind)
+    return make(draw, rng) if make is not None else {}
+
+
+def is_control(step: Step) -> bool:
+    """Whether nothing may fire in this step."""
+    return all(kind in CONTROLS for kind, _ in step.faults)
+
+
+_DRAWN: Final[dict[str, Callable[[Draw, random.Random], Params]]] = {
+    "db_slow": lambda draw, rng: {
+        "delay_ms": draw(60, 260),
+        "statements": rng.choice([["SELECT wallets"], ["SELECT wallets", "INSERT orders"]]),
+    },
+    "db_lock": lambda draw, _: {"hold_ms": draw(120, 320), "every_ms": 250},
+    "pool_exhaustion": lambda draw, _: {"hold_ms": draw(80, 220)},
+    "n_plus_one": lambda draw, _: {"reads": max(8, int(draw(12, 50)))},
+    "broker_delay": lambda draw, _: {"delay_ms": draw(60, 300)},
+    "consumer_lag": lambda draw, _: {"hold_ms": draw(60, 160), "every_ms": 90},
+    "hot_symbol_contention": lambda draw, _: {"hold_ms": draw(60, 160), "every_ms": 60},
+    "gc_pause": lambda draw, _: {"heap_objects": int(draw(300_000, 600_000)), "every_ms": 300},
+    "fsync_stall": lambda draw, _: {"stall_ms": draw(70, 200), "share": 0.12},
+    "cpu_hog": lambda draw, _: {"work_ms": draw(40, 80)},
+    "error_burst": lambda draw, _: {"users": max(2, int(draw(4, 14)))},
+    "retry_storm": lambda draw, _: {"backoff_ms": draw(10, 60)},
+    "duplicate_delivery": lambda draw, _: {"share": min(1.0, draw(0.3, 1.0))},
+    "reply_loss": lambda draw, _: {"share": min(1.0, draw(0.2, 0.6)), "timeout_ms": 1_500},
+    "gateway_delay": lambda draw, _: {"delay_ms": draw(50, 200)},
+    "memory_leak": lambda draw, _: {"mb_per_s": draw(15, 50)},
+    "wallet_slow_client": lambda draw, _: {"delay_ms": draw(90, 300), "share": 0.6},
+    "price_spike": lambda draw, rng: {"percent": draw(5, 15), "pair": rng.choice(["BTC/USD", "ETH/USD"])},
+    "spread_blowout": lambda draw, _: {"percent": draw(1, 4)},
+    "whale_order": lambda draw, rng: {
+        "multiple": draw(150, 900),
+        "side": rng.choice(["BUY", "SELL"]),
+        "pair": rng.choice(["BTC/USD", "ETH/USD", "SOL/USD"]),
+    },
+    "fat_finger": lambda draw, _: {"factor": max(2.0, draw(4, 20))},
+    "wash_trade": lambda draw, _: {"rounds": max(4, int(draw(6, 14))), "every_ms": 60},
+    "load_surge": lambda draw, _: {"factor": max(1.5, draw(1.8, 3.0))},
+    "time_of_day_shift": lambda draw, _: {"rate_factor": min(0.6, max(0.3, draw(0.4, 0.7)))},
+}

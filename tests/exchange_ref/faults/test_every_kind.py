@@ -1,0 +1,211 @@
+"""Every kind of fault and control happens in one exchange, in sequence and in pairs, and is measured."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+
+from exchange_ref.engine import journal
+from exchange_ref.engine.instruments import ASSETS
+from exchange_ref.engine.ledger import FEE_ACCOUNT
+from exchange_ref.engine.matching import Engine
+from exchange_ref.faults.labels import LabelFile
+from exchange_ref.faults.registry import CONTROLS, KINDS, LASTING
+from exchange_ref.faults.runner import FaultRunner
+from exchange_ref.faults.schedule import parse_schedule
+
+FIRST_AT_S = 0.8
+FOR_S = 0.8
+# Kinds that need longer to show: a few collections, trades at the new price, a rate.
+LONGER_S = {"gc_pause": 2.0, "price_spike": 1.6, "load_surge": 1.2, "time_of_day_shift": 1.2}
+PAUSE_S = 0.4
+# What is on one line happens at the same time.
+ROUNDS: list[dict[str, dict[str, object]]] = [
+    {"db_slow": {"delay_ms": 60, "ramp_s": 0.3}},
+    {"db_lock": {}, "duplicate_delivery": {}},
+    {"pool_exhaustion": {"hold_ms": 80}, "broker_delay": {"delay_ms": 80}},
+    {"n_plus_one": {}, "fsync_stall": {"stall_ms": 40}},
+    {"consumer_lag": {}, "error_burst": {}},
+    {"hot_symbol_contention": {}, "wallet_slow_client": {"delay_ms": 60}},
+    {"gc_pause": {"every_ms": 100, "heap_objects": 100_000}, "gateway_delay": {"delay_ms": 60}},
+    {"cpu_hog": {}, "reply_loss": {"timeout_ms": 200}},
+    {"retry_storm": {"timeout_ms": 2.5}},
+    {"memory_leak": {}, "price_spike": {"ramp_s": 0.3, "percent": 5}},
+    {"spread_blowout": {"pair": "SOL/USD"}, "whale_order": {"pair": "ETH/USD"}, "fat_finger": {}},
+    {"noop": {}, "cold_start": {}, "deploy_shift": {}, "wash_trade": {"pair": "ETH/USD", "every_ms": 20}},
+    {"load_surge": {"factor": 2.5}},
+    {"time_of_day_shift": {"rate_factor": 0.3}},
+]
+# Everything that would tell a reader of the spans that the exchange breaks on purpose.
+LEAKS = re.compile(
+    r"\bfaults?\b|chaos|inject|scenario|slow|stall|storm|whale|wash|spike|blowout|leak|finger|burst"
+    r"|exhaust|contention|n_plus|duplicate|\blag\b|\bhog\b|surge|noop",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Happened:
+    labels: dict[str, dict[str, Any]]
+    traces: dict[str, list[ReadableSpan]]
+    last_status: int
+    last_trace_id: str
+    folder: Path
+    balances: dict[tuple[str, str], tuple[int, int]]
+    deposited: dict[str, int]
+    windows: dict[str, tuple[int, int]]
+
+
+@pytest.fixture(scope="module")
+def happened(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> Happened:
+    """What one exchange went through, in about 21 s."""
+    folder = tmp_path_factory.mktemp("every-kind")
+    faults = []
+    at_s = FIRST_AT_S
+    for kinds in ROUNDS:
+        for_s = {kind: LONGER_S.get(kind, FOR_S) for kind in kinds}
+        for kind, params in kinds.items():
+            lasting = {"for_s": for_s[kind]} if kind in LASTING else {}
+            faults.append({"kind": kind, "at_s": round(at_s, 3), "params": params, **lasting})
+        at_s += max(for_s.values()) + PAUSE_S
+    schedule = parse_schedule(json.dumps({"seed": 11, "faults": faults}), "every kind")
+
+    async def main() -> Happened:
+        async with start_exchange(folder) as running:
+            labels, stop = LabelFile(folder / "labels.jsonl"), asyncio.Event()
+            runner = FaultRunner(schedule, running.target(), labels, stop)
+            runner.start()
+            asyncio.get_running_loop().call_later(at_s + 0.2, stop.set)
+            await running.load.run(stop)
+            await runner.finish()
+            labels.close()
+            await running.load.settle(5.0)
+            last = await running.exchange.wallet.submit(running.load.traders.next_order())
+            ledger = running.exchange.engine.ledger
+            return Happened(
+                {
+                    label.kind: json.loads(json.dumps(label.summary() | {"trace_ids": label.trace_ids}))
+                    for label in labels.labels
+                },
+                running.traces(),
+                last.status,
+                last.trace_id,
+                folder,
+                {
+                    (row.user_id, row.asset): (row.available_units, row.locked_units)
+                    for row in ledger.all_balances()
+                },
+                {asset: ledger.deposited_units(asset) for asset in ASSETS},
+                {label.kind: (label.start_unix_nano, label.end_unix_nano) for label in labels.labels},
+            )
+
+    # All spans are kept in memory here, which no exchange does: walking through them is not to be measured.
+    gc.disable()
+    try:
+        return asyncio.run(main())
+    finally:
+        gc.enable()
+
+
+def test_every_kind_is_in_the_test() -> None:
+    """The rounds name all kinds that there are, each once."""
+    assert sorted(kind for kinds in ROUNDS for kind in kinds) == sorted(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_symptom_is_really_there(happened: Happened, kind: str) -> None:
+    """Each fault is labelled with its root and measured impact; a control has no root and no traces."""
+    label = happened.labels[kind]
+    assert label["impact_verified"], label["impact"]
+    assert set(label["trace_ids"]) <= set(happened.traces)
+    if kind in CONTROLS:
+        assert (label["root_service"], label["expected_symptoms"], label["trace_ids"]) == (None, [], [])
+        return
+    assert label["root_service"] in {"kx-wallet", "api-gateway", "kx-exchange", "kx-matcher"}
+    assert label["expected_symptoms"]
+    if label["root_operation"] is not None and label["trace_ids"]:
+        names = {
+            (span.resource.attributes["service.name"], span.name)
+            for trace_id in label["trace_ids"]
+            for span in happened.traces[trace_id]
+        }
+        assert (label["root_service"], label["root_operation"]) in names
+
+
+def test_nothing_is_left_behind(happened: Happened) -> None:
+    """After all of it the next order is accepted and has the usual 17 spans."""
+    assert happened.last_status == 201
+    assert len(happened.traces[happened.last_trace_id]) == 17
+
+
+def test_no_span_carries_a_word_of_it(happened: Happened) -> None:
+    """Names, attributes, resources, events with their stack traces and statuses of all spans are silent."""
+    said: set[str] = set()
+    for spans in happened.traces.values():
+        for span in spans:
+            said.add(span.name)
+            said.add(span.status.description or "")
+            said.update(f"{key}={value}" for key, value in (span.attributes or {}).items())
+            said.update(f"{key}={value}" for key, value in span.resource.attributes.items())
+            for event in span.events:
+                said.add(event.name)
+                said.update(f"{key}={value}" for key, value in (event.attributes or {}).items())
+    assert len(said) > 1_000
+    assert not [text for text in said if LEAKS.search(text)][:3]
+
+
+def test_no_money_is_made_or_lost(happened: Happened) -> None:
+    """Whatever was repeated, lost or failed: balances and fees add up to the deposits of each asset."""
+    for asset, deposited in happened.deposited.items():
+        held = sum(sum(units) for (_, held_asset), units in happened.balances.items() if held_asset == asset)
+        assert held == deposited
+    assert any(user == FEE_ACCOUNT for user, _ in happened.balances)
+
+
+def test_the_journal_gives_the_same_balances(happened: Happened) -> None:
+    """A new engine that replays the journal holds what the running one held: nothing was executed twice."""
+    engine = Engine()
+    journal.replay(happened.folder / "journal.jsonl", engine)
+    replayed = {
+        (row.user_id, row.asset): (row.available_units, row.locked_units)
+        for row in engine.ledger.all_balances()
+    }
+    assert replayed == happened.balances
+
+
+def test_errors_carry_their_exception(happened: Happened) -> None:
+    """The failing server spans have an exception event with type and stack trace."""
+    label = happened.labels["error_burst"]
+    failed = [
+        span
+        for trace_id in label["trace_ids"]
+        for span in happened.traces[trace_id]
+        if span.name == "POST /api/v1/orders"
+    ]
+    kinds = [
+        event.attributes["exception.type"]
+        for span in failed
+        for event in span.events
+        if "KeyError" in str(event.attributes["exception.stacktrace"])
+    ]
+    assert kinds == ["KeyError"] * len(failed)
+
+
+def test_a_new_version_is_on_its_spans(happened: Happened) -> None:
+    """While the new version is deployed spans carry it, and afterwards the old one again."""
+    start, end = happened.windows["deploy_shift"]
+    versions = {
+        (start < span.start_time < end, span.resource.attributes["service.version"])
+        for spans in happened.traces.values()
+        for span in spans
+        if abs(span.start_time - start) > 50e6 and abs(span.start_time - end) > 50e6
+    }
+    assert versions == {(False, "0.1.0"), (True, "0.2.0")}

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from exchange_ref.faults.registry import CONTROLS, KINDS
+from exchange_ref.faults.schedule import parse_schedule
+from exchange_ref.scenario.plan import SCENARIOS, Scenario, Split, is_control, plans
+
+EVERY = [(scenario, split) for scenario in SCENARIOS.values() for split in Split]
+
+
+@pytest.mark.parametrize(("scenario", "split"), EVERY)
+def test_one_seed_one_truth(scenario: Scenario, split: Split) -> None:
+    """The same name, split and seed give the same plans, another seed gives others."""
+    assert plans(scenario, split, 3) == plans(scenario, split, 3)
+    assert plans(scenario, split, 3) != plans(scenario, split, 9)
+
+
+@pytest.mark.parametrize(("scenario", "split"), EVERY)
+def test_every_plan_can_be_played(scenario: Scenario, split: Split) -> None:
+    """Each plan is a schedule that the exchange accepts, with quiet before each step and after the last."""
+    for seed in range(4):
+        for plan in plans(scenario, split, seed):
+            schedule = parse_schedule(json.dumps(plan.schedule()), "plan")
+            assert len(schedule.faults) == sum(len(step.faults) for step in plan.steps)
+            ends = [0.0, *(step.at_s + step.for_s for step in plan.steps)]
+            begins = [*(step.at_s for step in plan.steps), plan.duration_s]
+            assert all(begin - end >= 3 for begin, end in zip(begins, ends, strict=True))
+            assert plan.steps[0].at_s == plan.baseline_s >= 40
+
+
+def test_tuning_and_judging_sets_differ() -> None:
+    """No strength that was drawn for tuning is drawn for judging, and the seeds of the runs differ."""
+    for scenario in SCENARIOS.values():
+        tune, judge = (plans(scenario, split, 0) for split in Split)
+        assert not {plan.seed for plan in tune} & {plan.seed for plan in judge}
+    delays = {
+        split: [
+            params["delay_ms"]
+            for seed in range(10)
+            for plan in plans(SCENARIOS["standard"], split, seed)
+            for step in plan.steps
+            for kind, params in step.faults
+            if kind == "gateway_delay"
+        ]
+        for split in Split
+    }
+    assert max(delays[Split.JUDGE]) < min(delays[Split.TUNE])
+
+
+def test_standard_holds_everything() -> None:
+    """Each of its runs has every fault and every control once."""
+    for plan in plans(SCENARIOS["standard"], Split.JUDGE, 0):
+        assert sorted(kind for step in plan.steps for kind, _ in step.faults) == sorted(KINDS)
+        assert sum(is_control(step) for step in plan.steps) == len(CONTROLS)
+
+
+def test_standard_is_over_in_half_an_hour() -> None:
+    """Five seeds one after another, with 15 s for start and end of each."""
+    for split in Split:
+        assert sum(plan.duration_s + 15 for plan in plans(SCENARIOS["standard"], split, 0)) < 30 * 60

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from exchange_ref.errors import FolderUnusable
+from exchange_ref.scenario.plan import Scenario, Split
+from exchange_ref.scenario.run import play
+
+TINY = Scenario(
+    "tiny",
+    1,
+    60.0,
+    1.5,
+    1.0,
+    2.5,
+    1.0,
+    {
+        Split.TUNE: (("gateway_delay", "error_burst"), ("whale_order",), ("deploy_shift",)),
+        Split.JUDGE: (("noop",),),
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A scenario of two cases and a control, played in about 12 s."""
+    out = tmp_path_factory.mktemp("scenario") / "tiny"
+    return out, play(TINY, Split.TUNE, 1, out, lambda _: None)
+
+
+def test_the_folder_is_in_the_evaluation_format(written: tuple[Path, dict[str, Any]]) -> None:
+    """Columns and types are those of the format; every span is there once, in whole traces of one split."""
+    out, summary = written
+    spans = pl.read_parquet(out / "spans.parquet")
+    assert dict(spans.schema) == {
+        **dict.fromkeys(
+            ("trace_id", "span_id", "parent_span_id", "service_name", "span_name", "span_kind"), pl.String
+        ),
+        **dict.fromkeys(("start_time_unix_nano", "end_time_unix_nano"), pl.Int64),
+        **dict.fromkeys(("status_code", "attributes", "case_id", "split"), pl.String),
+    }
+    assert spans.height == summary["spans"] == spans["span_id"].n_unique()
+    assert summary["spans_dropped"] == 0
+    assert spans.filter(pl.col("parent_span_id") == "").height == spans["trace_id"].n_unique()
+    per_trace = spans.group_by("trace_id").agg(pl.col("split", "case_id").n_unique())
+    assert per_trace.select(pl.max("split", "case_id")).row(0) == (1, 1)
+    assert set(spans["split"]) == {"baseline", "test"}
+    assert all(json.loads(text) is not None for text in spans["attributes"].head(50))
+
+
+def test_cases_name_their_roots(written: tuple[Path, dict[str, Any]]) -> None:
+    """A case for each step with faults, at its time; a pair has both roots; the control is none."""
+    out, summary = written
+    cases = json.loads((out / "cases.json").read_text())
+    assert summary["unverified"] == []
+    assert {case["fault_kind"]: sorted(case["root_services"]) for case in cases} == {
+        "gateway_delay+error_burst": ["api-gateway", "kx-exchange"],
+        "whale_order": ["kx-wallet"],
+    }
+    spans = pl.read_parquet(out / "spans.parquet")
+    for case in cases:
+        mine = spans.filter(pl.col("case_id") == case["case_id"])
+        assert mine.height > 0
+        ends = mine.group_by("trace_id").agg(pl.col("end_time_unix_nano").max())["end_time_unix_nano"]
+        assert ends.min() >= case["inject_time_unix_nano"]
+        assert set(mine["split"]) == {"test"}
+    assert set(spans["case_id"].drop_nulls()) == {case["case_id"] for case in cases}
+
+
+def test_trace_labels_are_the_affected_traces(written: tuple[Path, dict[str, Any]]) -> None:
+    """Anomalous are exactly the traces that met a fault; all labelled ones are test traces."""
+    out, _ = written
+    spans = pl.read_parquet(out / "spans.parquet")
+    marked = pl.read_parquet(out / "trace_labels.parquet")
+    met = {
+        trace_id
+        for line in (out / "labels.jsonl").read_text().splitlines()
+        for trace_id in json.loads(line)["trace_ids"]
+    }
+    assert set(marked.filter("anomalous")["trace_id"]) == met
+    assert marked.filter(~pl.col("anomalous")).height > 100
+    assert set(marked["trace_id"]) <= set(spans.filter(pl.col("split") == "test")["trace_id"])
+
+
+def test_logs_share_the_traces_of_the_spans(written: tuple[Path, dict[str, Any]]) -> None:
+    """Each log has a trace of the folder and its split and case; the failures of the case are among them."""
+    out, summary = written
+    logs, spans = pl.read_parquet(out / "logs.parquet"), pl.read_parquet(out / "spans.parquet")
+    assert logs.height == summary["logs"] > 100
+    keys = ["trace_id", "split", "case_id"]
+    assert logs.join(spans.select(keys).unique(), on=keys, how="anti", nulls_equal=True).is_empty()
+    assert logs.join(spans, on=["trace_id", "span_id", "service_name"], how="anti").is_empty()
+    failed = logs.filter(pl.col("severity_text") == "ERROR")
+    assert set(failed["case_id"].str.contains("error_burst")) == {True}
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    """What lies in the folder is not overwritten."""
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FolderUnusable, match="--out"):
+        play(TINY, Split.TUNE, 1, tmp_path, lambda _: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
