@@ -140,7 +140,8 @@ def demo(
     else:
         for line in report.lines():
             typer.echo(line)
-        typer.echo(f"Look closer: spyhop sql --data {folder} 'FROM incidents'")
+        typer.echo(f"Ask in SQL:   spyhop sql --data {folder} 'FROM incidents'")
+        typer.echo(f"Look again:   spyhop serve --data {folder}   and in another terminal: spyhop dashboard")
     raise typer.Exit(0 if report.every_fault_detected else EXIT_FAILURE)
 
 

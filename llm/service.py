@@ -24,7 +24,10 @@ from llm.settings import Settings
 from llm.subject import load_case, require_subject, subject_size
 
 _SUBJECT_LOCKS = 64  # by hash: two subjects rarely share one, and none is ever forgotten
-GROWN_FACTOR = 2  # an incident is explained anew when it has twice the anomalies it had
+# An incident is explained anew when its anomalies have grown by this much: by code in 30 ms, so that the text
+# keeps up with the incident's severity and extent; by a model rarely, since each answer costs.
+GROWN_FACTOR_CODE = 1.25
+GROWN_FACTOR_MODEL = 2.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ class Explainer:
     def _outgrown(self, stored: dict[str, Any], subject: Subject) -> bool:
         if self._model is not None and stored["model"] != self._model.name and stored["root_causes"] != "[]":
             return True  # explained before this model was configured
-        factor = GROWN_FACTOR if subject.kind == "incident" else 1
+        grown = GROWN_FACTOR_CODE if self._model is None else GROWN_FACTOR_MODEL
+        factor = grown if subject.kind == "incident" else 1
         size, was = subject_size(self._store, subject), int(stored["subject_size"])
         return size > was and size >= factor * was
 

@@ -59,7 +59,7 @@ def test_stored_explanation_is_reused(slow_shop: Any, explainer: Any) -> None:
 
 
 def test_grown_incident_is_explained_anew(slow_shop: Any, explainer: Any) -> None:
-    """Twice the anomalies make a new explanation; a few more do not; a rated one stays."""
+    """A quarter more anomalies make a new explanation, a few more do not; a rated one stays."""
     first = explainer.analyse(INCIDENT)
     slow_shop.store.cursor().execute("UPDATE incidents SET anomaly_count = 30")
     assert explainer.analyse(INCIDENT) == first
