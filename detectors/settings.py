@@ -23,6 +23,12 @@ class Settings(BaseSettings):
     detect_min_excess_ms: float = Field(
         5.0, ge=0, description="A slow span must exceed the median by at least this much."
     )
+    detect_shift_sev4_ratio: float = Field(
+        3.0, ge=1, description="A span in a sustained shift, below this many medians, is SEV4 at most."
+    )
+    detect_shift_sev3_ratio: float = Field(
+        10.0, ge=1, description="A span in a sustained shift, below this many medians, is SEV3 at most."
+    )
     detect_sigma_sev5: float = Field(3.0, gt=0, description="Calibrated σ from which an anomaly is SEV5.")
     detect_sigma_sev4: float = Field(4.0, gt=0, description="Calibrated σ from which an anomaly is SEV4.")
     detect_sigma_sev3: float = Field(5.0, gt=0, description="Calibrated σ from which an anomaly is SEV3.")

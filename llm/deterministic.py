@@ -6,6 +6,7 @@ from llm.explanation import Cause, Draft, Evidence, Fact, RootCause
 from llm.templates import render
 
 STANDS_OUT = 0.25  # confidence below which a cause is not named as the first
+WORTH_NAMING = 0.1  # … and below which no other is named: at 1% it sends somebody to the wrong place
 
 
 def explain(evidence: Evidence) -> Draft:
@@ -21,6 +22,7 @@ def explain(evidence: Evidence) -> Draft:
             confidence=0.0,
         )
     causes = evidence.causes if evidence.causes and evidence.causes[0].confidence >= STANDS_OUT else ()
+    causes = tuple(cause for cause in causes if cause is causes[0] or cause.confidence >= WORTH_NAMING)
     first = causes[0] if causes else None
     return Draft(
         summary=" ".join(_sentences(evidence, causes)),

@@ -6,7 +6,8 @@ into moments of half a second (longer for operations that take longer) and each 
 most of its spans are above the operation's q95 and by enough to matter (`Model.shift_above`). p is the rate
 of slow moments in the operation's own past, never below what a poor machine does; L corrects for trying L
 window lengths. A shift is sustained: k ≥ n/2, and k counts no more moments than traces. One stall of 0.7 s
-makes two slow moments at most, which stay below 3σ.
+makes two slow moments at most, which stay below 3σ. σ grows with every slow moment, so it is bounded by the
+size of the shift: `bounded_by_size`.
 
 Sources: binomial exceedance test with a minimum effect (the traffic-light backtest of exceedances, Basel
 1996; Kupiec 1995), windows of several lengths as in scan statistics (Naus 1982), Bonferroni over them.
@@ -42,6 +43,7 @@ RULE = "shift"
 _WINDOWS = (4, 8, 16, 32)  # moments
 _WINDOW_REACH = 120  # a window lies within so many moments of time, empty ones included
 _LEAST_SIGMA = 3.0
+_BELOW = 0.01  # a bounded σ stays this far below the next severity
 _LEAST_SLOW = 3  # fewer slow moments never reach 3σ, since p is 2% at least
 _LEAST_P = 1e-300
 _SPAN_COLUMNS = ["trace_id", "span_id", "start_unix_nano", "duration_ns"]
@@ -83,6 +85,22 @@ def window_sigmas(slow: BoolArray, at: IntArray, chance: float, trace_count: int
             best.moment_count[better] = length
             best.reach[better] = reach[first]
     return best
+
+
+def bounded_by_size(sigma: FloatArray, ratio: FloatArray, settings: Settings) -> FloatArray:
+    """σ of a shift, at most what its size deserves: however sure, a little slower is a little matter.
+
+    >>> settings = Settings()
+    >>> bounded_by_size(np.array([8.0, 8.0, 8.0, 3.5]), np.array([2.0, 5.0, 50.0, 2.0]), settings)
+    array([4.99, 5.99, 8.  , 3.5 ])
+
+    Args:
+        ratio: each span's duration in medians of its operation.
+    """
+    _, _, sev3, sev2, _ = settings.severity_sigmas()
+    small, large = settings.detect_shift_sev4_ratio, settings.detect_shift_sev3_ratio
+    most = np.where(ratio < small, sev3 - _BELOW, np.where(ratio < large, sev2 - _BELOW, np.inf))
+    return np.asarray(np.minimum(sigma, most), dtype=np.float64)
 
 
 @dataclass(slots=True)
@@ -178,7 +196,8 @@ class ShiftWatch:
                 rows, moments = _within_reach(keys, series.keys, shifted)
             self._moments.mark(series.keys[shifted])
             own = self._spans["span_sigma"].to_numpy()[rows]
-            sigma = np.maximum(own, windows.sigma[moments])
+            ratio = self._spans["duration_ns"].to_numpy()[rows] / max(self._models[code].tail.p50, 1.0)
+            sigma = np.maximum(own, bounded_by_size(windows.sigma[moments], ratio, self._settings))
             passed = np.searchsorted(self._settings.severity_sigmas(), sigma, side="right")
             now, before = np.where(passed > 0, 6 - passed, 0), severity[rows]
             changed = np.flatnonzero((now > 0) & ((before == 0) | (now < before)))

@@ -46,6 +46,20 @@ def test_abstains(given: dict[str, object]) -> None:
     assert draft.recommendations
 
 
+def test_a_hardly_likely_second_cause_is_not_named() -> None:
+    """At 1% a second place sends somebody to the wrong team; at 30% it is named next."""
+    first = evidence().causes[0]
+    second = first.model_copy(update={"service": "api-gateway", "confidence": 0.01})
+    likelier = second.model_copy(update={"confidence": 0.3})
+
+    assert [cause.service for cause in explain(evidence(causes=(first, second))).root_causes] == [
+        "kx-exchange"
+    ]
+    named = explain(evidence(causes=(first, likelier)))
+    assert [cause.service for cause in named.root_causes] == ["kx-exchange", "api-gateway"]
+    assert "Next: " in named.summary
+
+
 def test_nothing_stored() -> None:
     """Without a single fact the text says that nothing has landed."""
     draft = explain(evidence(None, facts=(), trace_id=None))

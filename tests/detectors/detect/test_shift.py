@@ -256,3 +256,13 @@ def test_strange_times_are_survived(start_s):
     live.take(table(np.array([0.3, 900.0]), np.array([start_s, start_s + 1])))
     live.run(3, 120)
     assert len(live.new) >= 100
+
+
+@pytest.mark.parametrize(("factor", "worst"), [(2.5, 4), (6, 3), (100, 1)])
+def test_severity_is_bounded_by_the_size_of_the_shift(factor: float, worst: int) -> None:
+    """However long it lasts, 2.5 × the median is SEV4 at most and 6 × SEV3; 100 × reaches SEV1."""
+    found = np.array([9.0, 3.4])
+    bounded = shift.bounded_by_size(found, np.array([factor, factor]), Settings())
+
+    assert shift.severity_of(float(bounded[0]), Settings().severity_sigmas()) == worst
+    assert bounded[1] == 3.4
