@@ -7,6 +7,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ctypes.util import find_library
+from typing import NoReturn
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -33,13 +35,19 @@ def chromium() -> Iterator[Browser]:
     """Debian's Chromium; without it the tests are skipped, but fail in CI."""
     path = shutil.which("chromium")
     if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("chromium is not installed, and CI must not skip the browser tests")
-        pytest.skip("chromium is not installed")
+        _unavailable("chromium is not installed")
+    if find_library("atomic") is None:
+        _unavailable("libatomic, which Playwright's driver needs, is not installed")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield launched
         launched.close()
+
+
+def _unavailable(reason: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}, and CI must not skip the browser tests")
+    pytest.skip(reason)
 
 
 @contextmanager
