@@ -120,7 +120,7 @@ class BatchReader:
             try:
                 batch = read_batch(self._spool, self._position, self._max_bytes, noticed_s)
                 self.failure = ""
-            except Exception as error:
+            except Exception as error:  # the thread must outlive it: /readyz shows it until a read succeeds
                 self.failure = str(error)
                 log.exception("the spool cannot be read; trying again in %.1f s", _RETRY_S)
                 if self._finishing.wait(_RETRY_S):

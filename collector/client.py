@@ -10,34 +10,17 @@ from typing import Any, Self
 import httpx2
 import polars as pl
 
-from collector.errors import (
-    Conflict,
-    InvalidInput,
-    MalformedBody,
-    NotFound,
-    RefusedQuery,
-    SpyhopError,
-    Timeout,
-    TooLarge,
-    Unavailable,
-)
+from collector import errors
+from collector.errors import SpyhopError, Timeout, TooLarge, Unavailable
 
 TRUNCATED_HEADER = "X-Spyhop-Truncated"
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 
+# A server's error code → the same error here.
 _ERRORS: dict[str, type[SpyhopError]] = {
     error.code: error
-    for error in (
-        Conflict,
-        InvalidInput,
-        MalformedBody,
-        NotFound,
-        RefusedQuery,
-        SpyhopError,
-        Timeout,
-        TooLarge,
-        Unavailable,
-    )
+    for error in vars(errors).values()
+    if isinstance(error, type) and issubclass(error, SpyhopError)
 }
 
 

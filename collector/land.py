@@ -126,7 +126,7 @@ class Lander:
         while True:
             try:
                 self._land(records, batch.end, tables)
-            except Exception as error:
+            except Exception as error:  # acknowledged spans wait in the spool: say it and try again
                 self._failure = str(error).partition("\n")[0]
                 log.exception("landing failed; trying again in %.2f s", retry_s)
                 if self._stopping.wait(retry_s):

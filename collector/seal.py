@@ -104,7 +104,7 @@ class Sealer:
             try:
                 self.run_once()
                 self._failure = ""
-            except Exception as error:
+            except Exception as error:  # rows stay in the database: the next round tries again
                 if self._stopping.is_set():
                     return
                 self._failure = str(error).partition("\n")[0]

@@ -135,7 +135,7 @@ class HttpReceiver:
             if signal is not None and not isinstance(error, MalformedBody | Unavailable):
                 self._intake.refused(signal, error)
             return _error_answer(error, content_type)
-        except Exception:
+        except Exception:  # a fault of ours: OTLP asks for a Status body even then, and senders retry
             log.exception("an OTLP/HTTP request failed")
             return _error_answer(SpyhopError("the request failed inside the server"), content_type)
 
