@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import logging
+import queue
 import signal
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from time import monotonic
 from typing import Any, Protocol
 
@@ -73,9 +74,10 @@ def run(
     Raises:
         StartupError: a port or the data folder cannot be had; the message says what to do.
     """
-    stop = threading.Event()
+    # Not an Event: a handler that runs while this thread holds the Event's own lock would wait for ever.
+    stop: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _: stop.put(number))
     server = Server(settings, build)
     try:
         addresses = server.start()
@@ -83,10 +85,17 @@ def run(
         gc.collect()
         gc.freeze()
         on_ready(addresses)
-        while not stop.wait(1.0):
-            pass
+        _wait_for(stop)
     finally:
         server.stop()
+
+
+def _wait_for(stop: queue.SimpleQueue[int]) -> None:
+    """Until a signal came. It may have been delivered to another thread, which does not wake this one."""
+    while True:
+        with suppress(queue.Empty):
+            stop.get(timeout=1.0)
+            return
 
 
 class Server:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -96,13 +97,20 @@ class Metrics:
     def match(self, span: Span, duration_s: float, operation: str) -> None:
         self._matches.record(duration_s, {"messaging.operation.name": operation}, context=under(span))
 
-    def force_flush(self, timeout_ms: int) -> None:
-        for provider in self._providers.values():
-            provider.force_flush(timeout_ms)
+    def shutdown(self, timeout_ms: int) -> None:
+        """Collect and send once more, all providers at the same time, and give up when the time is over.
 
-    def shutdown(self) -> None:
-        for provider in self._providers.values():
-            provider.shutdown(timeout_millis=500)
+        The SDK's `force_flush` would not do: its exporter retries an endpoint that is gone for 10 s, and
+        only `shutdown` interrupts it.
+        """
+        closing = [
+            Thread(target=provider.shutdown, args=(timeout_ms,), name="metrics-shutdown")
+            for provider in self._providers.values()
+        ]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
 
     def _meter(self, service: str) -> Meter:
         return self._providers[service].get_meter("exchange_ref")

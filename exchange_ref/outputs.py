@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from exchange_ref.history import BackDatedSpans, BackDating
 from exchange_ref.log_export import BoundedLogExport
-from exchange_ref.metrics import Metrics, NewReader
+from exchange_ref.metrics import NewReader
 from exchange_ref.span_export import BoundedSpanExport
 
 
@@ -47,11 +47,11 @@ class Outputs:
         """Send the spans that have ended; False when the time was not enough."""
         return await asyncio.to_thread(self.spans.force_flush, int(timeout_s * 1000))
 
-    async def flush_all(self, metrics: Metrics, timeout_s: float) -> None:
-        """Send spans, logs and metrics at the same time."""
+    async def flush_all(self, timeout_s: float) -> None:
+        """Send spans and logs at the same time."""
         timeout_ms = int(timeout_s * 1000)
         logs = asyncio.to_thread(self.logs.force_flush, timeout_ms) if self.logs is not None else _nothing()
-        await asyncio.gather(self.flush(timeout_s), logs, asyncio.to_thread(metrics.force_flush, timeout_ms))
+        await asyncio.gather(self.flush(timeout_s), logs)
 
     def close(self) -> None:
         """Stop at once; what has not been flushed is dropped and counted."""

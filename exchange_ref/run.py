@@ -160,8 +160,8 @@ async def run_until(
     await _drain(load, faults, drain_s)
     flushed, _ = await asyncio.gather(outputs.flush(drain_s), exchange.stop())
     if flushed and outputs.spans.exported_spans:  # the endpoint answers: what came of the last answers can go
-        await outputs.flush_all(exchange.metrics, drain_s)
-    exchange.metrics.shutdown()
+        await outputs.flush_all(drain_s)
+    await asyncio.to_thread(exchange.metrics.shutdown, int(drain_s * 1000))
     outputs.close()
     labels.close()
     counters = exchange.gateway.counters

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from exchange_ref.errors import AddressInUse, FolderUnusable, InvalidUse
 from exchange_ref.exchange import ExchangeConfig, lock_folder
 from exchange_ref.faults.schedule import parse_schedule
+from exchange_ref.metrics import Gauges, Metrics
 from exchange_ref.outputs import Exporters
 from exchange_ref.run import RunOptions, parse_otlp, prepare_report, run_until
 from exchange_ref.serving import bind, parse_address
@@ -44,6 +48,20 @@ def test_a_second_run_goes_on_from_the_first(tmp_path: Path) -> None:
     assert len(lines) == first["orders_accepted"] + second["orders_accepted"]
     sequences = [json.loads(line)["seq"] for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert sequences == list(range(1, len(sequences) + 1))
+
+
+def test_an_endpoint_that_is_gone_does_not_hold_up_the_end() -> None:
+    """Metrics that nobody takes are given up in the time that was given, all providers together."""
+    metrics = Metrics(
+        lambda: PeriodicExportingMetricReader(
+            OTLPMetricExporter(endpoint="http://127.0.0.1:9", insecure=True),
+            export_interval_millis=60_000,
+        ),
+        Gauges(dict, dict, dict),
+    )
+    began = time.monotonic()
+    metrics.shutdown(300)
+    assert 0.3 <= time.monotonic() - began < 2.0
 
 
 def test_a_port_in_use_says_which_option_helps() -> None:

@@ -18,7 +18,7 @@ from exchange_ref.run import RunOptions, run_until
 
 
 class Reader(MetricReader):
-    """Keeps each collection, the one of the final flush included."""
+    """Keeps each collection, the one at the end included."""
 
     def __init__(self, collected: list[MetricsData]) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Reader(MetricReader):
         self._collected.append(metrics_data)
 
     def shutdown(self, *_: Any, **__: Any) -> None:
-        """Nothing to close."""
+        self.collect()
 
 
 class Seen:
