@@ -155,6 +155,7 @@ def _seconds(text: str) -> float:
 @app.command()
 def serve(
     data: Annotated[Path | None, typer.Option(help="Data folder; made when it is not there.")] = None,
+    lake: Annotated[Path | None, typer.Option(help="Folder of Parquet files; servers may share it.")] = None,
     otlp_grpc: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="OTLP/gRPC.")] = None,
     otlp_http: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="OTLP/HTTP.")] = None,
     api: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="HTTP API.")] = None,
@@ -165,7 +166,7 @@ def serve(
     from collector.server import run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    options = {"data": data, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "api": api}
+    options = {"data": data, "lake": lake, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "api": api}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     settings = collector.settings.Settings(**given)
     run(settings, _build_services, _say_addresses)

@@ -1,4 +1,10 @@
-"""Spool to store, exactly once: rows and the spool position they came from share a transaction."""
+"""Spool to store, exactly once: rows and the spool position they came from share a transaction.
+
+While landing is behind, pieces of the spool follow each other into one transaction. From a row group
+(122,880 rows) on, DuckDB then writes compressed row groups straight into its file, instead of the rows into
+its log and, at the next checkpoint, once more into the file. CPU a span of insert and commit: 6.7 µs with
+102,400 rows a transaction, 4.9 with 204,800. The pieces stay small, which bounds memory.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +12,26 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic, time_ns
-from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
 
-from collector.batch import Batch, BatchReader, Tables, decode_records, read_batch
+from collector.batch import Batch, BatchReader, decode_records, payload_bytes, read_batch
+from collector.insert import Insertion, Tables, Totals
 from collector.segment import DamagedRecord, Position, Record
 from collector.signals import Signal
 from collector.spool import Spool
-from collector.store.dedupe import RecentKeys, load_recent, without_duplicates
+from collector.store.dedupe import RecentKeys, load_recent
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 
+# Payload bytes that are read, decoded and inserted at once; three of them are under way. CPU a span of the
+# insert: 5.1 µs with 12,800 rows (4 MiB), 5.0 with 25,600, 4.8 with 51,200. Arrow holds 120 MB at 8 MiB.
+PIECE_BYTES_MAX = 4 * 1024 * 1024
+# Two of DuckDB's row groups. A transaction ends just below: a last row group of a few rows would be stored
+# without shredding, and one of less than half a group be merged at some checkpoint.
+ROWS_MAX = 2 * 122_880
+_NEXT_PIECE_TIMEOUT_S = 0.5
 RETRY_FIRST_S, RETRY_LAST_S = 0.25, 5.0
 # Faults of the machine, not of the data: wait and try again. All others are the batch's own.
 _MACHINE_FAULTS = (
@@ -31,21 +44,7 @@ _MACHINE_FAULTS = (
     duckdb.InterruptException,
 )
 
-_TABLES = {Signal.TRACES: "spans_recent", Signal.LOGS: "logs_recent", Signal.METRICS: "metrics_recent"}
-
 log = logging.getLogger(__name__)
-
-
-class Totals(NamedTuple):
-    """What has landed since the database was made."""
-
-    batch_id: int
-    traces_batch_id: int
-    spans: int
-    logs: int
-    metric_points: int
-    duplicate_spans: int
-    quarantined_records: int
 
 
 class Lander:
@@ -65,7 +64,7 @@ class Lander:
         """
         Args:
             interval_ms: least time between two landings, so that small requests share one.
-            max_bytes: payload bytes that land in one transaction; ends the gathering early.
+            max_bytes: payload bytes that land in one transaction, about.
         """
         self._store = store
         self._spool = spool
@@ -74,7 +73,10 @@ class Lander:
         self._quarantine_folder = store.folder / "quarantine"
         self._position, self.totals = read_position(store)
         self._recent = _recent_keys(store)
-        self._reader = BatchReader(spool, self._position, interval_s=interval_ms / 1000, max_bytes=max_bytes)
+        self._piece_bytes = min(max_bytes, PIECE_BYTES_MAX)
+        self._reader = BatchReader(
+            spool, self._position, interval_s=interval_ms / 1000, max_bytes=self._piece_bytes
+        )
         self._stopping = threading.Event()
         self._failure = ""
         self._landing_since_s: float | None = None
@@ -104,8 +106,8 @@ class Lander:
         }
 
     def land_available(self) -> int:
-        """Land what is durable now, up to `max_bytes`; returns the number of records. Not while started."""
-        batch = read_batch(self._spool, self._position, self._max_bytes, monotonic())
+        """Land one piece of what is durable now; returns the number of its records. Not while started."""
+        batch = read_batch(self._spool, self._position, self._piece_bytes, monotonic())
         if batch is None:
             return 0
         self._land(batch.records, batch.end, batch.tables)
@@ -119,25 +121,75 @@ class Lander:
             self._last_lag_s = monotonic() - batch.noticed_s
             self._landing_since_s = None
 
-    def _land_persistently(self, batch: Batch) -> bool:
-        """Try until it has landed; False when the lander must stop before that."""
+    def _land_persistently(self, first: Batch) -> bool:
+        """Land `first` and what follows closely. Try until it has landed; False when the lander must stop
+        before that."""
+        taken = [first.end]
         retry_s = RETRY_FIRST_S
-        records, tables = batch.records, batch.tables
         while True:
             try:
-                self._land(records, batch.end, tables)
+                if len(taken) == 1 and self._position <= first.records[0].position:
+                    self._land_together(first, taken)
+                self._land_singly(taken[-1])
             except Exception as error:  # acknowledged spans wait in the spool: say it and try again
                 self._failure = str(error).partition("\n")[0]
                 log.exception("landing failed; trying again in %.2f s", retry_s)
                 if self._stopping.wait(retry_s):
                     return False
                 retry_s = min(2 * retry_s, RETRY_LAST_S)
-                if self._position > records[0].position:  # a half of it did land
-                    records = [record for record in records if record.position >= self._position]
-                    tables = None
             else:
                 self._failure = ""
                 return True
+
+    def _land_together(self, first: Batch, taken: list[Position]) -> None:
+        """Land `first`, and while landing is behind what follows it, in one transaction.
+
+        Returns without having landed anything when something among it cannot be stored.
+
+        Args:
+            taken: gets the end of each piece that was taken from the reader.
+        """
+        batch, size_bytes, record_count, row_count = first, 0, 0, 0
+        try:
+            with self._store.transaction() as con:
+                insertion = Insertion(con, self._recent, self.totals)
+                while True:
+                    if batch.tables is None:
+                        raise ValueError("a record cannot be decoded")
+                    insertion.insert(batch.tables)
+                    size_bytes += payload_bytes(batch.records)
+                    record_count += len(batch.records)
+                    piece_rows = _row_count(batch.tables)
+                    row_count += piece_rows
+                    if size_bytes >= self._max_bytes or row_count + piece_rows > ROWS_MAX:
+                        break
+                    following = self._following(batch.end)
+                    if following is None:
+                        break
+                    batch = following
+                    taken.append(batch.end)
+                totals = insertion.set_position(batch.end, self._clock_ns())
+        except _MACHINE_FAULTS:
+            raise
+        except (ValueError, pa.ArrowException, duckdb.Error) as error:
+            log.info("landing piece by piece: %s", error)
+            return
+        self._landed(batch.end, totals, record_count)
+
+    def _following(self, end: Position) -> Batch | None:
+        """The next piece when a whole one waits already: landing is behind, and should not commit yet."""
+        if self._stopping.is_set() or not self._spool.wait_beyond(end, 0, self._piece_bytes):
+            return None
+        return self._reader.next(_NEXT_PIECE_TIMEOUT_S)
+
+    def _land_singly(self, end: Position) -> None:
+        """Land what is left before `end`, each piece in a transaction of its own."""
+        while self._position < end:
+            records, _ = self._spool.read(self._position, self._piece_bytes)
+            records = [record for record in records if record.position < end]
+            if not records:
+                raise OSError(f"the spool cannot be read at {self._position}")
+            self._land(records, records[-1].end)
 
     def _land(
         self, records: Sequence[Record | DamagedRecord], end: Position, tables: Tables | None = None
@@ -159,29 +211,13 @@ class Lander:
     def _commit(
         self, tables: Tables, end: Position, record_count: int, *, quarantined_count: int = 0
     ) -> None:
-        counts = dict.fromkeys(Signal, 0)
-        duplicate_count = 0
-        batch_id = self.totals.batch_id + 1
         with self._store.transaction() as con:
-            for signal, decoded in tables.items():
-                for table in decoded:
-                    rows = without_duplicates(table, self._recent, con) if signal is Signal.TRACES else table
-                    duplicate_count += table.num_rows - rows.num_rows
-                    counts[signal] += rows.num_rows
-                    _insert(con, signal, batch_id, rows)
-            old = self.totals
-            totals = Totals(
-                batch_id,
-                batch_id if counts[Signal.TRACES] else old.traces_batch_id,
-                old.spans + counts[Signal.TRACES],
-                old.logs + counts[Signal.LOGS],
-                old.metric_points + counts[Signal.METRICS],
-                old.duplicate_spans + duplicate_count,
-                old.quarantined_records + quarantined_count,
-            )
-            con.execute(
-                load_sql("collector.store.queries", "set_position"), [*end, self._clock_ns(), *totals]
-            )
+            insertion = Insertion(con, self._recent, self.totals)
+            insertion.insert(tables)
+            totals = insertion.set_position(end, self._clock_ns(), quarantined_count=quarantined_count)
+        self._landed(end, totals, record_count)
+
+    def _landed(self, end: Position, totals: Totals, record_count: int) -> None:
         self._position, self.totals = end, totals
         self._spool.release(end, record_count)
         self._store.announce_landed(totals.traces_batch_id)
@@ -202,15 +238,8 @@ def read_position(store: Store) -> tuple[Position, Totals]:
     return position, Totals(*row.values())
 
 
-def _insert(con: duckdb.DuckDBPyConnection, signal: Signal, batch_id: int, rows: pa.Table) -> None:
-    con.register("decoded", rows)
-    try:
-        con.execute(
-            f"INSERT INTO {_TABLES[signal]} BY NAME SELECT ?::BIGINT AS batch_id, * FROM decoded",  # noqa: S608  # constant names
-            [batch_id],
-        )
-    finally:
-        con.unregister("decoded")
+def _row_count(tables: Tables) -> int:
+    return sum(table.num_rows for decoded in tables.values() for table in decoded)
 
 
 def _recent_keys(store: Store) -> RecentKeys:

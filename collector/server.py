@@ -27,6 +27,7 @@ from collector.receive.cors import with_cors
 from collector.receive.grpc_server import GrpcReceiver
 from collector.receive.http_app import HttpReceiver
 from collector.receive.intake import Intake
+from collector.receive.limits import Limits
 from collector.receive.patience import http_protocol
 from collector.seal import Policy, Sealer
 from collector.settings import Settings
@@ -131,7 +132,9 @@ class Server:
         api_socket = self._exits.enter_context(listen(api_address, "the HTTP API", "--api"))
         http_socket = self._exits.enter_context(listen(http_address, "OTLP/HTTP", "--otlp-http"))
 
-        self.store = store = Store.open(settings.data, memory_limit=settings.duckdb_memory_limit)
+        self.store = store = Store.open(
+            settings.data, lake=settings.lake, memory_limit=settings.duckdb_memory_limit
+        )
         self._exits.callback(store.close)
         routers, self._workers = self._build(store)
         for worker in self._workers:
@@ -158,12 +161,14 @@ class Server:
 
         token = TokenCheck(settings.otlp_token.get_secret_value())
         self._disk = DiskWatch(store.folder, reserve_bytes=settings.disk_reserve_bytes)
-        self._intake = Intake(self._spool, self._disk)
+        limits = Limits(settings.otlp_max_value_bytes, settings.otlp_max_name_chars)
+        self._intake = Intake(self._spool, self._disk, limits)
         grpc_receiver = GrpcReceiver(
             self._intake,
             *grpc_address,
             max_body_bytes=settings.otlp_max_body_bytes,
             threads=settings.otlp_grpc_threads,
+            message_timeout_s=4 * settings.otlp_http_timeout_s,
             tls=tls,
             token=token,
         )

@@ -16,6 +16,10 @@ class Settings(BaseSettings):
     data: Path = Field(
         default=Path("spyhop-data"), description="The data folder: database, spool, quarantine."
     )
+    lake: Path | None = Field(
+        default=None,
+        description="Folder of the Parquet lake, which several servers may share; empty: in the data folder.",
+    )
     otlp_grpc: str = Field(
         default="127.0.0.1:4317", description="Address of OTLP/gRPC; port 0 picks a free one."
     )
@@ -31,6 +35,16 @@ class Settings(BaseSettings):
     )
     otlp_max_body_bytes: int = Field(
         default=64 * MIB, ge=1024, description="Largest OTLP request after decompression, in bytes."
+    )
+    otlp_max_value_bytes: int = Field(
+        default=MIB,
+        ge=64 * 1024,
+        description="Longest attribute value, log body or other text, in bytes; beyond, it is rejected.",
+    )
+    otlp_max_name_chars: int = Field(
+        default=4096,
+        ge=1,
+        description="Longest span or metric name, in characters: names are keys of baselines and lists.",
     )
     otlp_grpc_threads: int = Field(default=8, ge=1, description="Threads that take OTLP/gRPC requests.")
     otlp_tls_cert: Path | None = Field(
@@ -53,7 +67,8 @@ class Settings(BaseSettings):
     otlp_http_timeout_s: float = Field(
         default=15.0,
         gt=0,
-        description="Seconds in which an OTLP/HTTP client must send its headers, and each piece of its body.",
+        description="Seconds in which an OTLP/HTTP client must send its headers, and each piece of its body. "
+        "A gRPC message has four times as long.",
     )
     spool_max_bytes: int = Field(
         default=1024 * MIB,
@@ -74,9 +89,9 @@ class Settings(BaseSettings):
         description="Least time between two landings, in which small requests gather, in milliseconds.",
     )
     land_max_bytes: int = Field(
-        default=32 * MIB,
+        default=128 * MIB,
         ge=1024,
-        description="Payload bytes that land in one transaction at most; bounds memory, in bytes.",
+        description="Payload bytes that land in one transaction, about, while landing is behind.",
     )
     seal_after_min: float = Field(
         default=120.0,
@@ -95,7 +110,7 @@ class Settings(BaseSettings):
     retention_max_bytes: int = Field(
         default=0,
         ge=0,
-        description="Size of the Parquet lake beyond which its oldest hours are deleted; 0: unlimited.",
+        description="Size of this server's Parquet files beyond which its oldest hours are deleted; 0: unlimited.",
     )
     sql_max_rows: int = Field(
         default=10_000, ge=1, description="Rows that /api/sql returns as JSON or CSV when no limit is given."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from collector.land import Totals
+from collector.insert import Totals
 
 _HELP = {
     "spyhop_received_total": "Spans, log records and data points that were acknowledged.",

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
@@ -19,9 +19,11 @@ from llm.errors import ModelFailed
 from llm.evidence import gather
 from llm.explanation import Draft, Evidence, Explanation, Subject
 from llm.grounding import ground
-from llm.model import Model
 from llm.settings import Settings
 from llm.subject import load_case, require_subject, subject_size
+
+if TYPE_CHECKING:
+    from llm.model import Model
 
 _SUBJECT_LOCKS = 64  # by hash: two subjects rarely share one, and none is ever forgotten
 # An incident is explained anew when its anomalies have grown by this much: by code in 30 ms, so that the text
@@ -52,7 +54,7 @@ class Explainer:
         self._settings = settings
         self._clock_ns = clock_ns
         self._new_id = new_id
-        self._model = Model(settings) if settings.model_configured else None
+        self._model = _open_model(settings)
         self._locks = [threading.Lock() for _ in range(_SUBJECT_LOCKS)]
 
     def analyse(self, subject: Subject, *, refresh: bool = False) -> Explanation:
@@ -134,6 +136,14 @@ class Explainer:
         with self._store.transaction() as connection:
             connection.execute(load_sql("llm.queries", "insert_explanation"), row)
         return _explanation(row | {"created_at": row["created_unix_nano"]})
+
+
+def _open_model(settings: Settings) -> Model | None:
+    if not settings.model_configured:
+        return None
+    from llm.model import Model  # noqa: PLC0415 - the client library is 0.3 s of a start that may not need it
+
+    return Model(settings)
 
 
 def iso_utc(unix_nano: int) -> str:

@@ -92,6 +92,15 @@ def hex_ids(ids: pa.BinaryArray) -> pa.StringArray:
     return pa.StringArray.from_buffers(len(ids), pa.py_buffer(shifted), pa.py_buffer(text))
 
 
+def ids_or_null(ids: pa.BinaryArray, size_bytes: int) -> pa.StringArray:
+    """Like `hex_ids`; NULL for an id that is all zero or of another size: OTLP takes it for absent."""
+    text = hex_ids(ids)
+    is_sound = pc.and_(
+        pc.equal(pc.binary_length(ids), size_bytes), pc.not_equal(text, "0" * (2 * size_bytes))
+    )
+    return pc.if_else(is_sound, text, pa.scalar(None, pa.string()))
+
+
 def null_if_empty(texts: pa.StringArray) -> pa.StringArray:
     return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
 

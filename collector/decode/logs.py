@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.decode.columns import as_table, decode_canonical, hex_ids, null_if_empty, open_envelope, times
+from collector.decode.columns import as_table, decode_canonical, ids_or_null, open_envelope, times
 from collector.decode.variant import encode_attributes, encode_values
 from collector.signals import Signal
 
@@ -22,13 +22,15 @@ def decode_logs(payloads: list[bytes]) -> pa.Table:
 def _decode(requests: pa.RecordBatch) -> pa.Table:
     logs, origin = open_envelope(requests, "scope_logs", "log_records")
     happened, observed = logs.field("time_unix_nano"), logs.field("observed_time_unix_nano")
+    # Not a plain 0, an int64, to which pyarrow would convert the times: it refuses those beyond 2262.
+    unknown = pa.scalar(0, pa.uint64())
     return as_table(
         {
             # Zero means "unknown" for either; the other is then the best time there is.
-            "time": times(pc.if_else(pc.equal(happened, 0), observed, happened)),
-            "observed_time": times(pc.if_else(pc.equal(observed, 0), happened, observed)),
-            "trace_id": null_if_empty(hex_ids(logs.field("trace_id"))),
-            "span_id": null_if_empty(hex_ids(logs.field("span_id"))),
+            "time": times(pc.if_else(pc.equal(happened, unknown), observed, happened)),
+            "observed_time": times(pc.if_else(pc.equal(observed, unknown), happened, observed)),
+            "trace_id": ids_or_null(logs.field("trace_id"), 16),
+            "span_id": ids_or_null(logs.field("span_id"), 8),
             "flags": logs.field("flags"),
             "severity_number": logs.field("severity_number").cast(pa.int32()),
             "severity_text": logs.field("severity_text"),

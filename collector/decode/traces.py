@@ -11,6 +11,7 @@ from collector.decode.columns import (
     as_table,
     decode_canonical,
     hex_ids,
+    ids_or_null,
     named,
     nanos,
     null_if_empty,
@@ -100,8 +101,8 @@ def _links(lists: pa.ListArray) -> pa.ListArray:
         lists,
         pa.StructArray.from_arrays(
             [
-                hex_ids(links.field("trace_id")),
-                hex_ids(links.field("span_id")),
+                ids_or_null(links.field("trace_id"), 16),
+                ids_or_null(links.field("span_id"), 8),
                 links.field("trace_state"),
                 encode_attributes(links.field("attributes")),
                 links.field("dropped_attributes_count"),

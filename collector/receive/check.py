@@ -8,6 +8,15 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError, Message
 
 from collector.errors import MalformedBody
+from collector.receive.limits import (
+    DEFAULT_LIMITS,
+    Limits,
+    drop_long,
+    drop_long_metric_names,
+    name_fault,
+)
+from collector.receive.parts import refuse_too_many_parts
+from collector.receive.walk import LEVELS, item_count, retain
 from collector.signals import REQUEST_TYPES, Signal
 
 TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
@@ -15,6 +24,7 @@ _ZERO_TRACE_ID, _ZERO_SPAN_ID = bytes(TRACE_ID_BYTES), bytes(SPAN_ID_BYTES)
 # A clock may step back while a span is open; more than this is not a clock.
 END_BEFORE_START_TOLERANCE_NS = 1_000_000_000
 _TIME_LIMIT_NS = 2**63 - 1  # DuckDB's TIMESTAMP_NS is an int64
+_REASONS_TOLD_MAX = 8  # a hostile request has as many reasons as items; its answer stays short
 
 
 class Checked(NamedTuple):
@@ -26,45 +36,60 @@ class Checked(NamedTuple):
     reason: str  # why items were rejected; empty when none were
 
 
-def check_bytes(signal: Signal, payload: bytes) -> Checked:
+def check_bytes(signal: Signal, payload: bytes, limits: Limits = DEFAULT_LIMITS) -> Checked:
     """Check protobuf wire bytes.
 
     Raises:
         MalformedBody: the bytes are not the signal's export request.
+        TooLarge: their parsed form would be many times their size.
     """
+    refuse_too_many_parts(payload)
     request = REQUEST_TYPES[signal]()
     try:
         request.ParseFromString(payload)
     except (DecodeError, UnicodeDecodeError) as error:
         raise MalformedBody(f"the body is not a protobuf {request.DESCRIPTOR.name} ({error})") from error
-    return check_message(signal, request, payload)
+    return check_message(signal, request, payload, limits)
 
 
-def check_message(signal: Signal, request: Message, payload: bytes | None = None) -> Checked:
+def check_message(
+    signal: Signal, request: Message, payload: bytes | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Checked:
     """Take out what cannot be stored; `payload` is the request's wire form, made here when None.
 
-    2.4 M spans/s on one core: parsing and this walk together, three fields a span.
+    1.1 M spans/s on one core: parsing and this walk together, seven fields a span.
     """
-    if signal is not Signal.TRACES:
-        accepted_count = _count_logs(request) if signal is Signal.LOGS else _count_points(request)
-        return Checked(_wire(request, payload), accepted_count, 0, "")
+    wire = request.SerializeToString() if payload is None else payload
+    # A request that is shorter than the limit holds nothing longer: most are, and pay nothing.
+    reasons = drop_long(signal, request, limits) if len(wire) > limits.value_bytes else Counter()
+    resources, scopes, items = LEVELS[signal]
     accepted_count = 0
-    reasons: list[str] = []
-    for resource in _of(request, "resource_spans"):
-        for scope in resource.scope_spans:
-            spans = scope.spans
-            if not all(map(_is_sound, spans)):
-                reasons += [reason for span in spans if (reason := span_fault(span))]
-                kept = [span for span in spans if not span_fault(span)]
-                del spans[:]
-                spans.extend(kept)
-            accepted_count += len(spans)
+    for resource in getattr(request, resources):
+        for scope in getattr(resource, scopes):
+            if signal is Signal.TRACES:
+                _check_spans(scope.spans, limits, reasons)
+            elif signal is Signal.METRICS:
+                drop_long_metric_names(scope.metrics, limits, reasons)
+            accepted_count += item_count(signal, getattr(scope, items))
     if not reasons:
-        return Checked(_wire(request, payload), accepted_count, 0, "")
-    return Checked(request.SerializeToString(), accepted_count, len(reasons), _summary(reasons))
+        return Checked(wire, accepted_count, 0, "")
+    return Checked(request.SerializeToString(), accepted_count, reasons.total(), _summary(reasons))
 
 
-def span_fault(span: Any) -> str:  # noqa: PLR0911  # one for each rule
+def _check_spans(spans: Any, limits: Limits, reasons: Counter[str]) -> None:
+    if _are_sound(spans, limits.name_chars):
+        return
+
+    def keep(span: Any) -> bool:
+        fault = span_fault(span, limits)
+        if fault:
+            reasons[fault] += 1
+        return not fault
+
+    retain(spans, keep)
+
+
+def span_fault(span: Any, limits: Limits = DEFAULT_LIMITS) -> str:  # noqa: PLR0911  # one for each rule
     """Why this span cannot be stored; empty when it can."""
     if len(span.trace_id) != TRACE_ID_BYTES:
         return f"trace_id has {len(span.trace_id)} bytes instead of {TRACE_ID_BYTES}"
@@ -80,51 +105,37 @@ def span_fault(span: Any) -> str:  # noqa: PLR0911  # one for each rule
         return "a time lies beyond the year 2262"
     if span.end_time_unix_nano + END_BEFORE_START_TOLERANCE_NS < span.start_time_unix_nano:
         return "the end lies more than 1 s before the start"
+    if len(span.name) > limits.name_chars:
+        return name_fault(limits)
     return ""
 
 
-def _is_sound(span: Any) -> bool:
-    # The same rules as `span_fault`, in the order that costs a sound span least.
-    trace_id, span_id, start, end = (
-        span.trace_id,
-        span.span_id,
-        span.start_time_unix_nano,
-        span.end_time_unix_nano,
-    )
-    return (
-        len(trace_id) == TRACE_ID_BYTES
-        and len(span_id) == SPAN_ID_BYTES
-        and start <= end + END_BEFORE_START_TOLERANCE_NS
-        and start < _TIME_LIMIT_NS > end
-        and trace_id != _ZERO_TRACE_ID
-        and span_id != _ZERO_SPAN_ID
-        and len(span.parent_span_id) in (0, SPAN_ID_BYTES)
-    )
+def _are_sound(spans: Any, name_chars: int) -> bool:
+    # The same rules as `span_fault`, in the order that costs a sound span least, and in one frame: a call for
+    # each span is a tenth of the whole check.
+    for span in spans:
+        trace_id, span_id, start, end = (
+            span.trace_id,
+            span.span_id,
+            span.start_time_unix_nano,
+            span.end_time_unix_nano,
+        )
+        if not (
+            len(trace_id) == TRACE_ID_BYTES
+            and len(span_id) == SPAN_ID_BYTES
+            and start <= end + END_BEFORE_START_TOLERANCE_NS
+            and start < _TIME_LIMIT_NS > end
+            and trace_id != _ZERO_TRACE_ID
+            and span_id != _ZERO_SPAN_ID
+            and len(span.parent_span_id) in (0, SPAN_ID_BYTES)
+            and len(span.name) <= name_chars
+        ):
+            return False
+    return True
 
 
-def _count_logs(request: Message) -> int:
-    return sum(
-        len(scope.log_records) for resource in _of(request, "resource_logs") for scope in resource.scope_logs
-    )
-
-
-def _count_points(request: Message) -> int:
-    return sum(
-        len(getattr(metric, kind).data_points)
-        for resource in _of(request, "resource_metrics")
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-        if (kind := metric.WhichOneof("data"))
-    )
-
-
-def _of(request: Message, field: str) -> Any:
-    return getattr(request, field)
-
-
-def _wire(request: Message, payload: bytes | None) -> bytes:
-    return request.SerializeToString() if payload is None else payload
-
-
-def _summary(reasons: list[str]) -> str:
-    return "; ".join(f"{count} × {reason}" for reason, count in Counter(reasons).items())
+def _summary(reasons: Counter[str]) -> str:
+    told = [f"{count} × {reason}" for reason, count in reasons.most_common(_REASONS_TOLD_MAX)]
+    if len(reasons) > len(told):
+        told.append(f"and {len(reasons) - len(told)} reasons more")
+    return "; ".join(told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
 
 import zstandard
 
@@ -47,16 +48,16 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
 
 
 def _bounded(pieces: Iterator[bytes], max_bytes: int) -> bytes:
-    content = bytearray()
+    content = BytesIO()  # gives its bytes away without a copy, which a bytearray would need
     for piece in pieces:
-        if len(content) + len(piece) > max_bytes:
+        if content.tell() + len(piece) > max_bytes:
             raise TooLarge(
                 f"the body is larger than {max_bytes} bytes after decompression",
                 hint="send smaller batches, or raise SPYHOP_OTLP_MAX_BODY_BYTES",
                 details={"max_bytes": max_bytes},
             )
-        content += piece
-    return bytes(content)
+        content.write(piece)
+    return content.getvalue()
 
 
 def _inflate(body: bytes, window_bits: int, name: str) -> Iterator[bytes]:

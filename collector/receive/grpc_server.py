@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -23,6 +25,9 @@ from collector.receive.intake import Intake
 from collector.signals import GRPC_METHODS, Signal
 
 RETRY_PUSHBACK_MS = "1000"
+# gRPC gives each call a thread as soon as it opens, before its message has come. These are for calls that
+# wait; a thread is made only when all others are taken.
+WAITING_CALLS_MAX = 512
 _CODES: list[tuple[type[SpyhopError], grpc.StatusCode]] = [
     (MalformedBody, grpc.StatusCode.INVALID_ARGUMENT),
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
@@ -53,17 +58,22 @@ class GrpcReceiver:
         *,
         max_body_bytes: int,
         threads: int,
+        message_timeout_s: float,
         tls: Tls | None = None,
         token: TokenCheck | None = None,
     ) -> None:
         """Bind at once; `start` begins to serve. `port` 0 picks a free one, see `self.port`.
 
+        Args:
+            threads: requests that are checked at the same time.
+            message_timeout_s: time in which the message of an open call must have come as a whole.
+
         Raises:
             PortInUse: the address is taken or cannot be bound.
         """
-        self._intake = intake
+        self._patience = _Patience(message_timeout_s)
         self._server = grpc.server(
-            ThreadPoolExecutor(threads, thread_name_prefix="otlp-grpc"),
+            ThreadPoolExecutor(threads + WAITING_CALLS_MAX, thread_name_prefix="otlp-grpc"),
             interceptors=[_Doorkeeper(intake, token)] if token is not None else [],
             options=[
                 ("grpc.max_receive_message_length", max_body_bytes),  # of the decompressed message
@@ -71,7 +81,7 @@ class GrpcReceiver:
                 *_KEEP_ALIVE,
             ],
         )
-        self._server.add_generic_rpc_handlers((_Handlers(intake),))
+        self._server.add_generic_rpc_handlers((_Handlers(intake, threads, self._patience),))
         # Watchers keep a thread each for as long as they watch: not the threads that take requests.
         self._health = health.HealthServicer(
             experimental_non_blocking=True,
@@ -90,6 +100,7 @@ class GrpcReceiver:
 
     def start(self) -> None:
         self._server.start()
+        self._patience.start()
         for service in ("", *_OTLP_SERVICES):
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
@@ -97,6 +108,7 @@ class GrpcReceiver:
         """Say so to health watchers, take no new requests, give those under way `grace_s` seconds."""
         self._health.enter_graceful_shutdown()
         self._server.stop(grace_s).wait(grace_s + 1)
+        self._patience.stop()
 
     def _bind(self, address: str, tls: Tls | None) -> int:
         if tls is None:
@@ -109,11 +121,44 @@ class GrpcReceiver:
         return self._server.add_secure_port(address, credentials)
 
 
+class _Patience:
+    """Cancels calls that opened and then do not send their message."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._since_s: dict[grpc.ServicerContext, float] = {}  # changed by single, hence atomic, operations
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="grpc-patience", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def first(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes | None:
+        """The message of a unary call; None when the client closed without one."""
+        self._since_s[context] = monotonic()
+        try:
+            return next(messages, None)
+        finally:
+            self._since_s.pop(context, None)
+
+    def _loop(self) -> None:
+        while not self._stopping.wait(min(1.0, self._timeout_s / 4)):
+            oldest_s = monotonic() - self._timeout_s
+            for context, since_s in list(self._since_s.items()):
+                if since_s < oldest_s:
+                    context.cancel()
+
+
 class _Handlers(grpc.GenericRpcHandler):
-    def __init__(self, intake: Intake) -> None:
-        # No (de)serialisers: bytes in, bytes out.
+    def __init__(self, intake: Intake, threads: int, patience: _Patience) -> None:
+        # No (de)serialisers: bytes in, bytes out. On the wire a unary call is a stream of one message; taken
+        # as a stream it is known to us, and can be cancelled, before that message has come.
+        working = threading.Semaphore(threads)
         self._by_method: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            method: grpc.unary_unary_rpc_method_handler(_export(intake, signal))
+            method: grpc.stream_unary_rpc_method_handler(_export(intake, signal, working, patience))
             for signal, method in GRPC_METHODS.items()
         }
 
@@ -147,10 +192,16 @@ class _Doorkeeper(grpc.ServerInterceptor):
         return continuation(call)
 
 
-def _export(intake: Intake, signal: Signal) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-    def handle(body: bytes, context: grpc.ServicerContext) -> bytes:
+def _export(
+    intake: Intake, signal: Signal, working: threading.Semaphore, patience: _Patience
+) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
+    def handle(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        body = patience.first(messages, context)
+        if body is None:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message: send one request")
         try:
-            accepted = intake.accept(signal, body)
+            with working:
+                accepted = intake.accept(signal, body)
             if accepted.durable is not None:
                 accepted.durable.result()
         except SpyhopError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from time import monotonic
 from typing import Any, NamedTuple
 
 from google.protobuf import json_format
@@ -27,6 +28,7 @@ from collector.signals import HTTP_PATHS, Signal
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 RETRY_AFTER_S = 1
+BODY_BYTES_PER_S_MIN = 1024  # after the first wait: a body that trickles would hold its connection for days
 _INLINE_BYTES_MAX = 1024 * 1024  # checks in about 1.5 ms; a thread costs a tenth of that for each request
 
 Scope = MutableMapping[str, Any]
@@ -116,39 +118,48 @@ class HttpReceiver:
         }
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         content_type = JSON if media_type == JSON else PROTOBUF
-        signal = HTTP_PATHS.get(scope["path"])
         try:
-            if signal is None:
-                raise UnknownPath(
-                    f"nothing is served at {scope['path']}", hint=f"send to one of {', '.join(HTTP_PATHS)}"
-                )
-            if scope["method"] != "POST":
-                raise WrongMethod(f"{scope['method']} is not allowed", hint="send OTLP by POST")
-            self._token.check(headers)
-            if media_type not in (PROTOBUF, JSON):
-                raise UnsupportedMediaType(
-                    f"Content-Type {media_type or 'missing'} is not supported",
-                    hint=f"send {PROTOBUF} or {JSON}",
-                )
-            return await self._export(signal, headers, receive, content_type)
+            try:
+                signal, body = await self._admit(scope, headers, media_type, receive)
+            except SpyhopError as error:
+                if refused := HTTP_PATHS.get(scope["path"]):
+                    self._intake.refused(refused, error)
+                raise
+            return await self._export(signal, body, content_type)
         except SpyhopError as error:
-            if signal is not None and not isinstance(error, MalformedBody | Unavailable):
-                self._intake.refused(signal, error)
             return _error_answer(error, content_type)
         except Exception:  # a fault of ours: OTLP asks for a Status body even then, and senders retry
             log.exception("an OTLP/HTTP request failed")
             return _error_answer(SpyhopError("the request failed inside the server"), content_type)
 
-    async def _export(
-        self, signal: Signal, headers: dict[str, str], receive: Receive, content_type: str
-    ) -> Answer:
+    async def _admit(
+        self, scope: Scope, headers: dict[str, str], media_type: str, receive: Receive
+    ) -> tuple[Signal, bytes]:
+        """The signal and the decompressed body of a request that may be looked into."""
+        signal = HTTP_PATHS.get(scope["path"])
+        if signal is None:
+            raise UnknownPath(
+                f"nothing is served at {scope['path']}", hint=f"send to one of {', '.join(HTTP_PATHS)}"
+            )
+        if scope["method"] != "POST":
+            raise WrongMethod(f"{scope['method']} is not allowed", hint="send OTLP by POST")
+        self._token.check(headers)
+        if media_type not in (PROTOBUF, JSON):
+            raise UnsupportedMediaType(
+                f"Content-Type {media_type or 'missing'} is not supported",
+                hint=f"send {PROTOBUF} or {JSON}",
+            )
         length = headers.get("content-length", "")
         body = await _read_body(receive, length, self._max_body_bytes, self._body_timeout_s)
-        is_json = content_type == JSON
-        encoding = headers.get("content-encoding", "")
-        if is_json or encoding or len(body) > _INLINE_BYTES_MAX:
-            # Slow enough to hold up the loop: JSON runs at some 10k spans/s, a bomb for a long time.
+        if encoding := headers.get("content-encoding", ""):
+            # Not in the loop, which a bomb would hold up for a long time.
             body = await asyncio.to_thread(decompress, body, encoding, self._max_body_bytes)
+        return signal, body
+
+    async def _export(self, signal: Signal, body: bytes, content_type: str) -> Answer:
+        is_json = content_type == JSON
+        if is_json or len(body) > _INLINE_BYTES_MAX:
+            # Slow enough to hold up the loop: JSON runs at some 10k spans/s.
             accepted = await asyncio.to_thread(self._intake.accept, signal, body, is_json=is_json)
         else:
             accepted = self._intake.accept(signal, body)
@@ -168,7 +179,10 @@ async def _read_body(receive: Receive, content_length: str, max_bytes: int, time
     pieces: list[bytes] = []
     size_bytes = 0
     more = True
+    started_s = monotonic()
     while more:
+        if monotonic() - started_s > timeout_s + size_bytes / BODY_BYTES_PER_S_MIN:
+            raise TooSlow(f"the body comes at less than {BODY_BYTES_PER_S_MIN} bytes/s")
         try:
             async with asyncio.timeout(timeout_s):
                 event = await receive()

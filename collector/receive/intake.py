@@ -12,7 +12,10 @@ from google.protobuf.message import Message
 from collector.disk import DiskWatch
 from collector.errors import SpyhopError, Unauthenticated, Unavailable
 from collector.receive.check import Checked, check_bytes, check_message
+from collector.receive.json_wire import TraceTranslator
+from collector.receive.limits import DEFAULT_LIMITS, Limits
 from collector.receive.otlp_json import parse_json
+from collector.receive.parts import refuse_too_many_parts
 from collector.signals import REJECTED_FIELDS, RESPONSE_TYPES, Signal
 from collector.spool import Spool
 
@@ -27,26 +30,30 @@ class Accepted(NamedTuple):
 class Intake:
     """Thread-safe entrance to the spool."""
 
-    def __init__(self, spool: Spool, disk: DiskWatch) -> None:
+    def __init__(self, spool: Spool, disk: DiskWatch, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
         self._spool = spool
         self._disk = disk
         self._guard = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._traces = TraceTranslator()
 
     def accept(self, signal: Signal, body: bytes, *, is_json: bool = False) -> Accepted:
         """Check a decompressed body and queue it for the spool.
 
         Raises:
             MalformedBody: it cannot be read.
+            TooLarge: its parsed form would be many times its size.
             Unavailable: the spool is full or closing, or the disk nearly full.
         """
         try:
             self._disk.check()
-            if not is_json:  # its wire form may be much smaller
+            if is_json:
+                refuse_too_many_parts(body, is_json=True)
+                checked = self._check_json(signal, body)
+            else:  # JSON's wire form may be much smaller, so only these know their size yet
                 self._spool.check_room(len(body))
-            checked = (
-                check_message(signal, parse_json(signal, body)) if is_json else check_bytes(signal, body)
-            )
+                checked = check_bytes(signal, body, self._limits)
             durable = self._spool.append(signal, checked.payload) if checked.accepted_count else None
         except SpyhopError as error:
             self.refused(signal, error)
@@ -67,6 +74,12 @@ class Intake:
         """`{(signal label, what): number}`; what is received, rejected, requests, …_requests."""
         with self._guard:
             return dict(self._counts)
+
+    def _check_json(self, signal: Signal, body: bytes) -> Checked:
+        wire = self._traces.translate(body) if signal is Signal.TRACES else None
+        if wire is not None:
+            return check_bytes(signal, wire, self._limits)
+        return check_message(signal, parse_json(signal, body), limits=self._limits)
 
     def _count(self, signal: Signal, **amounts: int) -> None:
         with self._guard:

@@ -46,12 +46,21 @@ def fill_json(signal: Signal, document: object) -> Message:
     request = REQUEST_TYPES[signal]()
     try:
         _fill(request, document, 0)
-    except _Misfit as misfit:
+    except Misfit as misfit:
         raise MalformedBody(f"{misfit.place or 'the body'}{misfit.complaint}") from misfit
     return request
 
 
-class _Misfit(Exception):
+def fill_part(message: Message, document: object, depth: int) -> None:
+    """A message that lies `depth` below its request, from OTLP JSON that is parsed already.
+
+    Raises:
+        Misfit: a value does not fit its field.
+    """
+    _fill(message, document, depth)
+
+
+class Misfit(Exception):
     """A value that does not fit. Its place is put together on the way up: documents that fit pay nothing."""
 
     def __init__(self, complaint: str) -> None:
@@ -66,9 +75,9 @@ class _Misfit(Exception):
 
 def _fill(message: Message, document: object, depth: int) -> None:
     if not isinstance(document, dict):
-        raise _Misfit(f" must be an object, not {_kind(document)}")
+        raise Misfit(f" must be an object, not {_kind(document)}")
     if depth > _DEPTH_MAX:
-        raise _Misfit(f" is nested deeper than {_DEPTH_MAX} levels")
+        raise Misfit(f" is nested deeper than {_DEPTH_MAX} levels")
     kind: Any = type(message)
     fields = _fields(kind)
     for name, value in document.items():
@@ -85,18 +94,18 @@ def _fill(message: Message, document: object, depth: int) -> None:
                 child = getattr(message, attribute)
                 child.SetInParent()  # an empty message is set too
                 _fill(child, value, depth + 1)
-        except _Misfit as misfit:
+        except Misfit as misfit:
             misfit.inside(name)
             raise
         except (ValueError, TypeError, OverflowError) as error:
-            problem = _Misfit(f": {error}")
+            problem = Misfit(f": {error}")
             problem.inside(name)
             raise problem from error
 
 
 def _fill_list(items: Any, values: object, convert: Convert | None, depth: int) -> None:
     if not isinstance(values, list):
-        raise _Misfit(f" must be an array, not {_kind(values)}")
+        raise Misfit(f" must be an array, not {_kind(values)}")
     number = 0
     try:
         if convert is None:
@@ -105,11 +114,11 @@ def _fill_list(items: Any, values: object, convert: Convert | None, depth: int) 
         else:
             for number, value in enumerate(values):  # noqa: B007
                 items.append(convert(value))
-    except _Misfit as misfit:
+    except Misfit as misfit:
         misfit.inside(f"[{number}]")
         raise
     except (ValueError, TypeError, OverflowError) as error:
-        problem = _Misfit(f": {error}")
+        problem = Misfit(f": {error}")
         problem.inside(f"[{number}]")
         raise problem from error
 

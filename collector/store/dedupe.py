@@ -16,6 +16,8 @@ from collector.decode.buffers import arrow, flags, offsets
 # A retry older than this many spans is not recognised: 32 MB, half an hour at 2,000 spans/s and 26 s at
 # 150,000/s, where senders back off for 5 s at most before their fifth attempt.
 WINDOW_SPANS = 4_000_000
+# Batches of which a new process knows the spans even when they are sealed: 200 s at five batches a second.
+SEALED_BATCHES = 1_000
 _HEX_TRACE_WORDS, _HEX_SPAN_WORDS = 4, 2  # eight hex digits a 64-bit word
 _MIX = np.array(
     [
@@ -100,6 +102,13 @@ def load_recent(con: duckdb.DuckDBPyConnection, window_spans: int = WINDOW_SPANS
         params=[window_spans // 4],
     ).to_arrow_table()
     recent.add(span_keys(spans))
+    # Sealing may have moved what was just stored. A constant, so that older files are not even opened.
+    ((newest_batch_id,),) = con.execute("SELECT traces_batch_id FROM landing_position").fetchall()
+    newest = con.sql(
+        f"SELECT trace_id, span_id FROM spans WHERE batch_id > {newest_batch_id - SEALED_BATCHES}"  # noqa: S608  # a number
+    ).to_arrow_table()
+    keys = span_keys(newest)
+    recent.add(keys[~recent.contains(keys)])
     return recent
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
-LAKE_FOLDER = "lake"
-
-log = logging.getLogger(__name__)
+LAKE_FOLDER = "lake"  # in the data folder, unless another is chosen
 
 
 class SealedSignal(NamedTuple):
@@ -22,23 +19,46 @@ class SealedSignal(NamedTuple):
     view: str
     time_column: str
     order: str  # neighbours compress well and are read together
+    in_slices: bool  # in order of time first, in slices that hold whole traces: see `collector.lake.parquet`
 
 
 SEALED_SIGNALS = (
-    SealedSignal("traces", "spans_recent", "spans", "start_time", "service_name, span_name, start_time"),
-    SealedSignal("logs", "logs_recent", "logs", "time", "service_name, time"),
-    SealedSignal("metrics", "metrics_recent", "metrics", "time", "service_name, metric_name, time"),
+    SealedSignal(
+        "traces", "spans_recent", "spans", "start_time", "service_name, span_name, start_time", in_slices=True
+    ),
+    SealedSignal("logs", "logs_recent", "logs", "time", "service_name, time", in_slices=True),
+    SealedSignal(
+        "metrics",
+        "metrics_recent",
+        "metrics",
+        "time",
+        "service_name, metric_name, time",
+        in_slices=False,  # a series is read over time, and has no trace
+    ),
 )
 
 
-def refresh_views(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Make `spans`, `logs` and `metrics` show the recent rows and every file that `lake_files` lists.
+def refresh_views(con: duckdb.DuckDBPyConnection, lake: Path) -> None:
+    """Make `spans`, `logs` and `metrics` show the recent rows and every file that `lake_files` lists, and
+    `all_spans`, `all_logs`, `all_metrics` also what other collectors have published.
 
     Runs in the caller's transaction, so that views and rows change at one moment.
     """
     for signal in SEALED_SIGNALS:
-        branches = [f"FROM {signal.table}", *_branches(con, signal, folder)]
+        branches = [f"FROM {signal.table}", *_own_branches(con, signal, lake)]
         con.execute(f"CREATE OR REPLACE VIEW {signal.view} AS " + " UNION ALL BY NAME ".join(branches))
+    refresh_shared_views(con, lake)
+
+
+def refresh_shared_views(con: duckdb.DuckDBPyConnection, lake: Path) -> None:
+    """`all_spans`, `all_logs`, `all_metrics`: own rows and other collectors', each with whose it is."""
+    (own_id,) = con.execute("SELECT collector_id FROM lake_identity").fetchall()[0]
+    for signal in SEALED_SIGNALS:
+        branches = [
+            f"SELECT {quoted(own_id)} AS collector_id, * FROM {signal.view}",  # noqa: S608  # constant names
+            *_foreign_branches(con, signal, lake),
+        ]
+        con.execute(f"CREATE OR REPLACE VIEW all_{signal.view} AS " + " UNION ALL BY NAME ".join(branches))
 
 
 def file_columns(con: duckdb.DuckDBPyConnection, table: str) -> tuple[str, str]:
@@ -58,20 +78,12 @@ def quoted(text: object) -> str:
     return "'{}'".format(str(text).replace("'", "''"))
 
 
-def remove_orphans(con: duckdb.DuckDBPyConnection, folder: Path) -> int:
-    """Delete files of this store that no transaction made visible, since a crash came between; how many."""
-    (collector_id,) = con.execute("SELECT collector_id FROM lake_identity").fetchall()[0]
-    known = {folder / path for (path,) in con.execute("SELECT path FROM lake_files").fetchall()}
-    orphans = [
-        path for path in (folder / LAKE_FOLDER).rglob(f"{collector_id}-*.parquet*") if path not in known
-    ]
-    for path in orphans:
-        log.warning("removing %s: its rows are still in the database", path.name)
-        path.unlink(missing_ok=True)
-    return len(orphans)
+def file_list(lake: Path, paths: Iterable[str]) -> str:
+    """`read_parquet`'s first argument."""
+    return "[{}]".format(", ".join(quoted(lake / path) for path in paths))
 
 
-def _branches(con: duckdb.DuckDBPyConnection, signal: SealedSignal, folder: Path) -> Iterable[str]:
+def _own_branches(con: duckdb.DuckDBPyConnection, signal: SealedSignal, lake: Path) -> Iterable[str]:
     """One SELECT a day. Its constant bounds let DuckDB drop the whole branch while planning, for a query of
     another time or of newer batches, without opening a file."""
     days = con.execute(
@@ -83,10 +95,32 @@ def _branches(con: duckdb.DuckDBPyConnection, signal: SealedSignal, folder: Path
     ).fetchall()
     _, columns = file_columns(con, signal.table)
     for paths, first_batch_id, last_batch_id, first_time, last_time in days:
-        files = ", ".join(quoted(folder / path) for path in paths)
         yield (
-            f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false)"  # noqa: S608  # own paths, quoted
+            f"SELECT {columns} FROM read_parquet({file_list(lake, paths)}, hive_partitioning = false)"  # noqa: S608  # own paths, quoted
             f" WHERE batch_id BETWEEN {first_batch_id} AND {last_batch_id}"
-            f' AND "{signal.time_column}" BETWEEN TIMESTAMP_NS {quoted(first_time)}'
-            f" AND TIMESTAMP_NS {quoted(last_time)}"
+            f" AND {_within(signal, first_time, last_time)}"
         )
+
+
+def _foreign_branches(con: duckdb.DuckDBPyConnection, signal: SealedSignal, lake: Path) -> Iterable[str]:
+    """The same for other collectors, whose batch numbers mean nothing here."""
+    days = con.execute(
+        "SELECT collector_id, list(path ORDER BY path), min(first_time)::VARCHAR, max(last_time)::VARCHAR"
+        " FROM lake_foreign_files WHERE signal = ?"
+        " GROUP BY collector_id, date_trunc('day', hour_start) ORDER BY 1, 3",
+        [signal.label],
+    ).fetchall()
+    _, columns = file_columns(con, signal.table)
+    for collector_id, paths, first_time, last_time in days:
+        yield (
+            f"SELECT {quoted(collector_id)} AS collector_id, {columns}"  # noqa: S608  # quoted
+            f" FROM read_parquet({file_list(lake, paths)}, hive_partitioning = false)"
+            f" WHERE {_within(signal, first_time, last_time)}"
+        )
+
+
+def _within(signal: SealedSignal, first_time: str, last_time: str) -> str:
+    return (
+        f'"{signal.time_column}" BETWEEN TIMESTAMP_NS {quoted(first_time)}'
+        f" AND TIMESTAMP_NS {quoted(last_time)}"
+    )

@@ -14,6 +14,7 @@ from collector.errors import DataFolderUnusable
 STEPS: dict[int, str] = {
     1: "first layout: spans, logs, metrics, landing position",
     2: "the Parquet lake: lake_files, lake_identity",
+    3: "a lake outside the data folder, which several collectors share: lake_folder, paths within the lake",
 }
 SCHEMA_VERSION = max(STEPS)
 OLDEST_VERSION = 1  # files older than that are refused

@@ -1,9 +1,11 @@
 """Kills a server under load, again and again on one data folder, and compares every span id in the end.
 
-    uv run python tests/benchmarks/kill.py --rounds 50 [--seed 7]
+    uv run python tests/benchmarks/kill.py --rounds 50 [--inside sealing] [--seed 7]
 
-Each round starts a server, sends over gRPC and HTTP at once while hours are sealed to Parquet, and ends it
-with SIGKILL at a random moment, also when it has just started or is catching up. What a round got an answer
+Each round starts a server, sends over gRPC and HTTP at once while hours are sealed to Parquet and their files
+rewritten, and ends it with SIGKILL: at any random moment, also when it has just started or is catching up, or
+at a random moment inside one step: the spool's write, landing, sealing, compaction, the deletion of replaced
+files. Without --inside the rounds take turns. What a round got an answer
 for must be stored once; what it got no answer for is sent again in the next round, as exporters do, and must
 be stored once too. Exits with 1 otherwise.
 """
@@ -14,14 +16,15 @@ import argparse
 import itertools
 import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter, sleep
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import grpc
@@ -30,17 +33,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 SPANS_PER_REQUEST = 50
-SERVE = """
-import json, sys
-from pathlib import Path
-from collector.server import run
-from collector.settings import Settings
-anywhere = "127.0.0.1:0"
-settings = Settings(data=Path(sys.argv[1]), otlp_grpc=anywhere, otlp_http=anywhere, api=anywhere,
-                    land_interval_ms=20, spool_segment_bytes=65536,
-                    seal_settle_min=0, seal_interval_s=0.1)
-run(settings, on_ready=lambda addresses: print(json.dumps(addresses), flush=True))
-"""
+SERVER = Path(__file__).parent / "killed_server.py"
+STEPS = ("any", "spool", "landing", "sealing", "compaction", "deletion")  # inside which a round may end
+HOURS = 12  # few, so that each of them soon has several files to rewrite
+CALLS_MAX = 6
+STEP_TIMEOUT_S = 4.0  # a round whose step does not come is ended from outside
 
 _numbers = itertools.count(1)
 
@@ -52,8 +49,8 @@ def make_request() -> tuple[list[str], bytes]:
     ids = []
     for number in itertools.islice(_numbers, SPANS_PER_REQUEST):
         span = scope.spans.add(trace_id=number.to_bytes(16, "big"), span_id=number.to_bytes(8, "big"))
-        # Another hour for each request, so that some are always being sealed.
-        hour = number // SPANS_PER_REQUEST % 500
+        # Another hour for each request: all get late rows again and again.
+        hour = number // SPANS_PER_REQUEST % HOURS
         span.start_time_unix_nano = 1_780_000_000_000_000_000 + hour * 3_600_000_000_000 + number
         span.end_time_unix_nano = span.start_time_unix_nano
         span.attributes.add(key="text").value.string_value = "x" * 50
@@ -82,17 +79,31 @@ class Sender(threading.Thread):
             return
 
 
-def one_round(folder: Path, alive_s: float, carried: list[Any]) -> tuple[list[str], list[Any]]:
-    """The ids acknowledged, and for each sender the request that got no answer."""
-    process = subprocess.Popen([sys.executable, "-c", SERVE, folder], stdout=subprocess.PIPE, text=True)
+class Round(NamedTuple):
+    """How one server lived."""
+
+    acknowledged: list[str]
+    unanswered: list[Any]  # for each sender the request that got no answer
+    inside: bool  # it died in the step, not from outside
+
+
+def serve(folder: Path, step: str, calls: int = 0, fraction: float = 0) -> subprocess.Popen[str]:
+    command = [sys.executable, str(SERVER), str(folder), step, str(calls), str(fraction)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def one_round(folder: Path, step: str, moments: random.Random, carried: list[Any]) -> Round:
+    process = serve(folder, step, moments.randint(1, CALLS_MAX), moments.uniform(0, 1.1))
     assert process.stdout is not None
     line = process.stdout.readline()
+    if not line and process.wait() == -signal.SIGKILL:
+        return Round([], carried, inside=True)  # inside the step already while it caught up
     if not line:
         sys.exit(f"the server did not start again, exit code {process.wait()}")
     addresses = json.loads(line)
     http = httpx2.Client(base_url=addresses["otlp_http"], trust_env=False)
     channel = grpc.insecure_channel(addresses["otlp_grpc"])
-    export = channel.unary_unary(EXPORT)
+    export: Any = channel.unary_unary(EXPORT)
     headers = {"content-type": "application/x-protobuf"}
     sends: list[Callable[[bytes], object]] = [
         lambda body: http.post("/v1/traces", content=body, headers=headers).raise_for_status(),
@@ -101,19 +112,27 @@ def one_round(folder: Path, alive_s: float, carried: list[Any]) -> tuple[list[st
     senders = [Sender(send, unanswered) for send, unanswered in zip(sends, carried, strict=True)]
     for sender in senders:
         sender.start()
-    sleep(alive_s)
+    inside = ended_by_itself(process, moments.uniform(0.02, 1.2) if step == "any" else STEP_TIMEOUT_S)
     process.kill()
     process.communicate()
     for sender in senders:
         sender.join(20)
     http.close()
     channel.close()
-    return [i for sender in senders for i in sender.acknowledged], [sender.unanswered for sender in senders]
+    acknowledged = [i for sender in senders for i in sender.acknowledged]
+    return Round(acknowledged, [sender.unanswered for sender in senders], inside)
+
+
+def ended_by_itself(process: subprocess.Popen[str], timeout_s: float) -> bool:
+    try:
+        return process.wait(timeout_s) == -signal.SIGKILL
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def stored_ids(folder: Path) -> list[str]:
     """Let a last server land what is left, stop it cleanly, and read the file itself."""
-    process = subprocess.Popen([sys.executable, "-c", SERVE, folder], stdout=subprocess.PIPE, text=True)
+    process = serve(folder, "any")
     assert process.stdout is not None
     api = json.loads(process.stdout.readline())["api"]
     with httpx2.Client(base_url=api, trust_env=False) as client:
@@ -125,23 +144,38 @@ def stored_ids(folder: Path) -> list[str]:
         return [row[0] for row in con.execute("SELECT span_id FROM spans").fetchall()]
 
 
-def run(rounds: int, seed: int) -> dict[str, int | float]:
+def unlisted_files(folder: Path) -> int:
+    """Lake files that no transaction knows of: what a crash has left and nobody removed."""
+    with duckdb.connect(str(folder / "spyhop.duckdb"), read_only=True) as con:
+        known = {path for (path,) in con.execute("SELECT path FROM lake_files").fetchall()}
+    lake = folder / "lake"
+    return sum(path.relative_to(lake).as_posix() not in known for path in lake.glob("*/date=*/hour=*/*"))
+
+
+def run(rounds: int, seed: int, steps: Sequence[str]) -> dict[str, Any]:
     moments = random.Random(seed)
     acknowledged: set[str] = set()
     carried: list[Any] = [None, None]
     started_s = perf_counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for _ in range(rounds):
-            answered, carried = one_round(folder, moments.uniform(0.02, 1.2), carried)
-            acknowledged |= set(answered)
+        inside = dict.fromkeys(steps, 0)
+        for number in range(rounds):
+            step = steps[number % len(steps)]
+            lived = one_round(folder, step, moments, carried)
+            carried = lived.unanswered
+            acknowledged |= set(lived.acknowledged)
+            inside[step] += lived.inside
         stored = stored_ids(folder)
-        sealed_files = len(list(folder.rglob("*.parquet")))
+        files = len(list(folder.glob("lake/*/*/*/*.parquet")))
+        unlisted = unlisted_files(folder)
     unknown = {i for request in carried if request for i in request[0]}  # stored or not: both are right
     return {
         "rounds": rounds,
+        "ended_inside": {step: count for step, count in inside.items() if step != "any"},
         "acknowledged": len(acknowledged),
-        "sealed_files": sealed_files,
+        "sealed_files": files,
+        "unlisted_files": unlisted,
         "lost": len(acknowledged - set(stored)),
         "twice": len(stored) - len(set(stored)),
         "never_sent": len(set(stored) - acknowledged - unknown),
@@ -152,11 +186,12 @@ def run(rounds: int, seed: int) -> dict[str, int | float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--inside", choices=STEPS, help="the step in which every round ends")
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
-    result = run(options.rounds, options.seed)
+    result = run(options.rounds, options.seed, [options.inside] if options.inside else STEPS)
     print(json.dumps(result))
-    sys.exit(bool(result["lost"] or result["twice"] or result["never_sent"]))
+    sys.exit(any(result[fault] for fault in ("lost", "twice", "never_sent", "unlisted_files")))
 
 
 if __name__ == "__main__":

@@ -87,6 +87,18 @@ def running(settings: Settings) -> Iterator[Running]:
     started.stop()
 
 
+@pytest.fixture(scope="session", name="make_settings")
+def make_settings_fixture() -> Callable[..., Settings]:
+    """`make_settings(folder, name=value)`, for servers of a module."""
+    return make_settings
+
+
+@pytest.fixture(scope="session")
+def start_running() -> Callable[[Server], Running]:
+    """Like `make_running`, for fixtures of a module."""
+    return Running
+
+
 @pytest.fixture
 def make_running() -> Callable[[Server], Running]:
     """Start a server that the test stops itself."""

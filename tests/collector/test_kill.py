@@ -30,15 +30,17 @@ def start(folder: Path) -> tuple[subprocess.Popen[str], dict[str, str]]:
 
 
 def test_kill_at_random_moments() -> None:
-    """Killed five times under load on one data folder, the server loses nothing acknowledged and doubles
-    nothing that was sent again."""
+    """Killed under load on one data folder, at any moment and inside the spool's write, landing, sealing,
+    compaction and deletion, the server loses nothing acknowledged, doubles nothing that was sent again, and
+    leaves no file behind."""
     script = Path(__file__).parent.parent / "benchmarks" / "kill.py"
     done = subprocess.run(
-        [sys.executable, script, "--rounds", "5"], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, script, "--rounds", "6"], capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
-    assert (result["lost"], result["twice"], result["never_sent"]) == (0, 0, 0)
+    assert (result["lost"], result["twice"], result["never_sent"], result["unlisted_files"]) == (0, 0, 0, 0)
+    assert sum(result["ended_inside"].values()) >= 3, "the steps that rounds should end in do not come"
     assert result["acknowledged"] > 200
 
 

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
+from collector.insert import Insertion
 from collector.land import Lander, read_position
 from collector.signals import Signal
 from collector.spool import Spool
@@ -72,7 +73,7 @@ def test_failed_transaction_leaves_nothing(
     """When the position cannot be stored, the rows are not there either; the next attempt lands them once."""
     line.send(make_request(4).SerializeToString())
     with monkeypatch.context() as patch:
-        patch.setattr("collector.land.load_sql", lambda *_: "SELECT error('disk')")
+        patch.setattr("collector.insert.load_sql", lambda *_: "SELECT error('disk')")
         with pytest.raises(duckdb.Error):
             line.lander.land_available()
     assert line.count() == 0
@@ -124,6 +125,25 @@ def test_retry_after_restart(store: Store, make_request: Callable[..., Any]) -> 
     second.send(body)
     second.land()
     assert second.count() == 3
+    second.spool.close()
+
+
+def test_retry_of_sealed_spans(store: Store, make_request: Callable[..., Any]) -> None:
+    """A retry is recognised although its spans were sealed and the process that stored them is gone."""
+    body = make_request(3).SerializeToString()
+    first = Line(store)
+    first.send(body)
+    first.land()
+    first.spool.close()
+    with store.transaction() as con:
+        con.execute("CREATE TABLE sealed AS FROM spans_recent")
+        con.execute("DELETE FROM spans_recent")
+        con.execute("CREATE OR REPLACE VIEW spans AS FROM spans_recent UNION ALL BY NAME FROM sealed")
+    second = Line(store)
+    second.send(body)
+    second.land()
+    assert second.count() == 3
+    assert second.lander.totals.duplicate_spans == 3
     second.spool.close()
 
 
@@ -196,3 +216,64 @@ def log_request(number: int) -> bytes:
     request = ExportLogsServiceRequest()
     request.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=number + 1)
     return request.SerializeToString()
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every request of two spans, 140 bytes, is a piece of its own; several wait, so landing is behind."""
+    monkeypatch.setattr("collector.land.PIECE_BYTES_MAX", 200)
+    monkeypatch.setattr("collector.land.RETRY_FIRST_S", 0.01)
+
+
+def land_in_the_background(line: Line) -> None:
+    line.lander.start()
+    while line.spool.status()["bytes"]:
+        sleep(0.005)
+    line.lander.stop(5)
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_backlog_shares_a_transaction(
+    store: Store, make_request: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While landing is behind, pieces gather in one transaction, and the last of them is not waited for."""
+    line = Line(store)
+    bodies = [make_request(2).SerializeToString() for _ in range(20)]
+    line.send(*bodies, bodies[3])
+    insert, calls = Insertion.insert, []
+    monkeypatch.setattr(Insertion, "insert", lambda *arguments: calls.append(insert(*arguments)))
+    land_in_the_background(line)
+    assert line.count() == 40
+    assert line.count("(SELECT DISTINCT trace_id, span_id FROM spans)") == 40
+    position, totals = read_position(store)
+    assert len(calls) == 21
+    assert (totals.batch_id, totals.spans, totals.duplicate_spans) == (2, 40, 2)
+    assert position == line.lander._position
+    line.spool.close()
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("fault", ["disk", "data"])
+def test_fault_among_gathered_pieces(
+    store: Store, make_request: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """When the disk, or what one record holds, undoes a transaction of many pieces, all of them still land,
+    once each."""
+    line = Line(store)
+    bodies = [make_request(2).SerializeToString() for _ in range(8)]
+    line.send(*bodies[:5], *([b"\x00poison"] if fault == "data" else []), *bodies[5:])
+    insert, calls = Insertion.insert, []
+
+    def failing_once(insertion: Insertion, tables: Any) -> None:
+        insert(insertion, tables)
+        calls.append(tables)
+        if fault == "disk" and len(calls) == 4:
+            raise duckdb.IOException("No space left on device")
+
+    monkeypatch.setattr(Insertion, "insert", failing_once)
+    land_in_the_background(line)
+    assert line.count() == 16
+    assert line.count("(SELECT DISTINCT trace_id, span_id FROM spans)") == 16
+    assert line.lander.totals.quarantined_records == (fault == "data")
+    assert len(calls) > 8  # some were inserted twice, of which the first time was undone
+    line.spool.close()

@@ -1,4 +1,5 @@
--- Hours of {table} that may be sealed, and the last batch of each that one file should hold.
+-- Hours of {table} that may be sealed, and the last batch of each that one file should hold. An hour that has
+-- a file already waits until $5 rows have come late, or the first of them is of batch $6 or older.
 WITH batches AS (
     SELECT date_trunc('hour', "{time}") AS hour_start, batch_id, count(*) AS row_count
     FROM {table}
@@ -16,5 +17,6 @@ FROM running
 WHERE running_count - row_count < $1  -- whole batches, the one that passes the limit included
 GROUP BY hour_start
 HAVING sum(row_count) >= $5
+    OR min(batch_id) <= $6
     OR hour_start NOT IN (SELECT hour_start FROM lake_files WHERE signal = $4 AND expired_at IS NULL)
 ORDER BY hour_start

@@ -1,6 +1,6 @@
 -- What is normal. A row of `baseline_sketches` is an addition: reading sums the counts, compaction merges rows.
 CREATE TABLE IF NOT EXISTS baseline_sketches (
-    measure      VARCHAR  NOT NULL,  -- duration, exclusive, edge (all ns) or amount (in the asset): what was sampled
+    measure      VARCHAR  NOT NULL,  -- duration, exclusive, edge, gap (all ns) or amount (in the asset): what was sampled
     service_name VARCHAR  NOT NULL,
     operation    VARCHAR  NOT NULL,  -- span_name
     span_kind    VARCHAR  NOT NULL,  -- one name may be a client span here and a server span there

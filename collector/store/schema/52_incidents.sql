@@ -1,7 +1,7 @@
 -- Anomalies that belong together.
 CREATE TABLE IF NOT EXISTS incidents (
     incident_id       VARCHAR PRIMARY KEY,    -- hash of kind and first anomaly
-    kind              VARCHAR  NOT NULL,      -- latency, amount
+    kind              VARCHAR  NOT NULL,      -- the detector of its first anomaly
     state             VARCHAR  NOT NULL,      -- open, acknowledged, resolved
     severity          TINYINT  NOT NULL,      -- the worst of its anomalies
     title             VARCHAR  NOT NULL,      -- one line for people

@@ -8,9 +8,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import grpc
 import httpx2
 import pytest
 import zstandard
+
+from collector.signals import GRPC_METHODS, Signal
 
 BOMB_BYTES = 200 * 1024 * 1024
 GROWTH_MAX_BYTES = 100 * 1024 * 1024
@@ -26,12 +29,12 @@ run(settings, on_ready=lambda addresses: print(json.dumps(addresses), flush=True
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[int, str]]:
-    """A server process with default limits: its pid and its OTLP/HTTP address."""
+def server(tmp_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """A server process with default limits: its pid and its addresses."""
     process = subprocess.Popen([sys.executable, "-c", SERVE, tmp_path], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     addresses = json.loads(process.stdout.readline())
-    yield process.pid, addresses["otlp_http"]
+    yield process.pid, addresses
     process.terminate()
     process.communicate(timeout=10)
 
@@ -42,24 +45,60 @@ def memory_bytes(pid: int, field: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+
+
+def field(tag: bytes, content: bytes) -> bytes:
+    """A field whose content is longer than 2 MiB and shorter than 256 MiB: its length takes four bytes."""
+    size = len(content)
+    length = bytes([size & 127 | 128, size >> 7 & 127 | 128, size >> 14 & 127 | 128, size >> 21])
+    return tag + length + content
+
+
+# 20 MiB of empty spans pass the limit on the size; parsed they would be 3 GB. No more, since gRPC holds a
+# body three times.
+EMPTY_SPANS = field(b"\x0a", field(b"\x12", b"\x12\x00" * (10 * 1024 * 1024)))
+
+
+@needs_proc
 @pytest.mark.parametrize(
     ("encoding", "compress"),
     [
-        ("gzip", lambda zeros: gzip.compress(zeros, 1)),
-        ("deflate", lambda zeros: zlib.compress(zeros, 1)),
+        ("gzip", lambda body: gzip.compress(body, 1)),
+        ("deflate", lambda body: zlib.compress(body, 1)),
         ("zstd", zstandard.compress),
     ],
 )
-def test_bomb(server: tuple[int, str], encoding: str, compress: Callable[[bytes], bytes]) -> None:
-    """200 MiB of zeros in a small body are refused with 413, for less than 100 MB of memory."""
-    pid, url = server
-    bomb = compress(bytes(BOMB_BYTES))
+@pytest.mark.parametrize("content", [bytes(BOMB_BYTES), EMPTY_SPANS], ids=["zeros", "empty spans"])
+def test_bomb(
+    server: tuple[int, dict[str, str]], encoding: str, compress: Callable[[bytes], bytes], content: bytes
+) -> None:
+    """What is small on the wire and huge decompressed or parsed is 413, for less than 100 MB of memory."""
+    pid, addresses = server
+    bomb = compress(content)
     assert len(bomb) < 2 * 1024 * 1024
     headers = {"content-type": "application/x-protobuf", "content-encoding": encoding}
-    with httpx2.Client(base_url=url, trust_env=False, timeout=30) as http:
+    with httpx2.Client(base_url=addresses["otlp_http"], trust_env=False, timeout=30) as http:
         assert http.post("/v1/traces", content=b"", headers=headers | {"content-encoding": ""}).is_success
         before_bytes = memory_bytes(pid, "VmRSS")
         for _ in range(3):
             assert http.post("/v1/traces", content=bomb, headers=headers).status_code == 413
+        assert memory_bytes(pid, "VmHWM") - before_bytes < GROWTH_MAX_BYTES
+
+
+@needs_proc
+@pytest.mark.parametrize("content", [bytes(BOMB_BYTES), EMPTY_SPANS], ids=["zeros", "empty spans"])
+def test_grpc_bomb(server: tuple[int, dict[str, str]], content: bytes) -> None:
+    """The same over gRPC: RESOURCE_EXHAUSTED, for less than 100 MB of memory.
+
+    gRPC itself decompresses up to the limit of 64 MiB, and may still hold that when the next bomb comes.
+    """
+    pid, addresses = server
+    with grpc.insecure_channel(addresses["otlp_grpc"]) as channel:
+        export = channel.unary_unary(GRPC_METHODS[Signal.TRACES])
+        export(b"", timeout=10)
+        before_bytes = memory_bytes(pid, "VmRSS")
+        with pytest.raises(grpc.RpcError) as caught:
+            export(content, compression=grpc.Compression.Gzip, timeout=30)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert memory_bytes(pid, "VmHWM") - before_bytes < GROWTH_MAX_BYTES

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
+import grpc
+
 from collector.errors import Timeout
 from collector.server import Server
 from collector.settings import Settings
+from collector.signals import GRPC_METHODS, Signal
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 ENDLESS = "SELECT count(*) FROM range(10_000_000) a, range(10_000_000) b WHERE hash(a.range, b.range) = 1"
@@ -34,8 +37,12 @@ def test_landing_goes_on(
         for _ in range(5):
             body = make_request(10).SerializeToString()
             assert running.http.post("/v1/traces", content=body, headers=PROTOBUF).status_code == 200
+        with grpc.insecure_channel(running.addresses["otlp_grpc"]) as channel:
+            body = make_request(10).SerializeToString()
+            channel.unary_unary(GRPC_METHODS[Signal.TRACES])(body, timeout=3)
         running.landed(3.0)
         assert monotonic() - started_s < 3.0
+        assert running.client.sql("SELECT count(*) AS n FROM spans")["n"][0] == 60
         assert asking.is_alive(), "the query was over before the spans had landed"
         asking.join(10)
         assert isinstance(ended[0], Timeout)

@@ -1,59 +1,14 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.decode.logs import decode_logs
-from collector.decode.metrics import decode_metrics
 from collector.decode.traces import decode_traces
-from collector.errors import MalformedBody
 from collector.receive.check import check_bytes
 from collector.signals import Signal
-
-DECODERS: dict[Signal, Callable[[list[bytes]], Any]] = {
-    Signal.TRACES: decode_traces,
-    Signal.LOGS: decode_logs,
-    Signal.METRICS: decode_metrics,
-}
-
-
-@pytest.fixture(scope="module")
-def sound_body(make_request: Callable[..., Any]) -> bytes:
-    """Two spans with a bit of everything, the same for all examples."""
-    request = make_request(2, attributes={"a": "text", "b": [1, {"c": b"\x00"}], "d": 1.5}, name="op")
-    span = request.resource_spans[0].scope_spans[0].spans[0]
-    span.events.add(name="event").attributes.add(key="k").value.int_value = 1
-    span.links.add(trace_id=b"\x01" * 16, span_id=b"\x02" * 8)
-    span.status.code = 2
-    wire: bytes = request.SerializeToString()
-    return wire
-
-
-@settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")), deadline=None)
-@given(data=st.data())
-def test_what_is_accepted_decodes(data: st.DataObject, sound_body: bytes) -> None:
-    """However bytes are mangled, they are refused at the door or they land: nothing in between."""
-    body = bytearray(sound_body)
-    for _ in range(data.draw(st.integers(1, 4))):
-        start = data.draw(st.integers(0, len(body) - 1))
-        end = start + data.draw(st.integers(0, 6))
-        body[start:end] = data.draw(st.binary(max_size=6))
-        if not body:
-            return
-    signal = data.draw(st.sampled_from(list(Signal)))
-    try:
-        checked = check_bytes(signal, bytes(body))
-    except MalformedBody:
-        return
-    decoded = DECODERS[signal]([checked.payload])
-    row_count = sum(t.num_rows for t in decoded) if isinstance(decoded, list) else decoded.num_rows
-    assert row_count == checked.accepted_count
 
 
 @pytest.mark.parametrize("again", ["resource", "status"])

@@ -1,229 +1,159 @@
-"""The OTLP specification's demands as a table of probes against a running server."""
+"""What OTLP asks of a server, as one table of probes: each runs over gRPC, HTTP protobuf and HTTP JSON, for
+traces, logs and metrics, against a running server. A probe says what is sent, what the sender must learn, and
+how many items can be queried afterwards."""
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
-import zlib
-from collections.abc import Callable
+import itertools
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
-import httpx2
 import pytest
-import zstandard
-from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
 
+from collector.server import Server
 from collector.settings import Settings
-from collector.signals import GRPC_METHODS, HTTP_PATHS, RESPONSE_TYPES, Signal
-
-PROTOBUF, JSON = "application/x-protobuf", "application/json"
-SMALL_LIMIT_BYTES = 1024 * 1024
-
-
-def post(
-    running: Any, body: bytes, content_type: str = PROTOBUF, path: str = "/v1/traces", **headers: str
-) -> httpx2.Response:
-    answer: httpx2.Response = running.http.post(
-        path,
-        content=body,
-        headers={"content-type": content_type, **{k.replace("_", "-"): v for k, v in headers.items()}},
-    )
-    return answer
-
-
-def export(running: Any, body: bytes, signal: Signal = Signal.TRACES, **arguments: Any) -> bytes:
-    with grpc.insecure_channel(running.addresses["otlp_grpc"]) as channel:
-        answer: bytes = channel.unary_unary(GRPC_METHODS[signal])(body, timeout=10, **arguments)
-        return answer
-
-
-def as_json(request: ExportTraceServiceRequest) -> bytes:
-    """OTLP JSON: protobuf's mapping, with hex ids."""
-    document = json_format.MessageToDict(request)
-    for resource in document["resourceSpans"]:
-        for scope in resource["scopeSpans"]:
-            for span in scope["spans"]:
-                for name in ("traceId", "spanId"):
-                    span[name] = base64.b64decode(span[name]).hex()
-    return json.dumps(document).encode()
-
-
-@pytest.mark.parametrize("path", list(HTTP_PATHS))
-@pytest.mark.parametrize(("content_type", "body"), [(PROTOBUF, b""), (JSON, b"{}")])
-def test_empty_request(shared: Any, path: str, content_type: str, body: bytes) -> None:
-    """An empty request succeeds with an empty response in its own content type, for each signal."""
-    answer = post(shared, body, content_type, path)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, content_type)
-    if content_type == JSON:
-        assert answer.json() == {}
-    else:
-        assert answer.content == b""
-
-
-@pytest.mark.parametrize("signal", list(Signal))
-def test_empty_request_grpc(shared: Any, signal: Signal) -> None:
-    """An empty gRPC request succeeds, for each signal."""
-    assert RESPONSE_TYPES[signal].FromString(export(shared, b"", signal)) == RESPONSE_TYPES[signal]()
-
-
-@pytest.mark.parametrize(
-    ("encoding", "compress"),
-    [("identity", bytes), ("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstandard.compress)],
+from collector.signals import GRPC_METHODS, Signal
+from tests.collector.receive.otlp_calls import PROTOBUF, TRANSPORTS, batch, landed_count, send, wire
+from tests.collector.receive.probes import (
+    BODY_MAX_BYTES,
+    COMPRESS,
+    LOGS,
+    NAME_MAX_CHARS,
+    PROBES,
+    TRACES,
+    VALUE_MAX_BYTES,
+    Probe,
+    many_parts,
 )
-@pytest.mark.parametrize("content_type", [PROTOBUF, JSON, "application/json; charset=utf-8"])
-def test_accepted_encodings(
-    shared: Any,
-    make_request: Callable[..., Any],
-    encoding: str,
-    compress: Callable[[bytes], bytes],
-    content_type: str,
-) -> None:
-    """Every supported compression of both content types lands all spans, and leaves partial_success unset."""
-    request = make_request(3)
-    body = as_json(request) if "json" in content_type else request.SerializeToString()
-    answer = post(shared, compress(body), content_type, content_encoding=encoding)
-    assert answer.status_code == 200, answer.text
-    assert answer.content in (b"", b"{}")
-    assert shared.spans_of(request).height == 3
 
 
-def test_gzip_grpc(shared: Any, make_request: Callable[..., Any]) -> None:
-    """A gzip-compressed gRPC request lands."""
-    request = make_request(2)
-    export(shared, request.SerializeToString(), compression=grpc.Compression.Gzip)
-    assert shared.spans_of(request).height == 2
+def table(probes: list[Probe]) -> list[Any]:
+    return [
+        pytest.param(probe, signal, transport, id=f"{probe.claim}-{signal.label}-{transport}")
+        for probe, signal, transport in itertools.product(probes, Signal, TRANSPORTS)
+        if signal in probe.signals and transport in probe.transports
+    ]
 
 
-BAD_SPANS: dict[str, dict[str, Any]] = {
-    "zero trace id": {"trace_id": bytes(16)},
-    "short trace id": {"trace_id": b"\x01" * 8},
-    "no trace id": {"trace_id": b""},
-    "zero span id": {"span_id": bytes(8)},
-    "long span id": {"span_id": b"\x01" * 16},
-    "odd parent": {"parent_span_id": b"\x01\x02"},
-    "beyond 2262": {"end_time_unix_nano": 2**64 - 1},
-    "ends before it starts": {"end_time_unix_nano": 1},
-}
-
-
-@pytest.mark.parametrize("fault", BAD_SPANS)
-@pytest.mark.parametrize("transport", ["http", "grpc"])
-def test_partial_success(shared: Any, make_request: Callable[..., Any], fault: str, transport: str) -> None:
-    """A span that cannot be stored is counted with its reason, and the others of its request land."""
-    request = make_request(2)
-    request.MergeFrom(make_request(1, **BAD_SPANS[fault]))
-    body = request.SerializeToString()
-    answer = post(shared, body).content if transport == "http" else export(shared, body)
-    partial = ExportTraceServiceResponse.FromString(answer).partial_success
-    assert partial.rejected_spans == 1
-    assert partial.error_message.startswith("1 × ")
-    assert shared.spans_of(request).height == 2
-
-
-def test_partial_success_json(shared: Any, make_request: Callable[..., Any]) -> None:
-    """In JSON the partial success is JSON too, with the count as protobuf's mapping writes it."""
-    answer = post(shared, as_json(make_request(1, span_id=bytes(8))), JSON)
-    assert answer.status_code == 200
-    assert answer.json() == {
-        "partialSuccess": {"rejectedSpans": "1", "errorMessage": "1 × span_id is all zero"}
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, make_settings: Any, start_running: Any) -> Iterator[Any]:
+    """One server for the whole table, with limits that small requests reach."""
+    changes = {
+        "otlp_max_body_bytes": BODY_MAX_BYTES,
+        "otlp_max_value_bytes": VALUE_MAX_BYTES,
+        "otlp_max_name_chars": NAME_MAX_CHARS,
     }
+    running = start_running(Server(make_settings(tmp_path_factory.mktemp("conformance"), **changes)))
+    yield running
+    running.stop()
 
 
-BOMB = zstandard.compress(bytes(200 * SMALL_LIMIT_BYTES))
-MALFORMED: list[tuple[str, bytes, dict[str, str], int]] = [
-    ("garbage", b"\x00garbage", {}, 400),
-    ("cut off", b"\x0a\xff\x01", {}, 400),
-    ("text that is not UTF-8", b"\x0a\x03\x1a\x01\xff", {}, 400),
-    ("bad gzip", b"no gzip", {"content_encoding": "gzip"}, 400),
-    ("cut off gzip", gzip.compress(b"x" * 1000)[:20], {"content_encoding": "gzip"}, 400),
-    ("bad zstd", b"no zstd", {"content_encoding": "zstd"}, 400),
-    ("unknown encoding", b"", {"content_encoding": "br"}, 415),
-    ("too large", bytes(SMALL_LIMIT_BYTES + 1), {}, 413),
-    ("zstd bomb", BOMB, {"content_encoding": "zstd"}, 413),
-    ("gzip bomb", gzip.compress(bytes(2 * SMALL_LIMIT_BYTES)), {"content_encoding": "gzip"}, 413),
-]
+def check(running: Any, probe: Probe, signal: Signal, transport: str, service: str) -> None:
+    body = probe.make(signal, service, transport)
+    encoding = probe.encoding.rstrip("!")  # "!": the body is what it is
+    if transport != "grpc" and encoding == probe.encoding:
+        body = COMPRESS.get(encoding, bytes)(body)
+    answer = send(running, signal, transport, body, encoding=encoding, media_type=probe.media_type)
+    assert (answer.code, answer.rejected) == (probe.code, probe.rejected), answer
+    assert probe.reason in answer.reason
+    assert bool(answer.reason) == (probe.code != "ok" or probe.rejected is not None)
+    assert answer.retry_hint is None, "only what may succeed later is to be retried"
+    assert landed_count(running, signal, service) == probe.lands
 
 
-@pytest.mark.parametrize("path", list(HTTP_PATHS))
-@pytest.mark.parametrize("content_type", [PROTOBUF, JSON])
-@pytest.mark.parametrize("probe", MALFORMED, ids=[row[0] for row in MALFORMED])
-def test_malformed(
-    shared: Any, path: str, content_type: str, probe: tuple[str, bytes, dict[str, str], int]
+@pytest.mark.parametrize(("probe", "signal", "transport"), table(PROBES))
+def test_probe(
+    server: Any, probe: Probe, signal: Signal, transport: str, request: pytest.FixtureRequest
 ) -> None:
-    """A bad body is answered with the right code and a Status in the request's content type."""
-    _, body, headers, status = probe
-    answer = post(shared, body, content_type, path, **headers)
-    assert (answer.status_code, answer.headers["content-type"]) == (status, content_type)
-    error = Status()
-    if content_type == JSON:
-        json_format.Parse(answer.text, error)
-    else:
-        error.ParseFromString(answer.content)
-    assert error.code != 0
-    assert error.message
+    """The sender learns what OTLP asks for, and exactly what was accepted lands."""
+    check(server, probe, signal, transport, request.node.name)
+
+
+MANY_PARTS = Probe(
+    "here", "a body of a million tiny parts", many_parts, "too large", reason="parts, more than"
+)
+
+
+@pytest.mark.parametrize(("probe", "signal", "transport"), table([MANY_PARTS]))
+def test_many_parts(shared_large: Any, probe: Probe, signal: Signal, transport: str) -> None:
+    """A body that is small for its kind but gigabytes once parsed is refused unparsed."""
+    check(shared_large, probe, signal, transport, "nobody")
+
+
+@pytest.fixture(scope="module")
+def shared_large(
+    tmp_path_factory: pytest.TempPathFactory, make_settings: Any, start_running: Any
+) -> Iterator[Any]:
+    """A server with the default limits."""
+    running = start_running(Server(make_settings(tmp_path_factory.mktemp("default"))))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory, make_settings: Any, start_running: Any) -> Iterator[Any]:
+    """A server whose spool has room for one request and is full: only the very first one lands."""
+    settings: Settings = make_settings(tmp_path_factory.mktemp("full"), land_interval_ms=600_000)
+    running = start_running(Server(settings.model_copy(update={"spool_max_bytes": 700})))
+    filler = wire(batch(TRACES, "filler", 8), "grpc")
+    assert send(running, TRACES, "grpc", filler).code == "ok"
+    running.landed()
+    assert send(running, TRACES, "grpc", filler).code == "ok"  # stays, for the next landing is far away
+    yield running
+    running.stop()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("signal", list(Signal), ids=lambda signal: signal.label)
+def test_overload(full: Any, signal: Signal, transport: str) -> None:
+    """A full spool is 503 with Retry-After, UNAVAILABLE with pushback: the sender retries."""
+    answer = send(full, signal, transport, wire(batch(signal, "second", 30), transport))
+    assert (answer.code, "full" in answer.reason) == ("try later", True)
+    assert answer.retry_hint == ("1000" if transport == "grpc" else "1")
+
+
+def test_absent_ids_of_logs(server: Any) -> None:
+    """An id that OTLP says to take for absent is NULL, so that no log claims a trace that cannot be."""
+    request = batch(LOGS, "absent ids", 1, trace_id=bytes(16), span_id=b"\x01" * 3)
+    assert send(server, LOGS, "protobuf", wire(request, "protobuf")).code == "ok"
+    assert landed_count(server, LOGS, "absent ids") == 1
+    query = "SELECT trace_id, span_id FROM logs WHERE service_name = 'absent ids'"
+    assert server.client.sql(query).rows() == [(None, None)]
 
 
 @pytest.mark.parametrize(
     ("method", "path", "content_type", "status"),
     [
         ("POST", "/v1/traces", "text/plain", 415),
-        ("POST", "/v1/traces", "", 415),
-        ("GET", "/v1/traces", PROTOBUF, 405),
+        ("POST", "/v1/logs", "", 415),
+        ("GET", "/v1/metrics", PROTOBUF, 405),
         ("POST", "/v1/nothing", PROTOBUF, 404),
     ],
 )
-def test_wrong_requests(shared: Any, method: str, path: str, content_type: str, status: int) -> None:
+def test_wrong_requests(server: Any, method: str, path: str, content_type: str, status: int) -> None:
     """A wrong content type, method or path is refused with a Status that says what is right."""
-    answer = shared.http.request(method, path, content=b"", headers={"content-type": content_type})
+    answer = server.http.request(method, path, content=b"", headers={"content-type": content_type})
     assert answer.status_code == status
     assert "send" in Status.FromString(answer.content).message
 
 
-@pytest.mark.parametrize(
-    ("body", "compression", "code"),
-    [
-        (b"\x00garbage", None, grpc.StatusCode.INVALID_ARGUMENT),
-        (bytes(SMALL_LIMIT_BYTES + 1), None, grpc.StatusCode.RESOURCE_EXHAUSTED),
-        (bytes(200 * SMALL_LIMIT_BYTES), grpc.Compression.Gzip, grpc.StatusCode.RESOURCE_EXHAUSTED),
-    ],
-)
-def test_malformed_grpc(shared: Any, body: bytes, compression: Any, code: grpc.StatusCode) -> None:
-    """Bad bytes are INVALID_ARGUMENT; too many, also once decompressed, RESOURCE_EXHAUSTED without retry."""
-    with pytest.raises(grpc.RpcError) as caught:
-        export(shared, body, compression=compression)
-    assert caught.value.code() == code
-    assert "grpc-retry-pushback-ms" not in dict(caught.value.trailing_metadata())
+def test_refusals_are_counted_once(running: Any) -> None:
+    """Each refused request is one in /metrics, wherever on its way it was refused."""
+    send(running, TRACES, "protobuf", b"\x00garbage")
+    send(running, TRACES, "protobuf", b"no gzip", encoding="gzip")
+    send(running, TRACES, "protobuf", many_parts(TRACES, "", "protobuf"))
+    send(running, TRACES, "grpc", many_parts(TRACES, "", "grpc"))
+    metrics = running.api.get("/metrics").text
+    assert re.search(r'requests_total\{signal="traces",outcome="malformed"\} 4\b', metrics), metrics
 
 
-class TestFull:
-    """A spool without room."""
-
-    @pytest.fixture
-    def settings(self, settings: Settings) -> Settings:
-        # Landing never comes, so the second request finds the first still there.
-        return settings.model_copy(
-            update={
-                "spool_max_bytes": 700,
-                "land_interval_ms": 600_000,
-                "otlp_max_body_bytes": SMALL_LIMIT_BYTES,
-            }
-        )
-
-    def test_asks_to_retry(self, running: Any, make_request: Callable[..., Any]) -> None:
-        """A full spool is 503 with Retry-After and UNAVAILABLE with pushback; what it took is kept."""
-        body = make_request(8).SerializeToString()
-        assert post(running, body).status_code == 200
-        answer = post(running, make_request(8).SerializeToString())
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert "full" in Status.FromString(answer.content).message
+def test_unknown_method(server: Any) -> None:
+    """A gRPC method that is not OTLP's is UNIMPLEMENTED, not a fault."""
+    with grpc.insecure_channel(server.addresses["otlp_grpc"]) as channel:
+        method = GRPC_METHODS[TRACES].replace("Export", "Import")
         with pytest.raises(grpc.RpcError) as caught:
-            export(running, make_request(8).SerializeToString())
-        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-        assert dict(caught.value.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
+            channel.unary_unary(method)(b"", timeout=5)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

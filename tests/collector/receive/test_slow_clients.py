@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from time import monotonic, sleep
@@ -97,3 +98,37 @@ def test_500_idle_connections(running: Any, make_request: Any) -> None:
             assert monotonic() - started_s < 1
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_grpc_calls_without_a_message(impatient: Any, make_request: Any) -> None:
+    """300 gRPC calls that open and then say nothing hold up no other, and are cancelled after the limit."""
+    ended = threading.Event()
+
+    def never() -> Iterator[bytes]:
+        ended.wait(20)
+        yield from ()
+
+    method = GRPC_METHODS[Signal.TRACES]
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.insecure_channel(impatient.addresses["otlp_grpc"], options=options) as slow:
+        silent = [slow.stream_unary(method).future(never()) for _ in range(300)]
+        try:
+            with grpc.insecure_channel(impatient.addresses["otlp_grpc"]) as channel:
+                for _ in range(3):
+                    channel.unary_unary(method)(make_request(1).SerializeToString(), timeout=5)
+            for call in silent:
+                assert call.exception(timeout=10).code() is grpc.StatusCode.CANCELLED  # type: ignore[attr-defined]
+        finally:
+            ended.set()
+            for call in silent:
+                call.cancel()
+
+
+@pytest.mark.parametrize("piece", [b"a"], ids=["one byte"])
+def test_body_that_trickles(impatient: Any, piece: bytes) -> None:
+    """A body that comes byte by byte is cut off, although no single wait is too long."""
+    with connect(impatient.addresses["otlp_http"]) as connection:
+        connection.sendall(HEAD + b"content-length: 100000\r\n\r\n")
+        started_s = monotonic()
+        trickle_until_closed(connection, piece)
+        assert TIMEOUT_S / 2 < monotonic() - started_s < 3

@@ -1,0 +1,78 @@
+"""Decoded tables into an open transaction of the store, and the position that goes with them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from collector.segment import Position
+from collector.signals import Signal
+from collector.store.dedupe import RecentKeys, without_duplicates
+from collector.store.sqlfile import load_sql
+
+_TABLES = {Signal.TRACES: "spans_recent", Signal.LOGS: "logs_recent", Signal.METRICS: "metrics_recent"}
+
+Tables = dict[Signal, list[pa.Table]]
+
+
+class Totals(NamedTuple):
+    """What has landed since the database was made."""
+
+    batch_id: int
+    traces_batch_id: int
+    spans: int
+    logs: int
+    metric_points: int
+    duplicate_spans: int
+    quarantined_records: int
+
+
+class Insertion:
+    """One batch id under way: any number of `insert`, then one `set_position`, then the caller's COMMIT."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, recent: RecentKeys, totals: Totals) -> None:
+        self._con = con
+        self._recent = recent
+        self._old = totals
+        self._batch_id = totals.batch_id + 1
+        self._counts = dict.fromkeys(Signal, 0)
+        self._duplicate_count = 0
+
+    def insert(self, tables: Tables) -> None:
+        """Add the rows of all tables, spans that are stored already left out."""
+        for signal, decoded in tables.items():
+            for table in decoded:
+                rows = table
+                if signal is Signal.TRACES:
+                    rows = without_duplicates(table, self._recent, self._con)
+                self._duplicate_count += table.num_rows - rows.num_rows
+                self._counts[signal] += rows.num_rows
+                _insert(self._con, signal, self._batch_id, rows)
+
+    def set_position(self, end: Position, now_ns: int, *, quarantined_count: int = 0) -> Totals:
+        """Store how far the spool has landed with these rows; returns the totals that a COMMIT makes true."""
+        old = self._old
+        totals = Totals(
+            self._batch_id,
+            self._batch_id if self._counts[Signal.TRACES] else old.traces_batch_id,
+            old.spans + self._counts[Signal.TRACES],
+            old.logs + self._counts[Signal.LOGS],
+            old.metric_points + self._counts[Signal.METRICS],
+            old.duplicate_spans + self._duplicate_count,
+            old.quarantined_records + quarantined_count,
+        )
+        self._con.execute(load_sql("collector.store.queries", "set_position"), [*end, now_ns, *totals])
+        return totals
+
+
+def _insert(con: duckdb.DuckDBPyConnection, signal: Signal, batch_id: int, rows: pa.Table) -> None:
+    con.register("decoded", rows)
+    try:
+        con.execute(
+            f"INSERT INTO {_TABLES[signal]} BY NAME SELECT ?::BIGINT AS batch_id, * FROM decoded",  # noqa: S608  # constant names
+            [batch_id],
+        )
+    finally:
+        con.unregister("decoded")

@@ -1,0 +1,84 @@
+"""What the collectors of one lake tell each other and every other engine: `_files/<collector>.parquet` in the
+lake names the files that hold a collector's rows now, each row once.
+
+A listing is replaced as a whole. A file that leaves it, since a compacted one has its rows or its time is
+over, stays on disk for two minutes more: who reads a listing has that long to open what it names.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+
+from collector.lake.parquet import partial_of
+from collector.store.lake import quoted, refresh_shared_views
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+
+LISTING_FOLDER = "_files"  # Spark, Hive and DuckDB's globs over `traces/**` leave it alone
+
+log = logging.getLogger(__name__)
+
+
+class Listing:
+    """Publishes this collector's files and takes in those of the others, when either has changed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._folder = store.lake / LISTING_FOLDER
+        cursor = store.cursor()
+        ((self.collector_id,),) = cursor.execute("SELECT collector_id FROM lake_identity").fetchall()
+        cursor.close()
+        self._published: object = None
+        self._seen: Mapping[str, int] | None = None  # modification times of the others' listings
+
+    def publish(self) -> None:
+        """Write the own listing anew if the files have changed since it was written."""
+        query = load_sql("collector.store.queries", "lake_listing")
+        files = self._store.read(query)
+        if self._published is not None and files.equals(self._published):
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        target = self._folder / f"{self.collector_id}.parquet"
+        partial = partial_of(target)
+        cursor = self._store.cursor()
+        try:
+            cursor.execute(f"COPY ({query}) TO {quoted(partial)} (FORMAT parquet)").fetchall()
+        finally:
+            cursor.close()
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+        self._published = files
+
+    def take_in(self) -> bool:
+        """Show in `all_spans`, `all_logs`, `all_metrics` what the others list now; whether it changed."""
+        listings = {
+            path.stem: path.stat().st_mtime_ns
+            for path in self._folder.glob("*.parquet")
+            if path.stem != self.collector_id
+        }
+        if listings == self._seen:
+            return False
+        with self._store.transaction() as con:
+            con.execute("DELETE FROM lake_foreign_files")
+            for collector_id in sorted(listings):
+                self._take_in_one(con, self._folder / f"{collector_id}.parquet")
+            refresh_shared_views(con, self._store.lake)
+        self._seen = listings
+        return True
+
+    def _take_in_one(self, con: duckdb.DuckDBPyConnection, path: Path) -> None:
+        query = load_sql("collector.store.queries", "foreign_files").format(listing=quoted(path))
+        try:
+            files = con.sql(query).to_arrow_table()
+        except duckdb.Error as error:  # somebody else's file: their rows are missing here, ours are not
+            log.warning("%s cannot be read: %s", path, str(error).partition("\n")[0])
+            return
+        con.register("listed", files)
+        con.execute("INSERT INTO lake_foreign_files BY NAME FROM listed")
+        con.unregister("listed")

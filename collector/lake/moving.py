@@ -1,0 +1,133 @@
+"""Rows that change their place: from the database to a file, or from several files to one.
+
+A file is announced in `lake_writes`, then written and synced, and then one transaction makes it the place of
+its rows: it is listed, what held the rows before no longer is, and the views follow. A crash before that
+leaves a file that only `lake_writes` knows, and `remove_unfinished` takes it away; after it, all is done.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import NamedTuple
+
+import duckdb
+
+from collector.lake.parquet import new_path, partial_of, write_file
+from collector.store.lake import SealedSignal, file_columns, file_list, quoted, refresh_views
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+
+log = logging.getLogger(__name__)
+
+_QUERIES = "collector.store.queries"
+
+
+class Hour(NamedTuple):
+    """Rows of one hour in the database that one file will hold."""
+
+    start: datetime
+    row_count: int
+    last_batch_id: int
+
+
+class LakeFile(NamedTuple):
+    """What compaction needs to know of a listed file."""
+
+    path: str
+    row_count: int
+
+
+def seal(store: Store, con: duckdb.DuckDBPyConnection, signal: SealedSignal, hour: Hour, now_ns: int) -> int:
+    """Move the rows of `hour` up to its batch to a new file; returns how many.
+
+    Landing only adds rows of newer batches and nothing else deletes these: the copy and the deletion, which
+    are not in one transaction, see the same rows, and their counts are compared before the commit.
+    """
+    rows = (
+        f"FROM {signal.table} WHERE batch_id <= {hour.last_batch_id}"
+        f' AND "{signal.time_column}" >= TIMESTAMP_NS {quoted(hour.start)}'
+        f' AND "{signal.time_column}" < TIMESTAMP_NS {quoted(hour.start)} + INTERVAL 1 HOUR'
+    )
+    written, _ = file_columns(con, signal.table)
+    path = _announce(con, signal, hour.start, hour.last_batch_id, now_ns)
+    selected = f"SELECT {written} {rows}"
+    copied = write_file(con, store.lake / path, signal, selected, hour.row_count)
+    with store.transaction() as moving:
+        moving.execute(
+            f'INSERT INTO lake_files SELECT $1, $2, $3, min("{signal.time_column}"),'
+            f' max("{signal.time_column}"), min(batch_id), max(batch_id), count(*), $4,'
+            f" make_timestamp_ns($5), NULL {rows}",
+            [path, signal.label, hour.start, (store.lake / path).stat().st_size, now_ns],
+        )
+        (deleted,) = moving.execute(f"DELETE {rows}").fetchall()[0]
+        _check_counts(copied, deleted, path)
+        _settle(store, moving, path)
+    return copied
+
+
+def compact(
+    store: Store,
+    con: duckdb.DuckDBPyConnection,
+    signal: SealedSignal,
+    hour: datetime,
+    files: list[LakeFile],
+    *,
+    now_ns: int,
+) -> int:
+    """Rewrite several listed files of one hour as one; returns its rows. The old files stay on disk until no
+    query can be reading them."""
+    paths = [file.path for file in files]
+    expected = sum(file.row_count for file in files)
+    (newest_batch_id,) = con.execute(
+        "SELECT max(last_batch_id) FROM lake_files WHERE path IN (FROM unnest(?::VARCHAR[]))", [paths]
+    ).fetchall()[0]
+    path = _announce(con, signal, hour, newest_batch_id, now_ns)
+    # By name: files of an older schema may lack a column.
+    rows = (
+        f"SELECT * FROM read_parquet({file_list(store.lake, paths)}, hive_partitioning = false,"  # noqa: S608  # own paths, quoted
+        " union_by_name = true)"
+    )
+    copied = write_file(con, store.lake / path, signal, rows, expected)
+    _check_counts(copied, expected, path)
+    with store.transaction() as moving:
+        size_bytes = (store.lake / path).stat().st_size
+        moving.execute(load_sql(_QUERIES, "list_compacted"), [path, size_bytes, now_ns, paths])
+        moving.execute(
+            "UPDATE lake_files SET expired_at = make_timestamp_ns(?)"
+            " WHERE path IN (FROM unnest(?::VARCHAR[]))",
+            [now_ns, paths],
+        )
+        _settle(store, moving, path)
+    return copied
+
+
+def remove_unfinished(store: Store) -> int:
+    """Delete files that were announced and never listed, since a crash or an error came between; how many."""
+    with store.transaction() as con:
+        paths = [path for (path,) in con.execute("SELECT path FROM lake_writes").fetchall()]
+        for path in paths:
+            log.warning("removing %s: its rows are where they were", path)
+            for name in (store.lake / path, partial_of(store.lake / path)):
+                name.unlink(missing_ok=True)
+        con.execute("DELETE FROM lake_writes")
+    return len(paths)
+
+
+def _announce(
+    con: duckdb.DuckDBPyConnection, signal: SealedSignal, hour: datetime, last_batch_id: int, now_ns: int
+) -> str:
+    (collector_id,) = con.execute("SELECT collector_id FROM lake_identity").fetchall()[0]
+    path = new_path(signal, hour, collector_id, last_batch_id)
+    con.execute("INSERT INTO lake_writes SELECT ?, make_timestamp_ns(?)", [path, now_ns])  # commits by itself
+    return path
+
+
+def _settle(store: Store, con: duckdb.DuckDBPyConnection, path: str) -> None:
+    con.execute("DELETE FROM lake_writes WHERE path = ?", [path])
+    refresh_views(con, store.lake)
+
+
+def _check_counts(written: int, replaced: int, path: str) -> None:
+    if written != replaced:
+        raise RuntimeError(f"{path} has {written} rows in place of {replaced}; nothing was moved")

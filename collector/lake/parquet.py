@@ -1,0 +1,76 @@
+"""How a lake file is written: its name, its order, and that it is on disk before anything speaks of it."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+
+from collector.store.lake import SealedSignal, quoted
+
+# Measured on 1 M spans of tests/benchmarks/fleet.sql: Parquet 2 encodings 37.0 bytes a span against 40.9.
+# Groups of 245,760 rows against 122,880: an attribute search 3.1 ms against 4.5, since half as many footers'
+# columns are looked at; the same size.
+_OPTIONS = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2, ROW_GROUP_SIZE 245760"
+# Rows of a file stand in slices of time, each sorted for itself. A trace then lies in one or two row groups,
+# whose trace ids repeat, so DuckDB writes a dictionary and a bloom filter for them: a trace by id takes 8 ms
+# against 17 in a file that is sorted by service alone, at 35.7 bytes a span against 37.0.
+_ROWS_PER_SLICE = 60_000
+_SLICE_MAX_S = 300
+_HOUR_S = 3600
+
+
+def new_path(signal: SealedSignal, hour: datetime, collector_id: str, last_batch_id: int) -> str:
+    """A name in the lake that no collector, nor a copy of this one, has used or will use."""
+    return (
+        f"{signal.label}/date={hour:%Y-%m-%d}/hour={hour:%H}/"
+        f"{collector_id}-{last_batch_id:012d}-{uuid4().hex[:12]}.parquet"
+    )
+
+
+def write_file(
+    con: duckdb.DuckDBPyConnection, target: Path, signal: SealedSignal, rows: str, row_count: int
+) -> int:
+    """Sort `rows`, a SELECT, into `target`, durably.
+
+    Returns:
+        The number of rows written; `row_count` is what the caller expects, and only shapes the order.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_of(target)
+    copied = con.execute(
+        f"COPY ({rows} ORDER BY {_order(signal, row_count)}) TO {quoted(partial)} ({_OPTIONS})"
+    ).fetchall()
+    make_durable(partial, target)
+    return int(copied[0][0])
+
+
+def partial_of(target: Path) -> Path:
+    """The name under which a file grows: no reader's `*.parquet` finds it."""
+    return target.with_name(target.name + ".partial")
+
+
+def make_durable(partial: Path, target: Path) -> None:
+    """The file and its name on disk, before any transaction speaks of it."""
+    _sync(partial, os.O_RDWR)
+    partial.replace(target)
+    for folder in (target.parent, target.parent.parent, target.parent.parent.parent):  # may all be new
+        _sync(folder, os.O_RDONLY)
+
+
+def _order(signal: SealedSignal, row_count: int) -> str:
+    if not signal.in_slices:
+        return signal.order
+    slice_s = max(1, min(_SLICE_MAX_S, _HOUR_S * _ROWS_PER_SLICE // max(1, row_count)))
+    return f'epoch_ns("{signal.time_column}") // {slice_s * 1_000_000_000}, {signal.order}'
+
+
+def _sync(path: Path, flags: int) -> None:
+    file = os.open(path, flags)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,52 @@
+"""Rows and files that leave: by age, by size, and files whose rows stand in a compacted one."""
+
+from __future__ import annotations
+
+import logging
+
+from collector.store.lake import SEALED_SIGNALS, refresh_views
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+
+# A file is deleted so much later than it left the views: longer than any query may run, and than another
+# collector takes to look at the listing again.
+EXPIRED_KEEP_S = 120
+
+log = logging.getLogger(__name__)
+
+
+def expire(store: Store, *, now_ns: int, retention_s: float, max_bytes: int) -> None:
+    """Take this collector's oldest hours out of the views, and with them rows that never got a file.
+
+    Args:
+        retention_s: age at which rows leave; 0: never.
+        max_bytes: size of this collector's part of the lake beyond which its oldest hours leave; 0: any.
+    """
+    horizon_ns = now_ns - int(retention_s * 1e9) if retention_s else 0
+    with store.transaction() as con:
+        expired = con.execute(
+            load_sql("collector.store.queries", "expire_files"),
+            [now_ns, horizon_ns, max_bytes or 2**62],
+        ).fetchall()
+        if horizon_ns:
+            for signal in SEALED_SIGNALS:
+                con.execute(
+                    f'DELETE FROM {signal.table} WHERE "{signal.time_column}" < make_timestamp_ns(?)',  # noqa: S608  # constant names
+                    [horizon_ns],
+                )
+        if expired:
+            refresh_views(con, store.lake)
+            log.info("%d lake files have passed their retention", len(expired))
+
+
+def delete_expired(store: Store, now_ns: int) -> int:
+    """Delete the files that left the views `EXPIRED_KEEP_S` ago; how many."""
+    expired_before = "expired_at < make_timestamp_ns(?)"
+    horizon = [now_ns - EXPIRED_KEEP_S * 1_000_000_000]
+    files = store.read(f"SELECT path FROM lake_files WHERE {expired_before}", horizon)["path"].to_pylist()  # noqa: S608  # constant
+    for path in files:  # before their rows go: a crash between the two only deletes them again
+        (store.lake / path).unlink(missing_ok=True)
+    if files:
+        with store.transaction() as con:
+            con.execute("DELETE FROM lake_files WHERE path IN (FROM unnest(?::VARCHAR[]))", [files])
+    return len(files)

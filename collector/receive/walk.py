@@ -1,0 +1,34 @@
+"""The way from an export request to its items, the same in all three signals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from collector.signals import Signal
+
+# request → resources → scopes → spans, log records or metrics
+LEVELS: dict[Signal, tuple[str, str, str]] = {
+    Signal.TRACES: ("resource_spans", "scope_spans", "spans"),
+    Signal.LOGS: ("resource_logs", "scope_logs", "log_records"),
+    Signal.METRICS: ("resource_metrics", "scope_metrics", "metrics"),
+}
+
+
+def retain(items: Any, keep: Callable[[Any], bool]) -> None:
+    """Take the items that are not to be kept out of a repeated field."""
+    kept = [item for item in items if keep(item)]
+    if len(kept) < len(items):
+        del items[:]
+        items.extend(kept)
+
+
+def point_list(metric: Any) -> Any:
+    """The data points of a metric, of whichever kind."""
+    kind = metric.WhichOneof("data")
+    return getattr(metric, kind).data_points if kind else ()
+
+
+def item_count(signal: Signal, items: Any) -> int:
+    """How many spans, log records or data points these are."""
+    return sum(len(point_list(metric)) for metric in items) if signal is Signal.METRICS else len(items)

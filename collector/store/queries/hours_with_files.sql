@@ -1,0 +1,11 @@
+-- Hours of signal $1 with several files, smallest file first; quiet: none was added since $2.
+SELECT
+    hour_start::TIMESTAMP AS hour_start,
+    list(path ORDER BY row_count, path) AS paths,
+    list(row_count ORDER BY row_count, path) AS row_counts,
+    max(sealed_at) <= make_timestamp_ns($2) AS is_quiet
+FROM lake_files
+WHERE signal = $1 AND expired_at IS NULL
+GROUP BY hour_start
+HAVING count(*) > 1
+ORDER BY hour_start

@@ -1,0 +1,150 @@
+"""Rows that move to Parquet: the same rows, once, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from collector.store.lake import SEALED_SIGNALS
+from collector.store.store import Store
+
+HOUR_NS = 3_600_000_000_000
+
+
+def snapshot_of(store: Store) -> dict[str, Any]:
+    """Every row of the three views, VARIANTs as text with their types."""
+    found = {}
+    for signal in SEALED_SIGNALS:
+        columns = store.read(f"SELECT column_name, column_type FROM (DESCRIBE {signal.view})").to_pylist()
+        texts = ", ".join(
+            f'"{c["column_name"]}"::VARIANT::VARCHAR'
+            if "VARIANT" in c["column_type"]
+            else f'"{c["column_name"]}"'
+            for c in columns
+        )
+        found[signal.view] = (
+            columns,
+            store.read(f"SELECT {texts} FROM {signal.view} ORDER BY ALL").to_pylist(),
+        )
+    return found
+
+
+def test_same_rows_before_and_after(lake: Any) -> None:
+    """Sealing changes no column, type or value of any signal, down to bytes inside events and links."""
+    lake.land(5)
+    lake.land(2, hours=1)
+    lake.land_others()
+    before = snapshot_of(lake.store)
+    assert lake.settle_and_seal() == 9
+    assert lake.ids("spans_recent") == []
+    assert snapshot_of(lake.store) == before
+    blob = (
+        "SELECT events[1].attributes['blob']::BLOB AS b, links[1].attributes['deep']['a'][1]::DOUBLE AS d"
+        " FROM spans"
+    )
+    assert lake.store.read(blob).to_pylist()[0] == {"b": b"\x01\xfe", "d": 1.5}
+
+
+def test_layout(lake: Any) -> None:
+    """A file an hour and signal under date= and hour=, zstd, in the order service, name, start."""
+    lake.land(4)
+    lake.land(4, hours=1)
+    lake.settle_and_seal()
+    folders = [path.parent.relative_to(lake.store.folder).as_posix() for path in lake.files()]
+    assert folders == ["lake/traces/date=2026-09-21/hour=14", "lake/traces/date=2026-09-21/hour=15"]
+    file = pq.ParquetFile(lake.files()[0])
+    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+    rows = file.read(["service_name", "span_name", "start_time"]).to_pylist()
+    assert rows == sorted(rows, key=lambda row: (row["service_name"], row["span_name"], row["start_time"]))
+
+
+def test_young_rows_stay(lake: Any) -> None:
+    """What has just landed stays, however old its times; so does an hour that is not over long enough."""
+    lake.land(3, hours=97)  # the hour that ends three hours from now
+    assert lake.sealer.run_once() == 0
+    lake.now_ns += 599 * 1_000_000_000
+    assert lake.sealer.run_once() == 0
+    assert len(lake.ids("spans_recent")) == 3
+    lake.land(2, hours=100)
+    lake.now_ns += 2 * 1_000_000_000
+    assert lake.sealer.run_once() == 3
+    lake.now_ns += HOUR_NS
+    assert lake.sealer.run_once() == 0
+    assert len(lake.ids("spans_recent")) == 2
+
+
+def test_readers_see_each_row_once(lake: Any) -> None:
+    """While hours move, every count that a reader takes is the whole."""
+    for hour in range(6):
+        lake.land(50, hours=hour)
+    counts: list[int] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            counts.append(lake.store.read("SELECT count(*) AS n FROM spans")["n"][0].as_py())
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        assert lake.settle_and_seal() == 300
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
+    assert len(counts) > 2
+    assert set(counts) == {300}
+
+
+def test_views_after_reopening(lake: Any) -> None:
+    """A process that starts sees recent and sealed rows alike, also after the folder has moved."""
+    ids = lake.land(3)
+    lake.settle_and_seal()
+    ids += lake.land(1, hours=200)
+    folder = lake.store.folder
+    lake.store.close()
+    moved = folder.rename(folder.with_name("it's moved"))
+    lake.store = Store.open(moved)
+    try:
+        assert lake.ids() == sorted(ids)
+    finally:
+        lake.store.close()
+
+
+def test_new_batches_open_no_file(lake: Any) -> None:
+    """A query for newly landed batches, or for another time, is planned without the lake."""
+    lake.land(3)
+    lake.settle_and_seal()
+    for path in lake.files():
+        path.with_suffix(".hidden").write_bytes(path.read_bytes())
+    for condition in (f"batch_id > {lake.batch_id}", "start_time > TIMESTAMP '2026-11-01'"):
+        plan = lake.store.read(f"EXPLAIN SELECT span_id FROM spans WHERE {condition}").to_pylist()
+        assert "PARQUET" not in str(plan).upper()
+    plan = lake.store.read("EXPLAIN SELECT span_id FROM spans").to_pylist()
+    assert "PARQUET" in str(plan).upper()
+
+
+def test_interrupted_by_stop(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopping gives up a move under way at once."""
+    ids = lake.land(3)
+    sealer = lake.make_sealer(interval_s=0.01, settle_s=0)
+    started = threading.Event()
+
+    def slow(con: duckdb.DuckDBPyConnection, table: str) -> tuple[str, str]:
+        started.set()
+        con.execute(
+            "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE hash(a.range, b.range) = 1"
+        )
+        return "*", "*"
+
+    monkeypatch.setattr("collector.lake.moving.file_columns", slow)
+    sealer.start()
+    assert started.wait(5)
+    sealer.stop(5)
+    assert not sealer._thread.is_alive()
+    assert lake.ids() == sorted(ids)
