@@ -51,21 +51,47 @@ def exchange(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder that --scenario writes.")] = None,
     split: Annotated[str, typer.Option(help="Which set of --scenario: tune or judge.")] = "tune",
+    parallel: Annotated[
+        int, typer.Option(min=1, max=16, help="So many runs of --scenario at the same time, a process each.")
+    ] = 2,
+    rhythm: Annotated[
+        str | None,
+        typer.Option(help="Let the rate follow day and week; how long a day lasts: 24h, or 10m to see it."),
+    ] = None,
+    bursts: Annotated[
+        str | None, typer.Option(help="Now and then 2.5 times as many orders for 3 s; mean time between.")
+    ] = None,
+    traders: Annotated[
+        str,
+        typer.Option(
+            help="Who trades: retail; professional, with market makers and arbitrage too; mixed, with whales."
+        ),
+    ] = "retail",
+    client_attempts: Annotated[
+        int, typer.Option(min=1, max=20, help="How often a client asks before it gives up, with back-off.")
+    ] = 1,
+    client_timeout: Annotated[
+        str | None, typer.Option(help="How long a client waits for one answer. Default: 10s.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the final report as JSON.")] = False,
 ) -> None:
     """Run the reference crypto exchange with seeded traders, traced to an OTLP endpoint."""
     from pydantic import ValidationError
 
-    from exchange_ref.durations import parse_duration
     from exchange_ref.errors import InvalidUse
     from exchange_ref.exchange import ExchangeConfig
     from exchange_ref.faults.schedule import Schedule, read_schedule
     from exchange_ref.load import Mix
+    from exchange_ref.population import POPULATIONS
     from exchange_ref.run import History, RunOptions, prepare_report, run_exchange, write_report
     from exchange_ref.settings import Settings
+    from exchange_ref.tides import Tide
+    from exchange_ref.wallet import RetryPolicy
 
+    if traders not in POPULATIONS:
+        raise InvalidUse(f"--traders {traders!r} is not known; choose one of {', '.join(POPULATIONS)}")
     if scenario is not None:
-        _play_scenario(scenario, split, seed or 0, out, as_json=as_json)
+        _play_scenario(scenario, split, seed or 0, out, parallel=parallel, as_json=as_json)
         return
     given = {
         "exchange_otlp": otlp,
@@ -82,8 +108,13 @@ def exchange(
         settings = Settings.model_validate(
             {**Settings().model_dump(), **{name: value for name, value in given.items() if value is not None}}
         )
-        duration_s = parse_duration(for_) if for_ is not None else None
-        past = History(parse_duration(history), orders_per_hour) if history is not None else None
+        duration_s = _seconds("--for", for_)
+        history_s = _seconds("--history", history)
+        past = History(history_s, orders_per_hour) if history_s is not None else None
+        tide = Tide(
+            day_s=_seconds("--rhythm", rhythm) or 0.0, burst_every_s=_seconds("--bursts", bursts) or 0.0
+        )
+        retry = RetryPolicy(client_attempts, _seconds("--client-timeout", client_timeout))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -93,8 +124,6 @@ def exchange(
             else f"SPYHOP_{name.upper()}"
         )
         raise InvalidUse(f"{where} {first['input']!r}: {first['msg']}") from None
-    except ValueError as error:
-        raise InvalidUse(f"{'--for' if for_ is not None else '--history'} {error}") from None
     options = RunOptions(
         exchange=ExchangeConfig(
             data=settings.exchange_data,
@@ -103,6 +132,8 @@ def exchange(
             broker=settings.exchange_broker,
             order_ttl_s=settings.exchange_order_ttl_s,
             sampled_share=settings.exchange_sampled_share,
+            price_seed=settings.exchange_seed,
+            broker_command=settings.exchange_broker_command,
         ),
         otlp=settings.exchange_otlp,
         rate_per_s=settings.exchange_rate,
@@ -113,6 +144,9 @@ def exchange(
         admin_token=settings.exchange_admin_token,
         mix=Mix(settings.exchange_transfer_share, settings.exchange_cancel_share),
         duration_s=duration_s,
+        tide=tide,
+        retry=retry,
+        population=POPULATIONS[traders],
         span_queue=settings.exchange_span_queue,
         export_delay_ms=settings.exchange_export_delay_ms,
     )
@@ -131,7 +165,19 @@ def exchange(
         )
 
 
-def _play_scenario(name: str, split: str, seed: int, out: Path | None, *, as_json: bool) -> None:
+def _seconds(option: str, text: str | None) -> float | None:
+    from exchange_ref.durations import parse_duration
+    from exchange_ref.errors import InvalidUse
+
+    try:
+        return parse_duration(text) if text is not None else None
+    except ValueError as error:
+        raise InvalidUse(f"{option} {error}") from None
+
+
+def _play_scenario(
+    name: str, split: str, seed: int, out: Path | None, *, parallel: int, as_json: bool
+) -> None:
     from exchange_ref.errors import ExchangeError, InvalidUse
     from exchange_ref.scenario.plan import SCENARIOS, Split
     from exchange_ref.scenario.run import play, say_on_stderr
@@ -142,7 +188,7 @@ def _play_scenario(name: str, split: str, seed: int, out: Path | None, *, as_jso
         raise InvalidUse(f"--split {split!r} is not known; choose one of {', '.join(Split)}")
     if out is None:
         raise InvalidUse("--scenario writes a folder; name it with --out DIR")
-    summary = play(SCENARIOS[name], Split(split), seed, out, say_on_stderr)
+    summary = play(SCENARIOS[name], Split(split), seed, out, say_on_stderr, parallel=parallel)
     unverified = [str(label["fault_id"]) for label in summary["unverified"]]  # type: ignore[attr-defined]  # a list
     if as_json:
         print(json.dumps(summary))
@@ -151,7 +197,11 @@ def _play_scenario(name: str, split: str, seed: int, out: Path | None, *, as_jso
             f"{out}: {summary['cases']} cases, {summary['traces']} traces, {summary['spans']} spans, "
             f"{summary['anomalous_traces']} anomalous traces"
         )
-    if unverified:
-        raise ExchangeError(
-            f"{', '.join(unverified)} had no measurable effect and are no cases; see {out / 'scenario.json'}"
-        )
+    disturbed = [str(label["fault_id"]) for label in summary["unclean"]]  # type: ignore[attr-defined]  # a list
+    if unverified or disturbed:
+        told = []
+        if unverified:
+            told.append(f"{', '.join(unverified)} had no measurable effect and are no cases")
+        if disturbed:
+            told.append(f"something else changed during {', '.join(disturbed)}: was the machine busy?")
+        raise ExchangeError(f"{'; '.join(told)}; see {out / 'scenario.json'}")

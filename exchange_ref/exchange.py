@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -24,20 +25,24 @@ from exchange_ref.api.orders import OrderService
 from exchange_ref.api.traced_database import TracedDatabase
 from exchange_ref.api.transfers import TransferService
 from exchange_ref.api.wallets import Wallets
-from exchange_ref.broker.link import Link
+from exchange_ref.broker.link import BrokerServer, Link
 from exchange_ref.broker.message import REPLIES_QUEUE
 from exchange_ref.broker.open import open_broker
 from exchange_ref.broker.request_reply import Requester
+from exchange_ref.broker.server import CommandServer
 from exchange_ref.engine import journal
 from exchange_ref.engine.instruments import PAIRS, UNITS_PER_ASSET
 from exchange_ref.engine.matcher import Matcher
 from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import Result, Status
+from exchange_ref.engine.supervisor import Supervisor
 from exchange_ref.errors import FolderUnusable
 from exchange_ref.gateway import ORDERS_PATH, TRANSFERS_PATH, Gateway, Route
 from exchange_ref.http_client import HttpClient
 from exchange_ref.log_export import ServiceLog
+from exchange_ref.market.prices import PriceFeed, PriceSource, RandomWalk
 from exchange_ref.metrics import Gauges, Metrics, NewReader
+from exchange_ref.population import RETAIL, SPECIALISTS, Population, View, opening_deposits
 from exchange_ref.serving import HttpServer, bind
 from exchange_ref.span_witness import SpanWitness
 from exchange_ref.telemetry import EXCHANGE, GATEWAY, MATCHER, SERVICES, WALLET, Telemetry, resource_of
@@ -58,6 +63,8 @@ class ExchangeConfig:
     broker: str = "memory"
     order_ttl_s: float = 30.0
     sampled_share: float = 1.0
+    broker_command: str = ""
+    price_seed: int = 7
 
 
 class Exchange:
@@ -70,10 +77,16 @@ class Exchange:
         log_processor: LogRecordProcessor | None = None,
         new_metric_reader: NewReader | None = None,
         watching: Sequence[SpanProcessor] = (),
+        *,
+        broker_server: BrokerServer | None = None,
     ) -> None:
         self.folder = config.data
         with ExitStack() as undo:
             broker = self.link = Link(open_broker(config.broker))
+            if broker_server is None and config.broker_command:
+                broker_server = CommandServer(config.broker_command)
+            # Without a server of its own to stop, the way to the broker is what goes down.
+            self.broker_server: BrokerServer = broker_server or self.link
             self._lock = lock_folder(config.data)
             undo.callback(self._lock.close)
             gateway_listener = undo.enter_context(bind(config.gateway, "--gateway"))
@@ -85,7 +98,8 @@ class Exchange:
             logs = {service: ServiceLog(resource_of(service), log_processor) for service in SERVICES}
             self.engine = Engine(order_ttl_s=config.order_ttl_s)
             self.metrics = Metrics(new_metric_reader, self._gauges())
-            journal_path = config.data / "journal.jsonl"
+            journal_path = self._journal_path = config.data / "journal.jsonl"
+            self._order_ttl_s = config.order_ttl_s
             last_sequence = journal.replay(journal_path, self.engine)
             self.database = Database(config.data / "exchange.db")
             undo.callback(self.database.close)
@@ -101,10 +115,16 @@ class Exchange:
                 broker, self._requester, telemetry.tracer(EXCHANGE), logs[EXCHANGE]
             )
             self.wallets = Wallets(self.database, self.statements, self.matcher_client)
+            self.price_source = PriceSource(
+                RandomWalk(random.Random(config.price_seed)),  # noqa: S311 - repeatable, not secret
+                time.time_ns,
+            )
+            self.prices = PriceFeed(self.price_source)
             self.service = OrderService(
                 wallets=self.wallets,
                 traced=self.statements,
                 matcher=self.matcher_client,
+                prices=self.prices,
                 log=logs[EXCHANGE],
                 metrics=self.metrics,
                 new_id=lambda: uuid.uuid4().hex,
@@ -140,20 +160,45 @@ class Exchange:
 
     async def start(self) -> None:
         """Serve, bring the wallets to the ledger's state, and fund traders who have nothing."""
-        await self.link.start()
+        await self.link.connect()
+        await self.price_source.start()
+        await self.prices.start()
         self.matcher.start()
         self._requester.start()
         await asyncio.gather(self.api.start(), self.front.start())
-        balances = tuple(row for row in self.engine.ledger.all_balances() if row.user_id in USERS)
+        known = {*USERS, *SPECIALISTS}
+        balances = tuple(row for row in self.engine.ledger.all_balances() if row.user_id in known)
         await self.wallets.store(Result("", Status.NEW, balances=balances))
+        await self.fund(dict.fromkeys(USERS, OPENING_DEPOSITS))
+
+    async def fund(self, deposits: Mapping[str, Mapping[str, int]]) -> None:
+        """Give each user so much of each asset who never had any of it.
+
+        Args:
+            deposits: by user and asset, in whole assets.
+        """
         await asyncio.gather(
             *(
                 self.wallets.deposit(user_id, asset, amount * UNITS_PER_ASSET)
-                for user_id in USERS
-                for asset, amount in OPENING_DEPOSITS.items()
+                for user_id, amounts in deposits.items()
+                for asset, amount in amounts.items()
                 if not self.engine.ledger.balance(user_id, asset).version
             )
         )
+
+    async def admit(self, population: Population) -> View | None:
+        """Fund those who trade besides retail; returns what they can know, None without them."""
+        if population == RETAIL:
+            return None
+        deposits = opening_deposits(OPENING_DEPOSITS)
+        await self.fund(deposits)
+
+        def gained(user_id: str, symbol: str) -> float:
+            asset = PAIRS[symbol].base
+            held = self.engine.ledger.balance(user_id, asset)
+            return (held.available_units + held.locked_units) / UNITS_PER_ASSET - deposits[user_id][asset]
+
+        return View(lambda symbol: self.prices.newest(symbol).price, self.service.last_price, gained)
 
     async def stop(self) -> None:
         await asyncio.gather(self.front_client.close(), self.upstream.close())
@@ -161,10 +206,22 @@ class Exchange:
         await self.link.close()
         await self._requester.stop()
         await self.matcher.stop()
+        await self.prices.stop()
+        await self.price_source.stop()
         self.database.close()
         for log in self.accepted.values():
             log.close()
         self._lock.close()
+
+    def matcher_supervisor(self) -> Supervisor:
+        """For a matcher in a process of its own, over this exchange's journal."""
+        return Supervisor(
+            self._journal_path,
+            self._order_ttl_s,
+            system=self.link.system,
+            publish=self.link.publish,
+            take_span=self.telemetry.take,
+        )
 
     def resting_orders(self) -> int:
         return sum(len(self.engine.books[symbol]) for symbol in PAIRS)
@@ -178,6 +235,10 @@ class Exchange:
                 (("order.pair", symbol),): len(book) for symbol, book in self.engine.books.items()
             },
             balances=self._balances,
+            price_age=lambda: {
+                (("order.pair", symbol),): age_s
+                for symbol, age_s in self.prices.ages_s(time.time_ns()).items()
+            },
         )
 
     def _balances(self) -> dict[tuple[tuple[str, str], ...], float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import deque
 from collections.abc import Coroutine
@@ -49,6 +50,8 @@ class Load:
     """
     Args:
         rate_per_s: mean orders a second; transfers and cancels come on top.
+
+    `factors` multiply the rate, each under the name of what it comes from.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Load:
         self.traders = traders
         self._rng = rng
         self.rate_per_s = rate_per_s
+        self.factors: dict[str, float] = {}
         self._mix = mix
         self._in_flight: set[asyncio.Task[Outcome]] = set()
         self.recent: deque[NewOrder] = deque(maxlen=MAX_REMEMBERED_ORDERS)
@@ -71,12 +75,17 @@ class Load:
         self.resting: deque[tuple[str, str]] = deque(maxlen=MAX_REMEMBERED_RESTING)
         self.counters = LoadCounters()
 
+    @property
+    def rate_now_per_s(self) -> float:
+        """Mean orders a second at this moment."""
+        return self.rate_per_s * math.prod(self.factors.values())
+
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop` is set. Late arrivals are sent at once, so the rate holds on average."""
         loop = asyncio.get_running_loop()
         next_at_s = loop.time()
         while not stop.is_set():
-            next_at_s += self._rng.expovariate(self.rate_per_s / self._mix.order_share)
+            next_at_s += self._rng.expovariate(self.rate_now_per_s / self._mix.order_share)
             await wait_for_event(stop, next_at_s - loop.time())
             if stop.is_set():
                 return

@@ -35,11 +35,13 @@ class Gauges:
         queue_depth: messages that wait, by queue.
         resting_orders: by pair.
         balances: the sum over all users in whole assets, by asset and state.
+        price_age: seconds since the newest reference price was one, by pair.
     """
 
     queue_depth: Figures
     resting_orders: Figures
     balances: Figures
+    price_age: Figures = dict
 
 
 class Metrics:
@@ -81,6 +83,12 @@ class Metrics:
             ("kx.balances", "{asset}", "Balances of all users together.", gauges.balances),
         ):
             matcher.create_observable_gauge(name, [_observer(figures)], unit=unit, description=description)
+        self._meter(EXCHANGE).create_observable_gauge(
+            "kx.price.age",
+            [_observer(gauges.price_age)],
+            unit="s",
+            description="How old the newest reference price of a pair is.",
+        )
 
     def request(self, span: Span, duration_s: float, method: str, route: str, status: int) -> None:
         attributes: dict[str, str | int] = {

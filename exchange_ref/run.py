@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 from exchange_ref.admin import Admin
@@ -29,9 +28,13 @@ from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import Schedule
 from exchange_ref.history import play_back
 from exchange_ref.load import ORDERS_ONLY, Load, Mix, wait_for_event
+from exchange_ref.otlp_bytes import BytesSpanExporter
 from exchange_ref.outputs import Exporters, Outputs
+from exchange_ref.population import RETAIL, Population
 from exchange_ref.rhythm import arrivals as busy_arrivals
+from exchange_ref.tides import MONDAY_UNIX_NANO, NO_TIDE, REAL_DAY_S, Tide, follow
 from exchange_ref.traders import Traders
+from exchange_ref.wallet import ONE_ATTEMPT, RetryPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +63,9 @@ class RunOptions:
         admin_token: opens `/admin/` at the gateway; empty for not.
         duration_s: how long the load lasts; None until a signal.
         labels: where fault labels go; None for `labels.jsonl` in the data folder.
+        tide: how the load changes by itself; a history has a rhythm of its own.
+        retry: how patient the clients are.
+        population: who trades besides retail.
     """
 
     exchange: ExchangeConfig
@@ -75,6 +81,9 @@ class RunOptions:
     mix: Mix = ORDERS_ONLY
     admin_token: str = ""
     history: History | None = None
+    tide: Tide = NO_TIDE
+    retry: RetryPolicy = ONE_ATTEMPT
+    population: Population = RETAIL
 
 
 def run_exchange(options: RunOptions, say: Callable[[str], None]) -> dict[str, object]:
@@ -92,9 +101,9 @@ def _otlp_exporters(options: RunOptions) -> Exporters:
     """A history is spans alone: its logs and metrics would be dated now."""
     endpoint = options.otlp
     if options.history is not None:
-        return Exporters(OTLPSpanExporter(endpoint=endpoint))
+        return Exporters(BytesSpanExporter(endpoint))
     return Exporters(
-        OTLPSpanExporter(endpoint=endpoint),
+        BytesSpanExporter(endpoint),
         OTLPLogExporter(endpoint=endpoint),
         lambda: PeriodicExportingMetricReader(
             OTLPMetricExporter(endpoint=endpoint), export_interval_millis=METRIC_INTERVAL_MS
@@ -144,17 +153,26 @@ async def run_until(
     # What lives until now lives for good; collections that skip it keep pauses out of the orders.
     gc.collect()
     gc.freeze()
-    traders = Traders(random.Random(options.seed), f"{time.time_ns():x}")  # noqa: S311 - repeatable, not secret
+    view = await exchange.admit(options.population)
+    traders = Traders(
+        random.Random(options.seed),  # noqa: S311 - repeatable, not secret
+        f"{time.time_ns():x}",
+        options.population,
+        view,
+    )
     arrivals = random.Random(f"{options.seed}/arrivals")  # noqa: S311 - repeatable, not secret
     load = Load(exchange.wallet, traders, arrivals, options.rate_per_s, options.mix)
     faults = FaultRunner(options.schedule, Target(exchange, load, time.time_ns), labels, stop)
     if options.admin_token:
         exchange.gateway.admin = Admin(options.admin_token, faults).answer
+    exchange.wallet.retry = options.retry
     started_s = time.monotonic()
     faults.start()
+    tide = asyncio.create_task(_tide(options, exchange, load, stop))
     if options.duration_s is not None:
         asyncio.get_running_loop().call_later(options.duration_s, stop.set)
     await _send(load, options.history, arrivals, stop)
+    await tide
     load_s = time.monotonic() - started_s
     drain_s = SIGNAL_DRAIN_S if signalled() else TIMED_DRAIN_S
     await _drain(load, faults, drain_s)
@@ -186,6 +204,14 @@ async def _send(load: Load, history: History | None, rng: random.Random, stop: a
     start_ns = now_ns - int(history.duration_s * 1e9)
     await play_back(load, busy_arrivals(rng, start_ns, now_ns, history.orders_per_hour), rng, stop)
     stop.set()
+
+
+async def _tide(options: RunOptions, exchange: Exchange, load: Load, stop: asyncio.Event) -> None:
+    """A short day begins on a Monday at midnight, so that one seed gives one load; a real one begins now."""
+    tide = options.tide
+    start_unix_nano = time.time_ns() if tide.day_s in (0, REAL_DAY_S) else MONDAY_UNIX_NANO
+    rng = random.Random(f"{options.seed}/tide")  # noqa: S311 - repeatable, not secret
+    await follow(tide, exchange, load, rng=rng, start_unix_nano=start_unix_nano, stop=stop)
 
 
 async def _drain(load: Load, faults: FaultRunner, drain_s: float) -> None:

@@ -25,6 +25,11 @@ class Settings(BaseSettings):
         default="memory",
         description="Message broker between API and matcher: memory, or amqp://USER:PASSWORD@HOST:PORT/.",
     )
+    exchange_broker_command: str = Field(
+        default="",
+        description="Command that stops and starts the broker's server for a broker_outage, called with "
+        "stop and start (service rabbitmq-server); without one, the connection is cut instead.",
+    )
     exchange_seed: int = Field(default=7, description="Seed of the traders.")
     exchange_gateway: str = Field(
         default="127.0.0.1:8000", description="Address of the gateway; port 0 picks a free one."

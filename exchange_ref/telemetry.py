@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import (
     Link,
@@ -70,6 +70,11 @@ class Telemetry:
 
     def tracer(self, service: str) -> Tracer:
         return self._tracers[service]
+
+    def take(self, span: ReadableSpan) -> None:
+        """A span that a service has finished in another process."""
+        for processor in self._processors:
+            processor.on_end(span)
 
     def deploy(self, service: str, version: str) -> None:
         """Put another version of `service` in the place of the present one."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 
 from exchange_ref.addresses import address_of
 from exchange_ref.engine.instruments import PAIRS, Pair
 from exchange_ref.engine.orders import OrderType, Side
+from exchange_ref.population import RETAIL, Population, View, Wish, arbitrageur, maker, whale
 from exchange_ref.wallet import NewOrder, NewTransfer
 
 
@@ -41,15 +42,27 @@ TAKER_SHARE = 0.35
 MAKER_SPREAD = 0.0005
 # Each order moves its market by half a basis point on average.
 DRIFT_SIGMA = 0.00005
+# How far the price here follows an arbitrage towards the one outside.
+FOLLOWED = 0.3
 
 
 class Traders:
     """
     Args:
         run_id: makes client order ids new in each run, for the exchange remembers them.
+        population: who trades besides retail; needs a `view` of the market.
     """
 
-    def __init__(self, rng: random.Random, run_id: str) -> None:
+    def __init__(
+        self,
+        rng: random.Random,
+        run_id: str,
+        population: Population = RETAIL,
+        view: View | None = None,
+    ) -> None:
+        assert view is not None or population == RETAIL
+        self._population = population
+        self._view = view
         self._rng = rng
         self._run_id = run_id
         self._count = 0
@@ -62,12 +75,15 @@ class Traders:
         self.min_distance: dict[str, float] = {}
 
     def next_order(self) -> NewOrder:
-        """A maker's limit, a taker's market order, or a limit around the price that may cross."""
+        """What somebody wants next. Retail: a limit away from the price, a market order, or a limit around
+        the price that may cross."""
         rng = self._rng
         pair = PAIRS[rng.choices(self._symbols, [self.shares[symbol] for symbol in self._symbols])[0]]
         side = rng.choice((Side.BUY, Side.SELL))
         mid = self._mid[pair.symbol] = self._mid[pair.symbol] * math.exp(rng.gauss(0, DRIFT_SIGMA))
         median = APPETITES[pair.symbol].median_quantity * self.size_factor
+        if self._view is not None and (wish := self._specialist(self._view, pair, median, mid)) is not None:
+            return self._wished(pair, wish)
         quantity = median * math.exp(rng.gauss(0, SIZE_SIGMA))
         kind = rng.random()
         if kind < TAKER_SHARE:
@@ -79,6 +95,29 @@ class Traders:
         )
         distance = max(distance, self.min_distance.get(pair.symbol, distance))
         return self.order(pair, side, quantity, mid * (1 - distance if side is Side.BUY else 1 + distance))
+
+    def _specialist(self, view: View, pair: Pair, median: float, mid: float) -> Wish | None:
+        """What someone else than retail wants, if it is their turn."""
+        shares, rng = self._population, self._rng
+        turn = rng.random()
+        if turn < shares.whales:
+            return whale(rng, pair, median, mid)
+        if turn < shares.whales + shares.arbitrage:
+            wish = arbitrageur(rng, view, pair, median)
+            if wish is not None:  # what they do, the others see
+                self._mid[pair.symbol] += (wish.price - mid) * FOLLOWED
+            return wish
+        if turn < shares.whales + shares.arbitrage + shares.makers:
+            wish = maker(rng, view, pair, median, mid)
+            least = self.min_distance.get(pair.symbol)
+            if least is not None:  # makers step back with everybody
+                wish = replace(wish, price=mid * (1 - least if wish.side is Side.BUY else 1 + least))
+            return wish
+        return None
+
+    def _wished(self, pair: Pair, wish: Wish) -> NewOrder:
+        order = self.order(pair, wish.side, wish.quantity, wish.price)
+        return replace(order, user_id=wish.user_id)
 
     def next_transfer(self) -> NewTransfer:
         """Some trader's money for another one."""

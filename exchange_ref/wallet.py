@@ -56,7 +56,7 @@ class Outcome:
         return self.status == 201
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How patient the client is. A request is repeated only where no answer or a 5xx came, always with the
     same client id, so that the exchange executes it once.
@@ -69,6 +69,9 @@ class RetryPolicy:
     max_attempts: int = 1
     timeout_s: float | None = None
     backoff_s: float = 0.05
+
+
+ONE_ATTEMPT = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Wallet:
     def __init__(self, gateway: HttpClient, tracer: Tracer) -> None:
         self._gateway = gateway
         self._tracer = tracer
-        self.retry = RetryPolicy()
+        self.retry = ONE_ATTEMPT
 
     async def submit(self, order: NewOrder) -> Outcome:
         """Send an order and wait for its answer; never raises for a refused order or a lost gateway."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 from opentelemetry.trace import Span
@@ -16,9 +17,13 @@ from exchange_ref.engine.attributes import order_attributes, result_attributes
 from exchange_ref.engine.instruments import PAIRS
 from exchange_ref.engine.ledger import insufficient_funds
 from exchange_ref.engine.messages import encode_cancel, encode_submit
-from exchange_ref.engine.orders import Cancel, Order, OrderRejected, Result, Side, Status
+from exchange_ref.engine.orders import Cancel, Order, OrderRejected, OrderType, Result, Side, Status
 from exchange_ref.log_export import ServiceLog
+from exchange_ref.market.prices import PriceFeed
 from exchange_ref.metrics import Metrics
+
+# Two minutes at 50 orders/s.
+MAX_REMEMBERED_PRICES = 6_000
 
 
 class OrderService:
@@ -34,6 +39,7 @@ class OrderService:
         wallets: Wallets,
         traced: TracedDatabase,
         matcher: MatcherClient,
+        prices: PriceFeed,
         log: ServiceLog,
         metrics: Metrics,
         new_id: Callable[[], str],
@@ -42,12 +48,15 @@ class OrderService:
         self._wallets = wallets
         self._traced = traced
         self._matcher = matcher
+        self._prices = prices
         self._log = log
         self._metrics = metrics
         self._new_id = new_id
         self._now_ns = now_ns
         self._last_price_ticks = {symbol: pair.ticks(pair.opening_price) for symbol, pair in PAIRS.items()}
         self.fees = FeeTiers()
+        # (trace id, unix_nano, age in ms) of the price that each of the newest orders was valued by.
+        self.priced: deque[tuple[int, int, float]] = deque(maxlen=MAX_REMEMBERED_PRICES)
         # Awaited with each order before anything is read or written.
         self.admitting: list[Callable[[Order], Awaitable[None]]] = []
 
@@ -64,8 +73,9 @@ class OrderService:
         server.set_attribute("user.fee_tier", self.fees.tier_of(user_id))
         for admit in self.admitting:
             await admit(order)
+        market_price = await self._price(order, server)
         rows = await self._wallets.read(user_id, server)
-        self._check_funds(order, {asset: available for asset, available, _ in rows})
+        self._check_funds(order, {asset: available for asset, available, _ in rows}, market_price)
         await self._traced.write(INSERT_ORDERS, [_row(order)], server)
         result = await self._matcher.execute(encode_submit(order), server)
         await self._traced.settle(result, server)
@@ -134,12 +144,32 @@ class OrderService:
             created_unix_nano=self._now_ns(),
         )
 
-    def _check_funds(self, order: Order, available_units: dict[str, int]) -> None:
+    async def _price(self, order: Order, server: Span) -> float:
+        """What the pair is worth outside, noted on the order's span. Only a market order, which has no price
+        of its own, waits for a fresh one."""
+        if order.type is OrderType.MARKET:
+            quote = await self._prices.fresh(order.symbol)
+        else:
+            quote = self._prices.newest(order.symbol)
+        pair, now_ns = PAIRS[order.symbol], self._now_ns()
+        age_ms = (now_ns - quote.at_unix_nano) / 1e6
+        price = float(order.price_ticks * pair.tick) or quote.price
+        server.set_attributes(
+            {
+                "market.price": quote.price,
+                "market.price_age_ms": age_ms,
+                "order.value_usd": float(order.quantity_lots * pair.lot) * price,
+            }
+        )
+        self.priced.append((server.get_span_context().trace_id, now_ns, age_ms))
+        return quote.price
+
+    def _check_funds(self, order: Order, available_units: dict[str, int], market_price: float) -> None:
         """Turn away what can surely not be paid. The ledger decides; these rows may be a moment old."""
         pair = PAIRS[order.symbol]
         asset, needed_units = pair.base, pair.base_units(order.quantity_lots)
         if order.side is Side.BUY:
-            price_ticks = order.price_ticks or self._last_price_ticks[order.symbol]
+            price_ticks = order.price_ticks or round(market_price / float(pair.tick))
             asset, needed_units = pair.quote, pair.notional_units(price_ticks, order.quantity_lots)
         if available_units.get(asset, 0) < needed_units:
             raise insufficient_funds(asset, needed_units, available_units.get(asset, 0))

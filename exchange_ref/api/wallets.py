@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Awaitable, Callable
 
 from opentelemetry.trace import Span
@@ -58,7 +59,8 @@ class Wallets:
         Raises:
             OrderRejected: not above zero, or more than the ledger can hold.
         """
-        await self.store(await self._matcher.execute_untraced(encode_deposit(Deposit(user_id, asset, units))))
+        deposit = Deposit(user_id, asset, units, uuid.uuid4().hex)
+        await self.store(await self._matcher.execute_untraced(encode_deposit(deposit)))
 
     async def store(self, result: Result) -> None:
         """Write wallet rows, rows of zero for the user's other assets so that later updates find them, and

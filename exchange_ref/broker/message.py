@@ -8,6 +8,8 @@ from typing import Protocol
 
 ORDERS_QUEUE = "orders"
 REPLIES_QUEUE = "payment_response"
+# An order's client waits 10 s for its answer; publishing gives up before that.
+PUBLISH_TIMEOUT_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)

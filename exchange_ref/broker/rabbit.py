@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from urllib.parse import urlsplit
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel, AbstractRobustConnection
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 
-from exchange_ref.broker.message import BrokerLost, Message
+from exchange_ref.broker.message import PUBLISH_TIMEOUT_S, BrokerLost, Message
 from exchange_ref.errors import ExchangeError
 
 logger = logging.getLogger(__name__)
@@ -25,10 +24,16 @@ logger = logging.getLogger(__name__)
 PREFETCHED_MESSAGES = 64
 CONNECT_TIMEOUT_S = 10.0
 RECONNECT_INTERVAL_S = 0.5
-# An order's client waits 10 s for its answer; publishing gives up before that.
-PUBLISH_TIMEOUT_S = 8.0
 PUBLISH_RETRY_S = 0.1
 DEAD_SUFFIX = ".dead"
+# What a lost connection is told by. Its library also cancels the futures that somebody waits for.
+LOST = (AMQPError, ChannelInvalidStateError, OSError, RuntimeError, asyncio.CancelledError)
+
+
+def asked_to_stop(error: BaseException) -> bool:
+    """Whether this task was cancelled, and not something that it waited for."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 class RabbitBroker:
@@ -91,7 +96,9 @@ class RabbitBroker:
                 await self._declare(queue)
                 await self._open_channel().default_exchange.publish(sent, routing_key=queue)
                 return
-            except (AMQPError, ChannelInvalidStateError, OSError, RuntimeError) as error:
+            except LOST as error:
+                if asked_to_stop(error):
+                    raise
                 logger.debug("publishing to %s again: %r", queue, error)
                 await asyncio.sleep(PUBLISH_RETRY_S)
 
@@ -114,8 +121,12 @@ class RabbitBroker:
                 incoming.reply_to or "",
             )
             # With the connection gone the message comes again, and its consumer has to know it.
-            with suppress(AMQPError, ChannelInvalidStateError, OSError):
+            try:
                 await incoming.ack()
+            except LOST as error:
+                if asked_to_stop(error):
+                    raise
+                logger.debug("a message of %s was not acknowledged: %r", queue, error)
 
     def depths(self) -> dict[str, int]:
         """Those that were prefetched; the server's own queue is not asked about."""

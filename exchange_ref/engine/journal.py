@@ -23,6 +23,7 @@ class Journal:
 
     def __init__(self, path: Path, *, last_sequence: int = 0) -> None:
         self._file_descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self.path = path
         self.sequence = last_sequence
 
     def append(self, op: str, command: Mapping[str, object]) -> int:
@@ -51,12 +52,15 @@ def transfer_command(transfer: Transfer) -> dict[str, object]:
     return asdict(transfer)
 
 
-def deposit_command(user_id: str, asset: str, units: int) -> dict[str, object]:
-    return {"user_id": user_id, "asset": asset, "units": units}
+def deposit_command(user_id: str, asset: str, units: int, deposit_id: str = "") -> dict[str, object]:
+    return {"user_id": user_id, "asset": asset, "units": units, "deposit_id": deposit_id}
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
+def read(path: Path, *, complete: bool = True) -> Iterator[dict[str, Any]]:
     """The commands of a journal, oldest first. A last line cut off by a crash is removed from the file.
+
+    Args:
+        complete: nobody writes it meanwhile; else the file is left as it is.
 
     Raises:
         FolderUnusable: a line that is not the last is damaged, or the numbering has a gap.
@@ -79,13 +83,20 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
                 )
             end += len(line)
             yield command
-    os.truncate(path, end)
+    if complete:
+        os.truncate(path, end)
 
 
-def replay(path: Path, engine: Engine) -> int:
-    """Apply a journal to a new engine; returns the last sequence number, 0 for none."""
-    sequence = 0
-    for command in read(path):
+def replay(path: Path, engine: Engine, *, after: int = 0, complete: bool = True) -> int:
+    """Apply a journal to an engine; returns the last sequence number, 0 for none.
+
+    Args:
+        after: the engine has taken the commands up to this one.
+    """
+    sequence = after
+    for command in read(path, complete=complete):
+        if command["seq"] <= after:
+            continue
         sequence = command.pop("seq")
         op = command.pop("op")
         if op == "deposit":

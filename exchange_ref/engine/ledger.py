@@ -46,6 +46,10 @@ class Ledger:
         held = self._balances.get((user_id, asset))
         return Balance(held.available_units, held.locked_units, held.version) if held else Balance()
 
+    def row(self, user_id: str, asset: str) -> BalanceChange:
+        """The same as a row."""
+        return _row((user_id, asset), self.balance(user_id, asset))
+
     def all_balances(self) -> list[BalanceChange]:
         return [_row(key, balance) for key, balance in self._balances.items()]
 

@@ -18,6 +18,7 @@ from exchange_ref.engine.journal import (
     Journal,
     cancel_command,
     deposit_command,
+    replay,
     submit_command,
     transfer_command,
 )
@@ -57,6 +58,10 @@ class Stages:
     appending: Callable[[], Awaitable[None]] | None = None
 
 
+class MatcherGone(Exception):
+    """Who handled messages elsewhere does so no more."""
+
+
 class Matcher:
     """One consumer for one engine, so commands are executed in the order of the queue."""
 
@@ -78,6 +83,9 @@ class Matcher:
         self._metrics = metrics
         self._task: asyncio.Task[None] | None = None
         self.stages = Stages()
+        # One message at a time, here or elsewhere.
+        self._turn = asyncio.Lock()
+        self._elsewhere: Callable[[Message], Awaitable[None]] | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._consume(), name="matcher")
@@ -89,17 +97,54 @@ class Matcher:
                 await self._task
         self._journal.close()
 
+    async def hand_over(
+        self, ready: Callable[[], Awaitable[None]], handle: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        """From the next message on `handle` takes all; it is awaited between two of them that it is `ready`,
+        with all of the journal written."""
+        async with self._turn:
+            await ready()
+            self._elsewhere = handle
+
+    async def take_back(self, ended: Callable[[], Awaitable[None]]) -> None:
+        """Handle messages here again, once the other one has `ended`, and catch up from the journal."""
+        async with self._turn:
+            await ended()
+            self._catch_up()
+
     async def _consume(self) -> None:
         async for message in self._broker.consume(ORDERS_QUEUE):
             try:
-                await self._handle(message)
+                async with self._turn:
+                    await self._handle_somewhere(message)
             except BrokerLost:  # the command is executed and journaled; who asks again gets its result
                 logger.warning("the reply to a command could not be sent: the broker is gone")
             except Exception:  # one bad message must not stop the exchange; its sender times out
                 logger.exception("a message could not be handled and is set aside")
                 await self._broker.bury(ORDERS_QUEUE, message)
 
-    async def _handle(self, message: Message) -> None:
+    async def _handle_somewhere(self, message: Message) -> None:
+        if self._elsewhere is not None:
+            try:
+                await self._elsewhere(message)
+                return
+            except MatcherGone:
+                self._catch_up()
+        await self.handle(message)
+
+    def _catch_up(self) -> None:
+        """Take the state of the one that was in charge, which is in the journal."""
+        if self._elsewhere is not None:
+            self._elsewhere = None
+            self._journal.sequence = replay(self._journal.path, self._engine, after=self._journal.sequence)
+
+    async def handle(self, message: Message) -> None:
+        """Execute one command, journal it and reply.
+
+        Raises:
+            BrokerLost: the reply could not be sent.
+            Exception: the message is no command, or cannot be executed.
+        """
         command = decode_command(message.body)
         if isinstance(command, Deposit):
             async with self.stages.state:
@@ -135,10 +180,12 @@ class Matcher:
     def _deposit(self, deposit: Deposit) -> bytes:
         """The on-ramp: money from outside, which no order trace sees."""
         try:
-            result = self._engine.deposit(deposit.user_id, deposit.asset, deposit.units)
+            result = self._engine.deposit(deposit.user_id, deposit.asset, deposit.units, deposit.deposit_id)
         except OrderRejected as rejection:
             return encode_failure(Failure(rejection.code, rejection.message))
-        self._journal.append("deposit", deposit_command(deposit.user_id, deposit.asset, deposit.units))
+        if not result.repeated:
+            fields = (deposit.user_id, deposit.asset, deposit.units, deposit.deposit_id)
+            self._journal.append("deposit", deposit_command(*fields))
         return encode_result(result)
 
     async def _execute(self, command: Order | Cancel | Transfer, span: Span) -> bytes:
@@ -149,7 +196,8 @@ class Matcher:
         span.set_attributes(transfer_attributes(command))
         result = self._engine.transfer(command)
         span.set_attribute("transfer.status", str(result.status))
-        await self._append("transfer", transfer_command(command), span)
+        if not result.repeated:  # the journal has what was executed, once
+            await self._append("transfer", transfer_command(command), span)
         return encode_result(result)
 
     async def _submit(self, order: Order, span: Span) -> bytes:
@@ -162,7 +210,8 @@ class Matcher:
                     self.stages.executing(order)
                 result = self._engine.submit(order)
             execute.set_attributes(result_attributes(order.symbol, result))
-        await self._append("submit", command, span)
+        if not result.repeated:
+            await self._append("submit", command, span)
         return encode_result(result)
 
     async def _cancel(self, cancel: Cancel, span: Span) -> bytes:

@@ -41,16 +41,24 @@ class Engine:
         self._results: OrderedDict[tuple[str, str], Result] = OrderedDict()
         self._rested: deque[Order] = deque()
 
-    def deposit(self, user_id: str, asset: str, units: int) -> Result:
+    def deposit(self, user_id: str, asset: str, units: int, deposit_id: str = "") -> Result:
+        """Credit money from outside; a repeated `deposit_id` credits nothing again."""
+        key = (user_id, f"deposit/{deposit_id}")
+        first = self._results.get(key)
+        if first is not None:
+            return self._repeat(first)
         self.ledger.deposit(user_id, asset, units)
-        return Result("", Status.NEW, balances=self.ledger.take_changes())
+        result = Result("", Status.NEW, balances=self.ledger.take_changes())
+        if deposit_id:
+            self._remember(key, result)
+        return result
 
     def submit(self, order: Order) -> Result:
         """Execute an order; never raises for a bad one, which gets the status REJECTED and its reason."""
         key = (order.user_id, order.client_order_id)
         first = self._results.get(key)
         if first is not None:
-            return replace(first, repeated=True, orders=(), balances=())
+            return self._repeat(first)
         orders: list[OrderChange] = []
         self._expire(order.created_unix_nano, orders)
         try:
@@ -94,7 +102,7 @@ class Engine:
         key = (transfer.user_id, f"transfer/{transfer.client_transfer_id}")
         first = self._results.get(key)
         if first is not None:
-            return replace(first, repeated=True, orders=(), balances=())
+            return self._repeat(first)
         status, reason = Status.FILLED, ""
         try:
             self.ledger.move(transfer.user_id, transfer.to_user_id, transfer.asset, transfer.units)
@@ -190,6 +198,11 @@ class Engine:
             self.ledger.unlock(order.user_id, pair.quote, units)
         else:
             self.ledger.unlock(order.user_id, pair.base, pair.base_units(order.remaining_lots))
+
+    def _repeat(self, first: Result) -> Result:
+        """The first result, with its wallets as they are now: who asks again may have missed them."""
+        rows = tuple(self.ledger.row(row.user_id, row.asset) for row in first.balances)
+        return replace(first, repeated=True, orders=(), balances=rows)
 
     def _remember(self, key: tuple[str, str], result: Result) -> None:
         self._results[key] = result

@@ -25,6 +25,7 @@ class Deposit:
     user_id: str
     asset: str
     units: int
+    deposit_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

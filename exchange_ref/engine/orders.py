@@ -124,7 +124,7 @@ class Result:
     """What a command did.
 
     `orders` and `balances` name every row that changed, other people's included. A repeated client order id
-    returns the first result with `repeated` set and without changes.
+    returns the first result with `repeated` set, without orders, and with its wallets as they are by now.
     """
 
     order_id: str

@@ -4,55 +4,63 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import ClassVar
+from dataclasses import replace
+from typing import ClassVar, TypeVar
 
 from pydantic import Field
 
+from exchange_ref.faults.clean import disturbances
 from exchange_ref.faults.impact import USUAL_FOR_NS, Impact, Window
-from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene
+from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, item
 from exchange_ref.telemetry import SERVICE_VERSION, SERVICES
 
+C = TypeVar("C", bound=LastingParams)
 
-class Noop(LastingFault[LastingParams]):
+
+class Control(LastingFault[C]):
+    """Verified when the change is really there; `clean` in its impact says that nothing else changed."""
+
+    root_service = None
+    symptom = ""
+
+    def measure(self, scene: Scene, window: Window) -> Impact:
+        change = self.changed(scene, window)
+        disturbed = disturbances(scene.exchange.witness, window)
+        return replace(change, figures={**change.figures, "clean": not disturbed, "disturbed": disturbed})
+
+    def changed(self, scene: Scene, window: Window) -> Impact:
+        """Whether the change was there; what cannot be measured was."""
+        return Impact(verified=True)
+
+
+class Noop(Control[LastingParams]):
     """Nothing at all."""
 
     kind = "noop"
     params_model: ClassVar[type[LastingParams]] = LastingParams
-    root_service = None
-    symptom = ""
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
         yield
-
-    def measure(self, scene: Scene, window: Window) -> Impact:
-        return Impact(verified=True)
 
 
 class LoadSurgeParams(LastingParams):
     factor: float = Field(2, gt=1, le=20)
 
 
-class LoadSurge(LastingFault[LoadSurgeParams]):
+class LoadSurge(Control[LoadSurgeParams]):
     """More orders than usual, and well within what the exchange can do."""
 
     kind = "load_surge"
     params_model: ClassVar[type[LastingParams]] = LoadSurgeParams
-    root_service = None
-    symptom = ""
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
-        load = scene.target.load
-        usual_per_s = load.rate_per_s
-        load.rate_per_s = usual_per_s * self.params.factor
         scene.notes["expected_ratio"] = self.params.factor
-        try:
+        with item(scene.target.load.factors, self.kind, self.params.factor):
             yield
-        finally:
-            load.rate_per_s = usual_per_s
 
-    def measure(self, scene: Scene, window: Window) -> Impact:
+    def changed(self, scene: Scene, window: Window) -> Impact:
         return _rate_changed(scene, window)
 
 
@@ -63,38 +71,35 @@ class TimeOfDayShiftParams(LastingParams):
     size_factor: float = Field(0.6, gt=0, le=1)
 
 
-class TimeOfDayShift(LastingFault[TimeOfDayShiftParams]):
+class TimeOfDayShift(Control[TimeOfDayShiftParams]):
     """Other people are awake: fewer orders, of other sizes, of other pairs."""
 
     kind = "time_of_day_shift"
     params_model: ClassVar[type[LastingParams]] = TimeOfDayShiftParams
-    root_service = None
-    symptom = ""
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
         load, traders = scene.target.load, scene.target.load.traders
-        rate_per_s, size_factor, shares = load.rate_per_s, traders.size_factor, traders.shares
-        load.rate_per_s = rate_per_s * self.params.rate_factor
-        traders.size_factor = size_factor * self.params.size_factor
+        shares = traders.shares
+        traders.size_factor *= self.params.size_factor
         traders.shares = {"BTC/USD": 0.3, "ETH/USD": 0.3, "SOL/USD": 0.4}
         scene.notes["expected_ratio"] = self.params.rate_factor
         try:
-            yield
+            with item(load.factors, self.kind, self.params.rate_factor):
+                yield
         finally:
-            load.rate_per_s, traders.size_factor, traders.shares = rate_per_s, size_factor, shares
+            traders.size_factor /= self.params.size_factor
+            traders.shares = shares
 
-    def measure(self, scene: Scene, window: Window) -> Impact:
+    def changed(self, scene: Scene, window: Window) -> Impact:
         return _rate_changed(scene, window)
 
 
-class ColdStart(LastingFault[LastingParams]):
+class ColdStart(Control[LastingParams]):
     """Connections and their caches are gone, as after a restart; the next requests open new ones."""
 
     kind = "cold_start"
     params_model: ClassVar[type[LastingParams]] = LastingParams
-    root_service = None
-    symptom = ""
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
@@ -104,21 +109,16 @@ class ColdStart(LastingFault[LastingParams]):
         await exchange.upstream.close()
         yield
 
-    def measure(self, scene: Scene, window: Window) -> Impact:
-        return Impact(verified=True)
-
 
 class DeployShiftParams(LastingParams):
     version: str = Field("0.2.0", min_length=1, max_length=40)
 
 
-class DeployShift(LastingFault[DeployShiftParams]):
+class DeployShift(Control[DeployShiftParams]):
     """A new version of every service that does the same as the old one; at the end it is rolled back."""
 
     kind = "deploy_shift"
     params_model: ClassVar[type[LastingParams]] = DeployShiftParams
-    root_service = None
-    symptom = ""
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
@@ -128,7 +128,7 @@ class DeployShift(LastingFault[DeployShiftParams]):
         finally:
             self._deploy(scene, SERVICE_VERSION)
 
-    def measure(self, scene: Scene, window: Window) -> Impact:
+    def changed(self, scene: Scene, window: Window) -> Impact:
         return Impact(verified=True, figures={"version": self.params.version})
 
     def _deploy(self, scene: Scene, version: str) -> None:

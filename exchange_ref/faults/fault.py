@@ -23,7 +23,7 @@ class Target:
 
     Args:
         now_ns: the clock, nanoseconds since 1970.
-        windows: when faults were there so far.
+        windows: when faults were there so far; one that is not over has no end yet.
     """
 
     exchange: Exchange

@@ -26,6 +26,8 @@ class LastingParams(BaseModel):
     ramp_s: float = Field(0, ge=0, le=3_600)
 
 
+NOT_OVER_UNIX_NANO = 2**63 - 1
+
 P = TypeVar("P", bound=LastingParams)
 T = TypeVar("T")
 
@@ -45,9 +47,19 @@ class Scene:
         self.rng: random.Random = occurrence.rng
         # What `happening` saw, for `measure`.
         self.notes: dict[str, float] = {}
+        self.start_unix_nano: int | None = None
+        self.end_unix_nano: int | None = None
         self._ramp_s = ramp_s
         self._now_s = now_s
         self._started_s = now_s()
+
+    def begin(self) -> None:
+        """The fault begins now, and not when `happening` has been entered."""
+        self.start_unix_nano = self.target.now_ns()
+
+    def end(self) -> None:
+        """The fault ends now, and not when `happening` is left."""
+        self.end_unix_nano = self.target.now_ns()
 
     def level(self) -> float:
         """From 0 to 1: how far the fault has grown."""
@@ -73,7 +85,8 @@ class LastingFault(Generic[P]):
     params_model: ClassVar[type[LastingParams]]
     # The service at fault; None for a control, where nothing is.
     root_service: ClassVar[str | None]
-    # What an observer should find: "latency", "error", "count", "gap", "memory", "price", "spread".
+    # What an observer should find: "latency", "error", "count", "gap", "memory", "price", "spread",
+    # "staleness".
     symptom: ClassVar[str]
 
     @property
@@ -99,13 +112,17 @@ class LastingFault(Generic[P]):
         loop = asyncio.get_running_loop()
         scene = Scene(target, occurrence, self.params.ramp_s, loop.time)
         async with self.happening(scene):
-            start_unix_nano = target.now_ns()
+            begun_unix_nano = target.now_ns()
+            place = len(target.windows)
+            target.windows.append(Window(begun_unix_nano, NOT_OVER_UNIX_NANO))
             await wait_for_event(stop, self.for_s)
-            end_unix_nano = target.now_ns()
+            ended_unix_nano = target.now_ns()
+        start_unix_nano = scene.start_unix_nano or begun_unix_nano
+        end_unix_nano = scene.end_unix_nano or ended_unix_nano
         await target.load.settle(SETTLE_TIMEOUT_S)
-        others = tuple(target.windows)
+        others = tuple(window for number, window in enumerate(target.windows) if number != place)
         # What queued up behind the fault is over now too.
-        target.windows.append(Window(start_unix_nano, target.now_ns()))
+        target.windows[place] = Window(start_unix_nano, target.now_ns())
         impact = self.measure(scene, Window(start_unix_nano, end_unix_nano, others))
         return Label(
             fault_id=occurrence.fault_id,

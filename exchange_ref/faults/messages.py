@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field
 
 from exchange_ref.broker.message import ORDERS_QUEUE, REPLIES_QUEUE
-from exchange_ref.faults.impact import Impact, Window, compare, counts, failures, gaps_ms
+from exchange_ref.faults.impact import (
+    Impact,
+    Window,
+    compare,
+    counts,
+    durations_ms,
+    failures,
+    gaps_ms,
+    trace_ids,
+)
 from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, item
 from exchange_ref.telemetry import EXCHANGE, MATCHER
 
@@ -42,6 +52,52 @@ class BrokerDelay(LastingFault[BrokerDelayParams]):
         witness = scene.exchange.witness
         gaps = gaps_ms(witness.runs(EXCHANGE, "publish <default>"), witness.runs(MATCHER, "order.match"))
         return compare(gaps, window, self.params.delay_ms / 2)
+
+
+class BrokerOutageParams(LastingParams):
+    """`ramp_s` has no meaning here: a broker is there or not."""
+
+
+class BrokerOutage(LastingFault[BrokerOutageParams]):
+    """The broker is stopped in mid-load and started again. Who publishes waits for it and gives up after 8 s;
+    replies that were on their way come late or not at all."""
+
+    kind = "broker_outage"
+    params_model: ClassVar[type[LastingParams]] = BrokerOutageParams
+    root_service = EXCHANGE
+    symptom = "latency"
+
+    @property
+    def root_operation(self) -> str | None:
+        return "publish <default>"
+
+    def symptoms(self) -> list[dict[str, str]]:
+        operations = ("publish <default>", "payment_response process")
+        kinds = ("latency", "error")
+        return [
+            {"kind": kind, "service": EXCHANGE, "operation": operation}
+            for kind, operation in zip(kinds, operations, strict=True)
+        ]
+
+    @asynccontextmanager
+    async def happening(self, scene: Scene) -> AsyncIterator[None]:
+        server = scene.exchange.broker_server
+        scene.begin()
+        await server.stop()
+        try:
+            yield
+        finally:
+            await server.start()
+            scene.end()
+
+    def measure(self, scene: Scene, window: Window) -> Impact:
+        witness = scene.exchange.witness
+        down_ms = (window.end_unix_nano - window.start_unix_nano) / 1e6
+        impact = compare(durations_ms(witness, EXCHANGE, "publish <default>"), window, down_ms / 10)
+        lost = [run for run in witness.runs(EXCHANGE, "payment_response process") if run.failed]
+        unanswered = [run for run in lost if run.start_unix_nano in window]
+        met = dict.fromkeys([*impact.trace_ids, *trace_ids(run.trace_id for run in unanswered)])
+        return replace(impact, trace_ids=list(met), figures={**impact.figures, "unanswered": len(unanswered)})
 
 
 class DuplicateDeliveryParams(LastingParams):

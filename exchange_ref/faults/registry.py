@@ -11,8 +11,10 @@ from exchange_ref.faults.db_slow import DbSlow
 from exchange_ref.faults.lasting import LastingFault
 from exchange_ref.faults.market import PriceSpike, SpreadBlowout
 from exchange_ref.faults.matcher import ConsumerLag, FsyncStall, GcPause, HotSymbolContention
-from exchange_ref.faults.messages import BrokerDelay, DuplicateDelivery, ReplyLoss
+from exchange_ref.faults.messages import BrokerDelay, BrokerOutage, DuplicateDelivery, ReplyLoss
 from exchange_ref.faults.orders import FatFinger, WashTrade
+from exchange_ref.faults.prices import SlowPriceFeed, StalePrice
+from exchange_ref.faults.process import ProcessKill
 from exchange_ref.faults.service import CpuHog, ErrorBurst, MemoryLeak
 from exchange_ref.faults.whale_order import WhaleOrder
 
@@ -25,6 +27,7 @@ LASTING: Final[dict[str, type[LastingFault[Any]]]] = {
         PoolExhaustion,
         NPlusOne,
         BrokerDelay,
+        BrokerOutage,
         ConsumerLag,
         HotSymbolContention,
         GcPause,
@@ -34,6 +37,9 @@ LASTING: Final[dict[str, type[LastingFault[Any]]]] = {
         RetryStorm,
         DuplicateDelivery,
         ReplyLoss,
+        ProcessKill,
+        SlowPriceFeed,
+        StalePrice,
         GatewayDelay,
         MemoryLeak,
         WalletSlowClient,

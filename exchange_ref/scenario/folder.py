@@ -15,6 +15,11 @@ from exchange_ref.scenario.plan import Plan, Step, is_control
 
 # After a fault its queues empty: a trace that begins then is neither a good nor a bad example.
 UNCERTAIN_AFTER_NS = 2_000_000_000
+# During a fault, a trace that did not meet it itself but waited behind those that did is neither, too: one
+# with a span so many times as long as 99 of 100 in the baseline, and so much longer than the median. Of 175
+# orders during a stalled disk 25 met the stall, and 125 stood in the queue behind them.
+COLLATERAL_TIMES = 1.5
+COLLATERAL_NS = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,9 @@ def labels_by_step(
     numbered: list[tuple[Step, list[Mapping[str, Any]]]] = []
     number = 0
     for step in plan.steps:
-        numbers = range(number + 1, number + 1 + len(step.faults))
+        numbers = range(number + 1, number + 1 + len(step.parts))
         numbered.append((step, [by_number[one] for one in numbers if one in by_number]))
-        number += len(step.faults)
+        number += len(step.parts)
     return numbered
 
 
@@ -74,6 +79,17 @@ def cases_of(name: str, plan: Plan, labels: Sequence[Mapping[str, Any]]) -> list
     return cases
 
 
+def unclean(plan: Plan, labels: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Labels of controls in which something else changed too; beside a fault it may."""
+    return [
+        label
+        for step, found in labels_by_step(plan, labels)
+        if is_control(step)
+        for label in found
+        if not label["impact"].get("clean", True)
+    ]
+
+
 def annotate(spans: pl.DataFrame, cases: Iterable[Case], baseline_end_unix_nano: int) -> pl.DataFrame:
     """Add `split` and `case_id`, the same for all spans of a trace: whoever was on the way during a fault
     belongs to its case."""
@@ -94,8 +110,23 @@ def with_split(logs: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     return logs.join(traces, on="trace_id", how="inner").sort("time_unix_nano")
 
 
+def collateral(spans: pl.DataFrame) -> pl.Series:
+    """Ids of traces inside a case that were far slower somewhere than the baseline's."""
+    place = ["service_name", "span_name"]
+    took = spans.with_columns(took=pl.col("end_time_unix_nano") - pl.col("start_time_unix_nano"))
+    usual = (
+        took.filter(pl.col("split") == "baseline")
+        .group_by(place)
+        .agg(median=pl.col("took").median(), p99=pl.col("took").quantile(0.99))
+    )
+    limit = pl.max_horizontal(pl.col("p99") * COLLATERAL_TIMES, pl.col("median") + COLLATERAL_NS)
+    slow = took.filter(pl.col("case_id").is_not_null()).join(usual, on=place).filter(pl.col("took") > limit)
+    return slow["trace_id"].unique()
+
+
 def trace_labels(spans: pl.DataFrame, labels: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """`trace_id`, `anomalous` of the test traces, without those that began while a fault's queues emptied."""
+    """`trace_id`, `anomalous` of the test traces, without those that began while a fault's queues emptied or
+    waited behind it."""
     faults = [label for label in labels if label["kind"] not in CONTROLS]
     affected = pl.Series(
         "trace_id", sorted({trace for label in faults for trace in label["trace_ids"]}), pl.String
@@ -108,7 +139,7 @@ def trace_labels(spans: pl.DataFrame, labels: Sequence[Mapping[str, Any]]) -> pl
         .sort("began")
     )
     certain = pl.col("anomalous")
-    uncertain = pl.lit(value=False)
+    uncertain = pl.col("trace_id").is_in(collateral(spans).implode())
     for label in faults:
         end = label["end_unix_nano"]
         uncertain = uncertain | pl.col("began").is_between(end, end + UNCERTAIN_AFTER_NS)

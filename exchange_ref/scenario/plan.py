@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from exchange_ref.faults.registry import CONTROLS, KINDS, LASTING
+from exchange_ref.population import PROFESSIONAL, RETAIL, Population
+from exchange_ref.tides import NO_TIDE, Tide
+from exchange_ref.wallet import ONE_ATTEMPT, RetryPolicy
 
 Params = dict[str, Any]
 
@@ -22,12 +25,40 @@ class Split(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """Faults that happen at the same time: one case, unless they are controls."""
+class Cascade:
+    """One fault strong enough to bring others with it: patience ends, requests come again, queues and pools
+    fill. Only the first is at fault; what follows from it is nobody else's.
 
-    faults: tuple[tuple[str, Params], ...]
+    Args:
+        params: fixed ones, beside what is drawn.
+        then: kinds of independent faults that begin while it lasts, each so many seconds after it.
+    """
+
+    kind: str
+    params: Mapping[str, object]
+    then: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One fault of a step, `after_s` its beginning."""
+
+    kind: str
+    params: Params
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Faults that happen together: one case, unless they are controls."""
+
+    parts: tuple[Part, ...]
     at_s: float
     for_s: float
+
+    def lasts_s(self, part: Part) -> float:
+        """All parts end together, however late they began."""
+        return self.for_s - part.after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +67,8 @@ class Plan:
 
     Args:
         baseline_s: quiet at the beginning, to learn from.
+        retry: how patient the clients are.
+        population: who trades besides retail.
     """
 
     seed: int
@@ -43,6 +76,9 @@ class Plan:
     baseline_s: float
     duration_s: float
     steps: tuple[Step, ...]
+    tide: Tide = NO_TIDE
+    retry: RetryPolicy = ONE_ATTEMPT
+    population: Population = RETAIL
 
     def schedule(self) -> dict[str, object]:
         """As `--faults` reads it."""
@@ -50,13 +86,13 @@ class Plan:
             "seed": self.seed,
             "faults": [
                 {
-                    "kind": kind,
-                    "at_s": step.at_s,
-                    "params": params,
-                    **({"for_s": step.for_s} if kind in LASTING else {}),
+                    "kind": part.kind,
+                    "at_s": round(step.at_s + part.after_s, 3),
+                    "params": part.params,
+                    **({"for_s": step.lasts_s(part)} if part.kind in LASTING else {}),
                 }
                 for step in self.steps
-                for kind, params in step.faults
+                for part in step.parts
             ],
         }
 
@@ -69,6 +105,9 @@ class Scenario:
         rest_s: quiet between two steps, in which queues empty and windows close.
         strength: every drawn strength is multiplied by this.
         mixes: for each split, what happens at the same time, step by step.
+        drift: what a run's tide is, a day of which is as long as the run; 0 as its day for none.
+        retry: how patient the clients are.
+        population: who trades besides retail.
     """
 
     name: str
@@ -78,9 +117,14 @@ class Scenario:
     for_s: float
     rest_s: float
     strength: float
-    mixes: Mapping[Split, tuple[tuple[str, ...], ...]]
+    mixes: Mapping[Split, tuple[Mix, ...]]
+    drift: Tide = NO_TIDE
+    retry: RetryPolicy = ONE_ATTEMPT
+    population: Population = RETAIL
 
 
+# Kinds that begin together, or a cascade.
+Mix = tuple[str, ...] | Cascade
 _EVERY_KIND: Final = tuple((kind,) for kind in KINDS)
 SCENARIOS: Final = {
     scenario.name: scenario
@@ -107,7 +151,7 @@ SCENARIOS: Final = {
         Scenario(
             "hard",
             2,
-            40.0,
+            25.0,
             60.0,
             10.0,
             8.0,
@@ -122,6 +166,9 @@ SCENARIOS: Final = {
                     ("broker_delay", "error_burst"),
                     ("load_surge", "deploy_shift"),
                     ("hot_symbol_contention", "cpu_hog"),
+                    Cascade("db_slow", {"delay_ms": 450, "statements": ["SELECT wallets"]}),
+                    Cascade("gateway_delay", {"delay_ms": 280}, (("fsync_stall", 4.0),)),
+                    Cascade("hot_symbol_contention", {"hold_ms": 150, "every_ms": 20, "pair": "BTC/USD"}),
                 ),
                 Split.JUDGE: (
                     ("gateway_delay",),
@@ -132,8 +179,16 @@ SCENARIOS: Final = {
                     ("n_plus_one", "fsync_stall"),
                     ("time_of_day_shift", "cold_start"),
                     ("gc_pause", "duplicate_delivery"),
+                    Cascade("db_lock", {"hold_ms": 400, "every_ms": 60}),
+                    Cascade("broker_delay", {"delay_ms": 380}, (("error_burst", 5.0),)),
+                    Cascade("consumer_lag", {"hold_ms": 190, "every_ms": 30}),
                 ),
             },
+            drift=Tide(1.0, burst_every_s=45.0, burst_factor=1.5, latency_ms=6.0, size_growth=0.5),
+            # Far above what an order usually takes, and below what it takes in a cascade.
+            retry=RetryPolicy(3, 0.25, 0.05),
+            # Without whales: they would be unusual amounts that no label tells of.
+            population=PROFESSIONAL,
         ),
     )
 }
@@ -162,11 +217,27 @@ def _plan(scenario: Scenario, split: Split, name: str) -> Plan:
 
     steps, at_s = [], scenario.baseline_s
     for kinds in mix:
-        faults = tuple((kind, _params(kind, draw, rng)) for kind in kinds)
-        for_s = scenario.for_s if any(kind in LASTING for kind in kinds) else 1.0
-        steps.append(Step(faults, round(at_s, 3), for_s))
+        parts = _parts(kinds, draw, rng)
+        for_s = scenario.for_s if any(part.kind in LASTING for part in parts) else 1.0
+        steps.append(Step(parts, round(at_s, 3), for_s))
         at_s += for_s + scenario.rest_s * rng.uniform(0.9, 1.1)
-    return Plan(rng.getrandbits(31), scenario.rate_per_s, scenario.baseline_s, round(at_s, 3), tuple(steps))
+    return Plan(
+        rng.getrandbits(31),
+        scenario.rate_per_s,
+        scenario.baseline_s,
+        round(at_s, 3),
+        tuple(steps),
+        replace(scenario.drift, day_s=round(at_s, 3)) if scenario.drift.day_s else scenario.drift,
+        scenario.retry,
+        scenario.population,
+    )
+
+
+def _parts(mix: Mix, draw: Draw, rng: random.Random) -> tuple[Part, ...]:
+    if not isinstance(mix, Cascade):
+        return tuple(Part(kind, _params(kind, draw, rng)) for kind in mix)
+    first = Part(mix.kind, {**_params(mix.kind, draw, rng), **mix.params})
+    return (first, *(Part(kind, _params(kind, draw, rng), after_s) for kind, after_s in mix.then))
 
 
 def _params(kind: str, draw: Draw, rng: random.Random) -> Params:
@@ -177,7 +248,7 @@ def _params(kind: str, draw: Draw, rng: random.Random) -> Params:
 
 def is_control(step: Step) -> bool:
     """Whether nothing may fire in this step."""
-    return all(kind in CONTROLS for kind, _ in step.faults)
+    return all(part.kind in CONTROLS for part in step.parts)
 
 
 _DRAWN: Final[dict[str, Callable[[Draw, random.Random], Params]]] = {
@@ -198,6 +269,7 @@ _DRAWN: Final[dict[str, Callable[[Draw, random.Random], Params]]] = {
     "retry_storm": lambda draw, _: {"backoff_ms": draw(10, 60)},
     "duplicate_delivery": lambda draw, _: {"share": min(1.0, draw(0.3, 1.0))},
     "reply_loss": lambda draw, _: {"share": min(1.0, draw(0.2, 0.6)), "timeout_ms": 1_500},
+    "slow_price_feed": lambda draw, _: {"every_ms": min(1_000.0, max(150.0, draw(200, 900)))},
     "gateway_delay": lambda draw, _: {"delay_ms": draw(50, 200)},
     "memory_leak": lambda draw, _: {"mb_per_s": draw(15, 50)},
     "wallet_slow_client": lambda draw, _: {"delay_ms": draw(90, 300), "share": 0.6},

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,84 +23,115 @@ from exchange_ref.load import Mix
 from exchange_ref.outputs import Exporters
 from exchange_ref.run import RunOptions, new_event_loop, run_until
 from exchange_ref.scenario.folder import (
-    Case,
     annotate,
     cases_of,
     read_labels,
     trace_labels,
+    unclean,
     with_split,
 )
 from exchange_ref.scenario.log_rows import LogRows
 from exchange_ref.scenario.plan import Plan, Scenario, Split, plans
 from exchange_ref.scenario.span_rows import SpanRows
 
+SPANS, LOGS, TRACE_LABELS = "spans.parquet", "logs.parquet", "trace_labels.parquet"
 MIX = Mix(transfer_share=0.05, cancel_share=0.02)
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One run's part of the folder."""
+    """One run's part of the folder. Spans, logs and trace labels stand in Parquet files below `folder`."""
 
-    spans: pl.DataFrame
-    logs: pl.DataFrame
-    cases: list[Case]
+    folder: Path
+    cases: list[dict[str, object]]
     labels: list[dict[str, Any]]
-    report: dict[str, object]
+    unclean: list[dict[str, Any]]
+    spans_dropped: int
 
 
 def play(
-    scenario: Scenario, split: Split, seed: int, out: Path, say: Callable[[str], None]
+    scenario: Scenario, split: Split, seed: int, out: Path, say: Callable[[str], None], *, parallel: int = 1
 ) -> dict[str, object]:
-    """Run all plans of a scenario one after another and write `out`; returns what `scenario.json` holds.
+    """Run all plans of a scenario and write `out`; returns what `scenario.json` holds.
+
+    Args:
+        parallel: so many runs at the same time, each an exchange in a process of its own.
 
     Raises:
         FolderUnusable: `out` has something in it, or cannot be written.
     """
     _prepare(out)
     todo = plans(scenario, split, seed)
-    played = []
-    for number, plan in enumerate(todo, start=1):
-        place = f"{scenario.name}/{split} {number} of {len(todo)}"
-        say(f"{place}: {len(plan.steps)} steps, {plan.duration_s:.0f} s")
-        played.append(_play(plan, f"{scenario.name}-{split}-{seed + number - 1}"))
-    return _write(out, scenario, split, seed, played)
-
-
-def _play(plan: Plan, name: str) -> Played:
+    started_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="exchange-") as text:
-        folder = Path(text)
-        options = RunOptions(
-            exchange=ExchangeConfig(folder),
-            otlp=None,
-            rate_per_s=plan.rate_per_s,
-            seed=plan.seed,
-            schedule=parse_schedule(json.dumps(plan.schedule()), name),
-            duration_s=plan.duration_s,
-            span_queue=200_000,
-            mix=MIX,
-        )
-        started_unix_nano = time.time_ns()
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            exporters = Exporters(SpanRows(folder / "spans.parquet"), LogRows(folder / "logs.parquet"))
-            report = runner.run(run_until(options, exporters, lambda _: None))
-        spans, logs = pl.read_parquet(folder / "spans.parquet"), pl.read_parquet(folder / "logs.parquet")
-        labels = read_labels(folder / "labels.jsonl")
+        jobs = [
+            (plan, f"{scenario.name}-{split}-{seed + number}", Path(text) / str(number))
+            for number, plan in enumerate(todo)
+        ]
+        for number, plan in enumerate(todo, start=1):
+            place = f"{scenario.name}/{split} {number} of {len(todo)}"
+            say(f"{place}: {len(plan.steps)} steps, {plan.duration_s:.0f} s")
+        played = _play_all(jobs, parallel)
+        return _write(out, scenario, split, seed, played, seconds=time.monotonic() - started_s)
+
+
+def _play_all(jobs: list[tuple[Plan, str, Path]], parallel: int) -> list[Played]:
+    if parallel == 1 or len(jobs) == 1:
+        return [play_one(*job) for job in jobs]
+    # A new interpreter for each: a forked one would share threads and locks of exporters.
+    with ProcessPoolExecutor(
+        parallel, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1
+    ) as processes:
+        return list(processes.map(play_one, *zip(*jobs, strict=True)))
+
+
+def play_one(plan: Plan, name: str, folder: Path) -> Played:
+    """Run one plan and write its part into `folder`."""
+    data = folder / "data"
+    data.mkdir(parents=True)
+    options = RunOptions(
+        exchange=ExchangeConfig(data, price_seed=plan.seed),
+        otlp=None,
+        rate_per_s=plan.rate_per_s,
+        seed=plan.seed,
+        schedule=parse_schedule(json.dumps(plan.schedule()), name),
+        duration_s=plan.duration_s,
+        span_queue=200_000,
+        mix=MIX,
+        tide=plan.tide,
+        retry=plan.retry,
+        population=plan.population,
+    )
+    started_unix_nano = time.time_ns()
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        exporters = Exporters(SpanRows(folder / "raw-spans.parquet"), LogRows(folder / "raw-logs.parquet"))
+        report = runner.run(run_until(options, exporters, lambda _: None))
+    labels = read_labels(data / "labels.jsonl")
     cases = cases_of(name, plan, labels)
     faults_begin = min((label["start_unix_nano"] for label in labels), default=None)
     baseline_end = faults_begin or started_unix_nano + int(plan.baseline_s * 1e9)
-    spans = annotate(spans, cases, baseline_end)
-    return Played(spans, with_split(logs, spans), cases, labels, report)
+    spans = annotate(pl.read_parquet(folder / "raw-spans.parquet"), cases, baseline_end)
+    spans.write_parquet(folder / SPANS)
+    with_split(pl.read_parquet(folder / "raw-logs.parquet"), spans).write_parquet(folder / LOGS)
+    trace_labels(spans, labels).write_parquet(folder / TRACE_LABELS)
+    return Played(
+        folder,
+        [case.as_json() for case in cases],
+        labels,
+        [dict(label) for label in unclean(plan, labels)],
+        int(str(report["spans_dropped"])),
+    )
 
 
-def _write(out: Path, scenario: Scenario, split: Split, seed: int, played: list[Played]) -> dict[str, object]:
-    spans = pl.concat([one.spans for one in played])
-    spans.write_parquet(out / "spans.parquet")
-    logs = pl.concat([one.logs for one in played])
-    logs.write_parquet(out / "logs.parquet")
-    cases = [case.as_json() for one in played for case in one.cases]
+def _write(
+    out: Path, scenario: Scenario, split: Split, seed: int, played: list[Played], *, seconds: float
+) -> dict[str, object]:
+    tables = {}
+    for name in (SPANS, LOGS, TRACE_LABELS):
+        tables[name] = pl.concat([pl.read_parquet(one.folder / name) for one in played])
+        tables[name].write_parquet(out / name)
+    cases = [case for one in played for case in one.cases]
     (out / "cases.json").write_text(json.dumps(cases, indent=2) + "\n", encoding="utf-8")
-    marked = pl.concat([trace_labels(one.spans, one.labels) for one in played])
-    marked.write_parquet(out / "trace_labels.parquet")
     labels = [label for one in played for label in one.labels]
     with (out / "labels.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(label) + "\n" for label in labels)
@@ -106,20 +139,22 @@ def _write(out: Path, scenario: Scenario, split: Split, seed: int, played: list[
         "scenario": scenario.name,
         "split": str(split),
         "seed": seed,
-        "spans": spans.height,
-        "spans_dropped": sum(int(str(one.report["spans_dropped"])) for one in played),
-        "logs": logs.height,
-        "traces": spans["trace_id"].n_unique(),
+        "seconds": round(seconds, 1),
+        "spans": tables[SPANS].height,
+        "spans_dropped": sum(one.spans_dropped for one in played),
+        "logs": tables[LOGS].height,
+        "traces": tables[SPANS]["trace_id"].n_unique(),
         "cases": len(cases),
-        "anomalous_traces": int(marked["anomalous"].sum()),
-        "unverified": [
-            {name: label[name] for name in ("fault_id", "kind", "params", "impact")}
-            for label in labels
-            if not label["impact_verified"]
-        ],
+        "anomalous_traces": int(tables[TRACE_LABELS]["anomalous"].sum()),
+        "unverified": [_told(label) for label in labels if not label["impact_verified"]],
+        "unclean": [_told(label) for one in played for label in one.unclean],
     }
     (out / "scenario.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
+
+
+def _told(label: dict[str, Any]) -> dict[str, object]:
+    return {name: label[name] for name in ("fault_id", "kind", "params", "impact")}
 
 
 def _prepare(out: Path) -> None:
@@ -127,7 +162,7 @@ def _prepare(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
             raise FolderUnusable(f"{out} has something in it; choose a new --out folder")
-        (out / "spans.parquet").touch()
+        (out / SPANS).touch()
     except OSError as error:
         raise FolderUnusable(
             f"cannot write to {out}: {error.strerror}; choose another --out folder"

@@ -8,7 +8,7 @@
 
 A span has 9 attributes and about 320 bytes; a request has 512 spans. The clock of "accepted" runs from the
 first request sent to the last acknowledged, the clock of "landed" until the spool is empty. With --seconds
-or --total-spans the same spans are sent again and again under fresh ids; a spool of 64 MiB then holds the
+or --total-spans the same spans are sent again and again under fresh ids; a spool of 256 MiB then holds the
 senders to the pace of landing, so that "landed" is what the server sustains. With --rate the spool is as
 large as by default, and an acknowledgement's time runs from when its request was due. Memory is sampled
 twice a second, and before the stored spans are counted, which takes memory of its own. Exits with 1 when a
@@ -82,7 +82,7 @@ def measure(load: Load, max_seconds: float = 900) -> dict[str, Any]:
         anywhere = "127.0.0.1:0"
         settings = Settings(data=Path(folder), otlp_grpc=anywhere, otlp_http=anywhere, api=anywhere)
         if not load.spans_per_s:
-            settings.spool_max_bytes = (64 if is_held_back else 4096) * _MIB
+            settings.spool_max_bytes = (256 if is_held_back else 4096) * _MIB
         server = Server(settings)
         addresses = server.start()
         results, go = context.Queue(), context.Event()

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from decimal import Decimal
 
+import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
@@ -106,6 +107,10 @@ def test_attributes_follow_the_conventions(open_exchange) -> None:
     for name in ("publish <default>", "order.match", "order.response", "payment_response process"):
         assert found[name].pop("messaging.message.body.size") > 100
     assert found["journal.append"].pop("journal.bytes") > 100
+    server = found["POST /api/v1/orders"]
+    assert server.pop("market.price") == pytest.approx(42_000, rel=0.05)
+    assert 0 <= server.pop("market.price_age_ms") < 1_000
+    assert server.pop("order.value_usd") == pytest.approx(ORDER["order.quantity"] * ORDER["order.price"])
     http = {"http.request.method": "POST", "http.response.status_code": 201, "server.address": "127.0.0.1"}
     served = {"url.path": "/api/v1/orders", "url.scheme": "http", "network.protocol.version": "1.1"}
     state = {"order.id": order_id, "order.status": "NEW"}

@@ -80,6 +80,65 @@ def test_no_server_is_said_in_one_line_without_the_password() -> None:
     assert "s3cret" not in str(told.value)
 
 
+class Flaky:
+    """A channel, a queue and a message of a connection that is cut while somebody waits for it: once each."""
+
+    def __init__(self) -> None:
+        self.default_exchange = self
+        self.cuts = {"publish": 1, "ack": 1}
+        self.done: list[str] = []
+        self.body, self.headers, self.correlation_id, self.reply_to = b"x", {}, "c", "r"
+
+    async def pass_or_cut(self, what: str) -> None:
+        if self.cuts[what]:
+            self.cuts[what] -= 1
+            waited_for = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(waited_for.cancel)
+            await waited_for
+        self.done.append(what)
+
+    async def publish(self, *_, **__) -> None:
+        await self.pass_or_cut("publish")
+
+    async def ack(self) -> None:
+        await self.pass_or_cut("ack")
+
+    async def get_queue(self, _: str) -> Flaky:
+        return self
+
+    async def consume(self, put) -> None:
+        for _ in range(3):
+            await put(self)
+
+
+def flaky_broker() -> tuple[RabbitBroker, Flaky]:
+    broker, channel = RabbitBroker("amqp://nobody"), Flaky()
+    broker._channel = channel
+    broker._declared = {"work"}
+    return broker, channel
+
+
+def test_a_wait_that_the_lost_connection_cancels_ends_no_task() -> None:
+    """Publishing tries again and consuming goes on when a future of the connection is cancelled under them; a
+    cancelled task ends."""
+
+    async def main() -> tuple[list[str], bool]:
+        broker, channel = flaky_broker()
+        await broker.publish("work", Message(b"x"))
+        source = aiter(broker.consume("work"))
+        for _ in range(3):
+            await anext(source)
+        other, stuck = flaky_broker()
+        stuck.cuts["publish"] = 1_000_000
+        publishing = asyncio.create_task(other.publish("work", Message(b"x")))
+        await asyncio.sleep(0.05)
+        publishing.cancel()
+        await asyncio.wait([publishing], timeout=1)
+        return channel.done, publishing.cancelled()
+
+    assert asyncio.run(main()) == (["publish", "ack"], True)
+
+
 def run_load(rabbit, folder: Path, seconds: float, interrupt=None):
     """Load over RabbitMQ; returns the exchange after it stopped, its outcomes and its spans."""
 

@@ -103,7 +103,10 @@ def test_a_repeated_client_order_id_returns_the_first_result(engine: Engine, new
     locked = engine.ledger.balance("ann", "USD")
     again = engine.submit(new_order(Side.BUY, PRICE, 10, client_id="same"))
     assert (again.order_id, again.status, again.repeated) == (first.order_id, first.status, True)
-    assert (again.orders, again.balances) == ((), ())
+    assert again.orders == ()
+    assert [(row.available_units, row.locked_units) for row in again.balances] == [
+        (locked.available_units, locked.locked_units)
+    ]
     assert engine.ledger.balance("ann", "USD") == locked
 
 
@@ -201,3 +204,16 @@ def check_conservation(engine: Engine) -> None:
     for asset in ASSETS:
         total = sum(row.available_units + row.locked_units for row in rows if row.asset == asset)
         assert total == engine.ledger.deposited_units(asset)
+
+
+def test_a_repeated_deposit_credits_once(engine: Engine) -> None:
+    """The second delivery of a deposit credits nothing and shows the wallet as it is by now; without an id
+    each is a new one."""
+    before = engine.ledger.balance("ann", "USD").available_units
+    engine.deposit("ann", "USD", 5, "d-1")
+    engine.deposit("ann", "USD", 7)
+    engine.deposit("ann", "USD", 7)
+    again = engine.deposit("ann", "USD", 5, "d-1")
+    assert again.repeated
+    assert [row.available_units for row in again.balances] == [before + 19]
+    assert engine.ledger.balance("ann", "USD").available_units == before + 19

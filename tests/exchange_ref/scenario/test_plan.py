@@ -24,7 +24,7 @@ def test_every_plan_can_be_played(scenario: Scenario, split: Split) -> None:
     for seed in range(4):
         for plan in plans(scenario, split, seed):
             schedule = parse_schedule(json.dumps(plan.schedule()), "plan")
-            assert len(schedule.faults) == sum(len(step.faults) for step in plan.steps)
+            assert len(schedule.faults) == sum(len(step.parts) for step in plan.steps)
             ends = [0.0, *(step.at_s + step.for_s for step in plan.steps)]
             begins = [*(step.at_s for step in plan.steps), plan.duration_s]
             assert all(begin - end >= 3 for begin, end in zip(begins, ends, strict=True))
@@ -38,12 +38,12 @@ def test_tuning_and_judging_sets_differ() -> None:
         assert not {plan.seed for plan in tune} & {plan.seed for plan in judge}
     delays = {
         split: [
-            params["delay_ms"]
+            part.params["delay_ms"]
             for seed in range(10)
             for plan in plans(SCENARIOS["standard"], split, seed)
             for step in plan.steps
-            for kind, params in step.faults
-            if kind == "gateway_delay"
+            for part in step.parts
+            if part.kind == "gateway_delay"
         ]
         for split in Split
     }
@@ -53,7 +53,7 @@ def test_tuning_and_judging_sets_differ() -> None:
 def test_standard_holds_everything() -> None:
     """Each of its runs has every fault and every control once."""
     for plan in plans(SCENARIOS["standard"], Split.JUDGE, 0):
-        assert sorted(kind for step in plan.steps for kind, _ in step.faults) == sorted(KINDS)
+        assert sorted(part.kind for step in plan.steps for part in step.parts) == sorted(KINDS)
         assert sum(is_control(step) for step in plan.steps) == len(CONTROLS)
 
 
@@ -61,3 +61,23 @@ def test_standard_is_over_in_half_an_hour() -> None:
     """Five seeds one after another, with 15 s for start and end of each."""
     for split in Split:
         assert sum(plan.duration_s + 15 for plan in plans(SCENARIOS["standard"], split, 0)) < 30 * 60
+
+
+def test_hard_drifts_cascades_and_overlaps() -> None:
+    """Its runs have a tide whose day is the run, clients that ask again, faults that begin while others last,
+    and causes strong enough to end the clients' patience."""
+    for split in Split:
+        for plan in plans(SCENARIOS["hard"], split, 0):
+            assert plan.tide.day_s == plan.duration_s
+            assert plan.tide.latency_ms > 0
+            assert plan.retry.max_attempts > 1
+            assert plan.retry.timeout_s is not None
+            overlapping = [step for step in plan.steps if any(part.after_s for part in step.parts)]
+            assert len(overlapping) == 1
+            faults = json.dumps(plan.schedule())
+            assert any(
+                float(part.params.get(name, 0)) > plan.retry.timeout_s * 1000
+                for step in plan.steps
+                for part in step.parts
+                for name in ("delay_ms", "hold_ms")
+            ), faults

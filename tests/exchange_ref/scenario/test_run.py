@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 
 from exchange_ref.errors import FolderUnusable
-from exchange_ref.scenario.plan import Scenario, Split
+from exchange_ref.scenario.plan import Scenario, Split, plans
 from exchange_ref.scenario.run import play
 
 TINY = Scenario(
@@ -105,3 +106,26 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(FolderUnusable, match="--out"):
         play(TINY, Split.TUNE, 1, tmp_path, lambda _: None)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_runs_at_the_same_time_make_the_same_folder(tmp_path: Path) -> None:
+    """Two seeds in two processes end in one folder, in the order of the seeds, with the labels of both."""
+    pair = replace(
+        TINY,
+        seeds=2,
+        baseline_s=1.0,
+        for_s=0.5,
+        rest_s=0.3,
+        mixes={Split.JUDGE: (("whale_order",), ("noop",))},
+    )
+    out = tmp_path / "pair"
+    summary = play(pair, Split.JUDGE, 4, out, lambda _: None, parallel=2)
+    cases = json.loads((out / "cases.json").read_text())
+    assert [case["case_id"].split("-")[2] for case in cases] == ["4", "5"]
+    kinds = [json.loads(line)["kind"] for line in (out / "labels.jsonl").read_text().splitlines()]
+    assert sorted(kinds) == ["noop", "noop", "whale_order", "whale_order"]
+    assert (summary["unverified"], summary["spans_dropped"]) == ([], 0)
+    starts = pl.read_parquet(out / "spans.parquet")["start_time_unix_nano"]
+    assert summary["spans"] == len(starts) > 500
+    # One after another they would have taken twice the time of one.
+    assert (starts.max() - starts.min()) / 1e9 < 2 * plans(pair, Split.JUDGE, 4)[0].duration_s

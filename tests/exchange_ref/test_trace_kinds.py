@@ -1,0 +1,288 @@
+"""Every kind of trace that the exchange makes: its tree, names, kinds, links and required attributes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import defaultdict
+from decimal import Decimal
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
+
+from exchange_ref.addresses import address_of
+from exchange_ref.engine.orders import OrderType, Side
+from exchange_ref.population import MIXED
+from exchange_ref.traders import Traders
+from exchange_ref.wallet import NewOrder, NewTransfer
+
+# Service, name and kind by depth, children in the order of their names; `<` names the span that is linked to.
+ORDER = """\
+kx-wallet order.submit.client INTERNAL
+  kx-wallet POST CLIENT
+    api-gateway kong SERVER
+      api-gateway kong.balancer CLIENT
+        kx-exchange POST /api/v1/orders SERVER
+          kx-exchange INSERT orders CLIENT
+          kx-exchange SELECT wallets CLIENT
+          kx-exchange UPDATE wallets CLIENT
+          kx-exchange payment_response process CONSUMER < order.response
+          kx-exchange publish orders INTERNAL
+            kx-exchange publish <default> PRODUCER
+              kx-matcher order.match CONSUMER < publish <default>
+                kx-matcher journal.append INTERNAL
+                kx-matcher order.response PRODUCER
+                kx-matcher orderbook.execute INTERNAL
+      api-gateway kong.router INTERNAL
+  kx-wallet order.response.received INTERNAL
+"""
+TRANSFER = """\
+kx-wallet transfer.submit.client INTERNAL
+  kx-wallet POST CLIENT
+    api-gateway kong SERVER
+      api-gateway kong.balancer CLIENT
+        kx-exchange POST /api/v1/transfers SERVER
+          kx-exchange INSERT transfers CLIENT
+          kx-exchange SELECT addresses CLIENT
+          kx-exchange SELECT wallets CLIENT
+          kx-exchange UPDATE wallets CLIENT
+          kx-exchange payment_response process CONSUMER < transfer.response
+          kx-exchange publish orders INTERNAL
+            kx-exchange publish <default> PRODUCER
+              kx-matcher btc.transfer CONSUMER < publish <default>
+                kx-matcher journal.append INTERNAL
+                kx-matcher transfer.response PRODUCER
+      api-gateway kong.router INTERNAL
+  kx-wallet transfer.response.received INTERNAL
+"""
+CANCEL = """\
+kx-wallet order.cancel.client INTERNAL
+  kx-wallet DELETE CLIENT
+    api-gateway kong SERVER
+      api-gateway kong.balancer CLIENT
+        kx-exchange DELETE /api/v1/orders/{order_id} SERVER
+          kx-exchange SELECT orders CLIENT
+          kx-exchange UPDATE wallets CLIENT
+          kx-exchange payment_response process CONSUMER < order.cancel.response
+          kx-exchange publish orders INTERNAL
+            kx-exchange publish <default> PRODUCER
+              kx-matcher order.cancel CONSUMER < publish <default>
+                kx-matcher journal.append INTERNAL
+                kx-matcher order.cancel.response PRODUCER
+      api-gateway kong.router INTERNAL
+  kx-wallet order.cancel.received INTERNAL
+"""
+READ = """\
+api-gateway kong SERVER
+  api-gateway kong.balancer CLIENT
+    kx-exchange GET {path} SERVER{statement}
+  api-gateway kong.router INTERNAL
+"""
+# What was executed before is not journaled again.
+REPEATED = ORDER.replace("                kx-matcher journal.append INTERNAL\n", "")
+REFUSED = """\
+kx-wallet order.submit.client INTERNAL
+  kx-wallet POST CLIENT
+    api-gateway kong SERVER
+      api-gateway kong.balancer CLIENT
+        kx-exchange POST /api/v1/orders SERVER
+          kx-exchange SELECT wallets CLIENT
+      api-gateway kong.router INTERNAL
+  kx-wallet order.response.received INTERNAL
+"""
+UNROUTED = "api-gateway kong SERVER\n  api-gateway kong.router INTERNAL\n"
+KINDS = {
+    "order": ORDER,
+    "transfer": TRANSFER,
+    "cancel": CANCEL,
+    "order repeated": REPEATED,
+    "order refused": REFUSED,
+    "order read": READ.format(
+        path="/api/v1/orders/{order_id}", statement="\n      kx-exchange SELECT orders CLIENT"
+    ),
+    "wallets read": READ.format(
+        path="/api/v1/wallets", statement="\n      kx-exchange SELECT wallets CLIENT"
+    ),
+    "address read": READ.format(path="/api/v1/address", statement=""),
+    "no such path": UNROUTED,
+}
+
+HTTP_CLIENT = {
+    "http.request.method",
+    "url.full",
+    "server.address",
+    "server.port",
+    "http.response.status_code",
+}
+HTTP_SERVER = {
+    "http.request.method",
+    "url.scheme",
+    "url.path",
+    "server.address",
+    "server.port",
+    "network.protocol.version",
+    "http.response.status_code",
+}
+DATABASE = {"db.system.name", "db.namespace", "db.operation.name", "db.collection.name", "db.query.text"}
+MESSAGING = {
+    "messaging.system",
+    "messaging.operation.name",
+    "messaging.operation.type",
+    "messaging.destination.name",
+    "messaging.message.conversation_id",
+    "messaging.message.body.size",
+}
+ORDER_SENT = {"order.pair", "order.side", "order.type", "order.quantity", "user.id"}
+ORDER_KNOWN = ORDER_SENT | {"order.id", "order.status"}
+TRANSFER_SENT = {"transfer.asset", "transfer.amount", "user.id"}
+TRANSFER_KNOWN = TRANSFER_SENT | {"transfer.id", "transfer.status"}
+# By kind of trace and span name, beside what a span's own kind asks for.
+DOMAIN = {
+    "order": {
+        "order.submit.client": ORDER_KNOWN,
+        "POST /api/v1/orders": ORDER_KNOWN
+        | {"http.route", "order.filled_quantity", "order.value_usd", "market.price", "market.price_age_ms"},
+        "orderbook.execute": ORDER_KNOWN | {"order.filled_quantity"},
+        "payment_response process": {"order.id", "order.status"},
+        "order.response.received": {"order.id", "order.status"},
+        "journal.append": {"journal.sequence", "journal.bytes"},
+        "kong": {"http.route"},
+        "kong.router": {"http.route", "kong.route.name"},
+        "publish orders": {"messaging.destination.name"},
+    },
+    "transfer": {
+        "transfer.submit.client": TRANSFER_KNOWN,
+        "POST /api/v1/transfers": TRANSFER_KNOWN | {"http.route"},
+        "btc.transfer": TRANSFER_KNOWN,
+        "payment_response process": {"transfer.id", "transfer.status"},
+        "transfer.response.received": {"transfer.id", "transfer.status"},
+        "journal.append": {"journal.sequence", "journal.bytes"},
+    },
+    "cancel": {
+        "order.cancel.client": {"order.id", "order.status", "user.id"},
+        "DELETE /api/v1/orders/{order_id}": {
+            "order.id",
+            "order.pair",
+            "order.status",
+            "user.id",
+            "http.route",
+        },
+        "order.cancel": {"order.id", "order.pair", "order.status"},
+        "order.cancel.received": {"order.id", "order.status"},
+    },
+    "order refused": {
+        "order.submit.client": ORDER_SENT | {"order.status", "error.type"},
+        "POST": {"error.type"},
+    },
+}
+RESOURCE = {"service.name", "service.namespace", "service.version", "service.instance.id"}
+
+
+def drawn(spans: list[ReadableSpan]) -> str:
+    """A trace as the texts above."""
+    names = {span.context.span_id: span.name for span in spans}
+    children: dict[int, list[ReadableSpan]] = defaultdict(list)
+    for span in spans:
+        children[span.parent.span_id if span.parent else 0].append(span)
+    lines: list[str] = []
+
+    def walk(parent_id: int, depth: int) -> None:
+        for span in sorted(
+            children[parent_id], key=lambda one: (one.resource.attributes["service.name"], one.name)
+        ):
+            links = "".join(f" < {names[link.context.span_id]}" for link in span.links)
+            service = span.resource.attributes["service.name"]
+            lines.append(f"{'  ' * depth}{service} {span.name} {span.kind.name}{links}\n")
+            walk(span.context.span_id, depth + 1)
+
+    # A caller outside has no span here: the gateway's is the first.
+    known = {span.context.span_id for span in spans}
+    for span in spans:
+        if span.parent is not None and span.parent.span_id not in known:
+            children[0].append(span)
+    walk(0, 0)
+    assert len(lines) == len(spans), "not all spans hang together"
+    return "".join(lines)
+
+
+def required(kind: str, span: ReadableSpan) -> set[str]:
+    needed = set(DOMAIN.get(kind, {}).get(span.name, set()))
+    attributes = span.attributes or {}
+    if span.kind is SpanKind.SERVER:
+        needed |= HTTP_SERVER
+    elif span.kind in {SpanKind.PRODUCER, SpanKind.CONSUMER}:
+        needed |= MESSAGING
+    elif span.kind is SpanKind.CLIENT:
+        needed |= DATABASE if "db.system.name" in attributes else HTTP_CLIENT
+    return needed
+
+
+@pytest.fixture(scope="module")
+def traces(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[ReadableSpan]]]:
+    """Spans of each trace by kind, of an exchange that has done everything it can."""
+
+    async def main():
+        async with start_exchange(tmp_path_factory.mktemp("kinds")) as running:
+            exchange, load, client = running.exchange, running.load, running.client
+            wallet, found = exchange.wallet, {}
+            market = await exchange.admit(MIXED)
+            traders = Traders(random.Random(3), "k", MIXED, market)
+            orders = [traders.next_order() for _ in range(150)]
+            outcomes = await asyncio.gather(*(load.send(order) for order in orders))
+            found["order"] = [outcome.trace_id for outcome in outcomes if outcome.status == 201]
+            again = await wallet.submit(orders[0])
+            found["order repeated"] = [again.trace_id]
+            poor = NewOrder("nobody", "p", "BTC/USD", Side.SELL, OrderType.LIMIT, Decimal(1), Decimal(42_000))
+            found["order refused"] = [(await wallet.submit(poor)).trace_id]
+            sent = NewTransfer("trader-01", "t", "BTC", Decimal("0.5"), address_of("trader-02"))
+            found["transfer"] = [(await wallet.transfer(sent)).trace_id]
+            resting = NewOrder(
+                "trader-01", "c", "BTC/USD", Side.BUY, OrderType.LIMIT, Decimal("0.1"), Decimal(30_000)
+            )
+            order_id = (await wallet.submit(resting)).reply["order_id"]
+            found["cancel"] = [(await wallet.cancel("trader-01", order_id)).trace_id]
+            before = set(running.traces())
+            for kind, path in (
+                ("order read", f"/api/v1/orders/{order_id}"),
+                ("wallets read", "/api/v1/wallets"),
+                ("address read", "/api/v1/address"),
+                ("no such path", "/api/v1/nothing"),
+            ):
+                response = await client.request("GET", path, {"x-user-id": "trader-01"})
+                assert response.status == (404 if kind == "no such path" else 200), response
+                assert json.loads(response.body)
+                now = set(running.traces())
+                found[kind] = sorted(now - before)
+                before = now
+            spans = running.traces()
+            return {kind: [spans[one] for one in ids] for kind, ids in found.items()}, len(spans)
+
+    found, total = asyncio.run(main())
+    # The resting order that was cancelled is the only one not listed.
+    listed = sum(map(len, found.values()))
+    assert total - listed <= 1 + 150 - len(found["order"])
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_of_trace_is_as_documented(traces, kind: str) -> None:
+    """Each trace of the kind is the drawn tree, no child before its parent, with all attributes asked for."""
+    assert traces[kind]
+    for spans in traces[kind]:
+        assert drawn(spans) == KINDS[kind]
+        by_id = {span.context.span_id: span for span in spans}
+        for span in spans:
+            missing = required(kind, span) - set(span.attributes or {})
+            assert not missing, (span.name, missing)
+            assert set(span.resource.attributes) >= RESOURCE
+            assert None not in (span.attributes or {}).values()
+            parent = by_id.get(span.parent.span_id) if span.parent else None
+            assert span.start_time <= span.end_time
+            assert parent is None or parent.start_time <= span.start_time
+
+
+def test_every_kind_was_walked(traces) -> None:
+    """Nothing that the exchange did is left out of the drawings."""
+    assert set(traces) == set(KINDS)
