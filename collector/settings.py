@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     retention_max_bytes: int = Field(
         default=0,
         ge=0,
-        description="Size of this server's Parquet files beyond which its oldest hours are deleted; 0: unlimited.",
+        description="Bytes of this server's Parquet files beyond which its oldest hours go; 0: unlimited.",
     )
     sql_max_rows: int = Field(
         default=10_000, ge=1, description="Rows that /api/sql returns as JSON or CSV when no limit is given."

@@ -12,12 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from collector.decode.buffers import arrow, flags, offsets
+from collector.store.sqlfile import load_sql
 
 # A retry older than this many spans is not recognised: 32 MB, half an hour at 2,000 spans/s and 26 s at
 # 150,000/s, where senders back off for 5 s at most before their fifth attempt.
 WINDOW_SPANS = 4_000_000
-# Batches of which a new process knows the spans even when they are sealed: 200 s at five batches a second.
-SEALED_BATCHES = 1_000
+# Batches of which a new process knows the spans at most: 200 s at five batches a second.
+BATCHES_MAX = 1_000
 _HEX_TRACE_WORDS, _HEX_SPAN_WORDS = 4, 2  # eight hex digits a 64-bit word
 _MIX = np.array(
     [
@@ -95,20 +96,19 @@ def without_duplicates(spans: pa.Table, recent: RecentKeys, con: duckdb.DuckDBPy
 
 
 def load_recent(con: duckdb.DuckDBPyConnection, window_spans: int = WINDOW_SPANS) -> RecentKeys:
-    """The keys of the newest stored spans, for a process that starts."""
+    """The keys of the newest stored spans, for a process that starts; sealing may have moved some already.
+
+    Whole batches from the newest on, as long as they hold at most a quarter of the window.
+    """
     recent = RecentKeys(window_spans)
+    ((newest,),) = con.execute("SELECT traces_batch_id FROM landing_position").fetchall()
+    # Constants rather than parameters: the view then does not even open files of other batches.
+    counted = load_sql("collector.store.queries", "newest_batches").format(after=newest - BATCHES_MAX)
+    ((first,),) = con.execute(counted, [window_spans // 4]).fetchall()
     spans = con.sql(
-        "SELECT trace_id, span_id FROM spans_recent WHERE rowid > (SELECT max(rowid) FROM spans_recent) - ?",
-        params=[window_spans // 4],
+        f"SELECT trace_id, span_id FROM spans WHERE batch_id >= {newest if first is None else first}"  # noqa: S608  # numbers
     ).to_arrow_table()
-    recent.add(span_keys(spans))
-    # Sealing may have moved what was just stored. A constant, so that older files are not even opened.
-    ((newest_batch_id,),) = con.execute("SELECT traces_batch_id FROM landing_position").fetchall()
-    newest = con.sql(
-        f"SELECT trace_id, span_id FROM spans WHERE batch_id > {newest_batch_id - SEALED_BATCHES}"  # noqa: S608  # a number
-    ).to_arrow_table()
-    keys = span_keys(newest)
-    recent.add(keys[~recent.contains(keys)])
+    recent.add(np.unique(span_keys(spans)))
     return recent
 
 

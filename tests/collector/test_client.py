@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -34,6 +39,25 @@ def test_rows_as_polars(shared: Any, make_request: Callable[..., Any]) -> None:
         "missing": None,
         "events": "[]",
     }
+
+
+def test_two_lines_in_a_notebook(running: Any, make_request: Callable[..., Any]) -> None:
+    """The two lines that the README gives read live data as a Polars frame."""
+    request = make_request(3)
+    running.http.post(
+        "/v1/traces", content=request.SerializeToString(), headers={"content-type": "application/x-protobuf"}
+    )
+    running.landed()
+    readme = Path(__file__).parents[2] / "README.md"
+    (block,) = re.findall(r"```python\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+    lines = textwrap.dedent(block).strip().splitlines()
+    assert len(lines) == 2
+    program = "\n".join([*lines, "print(type(spans).__module__, *spans['span_id'])"])
+    program = program.replace("http://127.0.0.1:4320", running.addresses["api"])
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    kind, *span_ids = answer.stdout.split()
+    assert kind.startswith("polars")
+    assert set(span_ids) == {span.span_id.hex() for span in request.resource_spans[0].scope_spans[0].spans}
 
 
 def test_nothing_is_cut_in_silence(running: Any) -> None:
