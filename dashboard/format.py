@@ -85,13 +85,15 @@ def percent(share: float | None) -> str:
 
 
 def quantity(value: float | None, unit: str | None) -> str:
-    """An observation in its own unit: nanoseconds become a duration, an asset stays an amount.
+    """An observation in its own unit: nanoseconds become a duration, a share per cent, an asset an amount.
 
-    >>> quantity(152e6, "ns"), quantity(1402.5, "BTC"), quantity(3, None)
-    ('152 ms', '1,402.5 BTC', '3')
+    >>> quantity(152e6, "ns"), quantity(1402.5, "BTC"), quantity(3, None), quantity(0.0125, "share")
+    ('152 ms', '1,402.5 BTC', '3', '1.2%')
     """
     if value is None:
         return DASH
+    if unit == "share":
+        return f"{value:.0%}" if value >= 0.1 else f"{100 * value:.2g}%"
     if unit == "ns":
         return duration(value)
     text = f"{value:,.1f}".removesuffix(".0") if abs(value) >= 1000 else significant(value, 4)

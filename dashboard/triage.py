@@ -32,6 +32,9 @@ class Subject:
         return cls(kind, subject_id)
 
 
+DETECTORS = ("latency", "error", "structure", "gap", "throughput", "log", "metric", "amount", "market")
+
+
 @dataclass(frozen=True)
 class Filters:
     """What the queue is narrowed to; empty means no restriction."""
@@ -53,12 +56,14 @@ def is_whale(row: Mapping[str, Any]) -> bool:
 
 
 def anomaly_title(row: Mapping[str, Any]) -> str:
-    """`SELECT wallets took 152 ms` or `Whale: BUY 402 BTC`."""
+    """`SELECT wallets took 152 ms`, `Whale: BUY 402 BTC`, `POST: 29 of 80 calls failed, usually 0%`."""
     observed = fmt.quantity(row.get("observed"), row.get("unit"))
     if is_whale(row):
         side = fmt.plain((row.get("details") or {}).get("side") or "", 12)
         return " ".join(part for part in ("Whale:", side, observed) if part)
-    return f"{fmt.plain(row.get('operation') or 'unknown operation', 120)} took {observed}"
+    operation = fmt.plain(row.get("operation") or "unknown operation", 120)
+    said = fmt.plain((row.get("details") or {}).get("text") or "", 300)
+    return f"{operation}: {said}" if said else f"{operation} took {observed}"
 
 
 def likely_cause(incident: Mapping[str, Any]) -> str:

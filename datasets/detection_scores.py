@@ -1,51 +1,8 @@
-"""Which traces detection flags, judged in passes of a second as they would have landed."""
+"""How good flags are: by trace, and by case."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from itertools import pairwise
-
-import numpy as np
-import pyarrow as pa
-
-from detectors.baseline.models import Baselines
-from detectors.detect.amount import detect_amounts
-from detectors.detect.latency import detect_latency, group_spans
-from detectors.detect.shift import ShiftWatch
-from detectors.settings import Settings
-
-_PASS_NS = 1_000_000_000
-
-
-def flagged_traces(
-    spans: pa.Table,
-    amounts: pa.Table,
-    baselines: Baselines,
-    settings: Settings,
-    step: Callable[[str, int, int], None] = lambda *_: None,
-) -> set[str]:
-    """The traces with an anomaly of any detector.
-
-    Args:
-        spans: columns of `queries/new_spans.sql` of the detectors, in order of time.
-        amounts: columns of their `queries/new_amounts.sql`.
-    """
-    flagged: set[str] = set()
-    if settings.enable_amount_anomaly_detection:
-        flagged |= {anomaly.trace_id for anomaly in detect_amounts(amounts, baselines, settings)}
-    shifts = ShiftWatch(settings)
-    starts = spans["start_unix_nano"].to_numpy()
-    bounds = [0, *(np.flatnonzero(np.diff(starts // _PASS_NS)) + 1).tolist(), len(starts)]
-    for begin, end in pairwise(bounds):
-        if begin == end:
-            continue
-        step("detect", begin, len(starts))
-        batch = spans.slice(begin, end - begin)
-        groups = group_spans(batch, baselines)
-        found = detect_latency(batch, baselines, settings, groups)
-        shifted = shifts.observe(batch, groups, float(starts[end - 1]) / 1e9)
-        flagged |= {anomaly.trace_id for anomaly in [*found, *shifted.new, *shifted.raised]}
-    return flagged
+from collections.abc import Collection, Iterable, Mapping
 
 
 def score_flags(labels: Mapping[str, bool], flagged: set[str]) -> dict[str, float]:
@@ -65,6 +22,21 @@ def score_flags(labels: Mapping[str, bool], flagged: set[str]) -> dict[str, floa
         "false_positive_rate": _ratio(alarms - hits, len(labels) - anomalous_count),
         "n": len(labels),
     }
+
+
+def detected_share(cases: Iterable[Collection[str]], labels: Mapping[str, bool], flagged: set[str]) -> float:
+    """The share of cases of which a trace is flagged that the labels call anomalous; 0 of none.
+
+    Where no trace of a case is labelled anomalous, any flagged trace of it counts.
+
+    >>> detected_share([["a", "b"], ["c"]], {"a": True, "b": False}, {"b", "c"})
+    0.5
+    """
+    found = []
+    for traces in cases:
+        anomalous = [trace for trace in traces if labels.get(trace)]
+        found.append(not flagged.isdisjoint(anomalous or traces))
+    return _ratio(sum(found), len(found))
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.detection_scores import flagged_traces, score_flags
+from datasets.detection_scores import detected_share, score_flags
 from datasets.incidents import IncidentFolder
 from datasets.localisation_scores import score_ranking, scored
+from datasets.replay import flagged_by_replay
 from detectors.baseline.learn import learn_amounts, learn_times
 from detectors.baseline.models import Baselines
 from detectors.localise import SOURCES, USUAL_TRACES_MAX, Usual, localise
@@ -54,6 +55,7 @@ class _Case:
     case_id: str
     spans: pa.Table
     logs: pa.Table
+    attributes: pa.Table
     usual: Usual
 
 
@@ -74,7 +76,7 @@ def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambd
     flagged = None
     if folder.has_trace_labels:
         baselines.add(learn_amounts(folder.baseline_amounts(), pa.chunked_array([], pa.string())))
-        flagged = flagged_traces(folder.test_spans(), folder.test_amounts(), baselines, settings, step)
+        flagged = flagged_by_replay(folder.all_spans(), baselines, settings, step)
     reference = Reference(learned, folder.baseline_logs(), baselines)
     variants: dict[str, Collection[str]] = {"": SOURCES}
     if ablate:
@@ -91,13 +93,20 @@ def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambd
     labels = folder.labels()
     scores = {name: scored([score_ranking(label, found[label.case_id]) for label in labels])
               for name, found in rankings.items()}  # fmt: skip
-    detection = None if flagged is None else score_flags(folder.trace_labels(), flagged)
+    detection = None if flagged is None else _detection(folder, [label.case_id for label in labels], flagged)
     return Evaluation(
         detection,
         scores.pop(""),
         time.perf_counter() - began,
         scores if ablate else None,
     )
+
+
+def _detection(folder: IncidentFolder, case_ids: list[str], flagged: set[str]) -> dict[str, float]:
+    """Scores by trace, and of the cases the share that was noticed at all."""
+    labels = folder.trace_labels()
+    cases = [folder.case_spans(case_id)["trace_id"].unique().to_pylist() for case_id in case_ids]
+    return {**score_flags(labels, flagged), "cases_detected": detected_share(cases, labels, flagged)}
 
 
 class Reference:
@@ -137,11 +146,16 @@ def _roots(spans: pa.Table) -> pa.Table:
 
 def _read_case(folder: IncidentFolder, case_id: str, reference: Reference) -> _Case:
     spans = folder.case_spans(case_id)
-    return _Case(case_id, spans, folder.case_logs(case_id), reference.usual(spans))
+    usual = reference.usual(spans)
+    assert usual.spans is not None
+    usual = replace(usual, attributes=folder.attributes(usual.spans))
+    return _Case(case_id, spans, folder.case_logs(case_id), folder.attributes(spans), usual)
 
 
 def _rank(case: _Case, sources: Collection[str]) -> list[dict[str, Any]]:
-    return localise(case.spans, case.usual, case.logs, sources=sources, causes_max=_ALL_CAUSES)
+    return localise(
+        case.spans, case.usual, case.logs, case.attributes, sources=sources, causes_max=_ALL_CAUSES
+    )
 
 
 def as_table(result: Evaluation) -> list[tuple[str, Mapping[str, Any]]]:

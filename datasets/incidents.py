@@ -83,16 +83,11 @@ class IncidentFolder:
         return self._read("SELECT * FROM logs WHERE split = 'baseline'")
 
     def baseline_amounts(self) -> pa.Table:
-        return self._amounts(0)
+        return self._read(load_sql("detectors.queries", "new_amounts"), {"after": -1, "upto": 0})
 
-    def test_spans(self) -> pa.Table:
-        """All spans to judge, in order of time."""
-        return self._read(
-            "SELECT * EXCLUDE (attributes) FROM spans WHERE split = 'test' ORDER BY start_unix_nano, span_id"
-        )
-
-    def test_amounts(self) -> pa.Table:
-        return self._amounts(1)
+    def all_spans(self) -> pa.Table:
+        """Baseline and test with their attributes as JSON text, in the order in which they ended."""
+        return self._read(load_sql(_QUERIES, "eval_all_spans"))
 
     def case_spans(self, case_id: str) -> pa.Table:
         return self._read(load_sql(_QUERIES, "eval_case_spans"), [case_id])
@@ -104,6 +99,14 @@ class IncidentFolder:
         """Whether each labelled trace among the `test` rows is anomalous."""
         path = str(self.path / "trace_labels.parquet")
         return dict(self._con.execute(load_sql(_QUERIES, "eval_trace_labels"), [path]).fetchall())
+
+    def attributes(self, spans: pa.Table) -> pa.Table:
+        """Every attribute of these spans as text, one row each."""
+        self._con.register("wanted_spans", spans.select(["trace_id", "span_id"]))
+        try:
+            return self._read(load_sql(_QUERIES, "eval_attributes"))
+        finally:
+            self._con.unregister("wanted_spans")
 
     def labels(self) -> list[CaseLabel]:
         """`cases.json`. Read it after ranking.
@@ -144,10 +147,6 @@ class IncidentFolder:
                 f"{where}: {missing:,} rows lack an id, a service, a name or a time",
                 hint="only parent_span_id and case_id may be empty",
             )
-
-    def _amounts(self, batch_id: int) -> pa.Table:
-        bounds = {"after": batch_id - 1, "upto": batch_id}
-        return self._read(load_sql("detectors.queries", "new_amounts"), bounds)
 
     def _read(self, sql: str, params: list[Any] | dict[str, Any] | None = None) -> pa.Table:
         return self._con.sql(sql, params=params).to_arrow_table()

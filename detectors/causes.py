@@ -7,11 +7,13 @@ from typing import Any
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.baseline.models import Baselines
-from detectors.detect.anomaly import AMOUNT
+from detectors.detect.anomaly import AMOUNT, EVENTS
 from detectors.detection import Detection
+from detectors.difference_store import save_differences
+from detectors.event_causes import localise_events
 from detectors.incident_store import save_incidents
 from detectors.incidents import Incident
-from detectors.localise import USUAL_TRACES_MAX, Usual, localise, localise_amount
+from detectors.localise import USUAL_TRACES_MAX, Analysis, Usual, analyse, localise_amount
 
 _QUERIES = "detectors.queries"
 _TRACES_MAX = 100  # newest of an incident; more change no ranking
@@ -58,16 +60,19 @@ class CauseFinder:
                 del self._due_s[incident_id]
             self._looked_s[incident_id] = now_s
             due.append(incident)
-        for incident in due:
-            self._detection.causes[incident.incident_id] = self._localise(incident)
+        found = {incident.incident_id: self._analyse(incident) for incident in due}
+        self._detection.causes |= {incident_id: analysis.causes for incident_id, analysis in found.items()}
         if due:
             with self._store.transaction() as con:
                 save_incidents(con, due, self._detection.causes)
+                save_differences(con, {incident_id: a.differences for incident_id, a in found.items()})
         return len(due)
 
-    def _localise(self, incident: Incident) -> list[dict[str, Any]]:
+    def _analyse(self, incident: Incident) -> Analysis:
         if incident.kind == AMOUNT:
-            return localise_amount(list(incident.anomalies))
+            return Analysis(localise_amount(list(incident.anomalies)), [])
+        if incident.kind in EVENTS:
+            return Analysis(localise_events(list(incident.anomalies)), [])
         traces = {
             "trace_ids": list(incident.traces)[-_TRACES_MAX:],
             "earliest": incident.first_span_unix_nano - _REACH_NS,
@@ -75,7 +80,8 @@ class CauseFinder:
         }
         spans = self._store.read(load_sql(_QUERIES, "incident_spans"), traces)
         logs = self._store.read(load_sql(_QUERIES, "incident_logs"), traces)
-        return localise(spans, self._usual_before(incident, traces), logs)
+        attributes = self._store.read(load_sql(_QUERIES, "incident_attributes"), traces)
+        return analyse(spans, self._usual_before(incident, traces), logs, attributes)
 
     def _usual_before(self, incident: Incident, traces: dict[str, Any]) -> Usual:
         known = self._usual.get(incident.incident_id)
@@ -96,6 +102,7 @@ class CauseFinder:
             self._baselines.edge,
             self._store.read(load_sql(_QUERIES, "incident_spans"), usual),
             self._store.read(load_sql(_QUERIES, "incident_logs"), usual),
+            self._store.read(load_sql(_QUERIES, "incident_attributes"), usual),
         )
         if chosen.num_rows:
             self._usual[incident.incident_id] = found

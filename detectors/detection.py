@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import duckdb
@@ -23,10 +23,12 @@ from detectors.detect.shift import Shifted, ShiftWatch
 from detectors.incident_store import load_open, save_incidents
 from detectors.incidents import Grouped, IncidentTracker, OperationKey
 from detectors.settings import Settings
-from detectors.texts import amount_text
+from detectors.texts import amount_text, worth_text
+from detectors.windows import Windows
 
 _QUERIES = "detectors.queries"
 _READER = "detect"
+_SIGNALS = "signals"  # logs and metrics
 _WRITE_TRIES = 5
 # The rest of a row, times and state, comes from the pass.
 _COLUMNS = [f.name for f in fields(Anomaly) if f.name != "details"]
@@ -50,6 +52,8 @@ class Detection:
         self._baselines = baselines
         self._settings = settings
         self.position = read_position(store, _READER)
+        # A folder of an older Spyhop has logs and metrics that nobody followed: they are not caught up with.
+        self.signal_position = read_position(store, _SIGNALS) or self._newest_signals(0)
         self._reload(now_s)
 
     def judge(self, after: int, upto: int, now_s: float, now_unix_nano: int) -> Found:
@@ -59,27 +63,34 @@ class Detection:
         groups = group_spans(spans, self._baselines)
         slow = detect_latency(spans, self._baselines, self._settings, groups)
         slow, raised = with_shift(slow, self._shifts.observe(spans, groups, now_s))
-        whales, moved = self._whales(bounds)
+        windowed, worse = self.windows.observe(spans, now_s)
+        raised += worse
+        amounts = self._store.read(load_sql(_QUERIES, "new_amounts"), bounds)
+        windowed += self.windows.observe_orders(amounts)
+        whales, moved = self._whales(amounts)
+        signals = self._newest_signals(upto)
+        windowed += self.windows.observe_signals(self.signal_position, signals)
         counts = span_counts(spans)
-        grouped = self.tracker.observe(now_s, now_unix_nano, counts, [*slow, *whales], raised)
+        grouped = self.tracker.observe(now_s, now_unix_nano, counts, [*slow, *whales, *windowed], raised)
         for whale in moved:
             if incident := self.tracker.moved(whale):
                 grouped.changed[incident.incident_id] = incident
         try:
-            self._write(grouped, moved, raised, upto, now_unix_nano)
+            self._write(grouped, moved, raised, (upto, signals), now_unix_nano)
         except BaseException:
             # The batches will be judged again: what memory has made of them must not count twice.
             self._reload(now_s)
             raise
-        self.position = upto
+        self.position, self.signal_position = upto, signals
         for incident in grouped.changed.values():
             if incident.state == "resolved":
                 self.causes.pop(incident.incident_id, None)
         for whale in whales:
             _log.warning(
-                "WHALE ALERT %s %s in %s %s against a median of %s: %.1f sigma, SEV%d, trace %s",
+                "WHALE ALERT %s %s%s in %s %s against a median of %s: %.1f sigma, SEV%d, trace %s",
                 whale.details["side"] or whale.details["kind"],
                 amount_text(whale.observed, whale.unit),
+                worth_text(whale.details),
                 whale.service_name,
                 whale.operation,
                 amount_text(whale.expected, whale.unit),
@@ -89,9 +100,18 @@ class Detection:
             )
         return Found(spans.num_rows, len(grouped.anomalies), list(grouped.changed))
 
+    def _valued(self, whale: Anomaly) -> Anomaly:
+        """With what it is worth at the newest landed price."""
+        worth = self.windows.market.prices.value_of(whale.unit, whale.observed)
+        if worth is None:
+            return whale
+        value, quote = worth
+        return replace(whale, details={**whale.details, "value": round(value, 2), "quote": quote})
+
     def _reload(self, now_s: float) -> None:
         """Start from what is stored: at first, and after a pass that could not be written."""
         self._shifts = ShiftWatch(self._settings)
+        self.windows = Windows(self._store, self._baselines, self._settings, now_s)
         self.tracker = IncidentTracker(self._settings)
         self.tracker.open, self.causes = load_open(self._store, now_s)
 
@@ -100,9 +120,10 @@ class Detection:
         grouped: Grouped,
         moved: list[Anomaly],
         raised: list[Anomaly],
-        upto: int,
+        positions: tuple[int, int],
         now_unix_nano: int,
     ) -> None:
+        upto, signals = positions
         for attempt in range(_WRITE_TRIES):
             try:
                 with self._store.transaction() as con:
@@ -113,6 +134,7 @@ class Detection:
                     save_incidents(con, grouped.changed.values(), self.causes)
                     _resolve(con, grouped, now_unix_nano)
                     save_position(con, _READER, upto, now_unix_nano)
+                    save_position(con, _SIGNALS, signals, now_unix_nano)
                 return
             except duckdb.TransactionException:
                 # Somebody changed the state of one of these anomalies in the same moment.
@@ -120,12 +142,17 @@ class Detection:
                     raise
                 time.sleep(0.01 * 2**attempt)
 
-    def _whales(self, bounds: dict[str, int]) -> tuple[list[Anomaly], list[Anomaly]]:
+    def _newest_signals(self, upto: int) -> int:
+        """The newest landed batch of any signal."""
+        newest = self._store.read("SELECT batch_id FROM landing_position")["batch_id"][0].as_py()
+        return max(int(newest), upto)
+
+    def _whales(self, amounts: pa.Table) -> tuple[list[Anomaly], list[Anomaly]]:
         """(new whales, known whales that were now seen in an enclosing span)."""
         if not self._settings.enable_amount_anomaly_detection:
             return [], []
-        amounts = self._store.read(load_sql(_QUERIES, "new_amounts"), bounds)
         found = topmost(detect_amounts(amounts, self._baselines, self._settings))
+        found = [self._valued(whale) for whale in found]
         if not found:
             return [], []
         known = self._store.read(

@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.detect.anomaly import AMOUNT, Anomaly
+from detectors.detect.anomaly import AMOUNT, EVENTS, LATENCY, Anomaly
 from detectors.incidents import Incident
-from detectors.texts import amount_text, duration_text
+from detectors.texts import amount_text, duration_text, worth_text
 
 _QUERIES = "detectors.queries"
 _SCHEMA = pa.schema(
@@ -69,7 +69,7 @@ def load_open(store: Store, now_s: float) -> tuple[dict[str, Incident], dict[str
             trace_count=row["trace_count"],
             services=set(row["services"]),
             operations={(o["service_name"], o["operation"], o["span_kind"]) for o in row["operations"] or ()},
-            cell=(row["cell"] or "") if row["kind"] == AMOUNT else "",
+            cell=(row["cell"] or "") if row["kind"] in EVENTS else "",
         )
         incidents[incident.incident_id] = incident
         causes[incident.incident_id] = json.loads(row["root_causes"])
@@ -83,20 +83,39 @@ def title_of(incident: Incident, causes: list[dict[str, Any]]) -> str:
     if incident.kind == AMOUNT:
         worst = max(incident.anomalies, key=lambda a: a.sigma)
         side = str(worst.details.get("side") or worst.details.get("kind"))
+        carried = f"{amount_text(worst.observed, worst.unit)}{worth_text(worst.details)}"
         return (
-            f"Whale: {side} {amount_text(worst.observed, worst.unit)} in {worst.service_name} "
+            f"Whale: {side} {carried} in {worst.service_name} "
             f"against a median of {amount_text(worst.expected, worst.unit)}"
         )
+    if incident.kind in EVENTS:
+        return _event_title(incident)
     flagged: dict[tuple[str, str], list[Anomaly]] = {}
     for anomaly in incident.anomalies:
         flagged.setdefault((anomaly.service_name, anomaly.operation), []).append(anomaly)
     blamed = [(cause["service"], cause["operation"]) for cause in causes[:1]]
     # Until a cause is known: callers of a slow operation are slow as well, but by a smaller factor.
-    guess = max(flagged, key=lambda place: median(a.observed / max(a.expected, 1.0) for a in flagged[place]))
+    guess = max(flagged, key=lambda place: median(_factor(a) for a in flagged[place]))
     service, operation = next((place for place in blamed if place in flagged), guess)
     there = flagged[service, operation]
-    observed, expected = median(a.observed for a in there), median(a.expected for a in there)
+    slow = [a for a in there if a.detector == LATENCY]
+    if len(slow) * 2 < len(there):
+        worst = max((a for a in there if a.detector != LATENCY), key=lambda a: (a.sigma, a.observed))
+        return f"{operation} in {service}: {worst.text}"
+    observed, expected = median(a.observed for a in slow), median(a.expected for a in slow)
     return f"{operation} in {service}: p50 {duration_text(observed)} against {duration_text(expected)}"
+
+
+def _factor(anomaly: Anomaly) -> float:
+    least = 1.0 if anomaly.unit == "ns" else 0.001
+    return anomaly.observed / max(anomaly.expected, least)
+
+
+def _event_title(incident: Incident) -> str:
+    worst = max(incident.anomalies, key=lambda a: a.sigma)
+    others = len({a.operation_key for a in incident.anomalies}) - 1
+    more = f", and {others} more operation{'s' * (others > 1)}" if others else ""
+    return f"{worst.operation} in {worst.service_name}: {worst.text}{more}"
 
 
 def _row(incident: Incident, causes: list[dict[str, Any]]) -> dict[str, Any]:

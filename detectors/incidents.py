@@ -1,17 +1,19 @@
-"""Anomalies become incidents only together, or at once for a whale.
+"""Anomalies become incidents only together, or at once for an event such as a whale.
 
-Latency: an operation is *in trouble* when, over the last 5, 30 or 300 s, at least `incident_min_traces`
-of its traces are anomalous, they began at least `incident_min_spread_s` apart, and in so many different
-moments of `incident_moment_ms` that chance explains it with less than `incident_significance`: the Poisson
-tail of n spans at three times the probability that their severity claims. Moments, not spans, are counted,
-because one stall of the machine slows everything that is under way, and that is one event.
+Calls (slow, failed, never made before, repeated, missing, or waiting as a message): an operation is *in
+trouble* when, over the last 5, 30 or 300 s, at least `incident_min_traces` of its traces are anomalous,
+they began at least `incident_min_spread_s` apart, and in so many different moments of `incident_moment_ms`
+that chance explains it with less than `incident_significance`: the Poisson tail of n spans at three times
+the probability that their severity claims. Moments, not spans, are counted, because one stall of the
+machine slows everything that is under way, and that is one event.
 
 The anomalies of that window then form an incident, with all that share a trace with them. While it lasts,
 further anomalies join it by trace or operation, and only new trouble, counted since the last, keeps it
 alive. A lone SEV5 stays a lone anomaly.
 
-A sustained shift (`detectors.detect.shift`) has counted moments already: the operation is in trouble as soon
-as the shift is less likely than `incident_significance`, with as many traces and as wide a spread.
+A sustained shift (`detectors.detect.shift`) and the window detectors have counted moments already: the
+operation is in trouble as soon as that is less likely than `incident_significance`, with as many traces and
+as wide a spread.
 
 Windows run on the time of detection, so that replays and clocks that jump do no harm; the spread is
 measured in the spans' own time.
@@ -28,7 +30,7 @@ from typing import NamedTuple
 
 from scipy.special import ndtr, pdtrc
 
-from detectors.detect.anomaly import LATENCY, Anomaly
+from detectors.detect.anomaly import CALLS, EVENTS, Anomaly
 from detectors.settings import Settings
 
 OperationKey = tuple[str, str, str]
@@ -61,7 +63,7 @@ class Incident:
     operations: set[OperationKey] = field(default_factory=set)
     traces: dict[str, None] = field(default_factory=dict)  # in order of arrival
     anomalies: deque[Anomaly] = field(default_factory=lambda: deque(maxlen=2_000))
-    cell: str = ""  # of an amount incident: whales of the same cell are one burst
+    cell: str = ""  # of an incident of events: those of the same cell, such as whales, are one burst
 
     def replace(self, raised: Mapping[str, Anomaly]) -> bool:
         """Take over what known anomalies have become, by id; whether any was known."""
@@ -143,10 +145,11 @@ class IncidentTracker:
             self._spans.setdefault(operation, deque()).append((now_s, count))
         touched = self._raise(raised, outcome)
         for anomaly in anomalies:
-            if anomaly.detector != LATENCY:
-                if anomaly.severity > self._settings.incident_amount_severity:
-                    continue  # unusual, and no more: it stays a lone anomaly
-                outcome.anomalies.append(self._take_amount(anomaly, now_s, now_unix_nano, outcome))
+            if anomaly.detector not in CALLS:
+                unusual = anomaly.severity > self._settings.incident_amount_severity
+                if unusual or anomaly.detector not in EVENTS:
+                    continue  # and no more: it stays a lone anomaly
+                outcome.anomalies.append(self._take_event(anomaly, now_s, now_unix_nano, outcome))
                 continue
             self._flags.setdefault(anomaly.operation_key, deque()).append(_Flag(now_s, anomaly))
             touched[anomaly.operation_key] = None
@@ -197,7 +200,7 @@ class IncidentTracker:
                 outcome.changed[incident.incident_id] = incident
         return touched
 
-    def _take_amount(self, anomaly: Anomaly, now_s: float, now_ns: int, outcome: Grouped) -> Anomaly:
+    def _take_event(self, anomaly: Anomaly, now_s: float, now_ns: int, outcome: Grouped) -> Anomaly:
         for incident in self.open.values():
             same = incident.kind == anomaly.detector and incident.cell == anomaly.cell
             if same and now_s - incident.active_s <= self._settings.incident_window_s:
@@ -211,11 +214,11 @@ class IncidentTracker:
     def _match(
         self, anomaly: Anomaly, now_s: float, *, trace_within_s: float, operation_within_s: float
     ) -> Incident | None:
-        latency = [i for i in self.open.values() if i.kind == LATENCY]
-        for incident in latency:
+        of_calls = [i for i in self.open.values() if i.kind in CALLS]
+        for incident in of_calls:
             if anomaly.trace_id in incident.traces and now_s - incident.active_s <= trace_within_s:
                 return incident
-        for incident in latency:
+        for incident in of_calls:
             known = anomaly.operation_key in incident.operations
             if known and now_s - incident.active_s <= operation_within_s:
                 return incident

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import deque
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.baseline.book import SketchBook
+from detectors.baseline.book import DELTA_SCHEMA, GAP_MEASURE, SketchBook
 from detectors.baseline.learn import learn_amounts, learn_times
 from detectors.baseline.models import Baselines
 from detectors.baseline.persist import (
@@ -75,22 +76,34 @@ class Learner:
             self._rows = self._rows_compacted = self._row_count()
         return added
 
+    def take(self, deltas: pa.Table, now_unix_nano: int) -> int:
+        """Add what detection itself has measured, such as how long messages waited."""
+        if not deltas.num_rows:
+            return 0
+        with self._store.transaction() as con:
+            append_sketches(con, deltas)
+        self._rows += deltas.num_rows
+        self._baselines.add(deltas)
+        return int(deltas.num_rows)
+
     def relearn(self, now_unix_nano: int) -> dict[str, int]:
         """Forget the sketches and learn all stored spans up to the present position again.
 
         The old baselines serve until the new ones are complete.
         """
+        kept = self._store.read(load_sql(_QUERIES, "read_sketches"))
+        # Not to be had from spans one by one: measured as they landed, and kept.
+        parts = [kept.filter(pc.equal(kept["measure"], GAP_MEASURE)).cast(DELTA_SCHEMA)]
         book = SketchBook()
-        parts = []
+        book.add(parts[0])
         for after, upto in chunks(self._store, 0, self.position, self._settings):
             deltas = self._read(after, upto)
             book.add(deltas)
             parts.append(deltas)
         with self._store.transaction() as con:
             con.execute("DELETE FROM baseline_sketches")
-            if parts:
-                append_sketches(con, pa.concat_tables(parts))
-                compact_sketches(con)
+            append_sketches(con, pa.concat_tables(parts))
+            compact_sketches(con)
         self._baselines.replace(book)
         with self._store.transaction() as con:
             count = save_fitted(con, self._baselines, None, now_unix_nano)

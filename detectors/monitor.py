@@ -15,6 +15,7 @@ import duckdb
 from collector.errors import Conflict, InvalidInput, NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
+from detectors.difference_store import read_differences
 
 _QUERIES = "detectors.queries"
 STATES = ("open", "acknowledged", "snoozed", "resolved")
@@ -143,7 +144,7 @@ def get_incident(store: Store, incident_id: str) -> dict[str, Any]:
     anomalies, _ = _anomalies(
         store, Filters(limit=_INCIDENT_ANOMALIES, order="severity"), incident_id=incident_id
     )
-    return {**rows[0], "anomalies": anomalies}
+    return {**rows[0], "anomalies": anomalies, "differences": read_differences(store, incident_id)}
 
 
 def list_baselines(store: Store, service: str | None, operation: str | None, limit: int) -> dict[str, Any]:
@@ -161,7 +162,7 @@ def health(
 ) -> dict[str, Any]:
     services = _red(store, window_s, now_unix_nano)
     troubled = store.read(
-        "SELECT count(*) AS n FROM incidents WHERE state <> 'resolved' AND kind <> 'amount'"
+        "SELECT count(*) AS n FROM incidents WHERE state <> 'resolved' AND kind NOT IN ('amount', 'market')"
     )
     degraded = troubled["n"][0].as_py() > 0 or detection.get("error") is not None
     status = "degraded" if degraded else "ok" if ready_count else "learning"

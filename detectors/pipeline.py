@@ -75,6 +75,7 @@ class Pipeline:
             "lag_batches": max(newest - self._detection.position, 0),
             "learn_position": self._learner.position,
             "operations": self.baselines.counts(),
+            "windows": self._detection.windows.status(),
             **self._figures,
         }
 
@@ -108,8 +109,12 @@ class Pipeline:
         """Learn what has settled; returns how many sketch rows were added."""
         with self._pass:
             settled = self._learner.settled_batch_id(self._monotonic_s())
-            self._learned_s = self._monotonic_s()
-            return self._learner.learn(settled, self._clock_ns())
+            now_s = self._learned_s = self._monotonic_s()
+            windows = self._detection.windows
+            windows.save_due(now_s, self._clock_ns())
+            waited = windows.gaps.learned(now_s - self.settings.detect_learn_delay_s)
+            added = self._learner.take(waited, self._clock_ns())
+            return added + self._learner.learn(settled, self._clock_ns())
 
     def set_anomaly_state(self, anomaly_id: str, state: object) -> dict[str, Any]:
         """What a person decided of one anomaly; its incident follows when all its anomalies agree."""

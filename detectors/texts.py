@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 _STEPS_NS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"))
 
 
@@ -34,3 +36,13 @@ def share_text(share: float) -> str:
     if 0 < share < 0.01:
         return "<1%"
     return ">99%" if 0.99 < share < 1 else f"{share:.0%}"
+
+
+def worth_text(details: Mapping[str, object]) -> str:
+    """What an amount is worth, where its price is known; to follow the amount.
+
+    >>> worth_text({"value": 3_570_000.0, "quote": "USD"}), worth_text({})
+    (' (3,570,000 USD)', '')
+    """
+    value = details.get("value")
+    return f" ({amount_text(value, str(details.get('quote') or ''))})" if isinstance(value, float) else ""

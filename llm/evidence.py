@@ -65,9 +65,13 @@ def gather(case: Case) -> Evidence:
 def _add_anomaly(book: FactBook, case: Case, anomaly: Anomaly) -> list[Cause]:
     span = _span_of(case, anomaly)
     if anomaly.detector != "amount":
+        said = redact_text(str(anomaly.details.get("text") or ""))
+        took = (
+            f"took {quantity(anomaly.observed, asset(anomaly.unit))}, usually"
+            f" {quantity(anomaly.expected, asset(anomaly.unit))}"
+        )
         statement = (
-            f"{place(span)} took {quantity(anomaly.observed, asset(anomaly.unit))}, usually"
-            f" {quantity(anomaly.expected, asset(anomaly.unit))} ({significant(anomaly.sigma)}σ,"
+            f"{place(span)}{f': {said}' if said else f' {took}'} ({significant(anomaly.sigma)}σ,"
             f" SEV{anomaly.severity}, n = {anomaly.sample_count:,}, {redact_text(cell_text(anomaly.cell))})"
         )
         _add_observation(book, span, anomaly, "anomaly", statement)

@@ -11,7 +11,7 @@ from dashboard import data
 from dashboard import format as fmt
 from dashboard.components.queue import queue
 from dashboard.theme import SEVERITIES
-from dashboard.triage import STATES, Filters, Subject, sections, standing_for
+from dashboard.triage import DETECTORS, STATES, Filters, Subject, sections, standing_for
 from dashboard.views import detail, frame
 
 
@@ -44,7 +44,7 @@ def _filters() -> Filters:
         state = st.selectbox("State", STATES, key="state", bind="query-params", width=140)
         detector = st.selectbox(
             "Detector",
-            ["latency", "amount"],
+            DETECTORS,
             index=None,
             placeholder="all",
             key="detector",

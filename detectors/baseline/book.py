@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.baseline.cells import OPERATION_CELL, hours_of
-from detectors.baseline.sketch import EMPTY, Sketch, merge
+from detectors.baseline.sketch import EMPTY, IntArray, Sketch, merge
 
 DURATION = "duration"
 EXCLUSIVE = "exclusive"
 EDGE = "edge"
 AMOUNT = "amount"
+GAP_MEASURE = "gap"  # ns between the end of a producer and the start of its consumer
 
 # One row adds `sample_count` samples to a bucket; the form in which sketches are learned and stored.
 DELTA_SCHEMA = pa.schema(
@@ -31,6 +33,7 @@ DELTA_SCHEMA = pa.schema(
         ("sample_count", pa.int64()),
     ]
 )
+_PARTS_MAX = 32
 _SERIES_COLUMNS = ["measure", "service_name", "operation", "span_kind", "facet"]
 
 
@@ -45,33 +48,53 @@ class SeriesKey(NamedTuple):
     facet: str = ""
 
 
+class _Samples:
+    """A sketch that grows. Parts are merged when somebody looks, or when there are many."""
+
+    __slots__ = ("_parts", "count")
+
+    def __init__(self) -> None:
+        self._parts: list[Sketch] = []
+        self.count = 0
+
+    def add(self, part: Sketch, count: int) -> None:
+        self._parts.append(part)
+        self.count += count
+        if len(self._parts) > _PARTS_MAX:
+            self._parts = [merge(self._parts)]
+
+    def sketch(self) -> Sketch:
+        if len(self._parts) > 1:
+            self._parts = [merge(self._parts)]
+        return self._parts[0] if self._parts else EMPTY
+
+
 class SketchBook:
     """Sketches by series and hour, and the counts of what was kept out. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._hours: dict[SeriesKey, dict[int, Sketch]] = {}
-        self._whole: dict[SeriesKey, Sketch] = {}
+        self._hours: dict[SeriesKey, dict[int, _Samples]] = {}
+        self._whole: dict[SeriesKey, _Samples] = {}
         self._flagged: dict[SeriesKey, dict[int, int]] = {}
 
     def add(self, deltas: pa.Table) -> set[SeriesKey]:
         """Add rows of `DELTA_SCHEMA`; returns the series that changed."""
         if not deltas.num_rows:
             return set()
-        touched: set[SeriesKey] = set()
-        for series in _groups(deltas, _SERIES_COLUMNS):
-            key = SeriesKey(*(series[name][0].as_py() for name in _SERIES_COLUMNS))
-            touched.add(key)
-            for part in _groups(series, ["hour_of_week", "flagged"]):
-                hour = part["hour_of_week"][0].as_py()
-                if part["flagged"][0].as_py():
-                    counts = self._flagged.setdefault(key, {})
-                    counts[hour] = counts.get(hour, 0) + int(pc.sum(part["sample_count"]).as_py())
-                    continue
-                sketch = Sketch.from_counts(part["bucket"].to_numpy(), part["sample_count"].to_numpy())
-                hours = self._hours.setdefault(key, {})
-                hours[hour] = merge([hours.get(hour, EMPTY), sketch])
-                self._whole[key] = merge([self._whole.get(key, EMPTY), sketch])
-        return touched
+        rows = _Rows.of(deltas)
+        for first, end, count in rows.parts():
+            key, hour = rows.keys[rows.series[first]], int(rows.hour[first])
+            if rows.flagged[first]:
+                counts = self._flagged.setdefault(key, {})
+                counts[hour] = counts.get(hour, 0) + count
+                continue
+            part = Sketch(rows.bucket[first:end], rows.samples[first:end])
+            hours = self._hours.setdefault(key, {})
+            if hour not in hours:
+                hours[hour] = _Samples()
+            hours[hour].add(part, count)
+            self._whole.setdefault(key, _Samples()).add(part, count)
+        return set(rows.keys)
 
     def series(self) -> list[SeriesKey]:
         return list(self._hours.keys() | self._flagged.keys())
@@ -83,30 +106,63 @@ class SketchBook:
     def sketch(self, key: SeriesKey, cell: str = OPERATION_CELL) -> Sketch:
         """The samples of one cell; empty when there are none."""
         if cell == OPERATION_CELL:
-            return self._whole.get(key, EMPTY)
+            whole = self._whole.get(key)
+            return whole.sketch() if whole else EMPTY
         hours = self._hours.get(key, {})
-        parts = [hours[hour] for hour in hours_of(cell) if hour in hours]
+        parts = [hours[hour].sketch() for hour in hours_of(cell) if hour in hours]
         return parts[0] if len(parts) == 1 else merge(parts)
 
     def sample_count(self, key: SeriesKey, cell: str = OPERATION_CELL) -> int:
         if cell == OPERATION_CELL:
-            return self._whole.get(key, EMPTY).sample_count
+            whole = self._whole.get(key)
+            return whole.count if whole else 0
         hours = self._hours.get(key, {})
-        return sum(hours[hour].sample_count for hour in hours_of(cell) if hour in hours)
+        return sum(hours[hour].count for hour in hours_of(cell) if hour in hours)
 
     def flagged_count(self, key: SeriesKey, cell: str = OPERATION_CELL) -> int:
         hours = self._flagged.get(key, {})
         return sum(hours.get(hour, 0) for hour in hours_of(cell))
 
 
-def _groups(table: pa.Table, columns: list[str]) -> list[pa.Table]:
-    """The table cut into runs of equal values in `columns`, after sorting by them."""
-    ordered = table.sort_by([(name, "ascending") for name in columns]).combine_chunks()
-    changed = np.zeros(ordered.num_rows, dtype=bool)
+class _Rows(NamedTuple):
+    """Rows of `DELTA_SCHEMA`, sorted by series, hour, flag and bucket, each combination once; aligned."""
+
+    keys: list[SeriesKey]
+    series: IntArray  # index into `keys`
+    hour: IntArray
+    flagged: IntArray
+    bucket: IntArray
+    samples: IntArray
+
+    @classmethod
+    def of(cls, deltas: pa.Table) -> _Rows:
+        names = pc.binary_join_element_wise(*(deltas[name] for name in _SERIES_COLUMNS), "\x1f")
+        encoded = names.combine_chunks().dictionary_encode()
+        keys = [SeriesKey(*name.split("\x1f")) for name in encoded.dictionary.to_pylist()]
+        columns = [
+            np.asarray(encoded.indices.to_numpy(), dtype=np.int64),
+            deltas["hour_of_week"].to_numpy().astype(np.int64),
+            deltas["flagged"].to_numpy().astype(np.int64),
+            deltas["bucket"].to_numpy().astype(np.int64),
+        ]
+        count = deltas["sample_count"].to_numpy()
+        order = np.lexsort(columns[::-1])
+        ordered = [column[order] for column in columns]
+        begins = np.flatnonzero(_changes(ordered))
+        series, hour, flagged, bucket = (column[begins] for column in ordered)
+        return cls(keys, series, hour, flagged, bucket, np.add.reduceat(count[order], begins))
+
+    def parts(self) -> Iterator[tuple[int, int, int]]:
+        """(first row, end, samples) of each series, hour and flag."""
+        begins = np.flatnonzero(_changes([self.series, self.hour, self.flagged]))
+        sums = np.add.reduceat(self.samples, begins)
+        yield from zip(begins.tolist(), [*begins[1:].tolist(), len(self.series)], sums.tolist(), strict=True)
+
+
+def _changes(columns: list[IntArray]) -> npt.NDArray[np.bool_]:
+    """Where a row differs from the one before."""
+    changed = np.zeros(len(columns[0]), dtype=np.bool_)
     changed[0] = True
-    for name in columns:
-        codes = ordered[name].combine_chunks().dictionary_encode()
-        values = (codes.combine_chunks() if isinstance(codes, pa.ChunkedArray) else codes).indices.to_numpy()
-        changed[1:] |= values[1:] != values[:-1]
-    starts = [*np.flatnonzero(changed).tolist(), ordered.num_rows]
-    return [ordered.slice(a, b - a) for a, b in pairwise(starts)]
+    for column in columns:
+        changed[1:] |= column[1:] != column[:-1]
+    return changed

@@ -15,7 +15,7 @@ from detectors.baseline.book import AMOUNT, DELTA_SCHEMA, DURATION, EDGE, EXCLUS
 from detectors.baseline.cells import hour_of_week
 from detectors.baseline.sketch import IntArray, bucket_of
 from detectors.detect.amount import facets_of
-from detectors.trace.edges import find_edges
+from detectors.trace.edges import Edges, find_edges, under_way
 from detectors.trace.exclusive import exclusive_ns, parent_index
 
 _KEYS = [name for name in DELTA_SCHEMA.names if name != "sample_count"]
@@ -28,31 +28,30 @@ def learn_times(spans: pa.Table) -> pa.Table:
         spans: columns of `queries/settled_spans.sql`; whole traces, of which `is_new` rows are learned.
     """
     parent = parent_index(spans["trace_id"], spans["span_id"], spans["parent_span_id"])
-    duration = spans["duration_ns"].to_numpy()
-    exclusive = exclusive_ns(parent, spans["start_unix_nano"].to_numpy(), duration)
+    start, duration = spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy()
+    edges = find_edges(parent, _services(spans), spans["span_kind"], start, duration)
+    exclusive = exclusive_ns(parent, start, duration, under_way(edges, start, duration))
     learned = pc.and_(spans["is_new"], pc.invert(spans["in_incident"])).to_numpy(zero_copy_only=False)
     normal = learned & ~spans["flagged"].to_numpy(zero_copy_only=False)
     return pa.concat_tables(
         [
             _deltas(spans, DURATION, duration, learned),
             _deltas(spans, EXCLUSIVE, exclusive, normal),
-            _edges(spans, parent, normal),
+            _edges(spans, edges, normal),
         ]
     )
 
 
-def _edges(spans: pa.Table, parent: IntArray, normal: npt.NDArray[np.bool_]) -> pa.Table:
-    """Samples of the gap between the calling operation and each service it calls, learned with the answer."""
+def _services(spans: pa.Table) -> IntArray:
+    """A number for the service of each span."""
     services = spans["service_name"].combine_chunks().dictionary_encode()
     if isinstance(services, pa.ChunkedArray):  # an empty column stays chunked
         services = pa.concat_arrays(services.chunks)
-    edges = find_edges(
-        parent,
-        services.indices.to_numpy().astype(np.int64),
-        spans["span_kind"],
-        spans["start_unix_nano"].to_numpy(),
-        spans["duration_ns"].to_numpy(),
-    )
+    return np.asarray(services.indices.to_numpy(), dtype=np.int64)
+
+
+def _edges(spans: pa.Table, edges: Edges, normal: npt.NDArray[np.bool_]) -> pa.Table:
+    """Samples of the gap between the calling operation and each service it calls, learned with the answer."""
     caller, callee = pa.array(edges.caller), pa.array(edges.callee)
     rows = pa.table(
         {

@@ -8,7 +8,7 @@ from threading import RLock
 
 import pyarrow as pa
 
-from detectors.baseline.book import AMOUNT, DURATION, EDGE, EXCLUSIVE, SeriesKey, SketchBook
+from detectors.baseline.book import AMOUNT, DURATION, EDGE, EXCLUSIVE, GAP_MEASURE, SeriesKey, SketchBook
 from detectors.baseline.cells import OPERATION_CELL, cell_names
 from detectors.baseline.sketch import Sketch
 from detectors.baseline.tail import Tail, fit_tail
@@ -60,7 +60,13 @@ class Baselines:
 
     def duration(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None:
         """The model for a span that starts in this hour of week; None while the operation is learning."""
-        key = SeriesKey(DURATION, service_name, operation, span_kind)
+        return self._time_model(SeriesKey(DURATION, service_name, operation, span_kind), hour)
+
+    def gap(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None:
+        """The same for how long the messages of a consumer waited."""
+        return self._time_model(SeriesKey(GAP_MEASURE, service_name, operation, span_kind), hour)
+
+    def _time_model(self, key: SeriesKey, hour: int) -> Model | None:
         least = self._settings.detect_min_cell_samples
         with self._lock:
             for cell in cell_names(hour)[:2]:
@@ -99,7 +105,7 @@ class Baselines:
         found = []
         with self._lock:
             for key in self._book.series() if keys is None else keys:
-                if key.measure in (EXCLUSIVE, EDGE) or not self._book.sample_count(key):
+                if key.measure in (EXCLUSIVE, EDGE, GAP_MEASURE) or not self._book.sample_count(key):
                     continue
                 for cell, ready in self._cells_in_use(key):
                     found.append((self._model(key, cell), self._book.flagged_count(key, cell), ready))

@@ -8,6 +8,17 @@ from dataclasses import dataclass, field, replace
 
 LATENCY = "latency"
 AMOUNT = "amount"
+ERROR = "error"
+THROUGHPUT = "throughput"
+STRUCTURE = "structure"
+GAP = "gap"
+LOG = "log"
+METRIC = "metric"
+MARKET = "market"
+# Anomalous calls: they share traces with what they cause, and become incidents only together.
+CALLS = frozenset({LATENCY, ERROR, STRUCTURE, GAP, LOG})
+# Each is an event of its own that nothing else needs to confirm.
+EVENTS = frozenset({AMOUNT, THROUGHPUT, MARKET})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,11 @@ class Anomaly:
         """σ of the shift that it is part of; 0 outside one."""
         shift = self.details.get("shift_sigma", 0.0)
         return shift if isinstance(shift, float) else 0.0
+
+    @property
+    def text(self) -> str:
+        """The observation in one line, where figure and unit alone do not say it."""
+        return str(self.details.get("text") or "")
 
     def in_incident(self, incident_id: str) -> Anomaly:
         return replace(self, incident_id=incident_id)

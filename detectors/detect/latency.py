@@ -58,7 +58,7 @@ def group_spans(spans: pa.Table, baselines: DurationModels) -> SpanGroups:
     """
     if not spans.num_rows:
         return SpanGroups([], [], np.empty(0, dtype=np.int64))
-    codes, keys = _operation_codes(spans)
+    codes, keys = operation_codes(spans)
     hours = hour_of_week(spans["start_unix_nano"].to_numpy())
     groups, group_of = np.unique(codes * HOURS_PER_WEEK + hours, return_inverse=True)
     operations = [keys[int(group) // HOURS_PER_WEEK] for group in groups]
@@ -91,7 +91,7 @@ def detect_latency(
     return found
 
 
-def _operation_codes(spans: pa.Table) -> tuple[npt.NDArray[np.int64], list[tuple[str, str, str]]]:
+def operation_codes(spans: pa.Table) -> tuple[npt.NDArray[np.int64], list[tuple[str, str, str]]]:
     """A code for each row, and the (service, operation, kind) of each code."""
     encoded = spans["operation_key"].combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):  # an empty or chunk-free column stays chunked

@@ -9,6 +9,10 @@ the signed root of the log-likelihood ratio (the G-test: Sokal & Rohlf 1981), wh
 is 0 or 1 and n is small. It speaks from |z| = 3: of what usually happens (k₀/n₀ ≥ 0.8) and now does not, and
 of failures, errors and what is unusual (k₀/n₀ < 0.5) and now happens.
 
+An operation by itself is compared with what its usual spans would do if they were called as now: usual
+shares are weighed by the operations above (direct standardisation), since more cancels among the orders are
+no fault of the publisher that serves both.
+
 A fault below shows above: who gets no answer does not go on. So a span that deviates is *explained* when one
 below it in another service deviates too, and a deviation counts for the share of its spans that are not.
 """
@@ -26,11 +30,14 @@ from detectors.baseline.sketch import FloatArray, IntArray
 from detectors.localise.traces import BoolArray, Traces
 from detectors.trace.exclusive import NO_PARENT
 
+AnyArray = IntArray | FloatArray
 _DEPTHS = (1, 3)  # an operation by itself; and with those two above, as many are called in several ways
 _LEAST_Z = 3.0
+BEYOND_CHANCE_Z = 8.0  # more says how many spans there were, not how sure it is
 _USUAL_SHARE = 0.8
 _UNUSUAL_SHARE = 0.5
 _KEPT_MAX = 3  # of one operation in one source
+_NOTHING = 1e-12
 _LEVELS_MAX = 128  # ancestors; ends walks around a cycle
 
 
@@ -74,12 +81,12 @@ class Deviation:
 
 def deviations(traces: Traces, events: Sequence[Events]) -> list[Deviation]:
     """Everything that stands out, each with how much of it is the operation's own."""
+    contexts = [traces.contexts(depth) for depth in _DEPTHS]
     found = [
         deviation
-        for depth in _DEPTHS
-        for context in (traces.contexts(depth),)
+        for context in contexts
         for kind in events
-        for deviation in _compare(traces, kind, context)
+        for deviation in _compare(traces, kind, context, contexts[-1])
     ]
     if not found:
         return []
@@ -95,7 +102,7 @@ def deviations(traces: Traces, events: Sequence[Events]) -> list[Deviation]:
     return list(best.values())
 
 
-def _compare(traces: Traces, events: Events, context: IntArray) -> list[Deviation]:
+def _compare(traces: Traces, events: Events, context: IntArray, deep: IntArray) -> list[Deviation]:
     size = int(context.max()) + 1
     n = np.bincount(context[traces.incident], minlength=size)
     usual_n = np.bincount(context[~traces.incident], minlength=size)
@@ -103,10 +110,14 @@ def _compare(traces: Traces, events: Events, context: IntArray) -> list[Deviatio
     pairs, place = np.unique(key, return_inverse=True)
     now = traces.incident[events.rows]
     k = np.bincount(place[now], minlength=len(pairs))
-    usual_k = np.bincount(place[~now], minlength=len(pairs))
+    weights = _weights(traces, deep)
+    usual_k = np.bincount(place[~now], weights[events.rows[~now]], minlength=len(pairs))
+    usual_weight = np.bincount(context[~traces.incident], weights[~traces.incident], minlength=size)
     at, code = pairs // max(len(events.labels), 1), pairs % max(len(events.labels), 1)
     n, usual_n = n[at], usual_n[at]
-    known = (n > 0) & (usual_n > 0)
+    # Weighed as the incident's spans are called, and again as many as were seen.
+    usual_k = usual_k * usual_n / np.maximum(usual_weight[at], _NOTHING)
+    known = (n > 0) & (usual_weight[at] > 0)
     z = signed_root(k, n, usual_k, usual_n)
     share, usual_share = k / np.maximum(n, 1), usual_k / np.maximum(usual_n, 1)
     more = known & (z >= _LEAST_Z) & events.more_is_bad[code] & (usual_share < _UNUSUAL_SHARE)
@@ -131,6 +142,14 @@ def _compare(traces: Traces, events: Events, context: IntArray) -> list[Deviatio
     return found
 
 
+def _weights(traces: Traces, context: IntArray) -> FloatArray:
+    """How often each usual span would occur if its context were as frequent as in the incident."""
+    size = int(context.max()) + 1
+    now = np.bincount(context[traces.incident], minlength=size)
+    usual = np.bincount(context[~traces.incident], minlength=size)
+    return (now / np.maximum(usual, 1))[context]
+
+
 class _Groups:
     """The positions of each number in an array, found without a scan for each."""
 
@@ -143,7 +162,7 @@ class _Groups:
         return self._order[first:end]
 
 
-def signed_root(k: IntArray, n: IntArray, usual_k: IntArray, usual_n: IntArray) -> FloatArray:
+def signed_root(k: AnyArray, n: AnyArray, usual_k: AnyArray, usual_n: AnyArray) -> FloatArray:
     """z as above, for n > 0 and n₀ > 0."""
     ratio = _likelihood(k, n) + _likelihood(usual_k, usual_n) - _likelihood(k + usual_k, n + usual_n)
     sign = np.sign(k * usual_n - usual_k * n).astype(np.float64)
@@ -151,8 +170,9 @@ def signed_root(k: IntArray, n: IntArray, usual_k: IntArray, usual_n: IntArray) 
     return z
 
 
-def _likelihood(k: IntArray, n: IntArray) -> FloatArray:
+def _likelihood(k: AnyArray, n: AnyArray) -> FloatArray:
     some = np.maximum(n, 1)
+    k = np.minimum(k, n)
     return np.asarray(xlogy(k, k / some) + xlogy(n - k, (n - k) / some), dtype=np.float64)
 
 

@@ -3,7 +3,10 @@
 A slow edge by itself accuses both its ends. A service is called over many edges and calls over many: those
 of the guilty one are slow together. So the callee's score is the root mean square of r over the edges that
 lead to it, the caller's that over the edges that leave it (when it calls more than one service), and an edge
-is charged to its ends in proportion to the squares of both. Source of r: `detectors.localise.slowdown`.
+is charged to its ends in proportion to the squares of both. Where the direction says that the sender held
+the calls (`detectors.localise.direction`), the callee counts less and a caller of a single service counts
+too, both the less the more services have to wait for the callee: several senders are hardly slow at the same
+time by chance. Source of r: `detectors.localise.slowdown`.
 """
 
 from __future__ import annotations
@@ -44,10 +47,23 @@ def edge_ends(traces: Traces, edges: list[Slow]) -> Ends:
         if slow.usual.sample_count and slow.callee is not None:
             into[traces.services[slow.callee]].append(slow)
             out[slow.key.service_name].append(slow)
-    several = {service: found for service, found in out.items() if len({s.callee for s in found}) > 1}
+    callers = {
+        service: len({slow.key.service_name for slow in found if slow.peak >= _LEAST_RATIO}) or 1
+        for service, found in into.items()
+    }
+
+    def blame(slow: Slow) -> float:
+        """The sender's part of an edge."""
+        assert slow.callee is not None
+        return slow.sender / callers[traces.services[slow.callee]]
+
+    def sending(found: list[Slow]) -> list[float]:
+        several = len({slow.callee for slow in found}) > 1
+        return [1.0 if several else blame(slow) for slow in found]
+
     return Ends(
-        {service: _mean(found) for service, found in into.items()},
-        {service: _mean(found) for service, found in several.items()},
+        {service: _mean(found, [1 - blame(s) / 2 for s in found]) for service, found in into.items()},
+        {service: _mean(found, sending(found)) for service, found in out.items()},
     )
 
 
@@ -60,9 +76,11 @@ def edge_time(traces: Traces, edges: list[Slow], ends: Ends) -> Scores:
     for slow in edges:
         if slow.ratio >= _LEAST_RATIO:
             share = ends.callee_share(slow, traces.services)
-            for part, operation in zip((share, 1 - share), edge_operations(traces, slow), strict=True):
-                if part > 0.5:
-                    scores.add(operation, edge_finding(traces, slow, slow.ratio * part))
+            called, calling = edge_operations(traces, slow)
+            if share > 0.5:
+                scores.add(called, edge_finding(traces, slow, slow.ratio * share, queued=True))
+            elif share < 0.5:
+                scores.add(calling, edge_finding(traces, slow, slow.ratio * (1 - share)))
     return scores
 
 
@@ -74,7 +92,7 @@ def edge_operations(traces: Traces, slow: Slow) -> tuple[tuple[str, str], tuple[
     return (answering.service_name, answering.operation), (slow.key.service_name, slow.key.operation)
 
 
-def edge_finding(traces: Traces, slow: Slow, score: float) -> Finding:
+def edge_finding(traces: Traces, slow: Slow, score: float, *, queued: bool = False) -> Finding:
     """The calls that waited longest, with what is usual."""
     usual_ns = slow.usual.quantile(0.5) if slow.usual.sample_count else 0.0
     assert slow.callee is not None
@@ -92,9 +110,9 @@ def edge_finding(traces: Traces, slow: Slow, score: float) -> Finding:
                 observed=observed, expected=usual_ns, unit="ns",
             )
         )  # fmt: skip
-    return Finding(score, "edge_time", items)
+    return Finding(score, "edge_time", items, queued)
 
 
-def _mean(edges: list[Slow]) -> float:
-    squares = sum(slow.weight * slow.ratio**2 for slow in edges)
+def _mean(edges: list[Slow], parts: list[float]) -> float:
+    squares = sum(slow.weight * (part * slow.ratio) ** 2 for slow, part in zip(edges, parts, strict=True))
     return math.sqrt(squares / sum(slow.weight for slow in edges))

@@ -13,11 +13,15 @@ EVIDENCE_MAX = 3  # of one operation in one source
 
 @dataclass(slots=True)
 class Finding:
-    """What a source holds against one operation; `score` orders the operations of a service."""
+    """What a source holds against one operation; `score` orders the operations of a service.
+
+    queued: that others wait for it, which slow work anywhere in its service would explain.
+    """
 
     score: float
     kind: str
     evidence: list[dict[str, Any]]
+    queued: bool = False
 
 
 @dataclass(slots=True)
@@ -39,7 +43,7 @@ class Scores:
             return
         strong, weak = (finding, known) if finding.score > known.score else (known, finding)
         evidence = [*strong.evidence, *weak.evidence][: 2 * EVIDENCE_MAX]
-        self.findings[operation] = Finding(strong.score, strong.kind, evidence)
+        self.findings[operation] = Finding(strong.score, strong.kind, evidence, strong.queued)
 
 
 def evidence(

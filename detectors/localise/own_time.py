@@ -15,6 +15,7 @@ from detectors.localise.slowdown import Slow
 from detectors.localise.traces import Traces
 from detectors.texts import duration_text
 
+OWN_TIME = "exclusive_time"
 _LEAST_RATIO = 0.22  # 1.25 times
 
 
@@ -29,8 +30,8 @@ def own_time(traces: Traces, own: list[Slow]) -> Scores:
         service = slow.key.service_name
         squares[service] += slow.weight * slow.ratio**2
         weights[service] += slow.weight
-        if slow.ratio >= _LEAST_RATIO:
-            scores.add((service, slow.key.operation), own_finding(traces, slow, slow.ratio))
+        if slow.peak >= _LEAST_RATIO:
+            scores.add((service, slow.key.operation), own_finding(traces, slow, slow.peak))
     for service, weight in weights.items():
         scores.services[service] = math.sqrt(squares[service] / weight)
     return scores
@@ -45,8 +46,8 @@ def own_finding(traces: Traces, slow: Slow, score: float) -> Finding:
         took = f"took {duration_text(observed)} of its own, usually {duration_text(usual_ns)}"
         items.append(
             evidence(
-                "exclusive_time", traces.span(int(slow.rows[i])), f"{slow.key.operation} {took}",
+                OWN_TIME, traces.span(int(slow.rows[i])), f"{slow.key.operation} {took}",
                 observed=observed, expected=usual_ns, unit="ns",
             )
         )  # fmt: skip
-    return Finding(score, "exclusive_time", items)
+    return Finding(score, OWN_TIME, items)

@@ -1,6 +1,7 @@
 """Weighs the sources against each other, by service.
 
-    score = own_time + edge_time + 2 · time_share + max(½ · errors, ¼ · structure, ½ · logs)
+    score = own_time + edge_time + 2 · time_share
+          + max(½ · errors, ¼ · structure, ½ · repeats, ½ · logs, ⅖ · values, ⅒ · attributes)
 
 Units are of one size: r = 5 is a hundred times slower than usual, z = 8 is beyond all chance, and to hold
 all the time that was lost counts as a slowdown of e². Failures, calls and messages are three views of one
@@ -11,23 +12,29 @@ choice does about as well.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from detectors.localise.behaviour import deviations
+from detectors.localise.carried import Carried
+from detectors.localise.differences import ATTRIBUTES, differences, entries, with_differences
 from detectors.localise.edge_time import edge_ends, edge_time
 from detectors.localise.errors import ERRORS, error_events, errors
 from detectors.localise.evidence import EVIDENCE_MAX, Finding, Scores
 from detectors.localise.logs import LOGS, log_events, logs
-from detectors.localise.own_time import own_time
-from detectors.localise.slowdown import edge_times, own_times
+from detectors.localise.own_time import OWN_TIME, own_time
+from detectors.localise.repeats import REPEATS, repeat_events, repeats
+from detectors.localise.slowdown import slowdowns
 from detectors.localise.structure import STRUCTURE, structure, structure_events
 from detectors.localise.time_share import time_share
 from detectors.localise.traces import Traces, Usual
+from detectors.localise.values import VALUES, values
 
 WEIGHTS = {
     "own_time": 1.0,
@@ -35,39 +42,71 @@ WEIGHTS = {
     "time_share": 2.0,
     ERRORS: 0.5,
     STRUCTURE: 0.25,
+    REPEATS: 0.5,
     LOGS: 0.5,
+    VALUES: 0.4,
+    ATTRIBUTES: 0.1,
 }
 SOURCES = tuple(WEIGHTS)
-_ONE_VIEW = (ERRORS, STRUCTURE, LOGS)
+_ONE_VIEW = (ERRORS, STRUCTURE, REPEATS, LOGS, VALUES, ATTRIBUTES)
 _CAUSES_MAX = 5
+_CLEARLY_SLOW = math.log(3)  # in units of r
 _LEAST_SHARE = 0.02  # of all scores; below, a cause is noise
 _BEHAVIOUR = {
     ERRORS: (error_events, errors),
     STRUCTURE: (structure_events, structure),
+    REPEATS: (repeat_events, repeats),
     LOGS: (log_events, logs),
 }
+
+
+class Analysis(NamedTuple):
+    """What is behind some traces.
+
+    causes: one for each service, best first; `operation` is the service's worst.
+    differences: the attributes that set these traces apart, strongest first.
+    """
+
+    causes: list[dict[str, Any]]
+    differences: list[dict[str, Any]]
 
 
 def localise(
     spans: pa.Table,
     usual: Usual,
     logs: pa.Table | None = None,
+    attributes: pa.Table | None = None,
     *,
     sources: Collection[str] = SOURCES,
     causes_max: int = _CAUSES_MAX,
 ) -> list[dict[str, Any]]:
-    """Causes, one for each service, best first; `operation` is the service's worst.
+    """The causes of `analyse`."""
+    return analyse(spans, usual, logs, attributes, sources=sources, causes_max=causes_max).causes
 
+
+def analyse(
+    spans: pa.Table,
+    usual: Usual,
+    logs: pa.Table | None = None,
+    attributes: pa.Table | None = None,
+    *,
+    sources: Collection[str] = SOURCES,
+    causes_max: int = _CAUSES_MAX,
+) -> Analysis:
+    """
     Args:
         spans: the incident's traces, whole; columns `traces.SPAN_COLUMNS`.
         usual: what to compare them with.
         logs: of these traces; columns `traces.LOG_COLUMNS`.
+        attributes: of these spans; columns `traces.ATTRIBUTE_COLUMNS`.
         sources: which evidence to use.
     """
     if not spans.num_rows:
-        return []
+        return Analysis([], [])
     traces = Traces.of(spans, usual, logs)
-    own, edges = own_times(traces), edge_times(traces)
+    carried = Carried.of(traces, attributes, usual.attributes)
+    apart = differences(traces, carried)
+    own, edges = slowdowns(traces)
     ends = edge_ends(traces, edges)
     shared = time_share(traces, own, edges, ends)
     scores = {
@@ -75,9 +114,14 @@ def localise(
         "edge_time": edge_time(traces, edges, ends),
         "time_share": shared.scores,
         **_behaviour(traces, sources),
+        VALUES: values(traces, carried),
+        ATTRIBUTES: entries(traces, apart),
     }
     chosen = {name: found for name, found in scores.items() if name in sources}
-    return ranked_causes(chosen, shares=shared.shares, causes_max=causes_max)
+    causes = ranked_causes(chosen, shares=shared.shares, causes_max=causes_max)
+    if causes and ATTRIBUTES in sources:
+        causes[0]["evidence"] = with_differences(traces, causes[0]["evidence"], apart)
+    return Analysis(causes, [difference.as_row(traces) for difference in apart])
 
 
 def _behaviour(traces: Traces, sources: Collection[str]) -> dict[str, Scores]:
@@ -111,7 +155,7 @@ def ranked_causes(
             else:
                 total[service] += weights[name] * score
         for (service, operation), finding in found.findings.items():
-            weighed = Finding(weights[name] * finding.score, finding.kind, finding.evidence)
+            weighed = replace(finding, score=weights[name] * finding.score)
             findings[service][operation].append(weighed)
     for service, score in strongest.items():
         total[service] += score
@@ -125,10 +169,22 @@ def ranked_causes(
     ]
 
 
+def _guilt(own: list[Finding], operations: Mapping[str, list[Finding]]) -> float:
+    """How much speaks against an operation, among those of its service.
+
+    That others wait for it does not count where an operation of the service is slow by itself: behind one
+    slow call the queue grows, and the wait of the others is longer than what they wait for.
+    """
+    slow = any(
+        f.kind == OWN_TIME and f.score >= _CLEARLY_SLOW for found in operations.values() for f in found
+    )
+    return sum(finding.score for finding in own if not (slow and finding.queued))
+
+
 def _cause(
     rank: int, service: str, score: float, operations: dict[str, list[Finding]], share: float | None
 ) -> dict[str, Any]:
-    ranked = sorted(operations.items(), key=lambda item: (-sum(f.score for f in item[1]), item[0]))
+    ranked = sorted(operations.items(), key=lambda item: (-_guilt(item[1], operations), item[0]))
     operation, main = ranked[0]
     others = [finding for _, found in ranked[1:] for finding in found]
     evidence: dict[tuple[str, str, str], dict[str, Any]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detectors.localise.behaviour import Deviation, Events
+from detectors.localise.behaviour import BEYOND_CHANCE_Z, Deviation, Events
 from detectors.localise.evidence import EVIDENCE_MAX, Finding, Scores, evidence
 from detectors.localise.traces import Traces
 from detectors.texts import share_text
@@ -23,10 +23,11 @@ def structure_events(traces: Traces) -> Events:
 
 
 def structure(traces: Traces, found: list[Deviation]) -> Scores:
-    """Scores in units of z: the strongest deviation of each service."""
+    """Scores in units of z, at most 8: the strongest deviation of each service."""
     scores = Scores()
     for deviation in found:
         key = traces.keys[deviation.operation]
+        score = min(deviation.z, BEYOND_CHANCE_Z) * deviation.own
         verb = "called" if deviation.more else "did not call"
         usual = deviation.usual_share if deviation.more else 1 - deviation.usual_share
         share = deviation.share if deviation.more else 1 - deviation.share
@@ -35,6 +36,6 @@ def structure(traces: Traces, found: list[Deviation]) -> Scores:
             f"usually in {share_text(usual)}"
         )
         items = [evidence(STRUCTURE, traces.span(int(row)), text) for row in deviation.rows[:EVIDENCE_MAX]]
-        scores.services[key.service_name] = max(scores.services[key.service_name], deviation.score)
-        scores.add((key.service_name, key.operation), Finding(deviation.score, STRUCTURE, items))
+        scores.services[key.service_name] = max(scores.services[key.service_name], score)
+        scores.add((key.service_name, key.operation), Finding(score, STRUCTURE, items))
     return scores

@@ -2,12 +2,14 @@
 
 Only spans beyond the 90th percentile of their operation's own usual time count, with what they took beyond
 its median; the score also weighs each operation by r, so that an operation whose times always vary does not
-stand for the one that changed. Edges are charged to their ends as in `edge_time`. An operation that was
-never seen has no usual time: all of its time is excess.
+stand for the one that changed. All shares fade when nothing has become three times as slow: then hardly any
+time was lost, and who holds it says little. Edges are charged to their ends as in `edge_time`. An operation
+that was never seen has no usual time: all of its time is excess.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -26,6 +28,7 @@ _UNUSUAL_QUANTILE = 0.9
 _LEAST_FACTOR = 1.25
 _LEAST_EXCESS_NS = 1e6
 _NEW_OPERATION_RATIO = 1.0
+_SLOW_RATIO = math.log(3)
 _LEAST_SHARE = 0.02  # below, it is noise
 
 
@@ -37,7 +40,7 @@ class TimeShare(NamedTuple):
 
 
 def time_share(traces: Traces, own: list[Slow], edges: list[Slow], ends: Ends) -> TimeShare:
-    """Scores from 0 to 1; both sum to 1 over all services."""
+    """Scores from 0 to 1. Shares sum to 1 over all services, and so do scores where much time was lost."""
     on_path = on_critical_paths(traces)
     weighed: dict[Operation, float] = defaultdict(float)
     plain: dict[str, float] = defaultdict(float)
@@ -52,7 +55,12 @@ def time_share(traces: Traces, own: list[Slow], edges: list[Slow], ends: Ends) -
             plain[operation[0]] += part * lost
             if part > 0.5:
                 causes[operation].append(slow)
-    return TimeShare(_scores(traces, weighed, causes), _normalised(plain))
+    slowest = max((slow.ratio for slow in (*own, *edges)), default=0.0)
+    if any(not slow.usual.sample_count for found in causes.values() for slow in found):
+        slowest = max(slowest, _NEW_OPERATION_RATIO)
+    return TimeShare(
+        _scores(traces, weighed, causes, min(slowest / _SLOW_RATIO, 1.0) ** 2), _normalised(plain)
+    )
 
 
 def excess_ns(slow: Slow) -> FloatArray:
@@ -85,21 +93,25 @@ def _charged(traces: Traces, slow: Slow, ends: Ends) -> list[tuple[float, Operat
     return list(zip((share, 1 - share), edge_operations(traces, slow), strict=True))
 
 
-def _scores(traces: Traces, weighed: dict[Operation, float], causes: dict[Operation, list[Slow]]) -> Scores:
+def _scores(
+    traces: Traces, weighed: dict[Operation, float], causes: dict[Operation, list[Slow]], lost: float
+) -> Scores:
     scores = Scores()
     total = sum(weighed.values()) or 1.0
     for operation, value in weighed.items():
-        share = value / total
+        share = lost * value / total
         scores.services[operation[0]] += share
         if share < _LEAST_SHARE or not causes[operation]:
             continue
         largest = max(causes[operation], key=lambda s: float(excess_ns(s).sum()))
-        scores.add(operation, _finding(traces, largest, share))
+        scores.add(operation, _finding(traces, largest, share, operation))
     return scores
 
 
-def _finding(traces: Traces, slow: Slow, share: float) -> Finding:
-    return own_finding(traces, slow, share) if slow.callee is None else edge_finding(traces, slow, share)
+def _finding(traces: Traces, slow: Slow, share: float, operation: Operation) -> Finding:
+    if slow.callee is None:
+        return own_finding(traces, slow, share)
+    return edge_finding(traces, slow, share, queued=operation[0] == traces.services[slow.callee])
 
 
 def _normalised(values: dict[str, float]) -> dict[str, float]:

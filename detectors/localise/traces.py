@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.baseline.sketch import EMPTY, IntArray, Sketch
-from detectors.trace.edges import Edges, find_edges
+from detectors.trace.edges import Edges, find_edges, under_way
 from detectors.trace.exclusive import NO_PARENT, exclusive_ns, parent_index
 
 USUAL_TRACES_MAX = 500  # enough to see what an operation does; more cost time and change no ranking
@@ -25,6 +25,7 @@ SPAN_COLUMNS = [
     "trace_id", "span_id", "parent_span_id", "service_name", "operation", "span_kind",
     "start_unix_nano", "duration_ns", "status_code", "status_message",
 ]  # fmt: skip
+ATTRIBUTE_COLUMNS = ["trace_id", "span_id", "key", "value"]  # one row for each attribute of a span, as text
 LOG_COLUMNS = ["trace_id", "span_id", "service_name", "severity_number", "body"]
 # An operation of which that share of the spans calls another service is a call: what it takes without an
 # answer in sight is not its own time.
@@ -47,13 +48,15 @@ class Usual:
 
     exclusive: sketch of the own time of (service, operation, kind) in ns; empty where unknown.
     edge: sketch of the gap between (service, operation, kind) of a caller and the service it called, in ns.
-    spans, logs: some usual traces, whole; columns `SPAN_COLUMNS` and `LOG_COLUMNS`; None without.
+    spans, logs, attributes: some usual traces, whole; columns `SPAN_COLUMNS`, `LOG_COLUMNS` and
+    `ATTRIBUTE_COLUMNS`; None without.
     """
 
     exclusive: Callable[[str, str, str], Sketch] = _unknown
     edge: Callable[[str, str, str, str], Sketch] = _unknown
     spans: pa.Table | None = None
     logs: pa.Table | None = None
+    attributes: pa.Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class Traces:
             parent=parent,
             operation=operation,
             service=service,
-            exclusive=exclusive_ns(parent, start, duration),
+            exclusive=exclusive_ns(parent, start, duration, under_way(edges, start, duration)),
             edges=edges,
             is_call=is_call[operation],
             keys=keys,

@@ -8,6 +8,8 @@ WITH carrying AS (
         attributes['order.quantity']::VARCHAR AS order_quantity,
         attributes['order.pair']::VARCHAR AS order_pair,
         attributes['order.side']::VARCHAR AS order_side,
+        attributes['order.price']::VARCHAR AS order_price,
+        attributes['order.fill_price']::VARCHAR AS order_fill_price,
         attributes['transfer.amount']::VARCHAR AS transfer_amount,
         attributes['transfer.asset']::VARCHAR AS transfer_asset
     FROM spans
@@ -16,7 +18,7 @@ WITH carrying AS (
         AND (attributes['order.quantity'] IS NOT NULL OR attributes['transfer.amount'] IS NOT NULL)
 ), amounts AS (
     SELECT
-        * EXCLUDE (order_quantity, order_pair, order_side, transfer_amount, transfer_asset),
+        * EXCLUDE (order_quantity, order_side, order_price, order_fill_price, transfer_amount, transfer_asset),
         CASE WHEN order_quantity IS NULL THEN 'transfer' ELSE 'order' END AS amount_kind,
         CASE WHEN order_quantity IS NULL THEN 'transfer.amount' ELSE 'order.quantity' END AS attribute,
         TRY_CAST(coalesce(order_quantity, transfer_amount) AS DOUBLE) AS amount,
@@ -24,7 +26,9 @@ WITH carrying AS (
             WHEN order_quantity IS NULL THEN transfer_asset
             ELSE regexp_extract(order_pair, '^[^-_/]+')
         END AS asset,
-        CASE WHEN order_quantity IS NULL THEN '' ELSE coalesce(upper(order_side), '') END AS side
+        CASE WHEN order_quantity IS NULL THEN '' ELSE coalesce(upper(order_side), '') END AS side,
+        coalesce(TRY_CAST(order_price AS DOUBLE), 0) AS limit_price,
+        coalesce(TRY_CAST(order_fill_price AS DOUBLE), 0) AS fill_price
     FROM carrying
 )
 SELECT *

@@ -9,6 +9,16 @@ SELECT
     span_kind,
     epoch_ns(start_time) AS start_unix_nano,
     duration_ns,
+    status_code = 'ERROR' AS failed,
+    -- A span, and what it belongs to, each as one number: children meet their parents by these.
+    hash(trace_id, span_id) AS span_hash,
+    CASE WHEN parent_span_id IS NULL THEN 0 ELSE hash(trace_id, parent_span_id) END AS parent_hash,
+    CASE
+        WHEN span_kind <> 'CONSUMER' THEN 0
+        WHEN len(links) > 0 THEN hash(links[1].trace_id, links[1].span_id)
+        WHEN parent_span_id IS NULL THEN 0
+        ELSE hash(trace_id, parent_span_id)
+    END AS producer_hash,
     service_name || chr(31) || span_name || chr(31) || span_kind AS operation_key
 FROM spans
 WHERE batch_id > $after AND batch_id <= $upto

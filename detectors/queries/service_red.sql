@@ -12,7 +12,7 @@ WITH red AS (
     GROUP BY service_name
 ), troubled AS (
     SELECT service_name, count(*) AS incident_count
-    FROM (SELECT unnest(services) AS service_name FROM incidents WHERE state <> 'resolved' AND kind <> 'amount')
+    FROM (SELECT unnest(services) AS service_name FROM incidents WHERE state <> 'resolved' AND kind NOT IN ('amount', 'market'))
     GROUP BY service_name
 ), flagged AS (
     SELECT service_name, count(*) AS open_anomalies

@@ -11,7 +11,7 @@ WITH new_spans AS (
 ), tainted AS (
     SELECT trace_id, span_id, bool_or(incident_id IS NOT NULL) AS in_incident
     FROM anomalies
-    WHERE detector = 'latency'
+    WHERE detector IN ('latency', 'error', 'structure', 'gap')
     GROUP BY trace_id, span_id
 )
 SELECT

@@ -22,16 +22,22 @@ import pyarrow.compute as pc
 from detectors.baseline.sketch import IntArray
 from detectors.trace.exclusive import NO_PARENT
 
-_CALLING_KINDS = pa.array(["CLIENT", "PRODUCER"])
-_SERVING_KINDS = pa.array(["SERVER", "CONSUMER"])
+_CALLING_KINDS = ["CLIENT", "PRODUCER"]
+_SERVING_KINDS = ["SERVER", "CONSUMER"]
 
 
 class Edges(NamedTuple):
-    """Aligned: row of the calling span, row of the answering span, and the gap between them in ns."""
+    """Aligned: row of the calling span, row of the answering span, and the gap between them in ns.
+
+    before_ns, after_ns: its two ends, from each other's clocks, so negative where the clocks differ or the
+    caller did not wait.
+    """
 
     caller: IntArray
     callee: IntArray
     gap_ns: IntArray
+    before_ns: IntArray
+    after_ns: IntArray
 
 
 def find_edges(
@@ -53,13 +59,24 @@ def find_edges(
     caller = parent[callee]
     end = start + np.maximum(duration, 0)
     before = start[callee] - start[caller]
-    after = np.maximum(end[caller] - end[callee], 0)
-    return Edges(caller, callee, np.maximum(before + after, 0))
+    after = end[caller] - end[callee]
+    return Edges(caller, callee, np.maximum(before + np.maximum(after, 0), 0), before, after)
+
+
+def under_way(edges: Edges, start: IntArray, duration: IntArray) -> IntArray:
+    """Until when each span keeps its ancestors waiting, in ns: a message until somebody takes it.
+
+    Who waits for the answer to a message does nothing of its own while it lies in a queue, long after the
+    publishing span has ended.
+    """
+    until = start + np.maximum(duration, 0)
+    np.maximum.at(until, edges.caller, start[edges.callee])
+    return until
 
 
 def _waits(kind: pa.ChunkedArray, *, entry: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    calls = pc.is_in(kind, value_set=_CALLING_KINDS).to_numpy(zero_copy_only=False)
-    serves = pc.is_in(kind, value_set=_SERVING_KINDS).to_numpy(zero_copy_only=False)
+    calls = pc.is_in(kind, value_set=pa.array(_CALLING_KINDS)).to_numpy(zero_copy_only=False)
+    serves = pc.is_in(kind, value_set=pa.array(_SERVING_KINDS)).to_numpy(zero_copy_only=False)
     waits: npt.NDArray[np.bool_] = calls | ~(serves | entry)
     return waits
 

@@ -38,11 +38,17 @@ def parent_index(
     return index
 
 
-def exclusive_ns(parent: IntArray, start: IntArray, duration: IntArray) -> IntArray:
-    """Exclusive time of each span in ns; `parent` as from `parent_index`, times in ns."""
+def exclusive_ns(
+    parent: IntArray, start: IntArray, duration: IntArray, busy_until: IntArray | None = None
+) -> IntArray:
+    """Exclusive time of each span in ns; `parent` as from `parent_index`, times in ns.
+
+    Args:
+        busy_until: when what each span began is over, where that is later than its end (`edges.under_way`).
+    """
     length = np.maximum(duration, 0)
     end = start + length
-    owner, lower, upper = _coverage(parent, start, end)
+    owner, lower, upper = _coverage(parent, start, end if busy_until is None else np.maximum(end, busy_until))
     covered = np.zeros(len(start), dtype=np.int64)
     if len(owner):
         _add_union_lengths(covered, owner, lower - start[owner], upper - start[owner])

@@ -50,7 +50,7 @@ def test_two_lines_in_a_notebook(running: Any, make_request: Callable[..., Any])
     running.landed()
     readme = Path(__file__).parents[2] / "README.md"
     (block,) = re.findall(r"```python\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
-    lines = textwrap.dedent(block).strip().splitlines()
+    lines = [line for line in textwrap.dedent(block).splitlines() if line]
     assert len(lines) == 2
     program = "\n".join([*lines, "print(type(spans).__module__, *spans['span_id'])"])
     program = program.replace("http://127.0.0.1:4320", running.addresses["api"])

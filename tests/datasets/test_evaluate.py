@@ -38,6 +38,7 @@ def test_slow_traces_are_flagged_and_others_not(result):
         "f1": 1.0,
         "false_positive_rate": 0.0,
         "n": 60,
+        "cases_detected": 0.6667,  # `broken` only logs an error
     }
 
 
@@ -121,7 +122,7 @@ def test_command_prints_json(folder):
     assert outcome.exit_code == 0, outcome.stderr
     shown = json.loads(outcome.stdout)
     assert list(shown) == ["detection", "localisation", "seconds"]
-    assert list(shown["detection"]) == ["precision", "recall", "f1", "false_positive_rate", "n"]
+    assert list(shown["detection"])[:5] == ["precision", "recall", "f1", "false_positive_rate", "n"]
 
 
 def test_command_prints_tables(folder):

@@ -48,6 +48,7 @@ class Shop:
         api_ms: int = 2,
         db_ms: int = 1,
         gap_ms: int = 1,
+        back_ms: int = 0,
         error: str = "",
         priced: bool = True,
         said: str = "reserved item 17",
@@ -57,8 +58,8 @@ class Shop:
         trace_id = f"t{id(self)}-{self.count}"
         inner = api_ms + db_ms + (4 if priced else 0)
         rows = [
-            ("a", None, "shop", "web", "SERVER", 0, inner + gap_ms + 2, ""),
-            ("b", "a", "shop", "call", "CLIENT", 1, inner + gap_ms, ""),
+            ("a", None, "shop", "web", "SERVER", 0, inner + gap_ms + back_ms + 2, ""),
+            ("b", "a", "shop", "call", "CLIENT", 1, inner + gap_ms + back_ms, ""),
             ("c", "b", "stock", "api", "SERVER", 1 + gap_ms, inner, error),
             ("d", "c", "stock", "SELECT stock", "CLIENT", 2 + gap_ms, db_ms, error),
         ]

@@ -11,11 +11,11 @@ MS = 1e6
 USUAL = Sketch.of(np.full(100, 2 * MS))
 
 
-def edge(caller: str, callee: int, gap_ms: float) -> Slow:
+def edge(caller: str, callee: int, gap_ms: float, sender: float = 0.0) -> Slow:
     values = np.full(20, gap_ms * MS)
-    return Slow(
-        OperationKey(caller, "GET", "CLIENT"), np.arange(20), values, USUAL, slowdown(values, USUAL), callee
-    )
+    ratio = slowdown(values, USUAL)
+    key = OperationKey(caller, "GET", "CLIENT")
+    return Slow(key, np.arange(20), values, USUAL, ratio, ratio, callee, sender=sender)
 
 
 def ends(shop, usual, *edges: Slow) -> Ends:
@@ -45,8 +45,20 @@ def test_slow_to_all_it_calls(shop, usual):
 def test_caller_of_one_service_is_not_suspected(shop, usual):
     """With a single edge there is nothing to tell its ends apart: the one that is called is charged."""
     found = ends(shop, usual, edge("shop", 2, 900))
-    assert found.caller == {}
+    assert found.caller == {"shop": 0.0}
     assert found.callee_share(edge("shop", 2, 900), ["price", "shop", "stock"]) == 1.0
+
+
+def test_sender_that_holds_its_calls_is_charged(shop, usual):
+    """Where the time is lost before a call arrives, its only caller is the more suspicious."""
+    found = ends(shop, usual, edge("shop", 2, 900, sender=1.0))
+    assert found.callee_share(edge("shop", 2, 900), ["price", "shop", "stock"]) < 0.5
+
+
+def test_two_senders_are_not_slow_by_chance(shop, usual):
+    """Where two callers lose it in the same way, what they call is."""
+    found = ends(shop, usual, edge("shop", 2, 900, sender=1.0), edge("price", 2, 900, sender=1.0))
+    assert found.callee_share(edge("shop", 2, 900), ["price", "shop", "stock"]) > 0.5
 
 
 def test_slowdown_shrinks_with_few_samples():

@@ -27,10 +27,18 @@ def test_slow_database_call_is_charged_to_the_service_that_made_it(shop, causes)
     assert evidence["span_id"].startswith("d")
 
 
-def test_time_on_the_way_to_a_service_is_charged_to_the_service(shop, causes):
-    """A gap between client and server span is an edge, shown at the span that waited."""
+def test_time_on_the_way_there_is_charged_to_the_sender(shop, causes):
+    """A call that arrives late and is answered at once was held by the span that sent it."""
     for _ in range(5):
         shop.trace(gap_ms=80)
+    first = causes()[0]
+    assert (first["service"], first["operation"], first["kind"]) == ("shop", "call", "edge_time")
+
+
+def test_time_on_the_way_to_a_service_and_back_is_charged_to_the_service(shop, causes):
+    """A gap between client and server span is an edge, shown at the span that waited."""
+    for _ in range(5):
+        shop.trace(gap_ms=40, back_ms=40)
     first = causes()[0]
     assert (first["service"], first["operation"], first["kind"]) == ("stock", "api", "edge_time")
     assert first["evidence"][0]["span_id"].startswith("b")

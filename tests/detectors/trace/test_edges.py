@@ -10,7 +10,7 @@ def edges(parent, service, start, duration, kinds=None):
     columns = [np.array(column, dtype=np.int64) for column in (parent, service, start, duration)]
     kind = pa.chunked_array([kinds or ["CLIENT", *["SERVER"] * (len(parent) - 1)]])
     found = find_edges(columns[0], columns[1], kind, columns[2], columns[3])
-    return [tuple(int(v) for v in row) for row in zip(*found, strict=True)]
+    return [tuple(int(v) for v in row) for row in zip(found.caller, found.callee, found.gap_ns, strict=True)]
 
 
 def test_call_and_its_answer():

@@ -1,0 +1,77 @@
+"""Plays a folder of labelled incidents through live detection and says which traces it flags.
+
+All spans go into a store of their own and are judged in passes of a second of their time, baseline and test
+in the order in which they ended: the code, the settings and the clock of the live path. Durations and
+amounts are compared with what was learned from the baseline rows alone; what the window detectors learn on
+their way they learn as live, from all that they have not flagged.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+from detectors.baseline.models import Baselines
+from detectors.baseline.sketch import IntArray
+from detectors.detection import Detection
+from detectors.settings import Settings
+
+_PASS_NS = 1_000_000_000
+# A pass costs about 50 ms however few spans it holds: long folders are judged in longer ones, as live does
+# when it catches up.
+_PASSES_MAX = 600
+
+
+def flagged_by_replay(
+    spans: pa.Table,
+    baselines: Baselines,
+    settings: Settings,
+    step: Callable[[str, int, int], None] = lambda *_: None,
+) -> set[str]:
+    """The traces with an anomaly of any detector.
+
+    Args:
+        spans: columns of `queries/eval_all_spans.sql`, in the order in which they ended.
+        baselines: with durations and amounts of the baseline rows; gaps between messages are added.
+    """
+    if not spans.num_rows:
+        return set()
+    ended = pc.add(spans["start_unix_nano"], spans["duration_ns"]).to_numpy()
+    batch = batch_numbers(ended)
+    last = np.flatnonzero(np.r_[batch[1:] != batch[:-1], True])
+    learning = np.ones(len(last), dtype=np.bool_)
+    learning[batch[pc.equal(spans["split"], "test").to_numpy(zero_copy_only=False)] - 1] = False
+    with tempfile.TemporaryDirectory(prefix="spyhop-eval-") as folder:
+        store = Store.open(Path(folder))
+        try:
+            with store.transaction() as con:
+                con.register("replayed", spans.append_column("batch_id", pa.array(batch)))
+                con.execute(load_sql("datasets.queries", "replay_spans"))
+                con.unregister("replayed")
+            detection = Detection(store, baselines, settings, float(ended[0]) / 1e9)
+            for number, row in enumerate(last.tolist(), start=1):
+                step("detect", number, len(last))
+                now_ns = int(ended[row])
+                detection.judge(number - 1, number, now_ns / 1e9, now_ns)
+                if learning[number - 1]:
+                    settled_s = now_ns / 1e9 - settings.detect_learn_delay_s
+                    baselines.add(detection.windows.gaps.learned(settled_s))
+            found = store.read("SELECT DISTINCT trace_id FROM anomalies")
+        finally:
+            store.close()
+    return set(found["trace_id"].to_pylist())
+
+
+def batch_numbers(ended_unix_nano: IntArray) -> IntArray:
+    """The pass of each span, from 1 without gaps; of at least one span, sorted as `ended_unix_nano` is."""
+    seconds = np.unique(ended_unix_nano // _PASS_NS, return_inverse=True)[1].astype(np.int64)
+    together = -(-int(seconds[-1] + 1) // _PASSES_MAX)
+    numbers: IntArray = seconds // together + 1
+    return numbers

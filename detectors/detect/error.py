@@ -1,0 +1,81 @@
+"""Failing calls: sigma = Phi^-1(1 - L * P(BetaBinomial(n, alpha, beta) >= k)), k of an operation's n calls.
+
+Calls with status ERROR against the operation's own learned rate, which leans on its service's and the
+system's while it has few (`detectors.rates`). An operation that always fails once in ten calls is quiet at
+one in ten. At least three calls in three different seconds of the window, three times the usual rate, and
+two points above it. Each failed span of the window is an anomaly, so each refers to a stored span.
+
+>>> from detectors.rates import exceedance
+>>> import numpy as np
+>>> two_percent_for_long = (np.array([10.0]), np.array([490.0]))
+>>> exceedance(np.array([1.0]), np.array([50.0]), *two_percent_for_long).round(1)
+array([0.6])
+>>> bool(exceedance(np.array([20.0]), np.array([50.0]), *two_percent_for_long)[0] < 1e-9)
+True
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detectors.batch import Batch
+from detectors.detect.anomaly import ERROR, Anomaly
+from detectors.exemplars import Exemplars, bounded_by_share, window_anomaly
+from detectors.rates import WINDOWS_S, Rates, Rule
+from detectors.settings import Settings
+from detectors.texts import share_text
+
+_RULE = Rule()
+
+
+class ErrorWatch:
+    """Follows the status of all operations. Not thread-safe."""
+
+    name = ERROR
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.rates = Rates(_RULE)
+        self._exemplars = Exemplars()
+
+    def observe(self, batch: Batch) -> list[Anomaly]:
+        missing = range(self.rates.count, len(batch.operations.keys))
+        self.rates.grow([batch.operations.service(code) for code in missing])
+        self.rates.move(batch.step.settled, batch.step.cleared)
+        failed = batch.failed()
+        self.rates.add(batch.codes, batch.ticks, np.ones(len(failed)), failed.astype(np.float64))
+        rows = np.flatnonzero(failed)
+        self._exemplars.forget(batch.head - WINDOWS_S[-1])
+        if not len(rows):
+            return []
+        self._exemplars.keep(batch.spans, batch.codes[rows], batch.ticks[rows], rows)
+        found: list[Anomaly] = []
+        for alarm in self.rates.judge(np.unique(batch.codes[rows]), batch.head):
+            share = alarm.hits / alarm.trials
+            text = (
+                f"{alarm.hits} of {alarm.trials} calls failed in {alarm.window_s} s, "
+                f"usually {share_text(alarm.usual_rate)}"
+            )
+            details = {
+                "text": text,
+                "span_sigma": 0.0,
+                "shift_sigma": round(alarm.sigma, 3),
+                "window_s": alarm.window_s,
+                "failed": alarm.hits,
+                "calls": alarm.trials,
+            }
+            for row in self._exemplars.take(alarm.code, batch.head, alarm.window_s):
+                anomaly = window_anomaly(
+                    ERROR,
+                    row,
+                    batch.operations.keys[alarm.code],
+                    self._settings,
+                    sigma=bounded_by_share(alarm.sigma, share, self._settings),
+                    observed=share,
+                    expected=alarm.usual_rate,
+                    unit="share",
+                    sample_count=alarm.learned_trials,
+                    details=details,
+                )
+                found += [anomaly] if anomaly else []
+        return found

@@ -1,0 +1,196 @@
+"""The market itself: price, volume and spread of each pair, sigma = Phi^-1(1 - P(|T| > |D| / s)).
+
+From orders as spans carry them, in stretches of two seconds, longer where orders are rare: the median fill
+price, on the log scale; the value traded, on the log scale; and the quoted spread, the median of the sell
+limits less that of the buy limits, as a share of the price. Each is a series of `detectors.levels`: its
+change against the usual changes of the same series. A price that moves by 2%, a spread that widens by half
+a point and twofold, five times the value. Where two of the three move within half a minute, the market is
+under stress, one severity worse.
+
+The newest fill price of an asset is also what a whale is valued at: never a constant.
+
+>>> prices = Prices()
+>>> prices.take("BTC/USD", 42_000.0); prices.value_of("BTC", 2.0), prices.value_of("DOGE", 2.0)
+((84000.0, 'USD'), None)
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors.detect.anomaly import MARKET, Anomaly
+from detectors.exemplars import window_anomaly
+from detectors.levels import Levels, Shift
+from detectors.settings import Settings
+
+PRICE, VOLUME, SPREAD = "price spike", "volume", "spread"
+# Least change: of a log price, of a log value, of a spread in shares of the price.
+_LEAST = {PRICE: 0.02, VOLUME: np.log(5.0), SPREAD: 0.005}
+_STRETCH_S = 2
+_OPEN_STRETCHES = 2  # the newest may still fill
+_ORDERS_MIN = 3  # of a stretch, for a median; one with fewer goes on into the next
+_STRETCHES_MAX = 150
+_STRESS_WITHIN_S = 30
+_OPEN_MAX = 200_000  # orders
+_COLUMNS = [
+    *("trace_id", "span_id", "service_name", "operation", "span_kind", "start_unix_nano", "duration_ns"),
+    *("order_pair", "side", "amount", "limit_price", "fill_price"),
+]
+_PAIR = re.compile(r"[-_/]")
+
+
+class Prices:
+    """The newest price of each pair."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, tuple[float, str]] = {}
+
+    def take(self, pair: str, price: float) -> None:
+        asset, *quote = _PAIR.split(pair, maxsplit=1)
+        self._newest[asset] = (price, quote[0] if quote else "")
+
+    def value_of(self, asset: str, amount: float) -> tuple[float, str] | None:
+        """(value, quote currency) at the newest price; None while there was none."""
+        if asset not in self._newest:
+            return None
+        price, quote = self._newest[asset]
+        return amount * price, quote
+
+
+class MarketWatch:
+    """Follows all pairs. Not thread-safe."""
+
+    name = MARKET
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.prices = Prices()
+        self._open: pa.Table | None = None  # orders of stretches that still fill
+        self._carried: dict[str, pa.Table] = {}
+        self._closed: dict[str, int] = {}  # the newest stretch of each pair that was judged
+        self._codes: dict[tuple[str, str], int] = {}
+        self._levels = {what: Levels(0.0) for what in _LEAST}
+        self._moved: dict[str, dict[str, int]] = {}  # pair → what moved, and in which stretch
+
+    def observe(self, amounts: pa.Table, now_s: int) -> list[Anomaly]:
+        """Take the orders of a batch; columns of `queries/new_amounts.sql`.
+
+        Args:
+            now_s: the newest second of span time, which closes stretches.
+        """
+        orders = amounts.filter(pc.equal(amounts["amount_kind"], "order")).select(_COLUMNS)
+        orders = orders.filter(pc.greater(pc.add(orders["limit_price"], orders["fill_price"]), 0))
+        self._note_prices(orders)
+        waiting = orders if self._open is None else pa.concat_tables([self._open, orders])
+        stretch = waiting["start_unix_nano"].to_numpy() // (_STRETCH_S * 10**9)
+        closing = stretch <= now_s // _STRETCH_S - _OPEN_STRETCHES
+        self._open = waiting.filter(pa.array(~closing)).slice(0, _OPEN_MAX)
+        found: list[Anomaly] = []
+        over = waiting.filter(pa.array(closing))
+        for number in np.unique(stretch[closing]).tolist():
+            part = over.filter(pa.array(stretch[closing] == number))
+            for pair in sorted(part["order_pair"].unique().to_pylist()):
+                rows = part.filter(pc.equal(part["order_pair"], pair))
+                found += self._close(pair, number, rows)
+        return found
+
+    def _close(self, pair: str, stretch: int, rows: pa.Table) -> list[Anomaly]:
+        """Judge a stretch, or let it go on into the next while it has too few orders."""
+        before = self._closed.get(pair)
+        if before is not None and stretch <= before:
+            return []  # too late
+        carried = self._carried.pop(pair, None)
+        rows = rows if carried is None else pa.concat_tables([carried, rows])
+        fills = _one_a_trace(rows.filter(pc.greater(rows["fill_price"], 0)))
+        length = stretch - before if before is not None else 1
+        if fills.num_rows < _ORDERS_MIN and length < _STRETCHES_MAX:
+            self._carried[pair] = rows.slice(0, _OPEN_MAX)
+            self._closed.setdefault(pair, stretch - 1)
+            return []
+        self._closed[pair] = stretch
+        return self._judge(pair, stretch, rows, min(length, _STRETCHES_MAX) * _STRETCH_S)
+
+    def _note_prices(self, orders: pa.Table) -> None:
+        filled = orders.filter(pc.greater(orders["fill_price"], 0)).sort_by("start_unix_nano")
+        for pair in filled["order_pair"].unique().to_pylist():
+            prices = filled.filter(pc.equal(filled["order_pair"], pair))["fill_price"]
+            self.prices.take(pair, prices[len(prices) - 1].as_py())
+
+    def _judge(self, pair: str, stretch: int, rows: pa.Table, length_s: float) -> list[Anomaly]:
+        fills = _one_a_trace(rows.filter(pc.greater(rows["fill_price"], 0)))
+        found = []
+        if fills.num_rows >= _ORDERS_MIN:
+            price, amount = fills["fill_price"].to_numpy(), fills["amount"].to_numpy()
+            found += self._look(pair, stretch, PRICE, float(np.log(np.median(price))), fills)
+            found += self._look(pair, stretch, VOLUME, float(np.log(price @ amount / length_s)), fills)
+        quoted = _one_a_trace(rows.filter(pc.greater(rows["limit_price"], 0)))
+        limits = {
+            side: quoted.filter(pc.equal(quoted["side"], side))["limit_price"].to_numpy()
+            for side in ("BUY", "SELL")
+        }
+        if min(map(len, limits.values())) >= _ORDERS_MIN:
+            buy, sell = (float(np.median(limits[side])) for side in ("BUY", "SELL"))
+            found += self._look(pair, stretch, SPREAD, 2 * (sell - buy) / (sell + buy), quoted)
+        return found
+
+    def _look(self, pair: str, stretch: int, what: str, figure: float, rows: pa.Table) -> list[Anomaly]:
+        code = self._codes.setdefault((pair, what), len(self._codes))
+        levels = self._levels[what]
+        levels.grow(len(self._codes))
+        (shift,) = levels.add(np.array([code]), np.array([figure]), np.array([_LEAST[what] / 8])) or (None,)
+        if shift is None or abs(shift.observed - shift.expected) < _LEAST[what]:
+            return []
+        if what != PRICE and shift.observed < shift.expected:
+            return []  # a quieter or a tighter market is nobody's trouble
+        if what == SPREAD and shift.observed < 2 * shift.expected:
+            return []
+        self._moved.setdefault(pair, {})[what] = stretch
+        anomaly = self._report(pair, stretch, what, shift, rows)
+        return [anomaly] if anomaly else []
+
+    def _report(self, pair: str, stretch: int, what: str, shift: Shift, rows: pa.Table) -> Anomaly | None:
+        together = sorted(
+            other
+            for other, at in self._moved[pair].items()
+            if (stretch - at) * _STRETCH_S <= _STRESS_WITHIN_S
+        )
+        stress = len(together) > 1
+        observed, expected = shift.observed, shift.expected
+        if what != SPREAD:
+            observed, expected = float(np.exp(observed)), float(np.exp(expected))
+        quote = (_PAIR.split(pair, maxsplit=1)[1:] or [""])[0]
+        unit = {SPREAD: "share", VOLUME: f"{quote}/s", PRICE: quote}[what]
+        said = (
+            f"{expected:.2%} to {observed:.2%}" if what == SPREAD
+            else f"{expected:,.6g} to {observed:,.6g} {unit} ({observed / expected - 1:+.1%})"
+        )  # fmt: skip
+        largest = int(np.argmax(rows["amount"].to_numpy()))
+        worst = rows.slice(largest, 1).to_pylist()[0]
+        text = f"{pair} {what}: {said}" + (f"; market stress, with {', '.join(together)}" if stress else "")
+        return window_anomaly(
+            MARKET,
+            worst,
+            (worst["service_name"], worst["operation"], worst["span_kind"]),
+            self._settings,
+            sigma=shift.sigma + stress,
+            observed=observed,
+            expected=expected,
+            unit=unit,
+            sample_count=shift.point_count,
+            details={"text": text, "pair": pair, "rule": what, "stress": stress},
+            subject=f"{pair}|{what}|{stretch}",
+            cell=pair,
+        )
+
+
+def _one_a_trace(rows: pa.Table) -> pa.Table:
+    """A trace repeats its order span by span: the first counts."""
+    if not rows.num_rows:
+        return rows
+    encoded = rows["trace_id"].combine_chunks().dictionary_encode()
+    _, first = np.unique(encoded.indices.to_numpy(), return_index=True)
+    return rows.take(pa.array(first))

@@ -1,0 +1,150 @@
+"""Metrics that change their level: sigma = Phi^-1(1 - P(|T| > |D| / s)), D the change, s usual changes.
+
+A gauge is its value, a counter its rate between two points, a histogram the mean of what it gained. A
+counter that fell was reset: that point says nothing. Formula and sources: `detectors.levels`. A change of a
+quarter or more; where events are counted, also beyond what counting them allows. SEV4 at most: a figure
+that moved is a hint, and no incident by itself.
+
+>>> rate = Figures()
+>>> points = [(0, 100.0), (10, 150.0), (20, 20.0), (30, 70.0)]
+>>> [rate.counter("requests", at * 10**9, value)[0] for at, value in points]
+[nan, 5.0, nan, 5.0]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from detectors.baseline.sketch import FloatArray
+from detectors.detect.anomaly import METRIC, Anomaly
+from detectors.exemplars import window_anomaly
+from detectors.levels import Levels, Shift
+from detectors.settings import Settings
+
+MIN_CHANGE = 0.25
+_SERIES_MAX = 20_000  # 1.5 kB each
+_BELOW = 0.01
+_NS = 1e9
+# service → its newest stored span as (trace_id, span_id, start_unix_nano, duration_ns), or None
+NewestSpan = Callable[[str], dict[str, Any] | None]
+
+
+class _Point(NamedTuple):
+    unix_nano: int
+    figure: float
+    samples: float
+
+
+class Figures:
+    """From what is sent to what is compared: needs the point before of each series."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, _Point] = {}
+
+    def counter(self, series: str, unix_nano: int, figure: float) -> tuple[float, float]:
+        """(rate in 1/s, seconds that it spans); the rate is NaN for the first point and after a reset."""
+        before = self._before.get(series)
+        self._before[series] = _Point(unix_nano, figure, 0.0)
+        if before is None or unix_nano <= before.unix_nano or figure < before.figure:
+            return math.nan, 0.0
+        length_s = (unix_nano - before.unix_nano) / _NS
+        return (figure - before.figure) / length_s, length_s
+
+    def mean(self, series: str, unix_nano: int, total: float, count: float) -> float:
+        """The mean of what a cumulative histogram gained; NaN when that is nothing."""
+        before = self._before.get(series)
+        self._before[series] = _Point(unix_nano, total, count)
+        if before is None or unix_nano <= before.unix_nano or count <= before.samples:
+            return math.nan
+        return (total - before.figure) / (count - before.samples)
+
+
+class MetricWatch:
+    """Follows all series. Not thread-safe."""
+
+    name = METRIC
+
+    def __init__(self, settings: Settings, newest_span: NewestSpan) -> None:
+        self._settings = settings
+        self._newest_span = newest_span
+        self._codes: dict[str, int] = {}
+        self._figures = Figures()
+        self._levels = Levels(MIN_CHANGE)
+
+    def observe(self, points: pa.Table) -> list[Anomaly]:
+        """Take points in order of time; columns of `queries/new_metrics.sql`."""
+        rows, codes, values, noises = points.to_pylist(), [], [], []
+        for row in rows:
+            code = self._codes.get(row["series"])
+            if code is None and len(self._codes) < _SERIES_MAX:
+                code = self._codes[row["series"]] = len(self._codes)
+            value, noise = self._figure(row) if code is not None else (math.nan, 0.0)
+            codes.append(code or 0)
+            values.append(value)
+            noises.append(noise)
+        self._levels.grow(len(self._codes))
+        shifts = self._levels.add(np.array(codes, dtype=np.int64), _floats(values), _floats(noises))
+        newest = {codes[i]: row for i, row in enumerate(rows)} if shifts else {}
+        return [anomaly for shift in shifts if (anomaly := self._report(shift, newest[shift.code]))]
+
+    def _figure(self, row: dict[str, Any]) -> tuple[float, float]:
+        """(what is compared, how far it strays by counting alone); NaN where the point says nothing."""
+        if row["metric_kind"] in ("histogram", "exponential_histogram", "summary"):
+            return self._mean(row), 0.0
+        figure = math.nan if row["figure"] is None else float(row["figure"])
+        if math.isnan(figure):
+            return math.nan, 0.0
+        if not (row["metric_kind"] == "sum" and row["is_monotonic"]):
+            return figure, math.sqrt(max(abs(figure), 4.0)) if row["is_count"] else 0.0
+        at, since = row["unix_nano"], row["since_unix_nano"]
+        if row["temporality"] == "DELTA":
+            length_s = (at - since) / _NS if since else 0.0
+            rate = figure / length_s if length_s > 0 else math.nan
+        else:
+            rate, length_s = self._figures.counter(row["series"], at, figure)
+        if not row["is_count"] or math.isnan(rate):
+            return rate, 0.0
+        return rate, math.sqrt(max(rate * length_s, 4.0)) / length_s
+
+    def _mean(self, row: dict[str, Any]) -> float:
+        total, count = row["sample_sum"], row["sample_count"]
+        if total is None or count is None:
+            return math.nan
+        if row["temporality"] == "DELTA":
+            return total / count if count > 0 else math.nan
+        return self._figures.mean(row["series"], row["unix_nano"], total, count)
+
+    def _report(self, shift: Shift, row: dict[str, Any]) -> Anomaly | None:
+        service = row["service_name"]
+        nobody = {"trace_id": "", "span_id": "", "start_unix_nano": row["unix_nano"], "duration_ns": 0}
+        counter = row["metric_kind"] == "sum" and row["is_monotonic"]
+        unit = f"{row['metric_unit']}/s" if counter else row["metric_unit"]
+        what = f"{row['metric_name']} {row['attributes']}".strip()
+        return window_anomaly(
+            METRIC,
+            self._newest_span(service) or nobody,
+            (service, row["metric_name"], ""),
+            self._settings,
+            sigma=min(shift.sigma, self._settings.severity_sigmas()[2] - _BELOW),
+            observed=shift.observed,
+            expected=shift.expected,
+            unit=unit,
+            sample_count=shift.point_count,
+            details={
+                "text": f"{what} went from {shift.expected:.4g} to {shift.observed:.4g} {unit}".rstrip(),
+                "metric": row["metric_name"],
+                "attributes": row["attributes"],
+                "kind": row["metric_kind"],
+            },
+            subject=f"{row['series']}|{row['unix_nano']}",
+            cell="recent",
+        )
+
+
+def _floats(values: list[float]) -> FloatArray:
+    return np.array(values, dtype=np.float64)

@@ -1,0 +1,157 @@
+"""Which operation called which, found as spans land: children meet their parents in either order.
+
+A span is known by a 64-bit hash of its ids. The newest spans are remembered as a few sorted runs; a child
+whose parent has not landed waits some seconds for it. A child usually lands before its parent (it ends
+first), so the calls of one parent are mostly found in one piece, when the parent lands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from detectors.baseline.sketch import FloatArray, IntArray
+from detectors.batch import Batch
+
+HashArray = npt.NDArray[np.uint64]
+ROW_COLUMNS = ["trace_id", "span_id", "start_unix_nano", "duration_ns"]
+_RUNS_MAX = 8  # merged when there are more
+_REMEMBERED_MAX = 200_000  # spans; at 10,000 a second those of 20 s
+_WAITING_MAX = 100_000
+_WAIT_S = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """Found pairs, one row for each child; aligned.
+
+    parent_id: the parent's hash, so that children of one parent can be counted.
+    parent_end: when it ended, ns since 1970.
+    rows: `ROW_COLUMNS` of the child.
+    """
+
+    parent_id: HashArray
+    parent_code: IntArray
+    parent_end: IntArray
+    child_code: IntArray
+    child_tick: IntArray
+    rows: pa.Table
+
+    def take(self, chosen: IntArray) -> Kin:
+        return Kin(
+            self.parent_id[chosen],
+            self.parent_code[chosen],
+            self.parent_end[chosen],
+            self.child_code[chosen],
+            self.child_tick[chosen],
+            self.rows.take(pa.array(chosen)),
+        )
+
+
+class _Run:
+    """Remembered spans, sorted by hash."""
+
+    def __init__(self, ids: HashArray, codes: IntArray, ends: IntArray) -> None:
+        order = np.argsort(ids, kind="stable")
+        self.ids, self.codes, self.ends = ids[order], codes[order], ends[order]
+
+    def find(self, wanted: HashArray) -> IntArray:
+        """The place of each, or -1."""
+        if not len(self.ids):
+            return np.full(len(wanted), -1, dtype=np.int64)
+        place = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
+        return np.where(self.ids[place] == wanted, place, -1)
+
+
+class Kinship:
+    """Not thread-safe; memory only, and bounded.
+
+    Args:
+        by: the column that holds the hash of what a span refers to; 0 refers to nothing.
+    """
+
+    def __init__(self, by: str) -> None:
+        self._by = by
+        self._runs: list[_Run] = []
+        self._waiting: Kin | None = None
+
+    def meet(self, batch: Batch) -> Kin:
+        """Take a batch; returns the pairs that are complete now."""
+        refer = np.asarray(batch.spans[self._by].to_numpy(), dtype=np.uint64)
+        children = np.flatnonzero(refer)
+        fresh = Kin(
+            refer[children],
+            np.full(len(children), -1, dtype=np.int64),
+            np.zeros(len(children), dtype=np.int64),
+            batch.codes[children],
+            batch.ticks[children],
+            batch.spans.select(ROW_COLUMNS).take(pa.array(children)),
+        )
+        start, length = batch.spans["start_unix_nano"].to_numpy(), batch.spans["duration_ns"].to_numpy()
+        ids = np.asarray(batch.spans["span_hash"].to_numpy(), dtype=np.uint64)
+        newest = _Run(ids, batch.codes, start + np.maximum(length, 0))
+        found = []
+        waiting = self._waiting
+        if waiting is not None:
+            met = self._look(waiting, [newest])
+            found.append(met.take(np.flatnonzero(met.parent_code >= 0)))
+            left = np.flatnonzero((met.parent_code < 0) & (met.child_tick > batch.head - _WAIT_S))
+            waiting = met.take(left[-_WAITING_MAX:])
+        fresh = self._look(fresh, [newest, *self._runs])
+        found.append(fresh.take(np.flatnonzero(fresh.parent_code >= 0)))
+        lonely = fresh.take(np.flatnonzero(fresh.parent_code < 0)[-_WAITING_MAX:])
+        self._waiting = lonely if waiting is None else _joined([waiting, lonely])
+        self._remember(newest)
+        return _joined(found)
+
+    def _look(self, kin: Kin, runs: list[_Run]) -> Kin:
+        code, end = kin.parent_code.copy(), kin.parent_end.copy()
+        left = np.flatnonzero(code < 0)
+        for run in runs:
+            place = run.find(kin.parent_id[left])
+            hit = place >= 0
+            code[left[hit]], end[left[hit]] = run.codes[place[hit]], run.ends[place[hit]]
+            left = left[~hit]
+        return Kin(kin.parent_id, code, end, kin.child_code, kin.child_tick, kin.rows)
+
+    def _remember(self, newest: _Run) -> None:
+        self._runs.insert(0, newest)
+        if len(self._runs) > _RUNS_MAX:
+            sizes = np.cumsum([len(run.ids) for run in self._runs])
+            kept = self._runs[: max(int(np.searchsorted(sizes, _REMEMBERED_MAX)), 1)]
+            self._runs = [
+                _Run(
+                    np.concatenate([run.ids for run in kept]),
+                    np.concatenate([run.codes for run in kept]),
+                    np.concatenate([run.ends for run in kept]),
+                )
+            ]
+
+
+def calls(kin: Kin) -> tuple[Kin, FloatArray]:
+    """(one row for each parent and called operation, the first call of it, and how often it was called)."""
+    if not len(kin.parent_id):
+        return kin, np.empty(0)
+    order = np.lexsort((kin.rows["start_unix_nano"].to_numpy(), kin.child_code, kin.parent_id))
+    parent, child = kin.parent_id[order], kin.child_code[order]
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (parent[1:] != parent[:-1]) | (child[1:] != child[:-1])
+    starts = np.flatnonzero(first)
+    counts = np.diff(np.append(starts, len(order))).astype(np.float64)
+    return kin.take(order[starts]), counts
+
+
+def _joined(parts: list[Kin]) -> Kin:
+    if len(parts) == 1:
+        return parts[0]
+    return Kin(
+        np.concatenate([part.parent_id for part in parts]),
+        np.concatenate([part.parent_code for part in parts]),
+        np.concatenate([part.parent_end for part in parts]),
+        np.concatenate([part.child_code for part in parts]),
+        np.concatenate([part.child_tick for part in parts]),
+        pa.concat_tables([part.rows for part in parts]),
+    )

@@ -1,0 +1,133 @@
+"""Level shifts of many series of figures: how far the newest points lie from those before, in usual changes.
+
+    D = median of the 3 newest points - median of the 12 before
+    s = max(1.4826 * MAD(D), Q99|D| / 2.6, floor)   over the D of the last 96 points
+    sigma = Phi^-1(1 - P(|T| > |D| / s)),           T Student's t with 4 degrees of freedom
+
+Changes are compared with usual changes of the same series, not levels with levels: a price or a memory
+that drifts drifts in its history too, as do the hours of a day. All newest points must lie outside
+everything of the 12 before, and the change must be half as large again as any in the history. The heavy
+tail is honest about 96 points, which overlap and are no independent draws.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.special import ndtri, stdtr
+
+from detectors.baseline.sketch import FloatArray, IntArray
+
+KEPT = 96
+NEWEST, BEFORE = 3, 12
+READY_POINTS = 48
+_TAIL_DOF = 4
+_BEYOND_HISTORY = 1.5
+# Of the least change that matters: a figure that never moved at all may still move a little.
+_FLOOR_SHARE = 0.1
+_LEAST_P = 1e-300
+
+
+class Shift(NamedTuple):
+    """One series whose level has changed."""
+
+    code: int
+    sigma: float
+    observed: float
+    expected: float
+    point_count: int
+
+
+class Levels:
+    """The newest points of each series. Not thread-safe.
+
+    Args:
+        min_change: least change that matters, as a share of the level before.
+    """
+
+    def __init__(self, min_change: float) -> None:
+        self._min_change = min_change
+        self._values: FloatArray = np.zeros((64, KEPT))
+        self._counts: IntArray = np.zeros(64, dtype=np.int64)
+        self._quiet_until: IntArray = np.zeros(64, dtype=np.int64)  # by point: a shift is reported once
+        self.count = 0
+
+    def grow(self, count: int) -> None:
+        self.count = max(self.count, count)
+        while self.count > len(self._counts):
+            for name in ("_values", "_counts", "_quiet_until"):
+                array = getattr(self, name)
+                setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
+
+    def add(self, codes: IntArray, values: FloatArray, noise: FloatArray) -> list[Shift]:
+        """Take points in order of time, each series as often as it likes; returns the shifts.
+
+        Args:
+            noise: least usual change of each, for figures that count events.
+        """
+        finite = np.flatnonzero(np.isfinite(values))
+        codes, values, noise = codes[finite], values[finite], noise[finite]
+        found = []
+        order = np.argsort(codes, kind="stable")
+        starts = np.searchsorted(codes[order], codes[order], side="left")
+        rounds = np.empty(len(codes), dtype=np.int64)
+        rounds[order] = np.arange(len(codes)) - starts  # 0 for the first point of a series, 1 for the next
+        for number in range(int(rounds.max()) + 1 if len(rounds) else 0):
+            rows = np.flatnonzero(rounds == number)
+            self._values[codes[rows], self._counts[codes[rows]] % KEPT] = values[rows]
+            self._counts[codes[rows]] += 1
+            found += self._judge(codes[rows], noise[rows])
+        return found
+
+    def _judge(self, codes: IntArray, noise: FloatArray) -> list[Shift]:
+        ready = (self._counts[codes] >= READY_POINTS) & (self._counts[codes] >= self._quiet_until[codes])
+        codes, noise = codes[ready], noise[ready]
+        if not len(codes):
+            return []
+        newest_at = (self._counts[codes] - 1)[:, None]
+        recent = self._values[codes[:, None], (newest_at - np.arange(NEWEST + BEFORE)[::-1]) % KEPT]
+        before, now = recent[:, :BEFORE], recent[:, BEFORE:]
+        outside = (now.min(axis=1) > before.max(axis=1)) | (now.max(axis=1) < before.min(axis=1))
+        level = np.median(before, axis=1)
+        change = np.median(now, axis=1) - level
+        large = np.abs(change) >= np.maximum(self._min_change * np.abs(level), 2 * noise)
+        found = []
+        for i in np.flatnonzero(outside & large).tolist():  # few: only these need their whole history
+            size = int(min(self._counts[codes[i]], KEPT))
+            series = self._values[codes[i], (newest_at[i] - np.arange(size)[::-1]) % KEPT]
+            shift = _shift(
+                int(codes[i]),
+                series,
+                float(change[i]),
+                float(level[i]),
+                noise=float(noise[i]),
+                floor=_FLOOR_SHARE * self._min_change,
+            )
+            if shift is not None:
+                self._quiet_until[codes[i]] = self._counts[codes[i]] + BEFORE
+                found.append(shift)
+        return found
+
+
+def _shift(
+    code: int, series: FloatArray, change: float, level: float, *, noise: float, floor: float
+) -> Shift | None:
+    """Compare a change with those in the history, the newest points left out."""
+    past = series[:-NEWEST]
+    steps = usual_changes(past)
+    spread = 1.4826 * float(np.median(np.abs(steps - np.median(steps))))
+    scale = max(spread, float(np.quantile(np.abs(steps), 0.99)) / 2.6, noise, floor * abs(level), 1e-12)
+    if abs(change) < _BEYOND_HISTORY * float(np.abs(steps).max()):
+        return None
+    p = max(2.0 * float(stdtr(_TAIL_DOF, -abs(change) / scale)), _LEAST_P)
+    return Shift(code, float(-ndtri(p)), level + change, level, len(series))
+
+
+def usual_changes(past: npt.NDArray[np.float64]) -> FloatArray:
+    """D at every place of a history."""
+    blocks = sliding_window_view(past, NEWEST + BEFORE)
+    changes = np.median(blocks[:, BEFORE:], axis=1) - np.median(blocks[:, :BEFORE], axis=1)
+    return np.asarray(changes, dtype=np.float64)

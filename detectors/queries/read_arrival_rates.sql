@@ -1,0 +1,1 @@
+SELECT * EXCLUDE (updated_at) FROM arrival_rates

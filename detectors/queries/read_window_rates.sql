@@ -1,0 +1,1 @@
+SELECT * EXCLUDE (updated_at) FROM window_rates WHERE measure <> 'log'

@@ -1,0 +1,96 @@
+"""Seconds of span time as slots of a ring that all window detectors share.
+
+The newest second is where most of a batch lies, not its latest span: one host whose clock is ahead must
+not make everything else late. What lies outside the ring (a host that lags, a clock that jumped) counts at
+its newest second, so that no service is ever invisible; when all of a batch is that old, time itself has
+jumped back, and the ring begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from detectors.baseline.sketch import IntArray
+
+SLOTS = 128  # seconds that are remembered; twice the longest window
+SETTLE_S = 20  # a second is learned when it is this old: by then an alarm about it has been raised
+_STEP_S = 32  # a batch that covers more time is taken in steps, as if it had landed live
+_AHEAD_S = 5  # a span may be this far ahead of nine tenths of its batch, and as far as that is wide
+_NS = 1_000_000_000
+
+
+class Step(NamedTuple):
+    """Time moves on, and some spans fall into the present.
+
+    settled: seconds to learn, in this order: first learn, then clear, then count.
+    cleared: slots that begin anew.
+    rows: the spans of the batch that this step counts.
+    ticks: the second of each.
+    late: whether each came too late for its own second.
+    head: the newest second.
+    """
+
+    settled: IntArray
+    cleared: IntArray
+    rows: IntArray
+    ticks: IntArray
+    late: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    head: int
+
+
+class Ring:
+    """The position in time. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self.head: int | None = None
+        self.begun: int = 0  # the first whole second since the start or the last jump
+        self._learned = 0  # seconds up to here were learned
+
+    def steps(self, end_unix_nano: IntArray) -> Iterator[Step]:
+        """Take the ends of a batch of spans, in any order."""
+        if not len(end_unix_nano):
+            return
+        ticks = np.maximum(end_unix_nano, 0) // _NS
+        low, high = len(ticks) // 10, (len(ticks) * 9) // 10
+        ordered = np.partition(ticks, (low, high))
+        usual, width = int(ordered[high]), int(ordered[high] - ordered[low])
+        newest = int(ticks[ticks <= usual + width + _AHEAD_S].max())
+        jumped = self.head is None or usual <= self.head - SLOTS
+        if jumped:
+            first = int(ticks[ticks > usual - 86_400].min()) if self.head is None else usual
+            self._begin(first)
+        head = self.head if self.head is not None else newest
+        late = ticks <= head - SLOTS
+        ticks = np.where(ticks > newest, newest, np.where(late, head, ticks))
+        stage = np.maximum(ticks - head - 1, -1) // _STEP_S  # -1: not beyond the present
+        stages = np.unique(stage).tolist()
+        for number in stages:
+            rows = np.flatnonzero(stage == number)
+            cleared, settled = self._advance(int(ticks[rows].max()))
+            if jumped and number == stages[0]:
+                cleared, settled = np.arange(SLOTS), np.empty(0, dtype=np.int64)
+            yield Step(settled, cleared, rows, ticks[rows], late[rows], self.head or 0)
+
+    def _begin(self, first: int) -> None:
+        self.head = first
+        self.begun = first + 1
+        self._learned = first
+
+    def _advance(self, newest: int) -> tuple[IntArray, IntArray]:
+        head = self.head if self.head is not None else newest
+        newest = max(newest, head)
+        cleared = np.arange(max(head + 1, newest - SLOTS + 1), newest + 1) % SLOTS
+        due = newest - SETTLE_S
+        # What has not happened in the ring's lifetime is neither learned nor missed.
+        settled = np.arange(max(self._learned + 1, head - SLOTS + 1), min(due, head) + 1)
+        self._learned = max(self._learned, due)
+        self.head = newest
+        return cleared, settled
+
+
+def last(head: int, length_s: int, lag_s: int = 0) -> IntArray:
+    """The slots of the newest seconds, oldest first, leaving out the `lag_s` newest."""
+    return np.arange(head - lag_s - length_s + 1, head - lag_s + 1) % SLOTS

@@ -1,0 +1,127 @@
+"""All detectors that follow operations over time: one step of the ring after the other."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pyarrow as pa
+
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+from detectors.baseline.models import Baselines
+from detectors.batch import OperationKey, Operations, batches
+from detectors.detect.anomaly import Anomaly
+from detectors.detect.error import ErrorWatch
+from detectors.detect.gap import GapWatch
+from detectors.detect.log import LogWatch
+from detectors.detect.market import MarketWatch
+from detectors.detect.metric import MetricWatch
+from detectors.detect.structure import StructureWatch
+from detectors.detect.throughput import ThroughputWatch
+from detectors.ring import Ring
+from detectors.settings import Settings
+from detectors.window_store import Learning, load_windows, save_windows, saved
+
+_QUERIES = "detectors.queries"
+_SAVE_EVERY_S = 10.0
+_REACH_NS = 60_000_000_000  # a line lies this near to the start of its span
+
+
+class Windows:
+    """Not thread-safe; detection owns it. Memory, begun from what former runs have learned."""
+
+    def __init__(self, store: Store, baselines: Baselines, settings: Settings, now_s: float) -> None:
+        self._store = store
+        self._ring = Ring()
+        self.operations = Operations()
+        self._errors = ErrorWatch(settings)
+        self._structure = StructureWatch(settings, self._find_childless)
+        self._throughput = ThroughputWatch(settings)
+        self._learning = Learning(self.operations, self._errors, self._structure, self._throughput)
+        self.gaps = GapWatch(baselines, settings)
+        self.market = MarketWatch(settings)
+        self._logs = LogWatch(settings, self._find_spans, self._throughput.newest_of_service)
+        self._metrics = MetricWatch(settings, self._throughput.newest_of_service)
+        load_windows(store, self._learning)
+        self._saved_s = now_s
+
+    def observe(self, spans: pa.Table, now_s: float) -> tuple[list[Anomaly], list[Anomaly]]:
+        """(new anomalies, known ones that have become worse) of what landed.
+
+        Args:
+            spans: columns of `queries/new_spans.sql`.
+        """
+        new: list[Anomaly] = []
+        raised: list[Anomaly] = []
+        for batch in batches(spans, self.operations, self._ring):
+            new += self._errors.observe(batch)
+            new += self._structure.observe(batch)
+            new += self._throughput.observe(batch)
+            waited, worse = self.gaps.observe(batch, now_s)
+            new += waited
+            raised += worse
+            self._logs.advance(batch)
+        return new, raised
+
+    def observe_orders(self, amounts: pa.Table) -> list[Anomaly]:
+        """Anomalies of the market; columns of `queries/new_amounts.sql`."""
+        return self.market.observe(amounts, self._ring.head or 0)
+
+    def observe_signals(self, after: int, upto: int) -> list[Anomaly]:
+        """Anomalies of logs and metrics that landed in the batches (after, upto]."""
+        bounds = {"after": after, "upto": upto}
+        lines = self._store.read(load_sql(_QUERIES, "new_logs"), bounds)
+        points = self._store.read(load_sql(_QUERIES, "new_metrics"), bounds)
+        return self._logs.observe(lines) + self._metrics.observe(points)
+
+    def save_due(self, now_s: float, now_unix_nano: int) -> int:
+        """Store what was learned, every ten seconds; returns how many rows."""
+        if now_s - self._saved_s < _SAVE_EVERY_S:
+            return 0
+        self._saved_s = now_s
+        with self._store.transaction() as con:
+            count = save_windows(con, self._learning, now_unix_nano)
+        saved(self._learning)
+        return count
+
+    def status(self) -> dict[str, Any]:
+        with contextlib.suppress(RuntimeError):  # read by another thread while it grows
+            return {
+                "operations": len(self.operations.keys),
+                "calls": len(self._structure.pairs),
+                "ready": self._errors.rates.ready_count(),
+            }
+        return {}
+
+    def _find_spans(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if not rows:
+            return []
+        times = [row["unix_nano"] for row in rows]
+        found: list[dict[str, Any]] = self._store.read(
+            load_sql(_QUERIES, "spans_by_id"),
+            {
+                "trace_ids": [row["trace_id"] for row in rows],
+                "span_ids": [row["span_id"] for row in rows],
+                "earliest": min(times) - _REACH_NS,
+                "latest": max(times) + _REACH_NS,
+            },
+        ).to_pylist()
+        return found
+
+    def _find_childless(
+        self, parent: OperationKey, child: OperationKey, since: int, until: int
+    ) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._store.read(
+            load_sql(_QUERIES, "childless_spans"),
+            {
+                "service": parent[0],
+                "operation": parent[1],
+                "kind": parent[2],
+                "child_service": child[0],
+                "child_operation": child[1],
+                "since": since,
+                "until": until,
+            },
+        ).to_pylist()
+        return found
