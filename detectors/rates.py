@@ -31,7 +31,7 @@ WINDOWS_S = (5, 15, 60)
 _SHRINK_TRIALS = 30.0
 _GROUP_SHRINK_TRIALS = 100.0
 _PRIOR_RATE = 0.002  # of a system that has shown nothing yet
-_STRENGTH_MAX = 500.0  # a rate wanders by itself by a factor of two where it is 1%
+_STRENGTH_MAX = 200.0  # a rate wanders by itself: 5% by 1.5 points, 1% by 0.7
 _PAST_TRIALS_MAX = 200_000.0  # then the older half fades
 _SUM_TERMS_MAX = 4_000
 _LEAST_P = 1e-300
@@ -60,7 +60,8 @@ class Rule:
     min_ratio: float = 3.0
     min_excess: float = 0.02
     lag_s: int = 0  # the newest seconds still fill
-    discovery_rate: float = 1e-3
+    # Of one look at all series; with a look a second, one false discovery in a day at 1e-5.
+    discovery_rate: float = 1e-5
     prior_rate: float | None = None  # of a series that shows nothing; None: the rate of its group
 
 

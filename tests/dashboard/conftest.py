@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.dashboard.shop_api import build_api, serve
 from tests.dashboard.shop_world import World
+
+
+@pytest.fixture(autouse=True)
+def keep_main() -> Iterator[None]:
+    """Streamlit's test runner leaves its script as `__main__`, which spawned processes would run again."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def logs() -> Logs:
 
 
 def test_new_error_is_found_at_the_span_that_wrote_it(logs):
-    """The second second of an unknown error is reported, once, as SEV3 or SEV4."""
+    """The third second of an unknown error is reported, once, as SEV3 or SEV4."""
     found = [logs.second(("paid order 17", 9, 10), ("ERROR no stock for 17", 17, 4)) for _ in range(10)]
     reported = [anomaly for second in found for anomaly in second]
     assert len([second for second in found if second]) == 1
@@ -92,7 +92,7 @@ def test_new_error_is_found_at_the_span_that_wrote_it(logs):
         ("log", 3, "checkout"),
         ("log", 4, "checkout"),
     }
-    assert reported[0].text.startswith("new error, 8 in 5 s: ERROR no stock")
+    assert reported[0].text.startswith("new error, 12 in 5 s: ERROR no stock")
     assert {a.trace_id for a in reported} <= {row["trace_id"] for row in logs.asked}
 
 

@@ -21,10 +21,10 @@ def test_a_strong_fault_brings_others_with_it_and_its_label_names_the_first(
             running.exchange.wallet.retry = RetryPolicy(3, 0.25, 0.05)
             running.load.rate_per_s = 60.0
             labels, stop = LabelFile(tmp_path / "labels.jsonl"), asyncio.Event()
-            text = "faults: [{kind: db_slow, at_s: 0.6, for_s: 2.0, params: {delay_ms: 450}}]"
+            text = "faults: [{kind: db_slow, at_s: 0.6, for_s: 3.0, params: {delay_ms: 450}}]"
             runner = FaultRunner(parse_schedule(text, "test"), running.target(), labels, stop)
             runner.start()
-            asyncio.get_running_loop().call_later(2.6, stop.set)
+            asyncio.get_running_loop().call_later(3.6, stop.set)
             await running.load.run(stop)
             await runner.finish()
             labels.close()

@@ -54,8 +54,8 @@ def assert_nothing_leaks(traces: dict[str, Any]) -> None:
 def test_a_slow_database_is_slow_where_its_label_says(open_exchange, tmp_path: Path) -> None:
     """While it lasts the labelled traces' SELECT wallets really take the delay, other statements do not, the
     trace keeps its shape, and no span says why."""
-    schedule = "seed: 5\nfaults: [{kind: db_slow, at_s: 0.4, for_s: 0.5, params: {delay_ms: 80}}]"
-    (label,), traces = happen(open_exchange, tmp_path / "labels.jsonl", schedule, 1.1)
+    schedule = "seed: 5\nfaults: [{kind: db_slow, at_s: 0.4, for_s: 1.5, params: {delay_ms: 80}}]"
+    (label,), traces = happen(open_exchange, tmp_path / "labels.jsonl", schedule, 2.1)
     affected = [durations_ms(traces[trace_id]) for trace_id in label["trace_ids"]]
     assert len(affected) >= 15
     assert all(len(spans) == 17 and spans["SELECT wallets"] >= 40 for spans in affected)
@@ -67,7 +67,7 @@ def test_a_slow_database_is_slow_where_its_label_says(open_exchange, tmp_path: P
     assert sorted(spans["SELECT wallets"] for spans in untouched)[len(untouched) // 2] < 20
     assert label["impact_verified"] is True
     assert label["impact"]["median_during"] - label["impact"]["median_before"] >= 40
-    assert 0.45e9 <= label["end_unix_nano"] - label["start_unix_nano"] <= 1e9
+    assert 1.35e9 <= label["end_unix_nano"] - label["start_unix_nano"] <= 3e9
     assert {
         name: label[name] for name in ("fault_id", "kind", "root_service", "root_operation", "seed", "params")
     } == {
@@ -76,7 +76,7 @@ def test_a_slow_database_is_slow_where_its_label_says(open_exchange, tmp_path: P
         "root_service": "kx-exchange",
         "root_operation": "SELECT wallets",
         "seed": 5,
-        "params": {"ramp_s": 0, "delay_ms": 80, "statements": ["SELECT wallets"], "for_s": 0.5},
+        "params": {"ramp_s": 0, "delay_ms": 80, "statements": ["SELECT wallets"], "for_s": 1.5},
     }
     assert_nothing_leaks(traces)
 
