@@ -30,8 +30,12 @@ from exchange_ref.broker.message import REPLIES_QUEUE
 from exchange_ref.broker.open import open_broker
 from exchange_ref.broker.request_reply import Requester
 from exchange_ref.broker.server import CommandServer
+from exchange_ref.cfd.routes import TRADES_PATH
+from exchange_ref.cfd.service import TradeService
+from exchange_ref.cfd.watch import Watch
 from exchange_ref.engine import journal
 from exchange_ref.engine.instruments import PAIRS, UNITS_PER_ASSET
+from exchange_ref.engine.ledger import HOUSE_ACCOUNT, INSURANCE_ACCOUNT
 from exchange_ref.engine.matcher import Matcher
 from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import Result, Status
@@ -51,6 +55,8 @@ from exchange_ref.wallet import Wallet
 
 # So much of each asset that a day of orders leaves nobody without funds.
 OPENING_DEPOSITS = {"USD": 100_000_000, "BTC": 2_000, "ETH": 30_000, "SOL": 500_000}
+# What the house can pay to those who win, and what makes up for losses beyond a margin.
+DESK_DEPOSITS = {HOUSE_ACCOUNT: {"USD": 1_000_000_000}, INSURANCE_ACCOUNT: {"USD": 100_000_000}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,7 @@ class Exchange:
             self.accepted = {
                 ORDERS_PATH: AcceptedLog(config.data / "accepted.jsonl", "order_id"),
                 TRANSFERS_PATH: AcceptedLog(config.data / "transfers.jsonl", "transfer_id"),
+                TRADES_PATH: AcceptedLog(config.data / "trades.jsonl", "trade_id"),
             }
             for log in self.accepted.values():
                 undo.callback(log.close)
@@ -133,12 +140,24 @@ class Exchange:
             transfers = TransferService(
                 self.wallets, self.matcher_client, lambda: uuid.uuid4().hex, time.time_ns
             )
-            api = build_app(self.service, transfers, self.wallets, telemetry.tracer(EXCHANGE), logs[EXCHANGE])
+            self.trades = TradeService(
+                self.wallets, self.matcher_client, self.prices, lambda: uuid.uuid4().hex, time.time_ns
+            )
+            self.watch = Watch(self.trades, self.prices, telemetry.tracer(EXCHANGE), logs[EXCHANGE])
+            api = build_app(
+                self.service,
+                transfers,
+                self.wallets,
+                self.trades,
+                tracer=telemetry.tracer(EXCHANGE),
+                log=logs[EXCHANGE],
+            )
             self.api = HttpServer(api, api_listener)
             self.upstream = HttpClient(self.api.host, self.api.port)
             routes = [
                 Route("orders", ORDERS_PATH, frozenset({"DELETE", "GET", "POST"}), self.upstream),
                 Route("transfers", TRANSFERS_PATH, frozenset({"POST"}), self.upstream),
+                Route("cfd", TRADES_PATH, frozenset({"DELETE", "GET", "POST"}), self.upstream),
                 Route("address", "/api/v1/address", frozenset({"GET"}), self.upstream),
                 Route("wallets", "/api/v1/wallets", frozenset({"GET"}), self.upstream),
             ]
@@ -169,7 +188,9 @@ class Exchange:
         known = {*USERS, *SPECIALISTS}
         balances = tuple(row for row in self.engine.ledger.all_balances() if row.user_id in known)
         await self.wallets.store(Result("", Status.NEW, balances=balances))
-        await self.fund(dict.fromkeys(USERS, OPENING_DEPOSITS))
+        await self.trades.restore(self.engine.desk.trades(), self.engine.ended_trades(), self.database)
+        await self.fund({**dict.fromkeys(USERS, OPENING_DEPOSITS), **DESK_DEPOSITS})
+        self.watch.start()
 
     async def fund(self, deposits: Mapping[str, Mapping[str, int]]) -> None:
         """Give each user so much of each asset who never had any of it.
@@ -201,6 +222,7 @@ class Exchange:
         return View(lambda symbol: self.prices.newest(symbol).price, self.service.last_price, gained)
 
     async def stop(self) -> None:
+        await self.watch.stop()
         await asyncio.gather(self.front_client.close(), self.upstream.close())
         await asyncio.gather(self.front.stop(), self.api.stop())
         await self.link.close()
@@ -235,6 +257,9 @@ class Exchange:
                 (("order.pair", symbol),): len(book) for symbol, book in self.engine.books.items()
             },
             balances=self._balances,
+            open_trades=lambda: {
+                (("cfd.asset", asset),): count for asset, count in self.trades.counts().items()
+            },
             price_age=lambda: {
                 (("order.pair", symbol),): age_s
                 for symbol, age_s in self.prices.ages_s(time.time_ns()).items()

@@ -9,6 +9,7 @@ STATUS_BY_CODE = {
     "malformed_body": 400,
     "invalid_order": 400,
     "invalid_transfer": 400,
+    "invalid_trade": 400,
     "invalid_fault": 400,
     "unauthorized": 401,
     "not_found": 404,

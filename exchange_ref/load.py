@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass
 
-from exchange_ref.traders import Traders
+from exchange_ref.traders import Gamble, Traders
 from exchange_ref.wallet import NewOrder, Outcome, Wallet
 
 # A whole exchange at a standstill must not fill the memory: beyond this an arrival is not sent, and counted.
@@ -29,6 +29,7 @@ class LoadCounters:
     shed: int = 0
     transfers: int = 0
     cancels: int = 0
+    trades: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Load:
         self.factors: dict[str, float] = {}
         self._mix = mix
         self._in_flight: set[asyncio.Task[Outcome]] = set()
+        self._gambles: set[asyncio.Task[None]] = set()
         self.recent: deque[NewOrder] = deque(maxlen=MAX_REMEMBERED_ORDERS)
         self.answered: deque[tuple[NewOrder, Outcome]] = deque(maxlen=MAX_REMEMBERED_ORDERS)
         # (user, order id) of orders that rested when they were answered.
@@ -102,6 +104,9 @@ class Load:
             self._follow(self._wallet.transfer(self.traders.next_transfer()))
         elif kind < mix.transfer_share + mix.cancel_share and self.resting:
             self.cancel(*self.resting.pop())
+        elif burst := self.traders.next_burst():
+            for gamble in burst:
+                self.gamble(gamble)
         else:
             order = self.traders.next_order()
             self.recent.append(order)
@@ -124,6 +129,24 @@ class Load:
         self.counters.cancels += 1
         return self._follow(self._wallet.cancel(user_id, order_id))
 
+    def gamble(self, gamble: Gamble) -> asyncio.Task[None]:
+        """Open a position and close it after a while, in the background. One that is open when the load ends
+        stays open, as anybody's would who has gone."""
+        task = asyncio.create_task(self._gamble(gamble))
+        self._gambles.add(task)
+        task.add_done_callback(self._gambles.discard)
+        return task
+
+    async def _gamble(self, gamble: Gamble) -> None:
+        await asyncio.sleep(gamble.after_s)
+        self.counters.trades += 1
+        opened = await asyncio.shield(self._follow(self._wallet.open_trade(gamble.trade)))
+        if opened.accepted:
+            await asyncio.sleep(gamble.hold_s)
+            await asyncio.shield(
+                self._follow(self._wallet.close_trade(gamble.trade.user_id, opened.reply["trade_id"]))
+            )
+
     def _follow(self, work: Coroutine[None, None, Outcome]) -> asyncio.Task[Outcome]:
         task = asyncio.create_task(work)
         self._in_flight.add(task)
@@ -131,7 +154,10 @@ class Load:
         return task
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait for the orders that are in flight now; False when some are not done in time."""
+        """Wait for the orders that are in flight now; False when some are not done in time. Who holds a
+        position lets go of it: holding is not being in flight."""
+        for gamble in list(self._gambles):
+            gamble.cancel()
         if not self._in_flight:
             return True
         _, pending = await asyncio.wait(list(self._in_flight), timeout=max(0.0, timeout_s))
@@ -139,7 +165,7 @@ class Load:
 
     async def abandon(self) -> None:
         """Give up on what is still in flight."""
-        abandoned = list(self._in_flight)
+        abandoned = [*self._in_flight, *self._gambles]
         for task in abandoned:
             task.cancel()
         await asyncio.gather(*abandoned, return_exceptions=True)

@@ -36,12 +36,14 @@ class Gauges:
         resting_orders: by pair.
         balances: the sum over all users in whole assets, by asset and state.
         price_age: seconds since the newest reference price was one, by pair.
+        open_trades: contracts for difference that are open, by asset.
     """
 
     queue_depth: Figures
     resting_orders: Figures
     balances: Figures
     price_age: Figures = dict
+    open_trades: Figures = dict
 
 
 class Metrics:
@@ -88,6 +90,12 @@ class Metrics:
             [_observer(gauges.price_age)],
             unit="s",
             description="How old the newest reference price of a pair is.",
+        )
+        self._meter(EXCHANGE).create_observable_gauge(
+            "kx.cfd.open",
+            [_observer(gauges.open_trades)],
+            unit="{trade}",
+            description="Contracts for difference that are open.",
         )
 
     def request(self, span: Span, duration_s: float, method: str, route: str, status: int) -> None:

@@ -189,6 +189,7 @@ async def run_until(
         "orders_rejected": counters.orders_rejected,
         "transfers": load.counters.transfers,
         "cancels": load.counters.cancels,
+        "trades": load.counters.trades,
         **outputs.counts(),
         "faults": [label.summary() for label in labels.labels],
         "seconds": round(load_s, 3),

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 
 from exchange_ref.addresses import address_of
+from exchange_ref.cfd.words import TradeSide
 from exchange_ref.engine.instruments import PAIRS, Pair
 from exchange_ref.engine.orders import OrderType, Side
-from exchange_ref.population import RETAIL, Population, View, Wish, arbitrageur, maker, whale
-from exchange_ref.wallet import NewOrder, NewTransfer
+from exchange_ref.population import RETAIL, Bet, Population, View, Wish, arbitrageur, burst, maker, whale
+from exchange_ref.wallet import NewOrder, NewTrade, NewTransfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,10 @@ APPETITES: Mapping[str, Appetite] = {
 SIZE_SIGMA = 0.7
 USERS = tuple(f"trader-{number:02d}" for number in range(1, 25))
 
+MARGIN_STEP = Decimal("0.01")
+# No level comes nearer to the price than this, which the price can move while the request is on its way.
+MIN_LEVEL_TICKS = 3
+
 TRANSFER_ASSET = "BTC"
 TRANSFER_MEDIAN = 0.05
 TRANSFER_STEP = Decimal("0.00001")
@@ -44,6 +49,15 @@ MAKER_SPREAD = 0.0005
 DRIFT_SIGMA = 0.00005
 # How far the price here follows an arbitrage towards the one outside.
 FOLLOWED = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Gamble:
+    """A trade to open after a while, and to close when it was held for so long."""
+
+    trade: NewTrade
+    after_s: float
+    hold_s: float
 
 
 class Traders:
@@ -130,6 +144,37 @@ class Traders:
             amount=round_to(TRANSFER_MEDIAN * math.exp(self._rng.gauss(0, SIZE_SIGMA)), TRANSFER_STEP),
             to_address=address_of(receiver),
         )
+
+    def next_burst(self) -> list[Gamble]:
+        """What a gambler does now; mostly nothing, for it is somebody else's turn."""
+        if self._view is None or not self._population.gamblers:
+            return []
+        if self._rng.random() >= self._population.gamblers:
+            return []
+        view = self._view
+        return [self._gamble(view, bet) for bet in burst(self._rng)]
+
+    def _gamble(self, view: View, bet: Bet) -> Gamble:
+        self._count += 1
+        pair = PAIRS[self._rng.choices(self._symbols, [self.shares[symbol] for symbol in self._symbols])[0]]
+        stop_loss = take_profit = None
+        if bet.distance is not None:
+            price = view.outside(pair.symbol)
+            away = max(price * bet.distance, MIN_LEVEL_TICKS * float(pair.tick))
+            sign = 1 if bet.side is TradeSide.LONG else -1
+            stop_loss = round_to(price - sign * away, pair.tick)
+            take_profit = round_to(price + sign * away, pair.tick)
+        trade = NewTrade(
+            user_id=bet.user_id,
+            client_trade_id=f"{self._run_id}-{self._count}",
+            asset=pair.base,
+            side=bet.side,
+            leverage=bet.leverage,
+            margin=round_to(bet.margin_usd, MARGIN_STEP),
+            stop_loss=stop_loss,
+            take_profit=take_profit,
+        )
+        return Gamble(trade, bet.after_s, bet.hold_s)
 
     def order(self, pair: Pair, side: Side, quantity: float, price: float | None) -> NewOrder:
         """An order of some trader, rounded to lots and ticks; without a price, a market order."""

@@ -12,6 +12,8 @@ from typing import Any
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Tracer
 
+from exchange_ref.cfd.routes import TRADES_PATH
+from exchange_ref.cfd.words import TradeSide
 from exchange_ref.engine.orders import OrderType, Side
 from exchange_ref.gateway import ORDERS_PATH, TRANSFERS_PATH
 from exchange_ref.http_client import HttpClient, HttpFailure, Response
@@ -40,6 +42,20 @@ class NewTransfer:
     asset: str
     amount: Decimal
     to_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewTrade:
+    """A contract for difference that a trader opens; margin in USD, levels in USD per asset."""
+
+    user_id: str
+    client_trade_id: str
+    asset: str
+    side: TradeSide
+    leverage: int
+    margin: Decimal
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +101,8 @@ class _Call:
     path: str
     user_id: str
     body: bytes
+    # Of the reply, where it is not named after the subject.
+    id_field: str = ""
 
 
 class Wallet:
@@ -129,6 +147,35 @@ class Wallet:
             "user.id": transfer.user_id,
         }
         return await self._perform(call, attributes)
+
+    async def open_trade(self, trade: NewTrade) -> Outcome:
+        """Open a contract for difference and wait for the answer; never raises."""
+        call = _Call(
+            "cfd",
+            "cfd.open.client",
+            "cfd.open.received",
+            "POST",
+            TRADES_PATH,
+            trade.user_id,
+            _trade_body(trade),
+            "trade_id",
+        )
+        attributes: dict[str, str | float] = {
+            "cfd.asset": trade.asset,
+            "cfd.side": str(trade.side),
+            "cfd.leverage": trade.leverage,
+            "cfd.margin_usd": float(trade.margin),
+            "user.id": trade.user_id,
+        }
+        return await self._perform(call, attributes)
+
+    async def close_trade(self, user_id: str, trade_id: str) -> Outcome:
+        """End an open contract for difference; never raises."""
+        path = f"{TRADES_PATH}/{trade_id}"
+        call = _Call(
+            "cfd", "cfd.close.client", "cfd.close.received", "DELETE", path, user_id, b"", "trade_id"
+        )
+        return await self._perform(call, {"cfd.id": trade_id, "user.id": user_id})
 
     async def _perform(self, call: _Call, attributes: dict[str, str | float]) -> Outcome:
         start_unix_nano = time.time_ns()
@@ -199,7 +246,10 @@ class Wallet:
             root.set_attribute(f"{subject}.status", "REJECTED")
             fail(root, error["code"], error["message"])
         else:
-            attributes = {f"{subject}.id": reply[f"{subject}_id"], f"{subject}.status": reply["status"]}
+            attributes = {
+                f"{subject}.id": reply[call.id_field or f"{subject}_id"],
+                f"{subject}.status": reply["status"],
+            }
             if reply.get("fill_price") is not None:
                 attributes["order.fill_price"] = reply["fill_price"]
             span.set_attributes(attributes)
@@ -230,6 +280,21 @@ def _order_body(order: NewOrder) -> bytes:
     }
     if order.price is not None:
         fields["price"] = str(order.price)
+    return json.dumps(fields).encode()
+
+
+def _trade_body(trade: NewTrade) -> bytes:
+    fields: dict[str, str | int] = {
+        "client_trade_id": trade.client_trade_id,
+        "asset": trade.asset,
+        "side": str(trade.side),
+        "leverage": trade.leverage,
+        "margin": str(trade.margin),
+    }
+    if trade.stop_loss is not None:
+        fields["stop_loss"] = str(trade.stop_loss)
+    if trade.take_profit is not None:
+        fields["take_profit"] = str(trade.take_profit)
     return json.dumps(fields).encode()
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from opentelemetry.trace import Span, Tracer
 from starlette.exceptions import HTTPException
@@ -24,28 +24,34 @@ from exchange_ref.api.models import (
 from exchange_ref.api.orders import OrderService
 from exchange_ref.api.server_spans import SPAN_KEY, ServerSpans
 from exchange_ref.api.transfers import TransferService
+from exchange_ref.api.user import UserId
 from exchange_ref.api.wallets import Wallets
 from exchange_ref.broker.message import BrokerLost
 from exchange_ref.broker.request_reply import NoReply
+from exchange_ref.cfd.routes import TRADES_PATH, trade_routes
+from exchange_ref.cfd.service import TradeService
 from exchange_ref.engine.instruments import UNITS_PER_ASSET
 from exchange_ref.engine.orders import OrderRejected
 from exchange_ref.http_errors import error_body, status_of
 from exchange_ref.log_export import ServiceLog
 from exchange_ref.telemetry import fail
 
-# Who asks. The gateway passes it on; tokens come with accounts.
-UserId = Annotated[str, Header(alias="x-user-id", min_length=1, max_length=64)]
+# What a body that does not fit is called, where it is no order's.
+INVALID_BODY = {"/api/v1/transfers": "invalid_transfer", TRADES_PATH: "invalid_trade"}
 
 
 def build_app(
     orders: OrderService,
     transfers: TransferService,
     wallets: Wallets,
+    trades: TradeService,
+    *,
     tracer: Tracer,
     log: ServiceLog,
 ) -> ServerSpans:
     app = FastAPI(title="kx-exchange", version="1", responses={"default": {"model": ErrorReply}})
     _add_errors(app, log)
+    app.include_router(trade_routes(trades))
 
     @app.post("/api/v1/orders", status_code=201)
     async def post_order(
@@ -119,7 +125,7 @@ def _add_errors(app: FastAPI, log: ServiceLog) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         fields = _fields(error.errors())
-        code = "invalid_transfer" if request.url.path.endswith("/transfers") else "invalid_order"
+        code = INVALID_BODY.get(request.url.path, "invalid_order")
         return _error(code, "; ".join(f"{name}: {text}" for name, text in fields.items()), fields)
 
     @app.exception_handler(HTTPException)

@@ -84,7 +84,8 @@ class MatcherClient:
             set_status_on_exception=False,
         ) as span:
             result = _result(decode_reply(message.body))
-            span.set_attributes({f"{subject}.id": result.order_id, f"{subject}.status": str(result.status)})
+            status = result.trade.status if result.trade is not None else result.status
+            span.set_attributes({f"{subject}.id": result.order_id, f"{subject}.status": str(status)})
         return result
 
     def _missed(self, request: Message, server: Span, since_unix_nano: int, error: NoReply) -> None:

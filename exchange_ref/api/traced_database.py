@@ -9,7 +9,13 @@ from typing import Any
 from opentelemetry.trace import Span, SpanKind, Tracer
 
 from exchange_ref.api.database import Database, Parameters
-from exchange_ref.api.statements import UPDATE_ORDERS, UPDATE_TRANSFERS, UPDATE_WALLETS, Statement
+from exchange_ref.api.statements import (
+    UPDATE_CFD_TRADES,
+    UPDATE_ORDERS,
+    UPDATE_TRANSFERS,
+    UPDATE_WALLETS,
+    Statement,
+)
 from exchange_ref.engine.orders import Result
 from exchange_ref.telemetry import fail, under
 
@@ -53,6 +59,18 @@ class TracedDatabase:
             await self._database.write(
                 (UPDATE_WALLETS, wallets), (UPDATE_TRANSFERS, [(status, result.order_id)])
             )
+
+    async def settle_trade(self, result: Result, parent: Span) -> None:
+        """The same for a contract for difference and its trader's wallet."""
+        change = result.trade
+        if change is None:  # refused: no money has moved
+            await self.write(UPDATE_CFD_TRADES, [(str(result.status), 0, 0, result.order_id)], parent)
+            return
+        wallets = _wallet_rows(result)
+        row = (str(change.status), change.price_ticks, change.profit_units, change.trade_id)
+        with self._span(UPDATE_WALLETS, parent) as span:
+            span.set_attribute("db.operation.batch.size", len(wallets) + 1)
+            await self._database.write((UPDATE_WALLETS, wallets), (UPDATE_CFD_TRADES, [row]))
 
     @contextmanager
     def _span(self, statement: Statement, parent: Span) -> Iterator[Span]:

@@ -13,7 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from exchange_ref.cfd.words import CloseTrade, OpenTrade
 from exchange_ref.engine.matching import Engine
+from exchange_ref.engine.messages import close_trade, open_trade
 from exchange_ref.engine.orders import Cancel, Order, OrderType, Side, Transfer
 from exchange_ref.errors import FolderUnusable
 
@@ -50,6 +52,10 @@ def cancel_command(cancel: Cancel) -> dict[str, object]:
 
 def transfer_command(transfer: Transfer) -> dict[str, object]:
     return asdict(transfer)
+
+
+def cfd_command(command: OpenTrade | CloseTrade) -> dict[str, object]:
+    return asdict(command)
 
 
 def deposit_command(user_id: str, asset: str, units: int, deposit_id: str = "") -> dict[str, object]:
@@ -105,6 +111,10 @@ def replay(path: Path, engine: Engine, *, after: int = 0, complete: bool = True)
             engine.cancel(command["user_id"], command["symbol"], command["order_id"])
         elif op == "transfer":
             engine.transfer(Transfer(**command))
+        elif op == "cfd_open":
+            engine.open_trade(open_trade(command))
+        elif op == "cfd_close":
+            engine.close_trade(close_trade(command))
         else:
             engine.submit(
                 Order(**{**command, "side": Side(command["side"]), "type": OrderType(command["type"])})

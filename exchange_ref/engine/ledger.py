@@ -1,7 +1,7 @@
 """Balances: available and locked integer units of each asset for each user.
 
 Only `deposit` creates units; everything else moves them, fees included, so the sum of an asset over all users
-and `FEE_ACCOUNT` equals its deposits at all times.
+and the exchange's own accounts equals its deposits at all times.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from exchange_ref.engine.instruments import MAX_UNITS, UNITS_PER_ASSET
 from exchange_ref.engine.orders import BalanceChange, OrderRejected
 
 FEE_ACCOUNT = "exchange-fees"
+# The other side of contracts for difference, and what makes good to it the losses beyond a margin.
+HOUSE_ACCOUNT = "cfd-house"
+INSURANCE_ACCOUNT = "cfd-insurance"
+OWN_ACCOUNTS = frozenset({FEE_ACCOUNT, HOUSE_ACCOUNT, INSURANCE_ACCOUNT})
 PARTS_PER_MILLION = 1_000_000
 TAKER_FEE_PPM = 1_000  # 0.1%
 MAKER_FEE_PPM = 500  # 0.05%
@@ -122,9 +126,11 @@ class Ledger:
         self._touch(to_user_id, asset).available_units += units
 
     def take_changes(self) -> tuple[BalanceChange, ...]:
-        """The rows that changed since the last call. The fee account is left out: it is one row that every
-        trade changes, and nobody's wallet."""
-        changes = tuple(_row(key, balance) for key, balance in self._changed.items() if key[0] != FEE_ACCOUNT)
+        """The rows that changed since the last call. The exchange's own accounts are left out: single rows
+        that every trade changes, and nobody's wallets."""
+        changes = tuple(
+            _row(key, balance) for key, balance in self._changed.items() if key[0] not in OWN_ACCOUNTS
+        )
         self._changed = {}
         return changes
 

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from opentelemetry.trace import Span, SpanKind, Tracer
 
 from exchange_ref.broker.message import ORDERS_QUEUE, Broker, BrokerLost, Message
+from exchange_ref.cfd.attributes import change_attributes, command_attributes
+from exchange_ref.cfd.words import CloseTrade, OpenTrade
 from exchange_ref.engine.attributes import order_attributes, result_attributes, transfer_attributes
 from exchange_ref.engine.instruments import PAIRS
 from exchange_ref.engine.journal import (
     Journal,
     cancel_command,
+    cfd_command,
     deposit_command,
     replay,
     submit_command,
@@ -37,6 +40,9 @@ from exchange_ref.metrics import Metrics
 from exchange_ref.telemetry import PARENT_HEADER, context_from, fail, headers_of, link_to, under
 
 logger = logging.getLogger(__name__)
+
+# All but a deposit, which no trace sees.
+TracedCommand = Order | Cancel | Transfer | OpenTrade | CloseTrade
 
 
 @dataclass(slots=True)
@@ -188,11 +194,13 @@ class Matcher:
             self._journal.append("deposit", deposit_command(*fields))
         return encode_result(result)
 
-    async def _execute(self, command: Order | Cancel | Transfer, span: Span) -> bytes:
+    async def _execute(self, command: TracedCommand, span: Span) -> bytes:
         if isinstance(command, Order):
             return await self._submit(command, span)
         if isinstance(command, Cancel):
             return await self._cancel(command, span)
+        if isinstance(command, OpenTrade | CloseTrade):
+            return await self._trade(command, span)
         span.set_attributes(transfer_attributes(command))
         result = self._engine.transfer(command)
         span.set_attribute("transfer.status", str(result.status))
@@ -224,6 +232,24 @@ class Matcher:
         await self._append("cancel", cancel_command(cancel), span)
         return encode_result(result)
 
+    async def _trade(self, command: OpenTrade | CloseTrade, span: Span) -> bytes:
+        span.set_attributes(command_attributes(command))
+        opens = isinstance(command, OpenTrade)
+        try:
+            if isinstance(command, OpenTrade):
+                result = self._engine.open_trade(command)
+            else:
+                result = self._engine.close_trade(command)
+        except OrderRejected as rejection:  # ended by now: nothing has changed
+            return encode_failure(Failure(rejection.code, rejection.message))
+        if result.trade is not None:
+            span.set_attributes(change_attributes(result.trade))
+        else:
+            span.set_attribute("cfd.status", str(result.status))
+        if not result.repeated:
+            await self._append("cfd_open" if opens else "cfd_close", cfd_command(command), span)
+        return encode_result(result)
+
     async def _append(self, op: str, command: Mapping[str, object], span: Span) -> None:
         with self._tracer.start_as_current_span("journal.append", context=under(span)) as append:
             if self.stages.appending is not None:
@@ -243,16 +269,20 @@ class Matcher:
             await self._broker.publish(request.reply_to, reply)
 
 
-def _span_name(command: Order | Cancel | Transfer) -> str:
+def _span_name(command: TracedCommand) -> str:
     """What the consumer does with a command; a transfer is named after its asset."""
     if isinstance(command, Transfer):
         return f"{command.asset.lower()}.transfer"
+    if isinstance(command, OpenTrade | CloseTrade):
+        return "cfd.open" if isinstance(command, OpenTrade) else "cfd.close"
     return "order.match" if isinstance(command, Order) else "order.cancel"
 
 
-def _reply_name(command: Order | Cancel | Transfer) -> str:
+def _reply_name(command: TracedCommand) -> str:
     if isinstance(command, Transfer):
         return "transfer.response"
+    if isinstance(command, OpenTrade | CloseTrade):
+        return f"{_span_name(command)}.response"
     return "order.response" if isinstance(command, Order) else "order.cancel.response"
 
 

@@ -1,4 +1,7 @@
-"""The engine: books and ledger behind four commands. Deterministic, so that a journal rebuilds its state."""
+"""The engine: books, ledger and the desk of contracts for difference behind six commands.
+
+Deterministic, so that a journal rebuilds its state.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import replace
 
+from exchange_ref.cfd.desk import Desk
+from exchange_ref.cfd.words import CloseTrade, OpenTrade, TradeChange
 from exchange_ref.engine.book import Book
 from exchange_ref.engine.instruments import PAIRS, Pair
 from exchange_ref.engine.ledger import MAKER_FEE_PPM, TAKER_FEE_PPM, Ledger, insufficient_funds
@@ -35,6 +40,7 @@ class Engine:
 
     def __init__(self, *, order_ttl_s: float = 30.0, pairs: Mapping[str, Pair] = PAIRS) -> None:
         self.ledger = Ledger()
+        self.desk = Desk(self.ledger)
         self.books = {symbol: Book() for symbol in pairs}
         self._pairs = pairs
         self._order_ttl_ns = int(order_ttl_s * 1e9)
@@ -111,6 +117,43 @@ class Engine:
         result = Result(transfer.transfer_id, status, balances=self.ledger.take_changes(), reason=reason)
         self._remember(key, result)
         return result
+
+    def open_trade(self, trade: OpenTrade) -> Result:
+        """Open a position; never raises for a bad one, which gets the status REJECTED."""
+        key = (trade.user_id, f"cfd/{trade.client_trade_id}")
+        first = self._results.get(key)
+        if first is not None:
+            return self._repeat(first)
+        try:
+            change = self.desk.open(trade)
+            result = Result(trade.trade_id, Status.NEW, balances=self.ledger.take_changes(), trade=change)
+        except OrderRejected as rejection:
+            result = Result(trade.trade_id, Status.REJECTED, reason=rejection.message)
+        self._remember(key, result)
+        return result
+
+    def close_trade(self, close: CloseTrade) -> Result:
+        """End a position; one that has ended already gives its first result again.
+
+        Raises:
+            OrderRejected: no such position of this user is open.
+        """
+        key = (close.user_id, f"cfd-end/{close.trade_id}")
+        first = self._results.get(key)
+        if first is not None:
+            return self._repeat(first)
+        change = self.desk.close(close)
+        result = Result(close.trade_id, Status.FILLED, balances=self.ledger.take_changes(), trade=change)
+        self._remember(key, result)
+        return result
+
+    def ended_trades(self) -> list[TradeChange]:
+        """How those positions ended whose results are still remembered."""
+        return [
+            result.trade
+            for (_, key), result in self._results.items()
+            if result.trade is not None and key.startswith("cfd-end/")
+        ]
 
     def _execute(self, order: Order, changes: list[OrderChange]) -> tuple[list[Fill], int, Status]:
         pair = self._pairs[order.symbol]

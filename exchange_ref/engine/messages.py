@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
+from exchange_ref.cfd.words import CloseTrade, OpenTrade, TradeChange, TradeSide, TradeStatus
 from exchange_ref.engine.orders import (
     BalanceChange,
     Cancel,
@@ -36,7 +37,7 @@ class Failure:
     message: str
 
 
-Command = Order | Cancel | Transfer | Deposit
+Command = Order | Cancel | Transfer | Deposit | OpenTrade | CloseTrade
 
 
 def encode_submit(order: Order) -> bytes:
@@ -55,6 +56,20 @@ def encode_transfer(transfer: Transfer) -> bytes:
     return _encode({"op": "transfer", "transfer": asdict(transfer)})
 
 
+def encode_cfd(command: OpenTrade | CloseTrade) -> bytes:
+    op = "cfd_open" if isinstance(command, OpenTrade) else "cfd_close"
+    return _encode({"op": op, op: asdict(command)})
+
+
+def open_trade(fields: dict[str, Any]) -> OpenTrade:
+    """The command from its fields, as a message or the journal has them."""
+    return OpenTrade(**{**fields, "side": TradeSide(fields["side"])})
+
+
+def close_trade(fields: dict[str, Any]) -> CloseTrade:
+    return CloseTrade(**{**fields, "status": TradeStatus(fields["status"])})
+
+
 def decode_command(body: bytes) -> Command:
     """
     Raises:
@@ -68,6 +83,10 @@ def decode_command(body: bytes) -> Command:
             return Cancel(**command["cancel"])
         if command["op"] == "transfer":
             return Transfer(**command["transfer"])
+        if command["op"] == "cfd_open":
+            return open_trade(command["cfd_open"])
+        if command["op"] == "cfd_close":
+            return close_trade(command["cfd_close"])
         fields = command["order"]
         return Order(**{**fields, "side": Side(fields["side"]), "type": OrderType(fields["type"])})
     except (KeyError, TypeError) as error:
@@ -92,6 +111,7 @@ def encode_result(result: Result) -> bytes:
             ],
             "reason": result.reason,
             "repeated": result.repeated,
+            "trade": astuple(result.trade) if result.trade is not None else None,
         }
     )
 
@@ -114,7 +134,15 @@ def decode_reply(body: bytes) -> Result | Failure:
         balances=tuple(BalanceChange(*row) for row in reply["balances"]),
         reason=reply["reason"],
         repeated=reply["repeated"],
+        trade=_trade_change(reply["trade"]),
     )
+
+
+def _trade_change(row: list[Any] | None) -> TradeChange | None:
+    if row is None:
+        return None
+    trade_id, status, *figures = row
+    return TradeChange(trade_id, TradeStatus(status), *figures)
 
 
 def _encode(value: dict[str, object]) -> bytes:

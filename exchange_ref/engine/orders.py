@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from exchange_ref.cfd.words import TradeChange
+
 
 class Side(StrEnum):
     BUY = "BUY"
@@ -34,7 +36,7 @@ class OrderRejected(Exception):
     """An order that cannot be taken; nothing has changed because of it.
 
     Args:
-        code: one of `invalid_order`, `insufficient_funds`, `not_found`.
+        code: one of `invalid_order`, `invalid_transfer`, `invalid_trade`, `insufficient_funds`, `not_found`.
     """
 
     def __init__(self, code: str, message: str, details: Mapping[str, object] | None = None) -> None:
@@ -125,6 +127,7 @@ class Result:
 
     `orders` and `balances` name every row that changed, other people's included. A repeated client order id
     returns the first result with `repeated` set, without orders, and with its wallets as they are by now.
+    `trade` is what a command about a contract for difference did.
     """
 
     order_id: str
@@ -136,3 +139,4 @@ class Result:
     balances: tuple[BalanceChange, ...] = ()
     reason: str = ""
     repeated: bool = False
+    trade: TradeChange | None = None

@@ -5,6 +5,7 @@ import math
 import random
 import statistics
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from exchange_ref.engine.instruments import PAIRS
 from exchange_ref.engine.orders import Side
 from exchange_ref.population import (
     ARBITRAGEURS,
+    GAMBLERS,
     INVENTORY_LIMIT_ORDERS,
     MAKER_SIZE,
     MAKERS,
@@ -21,6 +23,7 @@ from exchange_ref.population import (
     WHALES,
     View,
     arbitrageur,
+    burst,
     maker,
     whale,
 )
@@ -80,6 +83,62 @@ def test_whales_come_in_six_orders_of_magnitude() -> None:
     assert 5.5 < statistics.quantiles(logs, n=1000)[-1] - statistics.quantiles(logs, n=1000)[0] < 7
     assert 10 < statistics.median(sizes) / MEDIAN < 40
     assert abs(statistics.mean(logs) - statistics.median(logs)) < 0.05
+
+
+def test_gamblers_bet_in_bursts_with_leverage() -> None:
+    """A burst is one gambler's, 2 to 6 bets within a second, held for seconds, some with levels; one seed
+    gives it again."""
+    bursts = [burst(rng) for rng in [random.Random(1)] for _ in range(500)]
+    assert bursts == [burst(rng) for rng in [random.Random(1)] for _ in range(500)]
+    assert {len(bets) for bets in bursts} == {2, 3, 4, 5, 6}
+    assert all(len({bet.user_id for bet in bets}) == 1 for bets in bursts)
+    bets = [bet for bets in bursts for bet in bets]
+    assert {bet.user_id for bet in bets} == set(GAMBLERS)
+    assert {bet.leverage for bet in bets} == {5, 10, 20, 50, 100}
+    assert all(0 <= bet.after_s <= 1 for bet in bets)
+    assert 4 < statistics.mean(bet.hold_s for bet in bets) < 6
+    assert 0.3 < sum(bet.distance is not None for bet in bets) / len(bets) < 0.5
+
+
+def test_only_a_population_with_gamblers_gambles() -> None:
+    """Their share of the turns is theirs; retail never asks for a burst, and draws nothing for it."""
+    mixed = Traders(random.Random(1), "r", MIXED, view())
+    turns = [mixed.next_burst() for _ in range(10_000)]
+    assert 0.006 < sum(map(bool, turns)) / 10_000 < 0.014
+    ids = [gamble.trade.client_trade_id for gambles in turns for gamble in gambles]
+    assert len(set(ids)) == len(ids)
+    rng = random.Random(1)
+    state = rng.getstate()
+    assert Traders(rng, "r").next_burst() == []
+    assert rng.getstate() == state
+
+
+def test_gambles_are_opened_and_closed_at_the_exchange(open_exchange) -> None:
+    """A mixed load opens positions that are all closed, or end by themselves, and the money adds up."""
+
+    async def main():
+        async with open_exchange() as running:
+            exchange, load = running.exchange, running.load
+            market = await exchange.admit(MIXED)
+            load.traders = Traders(random.Random(1), "g", MIXED, market)
+            gambles = []
+            while len(gambles) < 20:
+                gambles += [replace(one, hold_s=one.hold_s / 50) for one in load.traders.next_burst()]
+            await asyncio.gather(*map(load.gamble, gambles))
+            async with asyncio.timeout(5):
+                while exchange.trades.open:
+                    await asyncio.sleep(0.01)
+            ledger = exchange.engine.ledger
+            held = sum(
+                row.available_units + row.locked_units for row in ledger.all_balances() if row.asset == "USD"
+            )
+            ended = exchange.engine.ended_trades()
+            return len(gambles), load.counters.trades, ended, held, ledger.deposited_units("USD")
+
+    wanted, sent, ended, held, deposited = asyncio.run(main())
+    assert sent == wanted
+    assert len(ended) >= 0.9 * wanted
+    assert held == deposited
 
 
 def test_shares_are_kept_and_retail_alone_stays_as_it_was() -> None:

@@ -13,10 +13,11 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
 from exchange_ref.addresses import address_of
+from exchange_ref.cfd.words import TradeSide
 from exchange_ref.engine.orders import OrderType, Side
 from exchange_ref.population import MIXED
 from exchange_ref.traders import Traders
-from exchange_ref.wallet import NewOrder, NewTransfer
+from exchange_ref.wallet import NewOrder, NewTrade, NewTransfer
 
 # Service, name and kind by depth, children in the order of their names; `<` names the span that is linked to.
 ORDER = """\
@@ -74,6 +75,47 @@ kx-wallet order.cancel.client INTERNAL
       api-gateway kong.router INTERNAL
   kx-wallet order.cancel.received INTERNAL
 """
+CFD = """\
+kx-wallet cfd.{what}.client INTERNAL
+  kx-wallet {method} CLIENT
+    api-gateway kong SERVER
+      api-gateway kong.balancer CLIENT
+        kx-exchange {method} {path} SERVER
+{statements}\
+          kx-exchange UPDATE wallets CLIENT
+          kx-exchange payment_response process CONSUMER < cfd.{what}.response
+          kx-exchange publish orders INTERNAL
+            kx-exchange publish <default> PRODUCER
+              kx-matcher cfd.{what} CONSUMER < publish <default>
+                kx-matcher cfd.{what}.response PRODUCER
+                kx-matcher journal.append INTERNAL
+      api-gateway kong.router INTERNAL
+  kx-wallet cfd.{what}.received INTERNAL
+"""
+CFD_OPEN = CFD.format(
+    what="open",
+    method="POST",
+    path="/api/v1/cfd/trades",
+    statements="          kx-exchange INSERT cfd_trades CLIENT\n"
+    "          kx-exchange SELECT wallets CLIENT\n",
+)
+CFD_CLOSE = CFD.format(
+    what="close",
+    method="DELETE",
+    path="/api/v1/cfd/trades/{trade_id}",
+    statements="          kx-exchange SELECT cfd_trades CLIENT\n",
+)
+# What the price ends: nobody asked for it, so the exchange is the root.
+CFD_TRIGGER = """\
+kx-exchange cfd.trigger INTERNAL
+  kx-exchange UPDATE wallets CLIENT
+  kx-exchange payment_response process CONSUMER < cfd.close.response
+  kx-exchange publish orders INTERNAL
+    kx-exchange publish <default> PRODUCER
+      kx-matcher cfd.close CONSUMER < publish <default>
+        kx-matcher cfd.close.response PRODUCER
+        kx-matcher journal.append INTERNAL
+"""
 READ = """\
 api-gateway kong SERVER
   api-gateway kong.balancer CLIENT
@@ -97,6 +139,9 @@ KINDS = {
     "order": ORDER,
     "transfer": TRANSFER,
     "cancel": CANCEL,
+    "cfd open": CFD_OPEN,
+    "cfd close": CFD_CLOSE,
+    "cfd trigger": CFD_TRIGGER,
     "order repeated": REPEATED,
     "order refused": REFUSED,
     "order read": READ.format(
@@ -104,6 +149,9 @@ KINDS = {
     ),
     "wallets read": READ.format(
         path="/api/v1/wallets", statement="\n      kx-exchange SELECT wallets CLIENT"
+    ),
+    "cfd read": READ.format(
+        path="/api/v1/cfd/trades", statement="\n      kx-exchange SELECT cfd_trades CLIENT"
     ),
     "address read": READ.format(path="/api/v1/address", statement=""),
     "no such path": UNROUTED,
@@ -138,6 +186,9 @@ ORDER_SENT = {"order.pair", "order.side", "order.type", "order.quantity", "user.
 ORDER_KNOWN = ORDER_SENT | {"order.id", "order.status"}
 TRANSFER_SENT = {"transfer.asset", "transfer.amount", "user.id"}
 TRANSFER_KNOWN = TRANSFER_SENT | {"transfer.id", "transfer.status"}
+CFD_SENT = {"cfd.asset", "cfd.side", "cfd.leverage", "cfd.margin_usd", "user.id"}
+CFD_KNOWN = CFD_SENT | {"cfd.id", "cfd.status", "cfd.entry_price_usd"}
+CFD_ENDED = {"cfd.id", "cfd.status", "cfd.profit_usd", "user.id"}
 # By kind of trace and span name, beside what a span's own kind asks for.
 DOMAIN = {
     "order": {
@@ -172,6 +223,23 @@ DOMAIN = {
         "order.cancel": {"order.id", "order.pair", "order.status"},
         "order.cancel.received": {"order.id", "order.status"},
     },
+    "cfd open": {
+        "cfd.open.client": CFD_SENT | {"cfd.id", "cfd.status"},
+        "POST /api/v1/cfd/trades": CFD_KNOWN | {"http.route", "market.price", "market.price_age_ms"},
+        "cfd.open": CFD_KNOWN,
+        "payment_response process": {"cfd.id", "cfd.status"},
+        "cfd.open.received": {"cfd.id", "cfd.status"},
+        "journal.append": {"journal.sequence", "journal.bytes"},
+    },
+    "cfd close": {
+        "cfd.close.client": {"cfd.id", "cfd.status", "user.id"},
+        "DELETE /api/v1/cfd/trades/{trade_id}": CFD_KNOWN
+        | {"http.route", "cfd.profit_usd", "market.price", "market.price_age_ms"},
+        "cfd.close": CFD_ENDED,
+        "payment_response process": {"cfd.id", "cfd.status"},
+        "cfd.close.received": {"cfd.id", "cfd.status"},
+    },
+    "cfd trigger": {"cfd.trigger": CFD_KNOWN | {"cfd.profit_usd"}, "cfd.close": CFD_ENDED},
     "order refused": {
         "order.submit.client": ORDER_SENT | {"order.status", "error.type"},
         "POST": {"error.type"},
@@ -243,11 +311,26 @@ def traces(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> dict[str
             )
             order_id = (await wallet.submit(resting)).reply["order_id"]
             found["cancel"] = [(await wallet.cancel("trader-01", order_id)).trace_id]
+            for kind, close in (("cfd close", True), ("cfd trigger", False)):
+                bet = NewTrade("trader-01", kind, "SOL", TradeSide.LONG, 100, Decimal(100))
+                opened = await wallet.open_trade(bet)
+                found.setdefault("cfd open", []).append(opened.trace_id)
+                if close:
+                    ended = await wallet.close_trade("trader-01", opened.reply["trade_id"])
+                    found[kind] = [ended.trace_id]
             before = set(running.traces())
+            exchange.price_source._walk.prices["SOL/USD"] *= 0.9
+            async with asyncio.timeout(5):
+                while exchange.trades.open or exchange.watch._ending:
+                    await asyncio.sleep(0.01)
+            now = set(running.traces())
+            found["cfd trigger"] = sorted(now - before)
+            before = now
             for kind, path in (
                 ("order read", f"/api/v1/orders/{order_id}"),
                 ("wallets read", "/api/v1/wallets"),
                 ("address read", "/api/v1/address"),
+                ("cfd read", "/api/v1/cfd/trades"),
                 ("no such path", "/api/v1/nothing"),
             ):
                 response = await client.request("GET", path, {"x-user-id": "trader-01"})

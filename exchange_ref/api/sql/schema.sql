@@ -39,3 +39,22 @@ CREATE TABLE IF NOT EXISTS transfers (
     created_unix_nano INTEGER NOT NULL,
     UNIQUE (user_id, client_transfer_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS cfd_trades (
+    trade_id TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    client_trade_id TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    side TEXT NOT NULL,
+    leverage INTEGER NOT NULL,
+    margin_units INTEGER NOT NULL,     -- of USD
+    entry_ticks INTEGER NOT NULL,
+    stop_loss_ticks INTEGER NOT NULL,  -- 0 for none
+    take_profit_ticks INTEGER NOT NULL,
+    status TEXT NOT NULL,              -- NEW until the matcher has answered
+    price_ticks INTEGER NOT NULL,      -- at which it ended
+    profit_units INTEGER NOT NULL,     -- below zero for a loss, never less than minus the margin
+    created_unix_nano INTEGER NOT NULL,
+    UNIQUE (user_id, client_trade_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS cfd_trades_of_user ON cfd_trades (user_id, created_unix_nano);

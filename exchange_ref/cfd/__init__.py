@@ -1,0 +1,1 @@
+"""Contracts for difference: leveraged positions against the house, at the reference price."""
