@@ -64,7 +64,8 @@ def exchange(
     traders: Annotated[
         str,
         typer.Option(
-            help="Who trades: retail; professional, with market makers and arbitrage too; mixed, with whales."
+            help="Who trades: retail; professional, with market makers and arbitrage too; "
+            "mixed, with whales and CFD gamblers."
         ),
     ] = "retail",
     client_attempts: Annotated[

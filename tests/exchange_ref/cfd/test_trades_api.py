@@ -135,3 +135,29 @@ def test_open_trades_survive_a_restart(open_exchange) -> None:
             assert row["status"] == "LIQUIDATED"
 
     asyncio.run(main())
+
+
+def test_trades_are_executed_while_the_matcher_is_another_process(open_exchange) -> None:
+    """A position opened there is open here when the matcher is back, or has ended at its price there."""
+
+    async def main() -> None:
+        async with open_exchange() as running:
+            exchange = running.exchange
+            supervisor = exchange.matcher_supervisor()
+            await supervisor.prepare()
+            await exchange.matcher.hand_over(supervisor.go, supervisor.handle)
+            _, lost = await ask(running, "POST", body=BET)
+            _, kept = await ask(running, "POST", body={**BET, "asset": "ETH"})
+            exchange.price_source._walk.prices["BTC/USD"] *= 0.9
+            async with asyncio.timeout(5):
+                while len(exchange.trades.open) > 1:
+                    await asyncio.sleep(0.01)
+            await exchange.matcher.take_back(supervisor.end)
+            assert [trade.trade_id for trade in exchange.engine.desk.trades()] == [kept["trade_id"]]
+            _, rows = await ask(running, "GET")
+            assert {row["trade_id"]: row["status"] for row in rows} == {
+                lost["trade_id"]: "LIQUIDATED",
+                kept["trade_id"]: "OPEN",
+            }
+
+    asyncio.run(main())
