@@ -107,7 +107,7 @@ def test_a_whale_is_accepted_and_only_its_amount_is_unusual(
     schedule = (
         f"faults: [{{kind: whale_order, at_s: 0.5, params: {{multiple: 400, side: {side}, pair: {pair}}}}}]"
     )
-    (label,), traces = happen(open_exchange, tmp_path / "labels.jsonl", schedule, 0.8)
+    (label,), traces = happen(open_exchange, tmp_path / "labels.jsonl", schedule, 1.6)
     spans = traces[label["trace_ids"][0]]
     root = next(span for span in spans if span.parent is None)
     assert len(spans) == 17
