@@ -13,6 +13,7 @@ from collector.insert import Insertion
 from collector.land import Lander, read_position
 from collector.signals import Signal
 from collector.spool import Spool
+from collector.store.dedupe import load_recent, span_keys
 from collector.store.store import Store
 
 
@@ -145,6 +146,21 @@ def test_retry_of_sealed_spans(store: Store, make_request: Callable[..., Any]) -
     assert second.count() == 3
     assert second.lander.totals.duplicate_spans == 3
     second.spool.close()
+
+
+@pytest.mark.parametrize(("window_spans", "known_batches"), [(4, 1), (80, 2), (400, 3)])
+def test_start_knows_the_newest_batches(
+    line: Line, make_request: Callable[..., Any], window_spans: int, known_batches: int
+) -> None:
+    """A new process knows whole batches from the newest on, up to a quarter of its window, and always one."""
+    for _ in range(3):
+        line.send(make_request(10).SerializeToString())
+        line.land()
+    with line.store.transaction() as con:
+        recent = load_recent(con, window_spans)
+        stored = con.sql("SELECT trace_id, span_id FROM spans ORDER BY batch_id").to_arrow_table()
+    known = recent.contains(span_keys(stored))
+    assert known.tolist() == [False] * (30 - 10 * known_batches) + [True] * (10 * known_batches)
 
 
 def test_poison_is_put_aside(
