@@ -144,10 +144,16 @@ def stored_ids(folder: Path) -> list[str]:
         return [row[0] for row in con.execute("SELECT span_id FROM spans").fetchall()]
 
 
+_KNOWN_FILES = "SELECT path FROM lake_files UNION SELECT path FROM lake_writes"
+
+
 def unlisted_files(folder: Path) -> int:
-    """Lake files that no transaction knows of: what a crash has left and nobody removed."""
+    """Lake files that no transaction knows of: what a crash has left and nobody will remove.
+
+    A file that stands in `lake_writes` is known: the last stop interrupted it, and a start removes it.
+    """
     with duckdb.connect(str(folder / "spyhop.duckdb"), read_only=True) as con:
-        known = {path for (path,) in con.execute("SELECT path FROM lake_files").fetchall()}
+        known = {path for (path,) in con.execute(_KNOWN_FILES).fetchall()}
     lake = folder / "lake"
     return sum(path.relative_to(lake).as_posix() not in known for path in lake.glob("*/date=*/hour=*/*"))
 
