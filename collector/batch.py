@@ -19,10 +19,11 @@ import pyarrow as pa
 from collector.decode.logs import decode_logs
 from collector.decode.metrics import decode_metrics
 from collector.decode.traces import decode_traces
-from collector.insert import Tables
+from collector.insert import Rows, Tables
 from collector.segment import DamagedRecord, Position, Record
 from collector.signals import Signal
 from collector.spool import Spool
+from collector.store.dedupe import RecentKeys, span_keys
 
 # ptars holds the GIL for a whole call: 2 MiB is about 6,700 spans and 9 ms in which nobody else runs. A call
 # costs 2 ms whatever it holds; CPU a span: 3.5 µs at 0.7 MiB, 3.1 at 1, 2.8 at 2, 2.7 at 4 MiB.
@@ -42,13 +43,15 @@ class Batch(NamedTuple):
     noticed_s: float  # monotonic time at which its first record was seen
 
 
-def read_batch(spool: Spool, position: Position, max_bytes: int, noticed_s: float) -> Batch | None:
+def read_batch(
+    spool: Spool, recent: RecentKeys, position: Position, max_bytes: int, noticed_s: float
+) -> Batch | None:
     """The durable records after `position`, about `max_bytes`, decoded; None when there are none."""
     records, end = spool.read(position, max_bytes)
     if not records:
         return None
     try:
-        tables: Tables | None = decode_records(records)
+        tables: Tables | None = with_suspects(decode_records(records), recent)
     except (ValueError, pa.ArrowException):
         tables = None  # landing decodes again, in halves, to find which one
     return Batch(records, end, tables, noticed_s)
@@ -60,10 +63,18 @@ def decode_records(records: Sequence[Record | DamagedRecord]) -> Tables:
     Raises:
         ValueError: one of the records is damaged, of no known signal, or no valid protobuf.
     """
-    decoded: Tables = {}
+    decoded: dict[Signal, list[pa.Table]] = {}
     for signal, payloads in _chunks(records):
         decoded.setdefault(signal, []).extend(_decode(signal, payloads))
-    return {signal: _joined(tables) for signal, tables in decoded.items()}
+    return {signal: [Rows(table) for table in _joined(tables)] for signal, tables in decoded.items()}
+
+
+def with_suspects(tables: Tables, recent: RecentKeys) -> Tables:
+    """The same, and which spans `recent` knows or has had twice; it then knows them all."""
+    spans = [
+        Rows(rows.table, recent.suspects(span_keys(rows.table))) for rows in tables.get(Signal.TRACES, [])
+    ]
+    return {**tables, Signal.TRACES: spans} if spans else tables
 
 
 def payload_bytes(records: Sequence[Record | DamagedRecord]) -> int:
@@ -74,14 +85,18 @@ def payload_bytes(records: Sequence[Record | DamagedRecord]) -> int:
 class BatchReader:
     """The thread that stays at most one batch ahead of landing."""
 
-    def __init__(self, spool: Spool, position: Position, *, interval_s: float, max_bytes: int) -> None:
+    def __init__(
+        self, spool: Spool, recent: RecentKeys, position: Position, *, interval_s: float, max_bytes: int
+    ) -> None:
         """
         Args:
+            recent: spans that are stored; from now on this thread's own.
             position: where the first batch begins.
             interval_s: least time between the beginnings of two reads, so that small requests share one.
             max_bytes: payload bytes that end the gathering early.
         """
         self._spool = spool
+        self._recent = recent
         self._position = position
         self._interval_s = interval_s
         self._max_bytes = max_bytes
@@ -130,7 +145,7 @@ class BatchReader:
                 self._spool.wait_beyond(self._position, pause_s, self._max_bytes)
             read_s = monotonic()
             try:
-                batch = read_batch(self._spool, self._position, self._max_bytes, noticed_s)
+                batch = read_batch(self._spool, self._recent, self._position, self._max_bytes, noticed_s)
                 self.failure = ""
             except Exception as error:  # the thread must outlive it: /readyz shows it until a read succeeds
                 self.failure = str(error)

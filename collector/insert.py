@@ -9,12 +9,20 @@ import pyarrow as pa
 
 from collector.segment import Position
 from collector.signals import Signal
-from collector.store.dedupe import RecentKeys, without_duplicates
+from collector.store.dedupe import Places, without_stored
 from collector.store.sqlfile import load_sql
 
 _TABLES = {Signal.TRACES: "spans_recent", Signal.LOGS: "logs_recent", Signal.METRICS: "metrics_recent"}
 
-Tables = dict[Signal, list[pa.Table]]
+
+class Rows(NamedTuple):
+    """What one INSERT adds."""
+
+    table: pa.Table
+    suspects: Places | None = None  # spans that may be stored already; None: any of them may
+
+
+Tables = dict[Signal, list[Rows]]
 
 
 class Totals(NamedTuple):
@@ -32,9 +40,8 @@ class Totals(NamedTuple):
 class Insertion:
     """One batch id under way: any number of `insert`, then one `set_position`, then the caller's COMMIT."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, recent: RecentKeys, totals: Totals) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, totals: Totals) -> None:
         self._con = con
-        self._recent = recent
         self._old = totals
         self._batch_id = totals.batch_id + 1
         self._counts = dict.fromkeys(Signal, 0)
@@ -43,13 +50,13 @@ class Insertion:
     def insert(self, tables: Tables) -> None:
         """Add the rows of all tables, spans that are stored already left out."""
         for signal, decoded in tables.items():
-            for table in decoded:
-                rows = table
+            for rows in decoded:
+                table = rows.table
                 if signal is Signal.TRACES:
-                    rows = without_duplicates(table, self._recent, self._con)
-                self._duplicate_count += table.num_rows - rows.num_rows
-                self._counts[signal] += rows.num_rows
-                _insert(self._con, signal, self._batch_id, rows)
+                    table = without_stored(table, rows.suspects, self._con)
+                self._duplicate_count += rows.table.num_rows - table.num_rows
+                self._counts[signal] += table.num_rows
+                _insert(self._con, signal, self._batch_id, table)
 
     def set_position(self, end: Position, now_ns: int, *, quarantined_count: int = 0) -> Totals:
         """Store how far the spool has landed with these rows; returns the totals that a COMMIT makes true."""

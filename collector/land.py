@@ -72,10 +72,10 @@ class Lander:
         self._clock_ns = clock_ns
         self._quarantine_folder = store.folder / "quarantine"
         self._position, self.totals = read_position(store)
-        self._recent = _recent_keys(store)
+        self._recent = _recent_keys(store)  # the decoding thread's, once that has started
         self._piece_bytes = min(max_bytes, PIECE_BYTES_MAX)
         self._reader = BatchReader(
-            spool, self._position, interval_s=interval_ms / 1000, max_bytes=self._piece_bytes
+            spool, self._recent, self._position, interval_s=interval_ms / 1000, max_bytes=self._piece_bytes
         )
         self._stopping = threading.Event()
         self._failure = ""
@@ -107,7 +107,7 @@ class Lander:
 
     def land_available(self) -> int:
         """Land one piece of what is durable now; returns the number of its records. Not while started."""
-        batch = read_batch(self._spool, self._position, self._piece_bytes, monotonic())
+        batch = read_batch(self._spool, self._recent, self._position, self._piece_bytes, monotonic())
         if batch is None:
             return 0
         self._land(batch.records, batch.end, batch.tables)
@@ -152,7 +152,7 @@ class Lander:
         batch, size_bytes, record_count, row_count = first, 0, 0, 0
         try:
             with self._store.transaction() as con:
-                insertion = Insertion(con, self._recent, self.totals)
+                insertion = Insertion(con, self.totals)
                 while True:
                     if batch.tables is None:
                         raise ValueError("a record cannot be decoded")
@@ -212,7 +212,7 @@ class Lander:
         self, tables: Tables, end: Position, record_count: int, *, quarantined_count: int = 0
     ) -> None:
         with self._store.transaction() as con:
-            insertion = Insertion(con, self._recent, self.totals)
+            insertion = Insertion(con, self.totals)
             insertion.insert(tables)
             totals = insertion.set_position(end, self._clock_ns(), quarantined_count=quarantined_count)
         self._landed(end, totals, record_count)
@@ -239,7 +239,7 @@ def read_position(store: Store) -> tuple[Position, Totals]:
 
 
 def _row_count(tables: Tables) -> int:
-    return sum(table.num_rows for decoded in tables.values() for table in decoded)
+    return sum(rows.table.num_rows for decoded in tables.values() for rows in decoded)
 
 
 def _recent_keys(store: Store) -> RecentKeys:

@@ -11,7 +11,7 @@ Encoding: Parquet Variant, https://github.com/apache/parquet-format/blob/master/
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,6 @@ from collector.decode.anyvalue import (
     EMPTY_METADATA,
     FALSE,
     INT64,
-    METADATA_HEADER,
     NULL,
     OBJECT,
     STRING,
@@ -35,6 +34,8 @@ from collector.decode.anyvalue import (
     encode_value,
 )
 from collector.decode.buffers import Ints, arrow, lengths, numbers, offsets, truth, valid
+from collector.decode.joined import headers_of, pieces, with_offsets
+from collector.decode.keys import choose
 
 _STORAGE_FIELDS = [pa.field("metadata", pa.binary(), nullable=False), pa.field("value", pa.binary())]
 VARIANT_STORAGE = pa.struct(_STORAGE_FIELDS)
@@ -72,22 +73,23 @@ def encode_attributes(attributes: pa.ListArray) -> pa.StructArray:
     items = attributes.flatten()
     if len(items) == 0:
         return _empty_objects(row_count)
-    row_of_item = np.repeat(np.arange(row_count, dtype=np.int64), lengths(attributes))
     keys, values = items.field("key").cast(pa.binary()), items.field("value")
+    chosen = choose(keys, lengths(attributes))
+    pool, places = _encoded_pool(values)
+    encoded = pool.take(arrow(places[chosen.items]))
+    objects = with_offsets(headers_of(chosen.counts, _object_header), chosen.counts, encoded)
+    metadata = chosen.metadata
 
-    kept = _sorted_and_unique(keys, row_of_item)
-    encoded = encode_flat_values(values).take(arrow(kept))
-    keys = keys.take(arrow(kept))
-    counts = np.bincount(row_of_item[kept], minlength=row_count).astype(np.int64)
-
-    metadata = _with_offsets(_headers(counts, _metadata_header), counts, keys)
-    objects = _with_offsets(_headers(counts, _object_header), counts, encoded)
-
-    nested_rows = np.unique(row_of_item[_is_nested(values)])
+    nested_rows = _owners(np.flatnonzero(_is_nested(values)), lengths(attributes))
     if len(nested_rows):
         exact = [_encode_row(attributes[int(row)]) for row in nested_rows]
         metadata, objects = _replace_rows(metadata, objects, nested_rows, exact)
     return pa.StructArray.from_arrays([metadata, objects], fields=_STORAGE_FIELDS)
+
+
+def _owners(items: Ints, sizes: Ints) -> Ints:
+    """The rows that own these items, each once."""
+    return np.unique(np.searchsorted(np.cumsum(sizes), items, side="right"))
 
 
 def _empty_objects(count: int) -> pa.StructArray:
@@ -113,34 +115,72 @@ def encode_values(values: pa.StructArray) -> pa.StructArray:
 
 def encode_flat_values(values: pa.StructArray) -> pa.BinaryArray:
     """Variant value bytes of every AnyValue; nested ones get a null that the caller replaces."""
-    strings = values.field("string_value").cast(pa.binary())
-    blobs = values.field("bytes_value")
-    is_string, is_bytes = valid(strings), valid(blobs)
-    is_int, is_double = valid(values.field("int_value")), valid(values.field("double_value"))
-    bools = values.field("bool_value")
-    is_bool = valid(bools)
+    pool, places = _encoded_pool(values)
+    return pool.take(arrow(places))
+
+
+def _encoded_pool(values: pa.StructArray) -> tuple[pa.BinaryArray, Ints]:
+    """Encoded values, kind by kind, and for each AnyValue the place of its own among them.
+
+    The callers take rows from the pool in an order of their own anyway, so that bringing the kinds together
+    costs nothing: 0.5 µs for nine values, 0.9 when all kinds were written into one array of prefixes.
+    """
     check_oneof(values, _MEMBERS)
-    is_true = truth(bools)
+    bools = values.field("bool_value")
+    places = np.zeros(len(values), dtype=np.int64)  # 0: NULL
+    places[valid(bools)] = 2
+    places[truth(bools)] = 1
+    kinds = [pa.array([bytes([NULL]), bytes([TRUE]), bytes([FALSE])], pa.binary())]
+    filled = len(kinds[0])
+    for member, encode in _ENCODERS.items():
+        column = values.field(member)
+        count = len(column) - column.null_count
+        if count == 0:
+            continue
+        places[valid(column)] = np.arange(filled, filled + count)
+        kinds.append(encode(column.drop_null()))
+        filled += count
+    return pa.concat_arrays(kinds), places
 
-    payload = pc.fill_null(pc.coalesce(strings, blobs), b"")
-    size = np.diff(offsets(payload)).astype("<u4")
 
-    # One row of nine bytes for each value: header, then a length or an eight-byte number.
-    prefix = np.zeros((len(values), 9), dtype=np.uint8)
-    prefix[:, 0] = np.select(
-        [is_string, is_int, is_double, is_true, is_bool, is_bytes],
-        [STRING, INT64, DOUBLE, TRUE, FALSE, BINARY],
-        default=NULL,
-    )
-    sized = is_string | is_bytes
-    prefix[sized, 1:5] = size[sized].view(np.uint8).reshape(-1, 4)
-    for column, present, dtype in (("int_value", is_int, "<i8"), ("double_value", is_double, "<f8")):
-        sent = numbers(values.field(column))[present].astype(dtype)
-        prefix[present, 1:9] = sent.view(np.uint8).reshape(-1, 8)
+def _texts(texts: pa.StringArray) -> pa.BinaryArray:
+    return _sized(STRING, texts.cast(pa.binary()))
 
-    width = np.select([sized, is_int | is_double], [5, 9], default=1)
-    used = np.arange(9) < width[:, None]
-    return pc.binary_join_element_wise(_binary(width, prefix[used]), payload, b"")
+
+def _blobs(blobs: pa.BinaryArray) -> pa.BinaryArray:
+    return _sized(BINARY, blobs)
+
+
+def _ints(ints: pa.Int64Array) -> pa.BinaryArray:
+    return _eight_bytes(INT64, numbers(ints).astype("<i8", copy=False))
+
+
+def _doubles(doubles: pa.DoubleArray) -> pa.BinaryArray:
+    return _eight_bytes(DOUBLE, numbers(doubles).astype("<f8", copy=False))
+
+
+_ENCODERS = {"string_value": _texts, "bytes_value": _blobs, "int_value": _ints, "double_value": _doubles}
+
+
+def _sized(header: int, contents: pa.BinaryArray) -> pa.BinaryArray:
+    """Header, four bytes of length, content."""
+    prefix = np.empty((len(contents), 5), dtype=np.uint8)
+    prefix[:, 0] = header
+    prefix[:, 1:] = np.diff(offsets(contents)).astype("<u4").view(np.uint8).reshape(-1, 4)
+    return pc.binary_join_element_wise(_equally_long(prefix), contents, b"")
+
+
+def _eight_bytes(header: int, payload: npt.NDArray[Any]) -> pa.BinaryArray:
+    """Header and a number of eight bytes."""
+    rows = np.empty((len(payload), 9), dtype=np.uint8)
+    rows[:, 0] = header
+    rows[:, 1:] = payload.view(np.uint8).reshape(-1, 8)
+    return _equally_long(rows)
+
+
+def _equally_long(rows: npt.NDArray[np.uint8]) -> pa.BinaryArray:
+    count, size = rows.shape
+    return pieces(np.full(count, size), rows)
 
 
 def check_oneof(messages: pa.StructArray, members: Sequence[str]) -> None:
@@ -148,48 +188,6 @@ def check_oneof(messages: pa.StructArray, members: Sequence[str]) -> None:
     present = sum(valid(messages.field(member)).astype(np.int8) for member in members)
     if np.any(present > 1):
         raise RepeatedOneof(f"more than one of {', '.join(members)} is set")
-
-
-def _sorted_and_unique(keys: pa.BinaryArray, row_of_item: Ints) -> Ints:
-    """Item numbers in the order row, key bytes, with all but the last of equal keys left out."""
-    if len(keys) == 0:
-        return np.zeros(0, dtype=np.int64)
-    codes = keys.dictionary_encode()
-    order = numbers(pc.sort_indices(codes.dictionary)).astype(np.int64)
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    place = row_of_item * len(order) + rank[numbers(codes.indices)]
-    items = np.argsort(place, kind="stable")
-    place = place[items]
-    is_last = np.append(place[1:] != place[:-1], True)
-    return np.asarray(items[is_last], dtype=np.int64)
-
-
-def _with_offsets(headers: pa.BinaryArray, counts: Ints, parts: pa.BinaryArray) -> pa.BinaryArray:
-    """`header + offsets + parts` for each row, where row r owns the next `counts[r]` parts."""
-    ends = offsets(parts)
-    first_part = np.concatenate([[0], np.cumsum(counts)])
-    row_of_offset = np.repeat(np.arange(len(counts)), counts + 1)  # a row of n parts has n + 1 offsets
-    part_of_offset = np.arange(len(row_of_offset)) - row_of_offset
-    relative = (ends[part_of_offset] - ends[first_part[row_of_offset]]).astype("<u4")
-    places = _binary(4 * (counts + 1), relative.view(np.uint8))
-    # The parts of a row lie side by side already: a coarser set of offsets makes them one value.
-    joined = pa.Array.from_buffers(
-        pa.binary(),
-        len(counts),
-        [None, pa.py_buffer(ends[first_part].astype(np.int32)), parts.buffers()[2]],
-    )
-    return pc.binary_join_element_wise(headers, places, joined, b"")
-
-
-def _headers(counts: Ints, make: Callable[[int], bytes]) -> pa.BinaryArray:
-    """`make(count)` for each row, built once for each distinct count."""
-    distinct, place = np.unique(counts, return_inverse=True)
-    return pa.array([make(int(count)) for count in distinct], pa.binary()).take(arrow(place))
-
-
-def _metadata_header(count: int) -> bytes:
-    return struct.pack("<BI", METADATA_HEADER, count)
 
 
 def _object_header(count: int) -> bytes:
@@ -241,11 +239,3 @@ def _replace_rows(
 
 def _is_nested(values: pa.StructArray) -> npt.NDArray[np.bool_]:
     return valid(values.field("array_value")) | valid(values.field("kvlist_value"))
-
-
-def _binary(sizes: Ints, content: npt.NDArray[np.uint8]) -> pa.BinaryArray:
-    """Pieces of `content`, one after another, as a binary array."""
-    places = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    return pa.Array.from_buffers(
-        pa.binary(), len(sizes), [None, pa.py_buffer(places), pa.py_buffer(np.ascontiguousarray(content))]
-    )

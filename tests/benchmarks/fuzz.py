@@ -71,10 +71,10 @@ def try_one(data: bytes) -> None:
         return
     record = Record(Position(0, 0), signal, checked.payload)
     tables = decode_records([record]).get(signal, [])
-    rows = sum(table.num_rows for table in tables)
-    assert rows == checked.accepted_count, f"{checked.accepted_count} accepted, {rows} decoded"
-    for table in tables:
-        table.validate(full=True)
+    count = sum(rows.table.num_rows for rows in tables)
+    assert count == checked.accepted_count, f"{checked.accepted_count} accepted, {count} decoded"
+    for rows in tables:
+        rows.table.validate(full=True)
 
 
 def write_seeds(folder: Path) -> None:

@@ -115,6 +115,17 @@ def test_retry_is_stored_once(line: Line, make_request: Callable[..., Any], same
     assert line.lander.totals.duplicate_spans == 3
 
 
+def test_retry_beside_poison_is_stored_once(line: Line, make_request: Callable[..., Any]) -> None:
+    """What lands record by record, because a neighbour cannot be decoded, is compared with what is stored too."""
+    body = make_request(3).SerializeToString()
+    line.send(body)
+    line.land()
+    line.send(body, b"\x00poison", make_request(2).SerializeToString())
+    line.land()
+    assert line.count() == 5
+    assert line.lander.totals.duplicate_spans == 3
+
+
 def test_retry_after_restart(store: Store, make_request: Callable[..., Any]) -> None:
     """A retry is recognised although the process that stored the first attempt is gone."""
     body = make_request(3).SerializeToString()
