@@ -116,7 +116,7 @@ def test_retry_is_stored_once(line: Line, make_request: Callable[..., Any], same
 
 
 def test_retry_beside_poison_is_stored_once(line: Line, make_request: Callable[..., Any]) -> None:
-    """What lands record by record, because a neighbour cannot be decoded, is compared with what is stored too."""
+    """What lands singly, since a neighbour cannot be decoded, is stored once too."""
     body = make_request(3).SerializeToString()
     line.send(body)
     line.land()

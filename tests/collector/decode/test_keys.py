@@ -18,7 +18,7 @@ rows_of_keys = st.lists(st.lists(st.sampled_from(["a", "b", "ä", "http.route", 
 @settings(deadline=None)  # the first call compiles and imports
 @given(rows=rows_of_keys)
 def test_keeps_the_last_of_equal_keys(rows_per_sequence_min: int, rows: Rows) -> None:
-    """Each row's items come sorted by key, only the last of equal keys among them, whatever other rows hold."""
+    """Each row's items come sorted by key, only the last of equal keys among them, whatever others hold."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_ROWS_PER_SEQUENCE_MIN", rows_per_sequence_min)
         rows = [*rows, ["a"]]  # the caller sees to it that there is an item
