@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic, time_ns
 
 import duckdb
 import pyarrow as pa
 
-from collector.batch import Batch, BatchReader, decode_records, payload_bytes, read_batch
-from collector.insert import Insertion, Tables, Totals
+from collector.batch import Batch, BatchReader, Records, read_batch, to_insert
+from collector.decode.records import decode_records, payload_bytes
+from collector.insert import Insertion, Rows, Tables, Totals
 from collector.segment import DamagedRecord, Position, Record
 from collector.signals import Signal
 from collector.spool import Spool
@@ -107,7 +108,11 @@ class Lander:
 
     def land_available(self) -> int:
         """Land one piece of what is durable now; returns the number of its records. Not while started."""
-        batch = read_batch(self._spool, self._recent, self._position, self._piece_bytes, monotonic())
+
+        def decode(records: Records) -> Tables:
+            return to_insert(decode_records(records), self._recent)
+
+        batch = read_batch(self._spool, decode, self._position, self._piece_bytes, monotonic())
         if batch is None:
             return 0
         self._land(batch.records, batch.end, batch.tables)
@@ -191,12 +196,10 @@ class Lander:
                 raise OSError(f"the spool cannot be read at {self._position}")
             self._land(records, records[-1].end)
 
-    def _land(
-        self, records: Sequence[Record | DamagedRecord], end: Position, tables: Tables | None = None
-    ) -> None:
+    def _land(self, records: Records, end: Position, tables: Tables | None = None) -> None:
         """Land all, or, when something among them cannot be stored, all but that."""
         try:
-            self._commit(decode_records(records) if tables is None else tables, end, len(records))
+            self._commit(_unlooked(records) if tables is None else tables, end, len(records))
         except _MACHINE_FAULTS:
             raise
         except (ValueError, pa.ArrowException, duckdb.Error) as error:
@@ -236,6 +239,11 @@ def read_position(store: Store) -> tuple[Position, Totals]:
     (row,) = store.read(load_sql("collector.store.queries", "get_position")).to_pylist()
     position = Position(row.pop("segment_id"), row.pop("segment_offset_bytes"))
     return position, Totals(*row.values())
+
+
+def _unlooked(records: Records) -> Tables:
+    """Their rows; that any span may be stored already is found out by looking all up."""
+    return {signal: [Rows(part.table) for part in parts] for signal, parts in decode_records(records).items()}
 
 
 def _row_count(tables: Tables) -> int:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from collector.decode.buffers import arrow, flags, offsets
+from collector.decode.buffers import arrow, flags
+from collector.decode.span_keys import Keys, span_keys
 from collector.store.sqlfile import load_sql
 
 # A retry older than this many spans is not recognised: 32 MB, half an hour at 2,000 spans/s and 26 s at
@@ -22,20 +23,6 @@ from collector.store.sqlfile import load_sql
 WINDOW_SPANS = 4_000_000
 # Batches of which a new process knows the spans at most: 200 s at five batches a second.
 BATCHES_MAX = 1_000
-_HEX_TRACE_WORDS, _HEX_SPAN_WORDS = 4, 2  # eight hex digits a 64-bit word
-_MIX = np.array(
-    [
-        0x9E3779B97F4A7C15,
-        0xC2B2AE3D27D4EB4F,
-        0x165667B19E3779F9,
-        0x85EBCA77C2B2AE63,
-        0x27D4EB2F165667C5,
-        0xD6E8FEB86659FD93,
-    ],
-    dtype=np.uint64,
-)
-
-Keys = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 _NOWHERE: Places = np.zeros(0, dtype=np.int64)
 
@@ -74,17 +61,6 @@ class RecentKeys:
         self._young.append(run)
         if sum(map(len, self._young)) >= self._generation_spans:
             self._old, self._young = self._young, []
-
-
-def span_keys(spans: pa.Table) -> Keys:
-    """A 64-bit key of each span's `trace_id` and `span_id`."""
-    words = np.hstack(
-        [_words(spans["trace_id"], _HEX_TRACE_WORDS), _words(spans["span_id"], _HEX_SPAN_WORDS)]
-    )
-    with np.errstate(over="ignore"):
-        mixed = words * _MIX
-        mixed ^= mixed >> np.uint64(29)
-        return np.asarray(mixed.sum(axis=1, dtype=np.uint64))
 
 
 def without_stored(spans: pa.Table, suspects: Places | None, con: duckdb.DuckDBPyConnection) -> pa.Table:
@@ -134,19 +110,3 @@ def _stored(ids: pa.Table, con: duckdb.DuckDBPyConnection) -> set[tuple[str, str
         )
     finally:
         con.unregister("suspects")
-
-
-def _words(column: pa.ChunkedArray, words: int) -> Keys:
-    """The hex digits of each id as 64-bit words, straight from Arrow's buffer: a cast to fixed-size binary
-    takes 2 µs a row on large columns."""
-    chunks = [_chunk_words(chunk, words) for chunk in column.chunks if len(chunk)]
-    return np.concatenate(chunks) if chunks else np.zeros((0, words), dtype=np.uint64)
-
-
-def _chunk_words(ids: pa.StringArray, words: int) -> Keys:
-    places = offsets(ids)
-    if np.any(np.diff(places) != 8 * words):
-        raise ValueError(f"an id does not have {8 * words} hex digits")
-    return np.frombuffer(
-        ids.buffers()[2], dtype=np.uint64, count=len(ids) * words, offset=int(places[0])
-    ).reshape(-1, words)

@@ -26,7 +26,7 @@ except ImportError:
     sys.exit("atheris is missing: uv run --with atheris python tests/benchmarks/fuzz.py")
 
 with atheris.instrument_imports(include=["collector.receive", "collector.decode"]):
-    from collector.batch import decode_records
+    from collector.decode.records import decode_records
     from collector.errors import InvalidInput
     from collector.receive.check import check_bytes, check_message
     from collector.receive.compression import decompress
@@ -71,10 +71,10 @@ def try_one(data: bytes) -> None:
         return
     record = Record(Position(0, 0), signal, checked.payload)
     tables = decode_records([record]).get(signal, [])
-    count = sum(rows.table.num_rows for rows in tables)
+    count = sum(part.table.num_rows for part in tables)
     assert count == checked.accepted_count, f"{checked.accepted_count} accepted, {count} decoded"
-    for rows in tables:
-        rows.table.validate(full=True)
+    for part in tables:
+        part.table.validate(full=True)
 
 
 def write_seeds(folder: Path) -> None:

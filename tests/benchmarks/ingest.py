@@ -32,6 +32,7 @@ from typing import Any
 
 from catching_up import measure_catching_up
 from otlp_load import SENDERS, SPANS_PER_REQUEST, Load, Renewed, generate, make_bodies
+from own_processes import tree_cpu_s, tree_rss_bytes
 
 __all__ = ["SENDERS", "SPANS_PER_REQUEST", "Renewed", "make_bodies", "measure"]
 
@@ -43,10 +44,10 @@ _MIB = 1 << 20
 
 
 class MemoryWatch:
-    """Resident memory of this process over time, beside the spans landed so far."""
+    """Resident memory of the server's processes over time, beside the spans landed so far."""
 
-    def __init__(self, landed_spans: Any) -> None:
-        self._landed_spans = landed_spans
+    def __init__(self, landed_spans: Any, others: set[int | None]) -> None:
+        self._landed_spans, self._others = landed_spans, others
         self._samples: list[tuple[int, int]] = []  # spans landed, MiB
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
@@ -69,8 +70,7 @@ class MemoryWatch:
             self._sample()
 
     def _sample(self) -> None:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        self._samples.append((self._landed_spans(), pages * os.sysconf("SC_PAGE_SIZE") // _MIB))
+        self._samples.append((self._landed_spans(), tree_rss_bytes(self._others) // _MIB))
 
 
 def measure(load: Load, max_seconds: float = 900) -> dict[str, Any]:
@@ -93,14 +93,14 @@ def measure(load: Load, max_seconds: float = 900) -> dict[str, Any]:
         try:
             assert results.get(timeout=120) == "ready"
             sleep(_SETTLE_S)
-            memory = MemoryWatch(lambda: server._lander.totals.spans)
-            cpu_s, started_s = sum(os.times()[:2]), perf_counter()
+            memory = MemoryWatch(lambda: server._lander.totals.spans, {generator.pid})
+            cpu_s, started_s = tree_cpu_s({generator.pid}), perf_counter()
             go.set()
             sent = results.get(timeout=max_seconds)
             while server._spool.status()["bytes"]:
                 sleep(0.005)
             landed_s = perf_counter() - started_s
-            server_cpu_s = sum(os.times()[:2]) - cpu_s
+            server_cpu_s = tree_cpu_s({generator.pid}) - cpu_s
             memory_mb = memory.stop()
             generator.join(10)
             span_count = sent["requests"] * SPANS_PER_REQUEST

@@ -9,11 +9,12 @@ import duckdb
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
+from collector.decode.span_keys import span_keys
 from collector.insert import Insertion
 from collector.land import Lander, read_position
 from collector.signals import Signal
 from collector.spool import Spool
-from collector.store.dedupe import load_recent, span_keys
+from collector.store.dedupe import load_recent
 from collector.store.store import Store
 
 

@@ -1,0 +1,97 @@
+"""Records of the spool to the Arrow tables of their signals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from collector.decode.logs import decode_logs
+from collector.decode.metrics import decode_metrics
+from collector.decode.span_keys import Keys, span_keys
+from collector.decode.traces import decode_traces
+from collector.segment import DamagedRecord, Record
+from collector.signals import Signal
+
+# ptars holds the GIL for a whole call: 2 MiB is about 6,700 spans and 9 ms in which nobody else runs. A call
+# costs 2 ms whatever it holds; CPU a span: 3.5 µs at 0.7 MiB, 3.1 at 1, 2.8 at 2, 2.7 at 4 MiB.
+DECODE_BYTES_MAX = 2 * 1024 * 1024
+
+
+class Decoded(NamedTuple):
+    """Rows of one form, ready for an INSERT."""
+
+    table: pa.Table  # of one chunk
+    keys: Keys | None = None  # of spans: what their retries would have too
+
+
+def decode_records(
+    records: Sequence[Record | DamagedRecord], decode_bytes_max: int = DECODE_BYTES_MAX
+) -> dict[Signal, list[Decoded]]:
+    """The rows of each signal; few large tables, since every insert has a price of its own.
+
+    Args:
+        decode_bytes_max: payload bytes in one call of the parser.
+
+    Raises:
+        ValueError: one of the records is damaged, of no known signal, or no valid protobuf.
+    """
+    tables: dict[Signal, list[pa.Table]] = {}
+    for signal, payloads in _chunks(records, decode_bytes_max):
+        tables.setdefault(signal, []).extend(_decode(signal, payloads))
+    return {
+        signal: [
+            Decoded(table, span_keys(table) if signal is Signal.TRACES else None) for table in _joined(parts)
+        ]
+        for signal, parts in tables.items()
+    }
+
+
+def payload_bytes(records: Sequence[Record | DamagedRecord]) -> int:
+    """What the requests of these records weigh."""
+    return sum(len(record.payload) for record in records if isinstance(record, Record))
+
+
+def _chunks(
+    records: Sequence[Record | DamagedRecord], bytes_max: int
+) -> Iterator[tuple[Signal, list[bytes]]]:
+    """Neighbours of one signal together, as many as one decode call should hold."""
+    size_bytes = 0
+    chunk_number = 0
+
+    def chunk_of(record: Record | DamagedRecord) -> tuple[Signal, int]:
+        nonlocal size_bytes, chunk_number
+        if isinstance(record, DamagedRecord):
+            raise ValueError(f"{record.size_bytes} bytes of the spool are damaged")
+        size_bytes += len(record.payload)
+        if size_bytes > bytes_max:
+            size_bytes, chunk_number = len(record.payload), chunk_number + 1
+        return Signal(record.signal), chunk_number
+
+    by_signal = sorted(records, key=lambda record: getattr(record, "signal", 0))
+    for (signal, _), group in groupby(by_signal, key=chunk_of):
+        yield signal, [record.payload for record in group if isinstance(record, Record)]
+
+
+def _decode(signal: Signal, payloads: list[bytes]) -> list[pa.Table]:
+    match signal:
+        case Signal.TRACES:
+            return [decode_traces(payloads)]
+        case Signal.LOGS:
+            return [decode_logs(payloads)]
+        case Signal.METRICS:
+            return decode_metrics(payloads)
+
+
+def _joined(tables: list[pa.Table]) -> list[pa.Table]:
+    """Tables of equal columns as one; metrics have one form for each kind.
+
+    One chunk, so that DuckDB inserts in one thread: of several, each thread gathers rows apart, which are
+    then copied together. CPU a span of the insert: 5.4 µs in chunks, 5.0 in one; joining costs 0.1.
+    """
+    by_form: dict[tuple[str, ...], list[pa.Table]] = {}
+    for table in tables:
+        by_form.setdefault(tuple(table.column_names), []).append(table)
+    return [pa.concat_tables(group).combine_chunks() for group in by_form.values()]
