@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.detection_scores import detected_share, score_flags
+from datasets.groups import Groups
 from datasets.incidents import IncidentFolder
 from datasets.localisation_scores import score_ranking, scored
 from datasets.replay import flagged_by_replay
@@ -25,6 +26,7 @@ from detectors.localise import SOURCES, USUAL_TRACES_MAX, Usual, localise
 from detectors.settings import Settings
 
 _ALL_CAUSES = 1_000_000  # scores look at every rank, people at five
+_USUAL_KEPT = 16  # cases of one kind of traffic are compared with the same traces; about 5 MB each
 
 Step = Callable[[str, int, int], None]  # what is under way, how much is done, of how much
 
@@ -77,7 +79,7 @@ def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambd
     if folder.has_trace_labels:
         baselines.add(learn_amounts(folder.baseline_amounts(), pa.chunked_array([], pa.string())))
         flagged = flagged_by_replay(folder.all_spans(), baselines, settings, step)
-    reference = Reference(learned, folder.baseline_logs(), baselines)
+    reference = Reference(folder, learned, baselines)
     variants: dict[str, Collection[str]] = {"": SOURCES}
     if ablate:
         variants |= {name: [s for s in SOURCES if s != name] for name in SOURCES}
@@ -112,8 +114,11 @@ def _detection(folder: IncidentFolder, case_ids: list[str], flagged: set[str]) -
 class Reference:
     """The baseline rows, of which each case is compared with those traces that begin as its own do."""
 
-    def __init__(self, spans: pa.Table, logs: pa.Table, baselines: Baselines) -> None:
-        self._spans, self._logs, self._baselines = spans, logs, baselines
+    def __init__(self, folder: IncidentFolder, spans: pa.Table, baselines: Baselines) -> None:
+        self._folder, self._baselines = folder, baselines
+        self._spans = Groups(spans, "trace_id")
+        self._logs = Groups(folder.baseline_logs(), "trace_id")
+        self._known: dict[tuple[str, ...], Usual] = {}
         roots = _roots(spans)
         # Any fixed order will do that does not go by time: a baseline of several days is seen whole.
         mixed = [_mixed(trace_id) for trace_id in roots["trace_id"].to_pylist()]
@@ -125,12 +130,19 @@ class Reference:
         wanted = pc.unique(_roots(case)["root"])
         alike = self._roots.filter(pc.is_in(self._roots["root"], value_set=wanted))
         chosen = pc.unique((alike if alike.num_rows else self._roots)["trace_id"])[:USUAL_TRACES_MAX]
-        return Usual(
-            self._baselines.exclusive,
-            self._baselines.edge,
-            self._spans.filter(pc.is_in(self._spans["trace_id"], value_set=chosen)),
-            self._logs.filter(pc.is_in(self._logs["trace_id"], value_set=chosen)),
-        )
+        traces = tuple(chosen.to_pylist())
+        if traces not in self._known:
+            if len(self._known) >= _USUAL_KEPT:
+                del self._known[next(iter(self._known))]
+            spans = self._spans.of(traces)
+            self._known[traces] = Usual(
+                self._baselines.exclusive,
+                self._baselines.edge,
+                spans,
+                self._logs.of(traces),
+                self._folder.attributes(spans),
+            )
+        return self._known[traces]
 
 
 def _mixed(trace_id: str) -> bytes:
@@ -147,8 +159,6 @@ def _roots(spans: pa.Table) -> pa.Table:
 def _read_case(folder: IncidentFolder, case_id: str, reference: Reference) -> _Case:
     spans = folder.case_spans(case_id)
     usual = reference.usual(spans)
-    assert usual.spans is not None
-    usual = replace(usual, attributes=folder.attributes(usual.spans))
     return _Case(case_id, spans, folder.case_logs(case_id), folder.attributes(spans), usual)
 
 

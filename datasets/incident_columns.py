@@ -73,12 +73,12 @@ def check_columns(con: duckdb.DuckDBPyConnection, path: Path, columns: Columns) 
 def span_view(path: Path, present: set[str]) -> str:
     """`CREATE VIEW spans` over the file, with the names that detection reads live.
 
-    `batch_id` is 0 for the baseline and 1 for what is judged.
+    `batch_id` is 0 for the baseline and 1 for what is judged; `attributes_text` is what the file says.
     """
     kind = "upper(replace(span_kind, 'SPAN_KIND_', ''))" if "span_kind" in present else "NULL"
     status = "upper(status_code::VARCHAR)" if "status_code" in present else "''"
     message = "coalesce(status_message, '')" if "status_message" in present else "''"
-    attributes = "TRY_CAST(attributes AS JSON)" if "attributes" in present else "NULL::JSON"
+    text = "attributes::VARCHAR" if "attributes" in present else "NULL::VARCHAR"
     return f"""
     CREATE VIEW spans AS
     SELECT
@@ -88,7 +88,7 @@ def span_view(path: Path, present: set[str]) -> str:
         make_timestamp_ns(start_time_unix_nano::BIGINT) AS start_time,
         (end_time_unix_nano - start_time_unix_nano)::BIGINT AS duration_ns,
         if({status} IN ('ERROR', 'STATUS_CODE_ERROR', '2'), 'ERROR', 'UNSET') AS status_code,
-        {message} AS status_message, {attributes}::VARIANT AS attributes,
+        {message} AS status_message, {text} AS attributes_text, TRY_CAST({text} AS JSON)::VARIANT AS attributes,
         split, nullif(case_id::VARCHAR, '') AS case_id, (split = 'test')::BIGINT AS batch_id,
         service_name || chr(31) || span_name || chr(31) || coalesce({kind}, 'UNSPECIFIED') AS operation_key,
         true AS is_new, false AS flagged, false AS in_incident

@@ -11,15 +11,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from collector.errors import InvalidInput
 from collector.store.sqlfile import load_sql
+from datasets.groups import Groups
 from datasets.incident_columns import LABELS, LOGS, MEMBERS, SPANS, check_columns, log_views, span_view
 
 _QUERIES = "datasets.queries"
@@ -77,7 +80,7 @@ class IncidentFolder:
         return [str(row[0]) for row in self._con.execute(load_sql(_QUERIES, "eval_case_ids")).fetchall()]
 
     def baseline_spans(self) -> pa.Table:
-        return self._read("SELECT * EXCLUDE (attributes) FROM spans WHERE split = 'baseline'")
+        return self._spans("baseline")
 
     def baseline_logs(self) -> pa.Table:
         return self._read("SELECT * FROM logs WHERE split = 'baseline'")
@@ -90,10 +93,12 @@ class IncidentFolder:
         return self._read(load_sql(_QUERIES, "eval_all_spans"))
 
     def case_spans(self, case_id: str) -> pa.Table:
-        return self._read(load_sql(_QUERIES, "eval_case_spans"), [case_id])
+        """The spans that name the case, and the traces that belong to it besides."""
+        return self._of_case(self._test_spans, case_id)
 
     def case_logs(self, case_id: str) -> pa.Table:
-        return self._read(load_sql(_QUERIES, "eval_case_logs"), [case_id])
+        """The log lines of a case, as its spans."""
+        return self._of_case(self._test_logs, case_id)
 
     def trace_labels(self) -> dict[str, bool]:
         """Whether each labelled trace among the `test` rows is anomalous."""
@@ -101,8 +106,8 @@ class IncidentFolder:
         return dict(self._con.execute(load_sql(_QUERIES, "eval_trace_labels"), [path]).fetchall())
 
     def attributes(self, spans: pa.Table) -> pa.Table:
-        """Every attribute of these spans as text, one row each."""
-        self._con.register("wanted_spans", spans.select(["trace_id", "span_id"]))
+        """Every attribute of these spans as text, one row each; of `baseline_spans` or `case_spans`."""
+        self._con.register("wanted_spans", spans.select(["trace_id", "span_id", "attributes_text"]))
         try:
             return self._read(load_sql(_QUERIES, "eval_attributes"))
         finally:
@@ -147,6 +152,36 @@ class IncidentFolder:
                 f"{where}: {missing:,} rows lack an id, a service, a name or a time",
                 hint="only parent_span_id and case_id may be empty",
             )
+
+    def _spans(self, split: str) -> pa.Table:
+        return self._read("SELECT * EXCLUDE (attributes) FROM spans WHERE split = $1", [split])
+
+    @cached_property
+    def _test_spans(self) -> Groups:
+        return Groups(self._spans("test"), "case_id")
+
+    @cached_property
+    def _test_logs(self) -> Groups:
+        return Groups(self._read("SELECT * FROM logs WHERE split = 'test'"), "case_id")
+
+    @cached_property
+    def _members(self) -> dict[str, list[str]]:
+        """The traces that `case_traces.parquet` lists for each case."""
+        members: dict[str, list[str]] = {}
+        for case_id, trace_id in self._con.execute("FROM case_traces").fetchall():
+            members.setdefault(case_id, []).append(trace_id)
+        return members
+
+    def _of_case(self, by_case: Groups, case_id: str) -> pa.Table:
+        rows = by_case.of([case_id])
+        if case_id not in self._members:
+            return rows
+        listed = pa.array(self._members[case_id], pa.string())
+        others = pc.and_(
+            pc.is_in(by_case.rows["trace_id"], value_set=listed),
+            pc.not_equal(pc.fill_null(by_case.rows["case_id"], ""), case_id),
+        )
+        return pa.concat_tables([rows, by_case.rows.filter(others)])
 
     def _read(self, sql: str, params: list[Any] | dict[str, Any] | None = None) -> pa.Table:
         return self._con.sql(sql, params=params).to_arrow_table()
