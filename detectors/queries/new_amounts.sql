@@ -1,21 +1,25 @@
 -- Spans of some batches that carry an amount, with the asset and side that it must be compared within.
 -- Amounts are read through text: senders give them as doubles, ints or strings.
--- An attribute costs about 0.4 µs a span to read, so each is read once.
-WITH carrying AS (
+-- MATERIALIZED, since conditions on attributes would be pushed into the scan, which then reads the attributes of
+-- the whole row group: 110 ms for 2,000 spans among 120,000, and 16 so.
+WITH landed AS MATERIALIZED (
     SELECT
         trace_id, span_id, service_name, span_name AS operation, span_kind,
-        epoch_ns(start_time) AS start_unix_nano, duration_ns,
+        epoch_ns(start_time) AS start_unix_nano, duration_ns, attributes,
         attributes['order.quantity']::VARCHAR AS order_quantity,
+        attributes['transfer.amount']::VARCHAR AS transfer_amount
+    FROM spans
+    WHERE batch_id > $after AND batch_id <= $upto
+), carrying AS MATERIALIZED (
+    SELECT
+        * EXCLUDE (attributes),
         attributes['order.pair']::VARCHAR AS order_pair,
         attributes['order.side']::VARCHAR AS order_side,
         attributes['order.price']::VARCHAR AS order_price,
         attributes['order.fill_price']::VARCHAR AS order_fill_price,
-        attributes['transfer.amount']::VARCHAR AS transfer_amount,
         attributes['transfer.asset']::VARCHAR AS transfer_asset
-    FROM spans
-    WHERE
-        batch_id > $after AND batch_id <= $upto
-        AND (attributes['order.quantity'] IS NOT NULL OR attributes['transfer.amount'] IS NOT NULL)
+    FROM landed
+    WHERE order_quantity IS NOT NULL OR transfer_amount IS NOT NULL
 ), amounts AS (
     SELECT
         * EXCLUDE (order_quantity, order_side, order_price, order_fill_price, transfer_amount, transfer_asset),
