@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -45,6 +47,14 @@ def print_report(result: Evaluation, console: Console | None = None) -> None:
         console.print("Detection, by trace")
         console.print(table)
         console.print()
+    if result.faults is not None:
+        console.print(
+            "Faults, of n cases: detected, in an incident, share of affected traces flagged, located"
+        )
+        console.print(_faults(result.faults))
+        console.print()
+    if result.false_alarms is not None:
+        _print_false_alarms(result.false_alarms, console)
     figures = [name for name in _FIGURES if name in result.localisation]
     table = Table("", *figures, "n", box=None, header_style="bold")
     for name, scores in as_table(result):
@@ -52,6 +62,35 @@ def print_report(result: Evaluation, console: Console | None = None) -> None:
     console.print("Localisation, by service")
     console.print(table)
     console.print(f"{result.seconds:.1f} s")
+
+
+def _faults(faults: Mapping[str, Mapping[str, Any]]) -> Table:
+    names = ("detected", "in_incident", "flagged_share", "first", "in_first_three", "operation_first")
+    heads = ("detected", "incident", "flagged", "hit@1", "hit@3", "op@1")
+    table = Table("fault", "n", *heads, "fired in cases", box=None, header_style="bold")
+    for kind, row in faults.items():
+        fired = _counts(row["fired"])
+        if row["fired_beside_if_missed"]:
+            fired += f" (where missed, beside it: {_counts(row['fired_beside_if_missed'])})"
+        table.add_row(kind, str(row["n"]), *(_figure(row[name]) for name in names), fired)
+    return table
+
+
+def _print_false_alarms(found: Mapping[str, Any], console: Console) -> None:
+    flagged, ordinary = found["flagged_traces"], found["ordinary_traces"]
+    fired = _counts(found["fired"]) or "nothing"
+    console.print(f"False alarms, on {flagged} of {ordinary} ordinary traces: {fired}")
+    for title in found["incidents"]:
+        console.print(f"  incident without a fault: {title}", highlight=False)
+    for control in found["controls"]:
+        console.print(f"  control {control['control']}: {_counts(control['fired']) or 'quiet'}")
+        for title in control["incidents"]:
+            console.print(f"    incident: {title}", highlight=False)
+    console.print()
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _figure(value: float | None) -> str:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.detection_scores import detected_share, score_flags
+from datasets.fault_scores import Flags, by_fault_kind, case_outcome
 from datasets.groups import Groups
-from datasets.incidents import IncidentFolder
-from datasets.localisation_scores import score_ranking, scored
-from datasets.replay import flagged_by_replay
+from datasets.incidents import CaseLabel, IncidentFolder
+from datasets.localisation_scores import CaseScore, score_ranking, scored
+from datasets.quiet import false_alarms
+from datasets.replay import Replayed, replay
 from detectors.baseline.learn import learn_amounts, learn_times
 from detectors.baseline.models import Baselines
 from detectors.localise import SOURCES, USUAL_TRACES_MAX, Usual, localise
@@ -35,12 +37,18 @@ Step = Callable[[str, int, int], None]  # what is under way, how much is done, o
 class Evaluation:
     """What `spyhop eval` prints.
 
+    faults: by kind of fault, what detection and localisation made of its cases (`fault_scores`).
+    cases: the same of each case.
+    false_alarms: what was raised where nothing was wrong (`quiet`).
     ablations: without one source each, on the same cases.
     """
 
     detection: dict[str, float] | None
     localisation: dict[str, Any]
     seconds: float
+    faults: dict[str, dict[str, Any]] | None = None
+    cases: list[dict[str, Any]] | None = None
+    false_alarms: dict[str, Any] | None = None
     ablations: dict[str, dict[str, Any]] | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -49,7 +57,8 @@ class Evaluation:
             "localisation": self.localisation,
             "seconds": round(self.seconds, 3),
         }
-        return shown if self.ablations is None else {**shown, "ablations": self.ablations}
+        further = ("faults", "cases", "false_alarms", "ablations")
+        return shown | {name: value for name in further if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +84,10 @@ def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambd
     learned = folder.baseline_spans()
     baselines.add(learn_times(learned))
     step("learn", 1, 1)
-    flagged = None
+    replayed = None
     if folder.has_trace_labels:
         baselines.add(learn_amounts(folder.baseline_amounts(), pa.chunked_array([], pa.string())))
-        flagged = flagged_by_replay(folder.all_spans(), baselines, settings, step)
+        replayed = replay(folder.all_spans(), baselines, settings, step)
     reference = Reference(folder, learned, baselines)
     variants: dict[str, Collection[str]] = {"": SOURCES}
     if ablate:
@@ -93,22 +102,42 @@ def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambd
     step("localise", len(case_ids), len(case_ids))
     # All is ranked: now the truth.
     labels = folder.labels()
-    scores = {name: scored([score_ranking(label, found[label.case_id]) for label in labels])
-              for name, found in rankings.items()}  # fmt: skip
-    detection = None if flagged is None else _detection(folder, [label.case_id for label in labels], flagged)
-    return Evaluation(
-        detection,
-        scores.pop(""),
-        time.perf_counter() - began,
-        scores if ablate else None,
+    ranked = {
+        name: [score_ranking(label, found[label.case_id]) for label in labels]
+        for name, found in rankings.items()
+    }
+    scores = {name: scored(found) for name, found in ranked.items()}
+    result = Evaluation(None, scores.pop(""), 0.0, ablations=scores if ablate else None)
+    if replayed is not None:
+        result = _with_detection(result, folder, labels, ranked[""], replayed)
+    return replace(result, seconds=time.perf_counter() - began)
+
+
+def _with_detection(
+    result: Evaluation,
+    folder: IncidentFolder,
+    labels: list[CaseLabel],
+    ranked: list[CaseScore],
+    replayed: Replayed,
+) -> Evaluation:
+    """Scores by trace, of the cases the share that was noticed at all, and what fired in each."""
+    anomalous, flagged = folder.trace_labels(), replayed.flagged()
+    cases = [folder.case_spans(label.case_id)["trace_id"].unique().to_pylist() for label in labels]
+    flags = Flags(replayed.anomalies)
+    outcomes = [
+        case_outcome(label.case_id, traces, anomalous, flags, score)
+        for label, traces, score in zip(labels, cases, ranked, strict=True)
+    ]
+    return replace(
+        result,
+        detection={
+            **score_flags(anomalous, flagged),
+            "cases_detected": detected_share(cases, anomalous, flagged),
+        },
+        faults=by_fault_kind(outcomes),
+        cases=[outcome.as_dict() for outcome in outcomes],
+        false_alarms=false_alarms(replayed.anomalies, replayed.incidents, anomalous, folder.controls()),
     )
-
-
-def _detection(folder: IncidentFolder, case_ids: list[str], flagged: set[str]) -> dict[str, float]:
-    """Scores by trace, and of the cases the share that was noticed at all."""
-    labels = folder.trace_labels()
-    cases = [folder.case_spans(case_id)["trace_id"].unique().to_pylist() for case_id in case_ids]
-    return {**score_flags(labels, flagged), "cases_detected": detected_share(cases, labels, flagged)}
 
 
 class Reference:

@@ -31,7 +31,10 @@ SPANS = Columns(
         "split": _TEXT,
         "case_id": _TEXT,
     },
-    optional={"span_kind": _TEXT, "status_code": _ANY, "status_message": _TEXT, "attributes": _TEXT},
+    optional={
+        **dict.fromkeys(("span_kind", "status_message", "attributes", "run"), _TEXT),
+        "status_code": _ANY,
+    },
 )
 LOGS = Columns(
     required={
@@ -78,6 +81,7 @@ def span_view(path: Path, present: set[str]) -> str:
     kind = "upper(replace(span_kind, 'SPAN_KIND_', ''))" if "span_kind" in present else "NULL"
     status = "upper(status_code::VARCHAR)" if "status_code" in present else "''"
     message = "coalesce(status_message, '')" if "status_message" in present else "''"
+    run = "coalesce(run::VARCHAR, '')" if "run" in present else "''"
     text = "attributes::VARCHAR" if "attributes" in present else "NULL::VARCHAR"
     return f"""
     CREATE VIEW spans AS
@@ -88,8 +92,9 @@ def span_view(path: Path, present: set[str]) -> str:
         make_timestamp_ns(start_time_unix_nano::BIGINT) AS start_time,
         (end_time_unix_nano - start_time_unix_nano)::BIGINT AS duration_ns,
         if({status} IN ('ERROR', 'STATUS_CODE_ERROR', '2'), 'ERROR', 'UNSET') AS status_code,
-        {message} AS status_message, {text} AS attributes_text, TRY_CAST({text} AS JSON)::VARIANT AS attributes,
-        split, nullif(case_id::VARCHAR, '') AS case_id, (split = 'test')::BIGINT AS batch_id,
+        {message} AS status_message, {text} AS attributes_text,
+        TRY_CAST({text} AS JSON)::VARIANT AS attributes,
+        split, nullif(case_id::VARCHAR, '') AS case_id, {run} AS run, (split = 'test')::BIGINT AS batch_id,
         service_name || chr(31) || span_name || chr(31) || coalesce({kind}, 'UNSPECIFIED') AS operation_key,
         true AS is_new, false AS flagged, false AS in_incident
     FROM read_parquet({_literal(path)})

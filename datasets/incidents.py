@@ -2,8 +2,10 @@
 
 `spans.parquet` holds what to learn from (`split` = baseline) and what to judge (`test`, with its `case_id`);
 `cases.json` says what was wrong in each case. Optional are `logs.parquet`, `trace_labels.parquet` and
-`case_traces.parquet`, and of the spans the columns kind, status, attributes, day and pod. A `day` changes
-nothing: a case is compared with the baseline of all days.
+`case_traces.parquet`, and of the spans the columns kind, status, attributes, day, pod and run. A `day`
+changes nothing: a case is compared with the baseline of all days. A `run` names the recording where a folder
+holds several systems, which may have run at the same time: detection plays each by itself. `labels.jsonl` may
+list controls.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from collector.errors import InvalidInput
 from collector.store.sqlfile import load_sql
+from datasets.controls import Control, read_controls
 from datasets.groups import Groups
 from datasets.incident_columns import LABELS, LOGS, MEMBERS, SPANS, check_columns, log_views, span_view
 
@@ -89,7 +92,7 @@ class IncidentFolder:
         return self._read(load_sql("detectors.queries", "new_amounts"), {"after": -1, "upto": 0})
 
     def all_spans(self) -> pa.Table:
-        """Baseline and test with their attributes as JSON text, in the order in which they ended."""
+        """Baseline and test with their attributes as JSON text, each recording in order of ends."""
         return self._read(load_sql(_QUERIES, "eval_all_spans"))
 
     def case_spans(self, case_id: str) -> pa.Table:
@@ -104,6 +107,10 @@ class IncidentFolder:
         """Whether each labelled trace among the `test` rows is anomalous."""
         path = str(self.path / "trace_labels.parquet")
         return dict(self._con.execute(load_sql(_QUERIES, "eval_trace_labels"), [path]).fetchall())
+
+    def controls(self) -> list[Control]:
+        """Changes that are no faults. Read them after detection."""
+        return read_controls(self.path / "labels.jsonl")
 
     def attributes(self, spans: pa.Table) -> pa.Table:
         """Every attribute of these spans as text, one row each; of `baseline_spans` or `case_spans`."""

@@ -1,4 +1,4 @@
-"""Plays a folder of labelled incidents through live detection and says which traces it flags.
+"""Plays a folder of labelled incidents through live detection and says what it raises.
 
 All spans go into a store of their own and are judged in passes of a second of their time, baseline and test
 in the order in which they ended: the code, the settings and the clock of the live path. Durations and
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,26 +24,59 @@ from detectors.baseline.sketch import IntArray
 from detectors.detection import Detection
 from detectors.settings import Settings
 
+_QUERIES = "datasets.queries"
 _PASS_NS = 1_000_000_000
 # A pass costs about 50 ms however few spans it holds: long folders are judged in longer ones, as live does
 # when it catches up.
 _PASSES_MAX = 600
 
 
-def flagged_by_replay(
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What live detection has raised, each row with its `run`.
+
+    anomalies: columns of `queries/replayed_anomalies.sql`.
+    incidents: columns of `queries/replayed_incidents.sql`.
+    """
+
+    anomalies: pa.Table
+    incidents: pa.Table
+
+    def flagged(self) -> set[str]:
+        """The traces with an anomaly of any detector."""
+        return set(self.anomalies["trace_id"].to_pylist())
+
+
+def replay(
     spans: pa.Table,
     baselines: Baselines,
     settings: Settings,
     step: Callable[[str, int, int], None] = lambda *_: None,
-) -> set[str]:
-    """The traces with an anomaly of any detector.
+) -> Replayed:
+    """Judge all spans of a folder, one recording after the other.
 
     Args:
-        spans: columns of `queries/eval_all_spans.sql`, in the order in which they ended.
+        spans: columns of `queries/eval_all_spans.sql`, in its order; at least one.
         baselines: with durations and amounts of the baseline rows; gaps between messages are added.
     """
-    if not spans.num_rows:
-        return set()
+    runs = spans["run"].to_numpy(zero_copy_only=False)
+    begins = np.flatnonzero(np.r_[True, runs[1:] != runs[:-1]]).tolist()
+    found = []
+    for number, (begin, end) in enumerate(zip(begins, [*begins[1:], spans.num_rows], strict=True)):
+
+        def passed(name: str, done: int, total: int, number: int = number) -> None:
+            step(name, number * total + done, len(begins) * total)
+
+        one = _replay_run(spans.slice(begin, end - begin), baselines, settings, passed)
+        run = pa.repeat(runs[begin], one.anomalies.num_rows), pa.repeat(runs[begin], one.incidents.num_rows)
+        found.append((one.anomalies.append_column("run", run[0]), one.incidents.append_column("run", run[1])))
+    anomalies, incidents = zip(*found, strict=True)
+    return Replayed(pa.concat_tables(anomalies), pa.concat_tables(incidents))
+
+
+def _replay_run(
+    spans: pa.Table, baselines: Baselines, settings: Settings, step: Callable[[str, int, int], None]
+) -> Replayed:
     ended = pc.add(spans["start_unix_nano"], spans["duration_ns"]).to_numpy()
     batch = batch_numbers(ended)
     last = np.flatnonzero(np.r_[batch[1:] != batch[:-1], True])
@@ -53,7 +87,7 @@ def flagged_by_replay(
         try:
             with store.transaction() as con:
                 con.register("replayed", spans.append_column("batch_id", pa.array(batch)))
-                con.execute(load_sql("datasets.queries", "replay_spans"))
+                con.execute(load_sql(_QUERIES, "replay_spans"))
                 con.unregister("replayed")
             detection = Detection(store, baselines, settings, float(ended[0]) / 1e9)
             for number, row in enumerate(last.tolist(), start=1):
@@ -63,10 +97,12 @@ def flagged_by_replay(
                 if learning[number - 1]:
                     settled_s = now_ns / 1e9 - settings.detect_learn_delay_s
                     baselines.add(detection.windows.gaps.learned(settled_s))
-            found = store.read("SELECT DISTINCT trace_id FROM anomalies")
+            return Replayed(
+                store.read(load_sql(_QUERIES, "replayed_anomalies")),
+                store.read(load_sql(_QUERIES, "replayed_incidents")),
+            )
         finally:
             store.close()
-    return set(found["trace_id"].to_pylist())
 
 
 def batch_numbers(ended_unix_nano: IntArray) -> IntArray:

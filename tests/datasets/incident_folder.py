@@ -21,6 +21,7 @@ SPANS = pa.schema(
         ("end_time_unix_nano", pa.int64()),
         ("attributes", pa.string()),
         ("status_code", pa.string()),
+        ("run", pa.string()),
     ]
 )
 LOGS = pa.schema(

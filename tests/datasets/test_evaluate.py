@@ -42,6 +42,30 @@ def test_slow_traces_are_flagged_and_others_not(result):
     }
 
 
+def test_each_kind_of_fault_tells_what_fired(result):
+    """Both slow cases are detected by latency and located; the one that only logs an error is missed."""
+    slow, broken = result.faults["delay"], result.faults["exception"]
+    assert (slow["n"], slow["detected"], slow["first"], slow["operation_first"]) == (2, 2, 2, 2)
+    assert "latency" in slow["fired"]
+    assert (broken["detected"], broken["missed"]) == (0, ["broken"])
+    assert result.false_alarms["flagged_traces"] == 0
+
+
+def test_recordings_of_one_time_are_replayed_apart(folder):
+    """Two systems that ran at the same time do not share windows: each is flagged as it is alone."""
+    alone = list(folder.spans)
+    for row in alone:
+        row["run"] = "first"
+        twin = {name: f"{row[name]}2" if row[name] else "" for name in ("span_id", "parent_span_id")}
+        folder.spans.append({**row, **twin, "trace_id": f"2{row['trace_id'][1:]}", "run": "second"})
+    folder.labels += [{**row, "trace_id": f"2{row['trace_id'][1:]}"} for row in folder.labels]
+    folder.write()
+    with IncidentFolder.open(folder.path) as opened:
+        detection = evaluate(opened).detection
+    assert detection is not None
+    assert (detection["precision"], detection["recall"], detection["n"]) == (1.0, 1.0, 120)
+
+
 def test_whales_are_flagged(folder):
     """A trace whose amount is a whale counts as flagged too."""
     for row in folder.spans:
@@ -121,7 +145,8 @@ def test_command_prints_json(folder):
     outcome = CliRunner().invoke(app, ["eval", str(folder.path), "--json"])
     assert outcome.exit_code == 0, outcome.stderr
     shown = json.loads(outcome.stdout)
-    assert list(shown) == ["detection", "localisation", "seconds"]
+    assert list(shown) == ["detection", "localisation", "seconds", "faults", "cases", "false_alarms"]
+    assert [case["case_id"] for case in shown["cases"]] == ["slow", "broken", "busy"]
     assert list(shown["detection"])[:5] == ["precision", "recall", "f1", "false_positive_rate", "n"]
 
 
@@ -129,7 +154,7 @@ def test_command_prints_tables(folder):
     """Without `--json` people get tables, with a row for each kind of fault and each source left out."""
     outcome = CliRunner().invoke(app, ["eval", str(folder.path), "--ablate"])
     assert outcome.exit_code == 0, outcome.stderr
-    for word in ("precision", "hit@1", "exception", "delay", "without logs"):
+    for word in ("precision", "hit@1", "exception", "delay", "without logs", "fired", "False alarms"):
         assert word in outcome.stdout
 
 
