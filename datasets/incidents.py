@@ -89,7 +89,7 @@ class IncidentFolder:
         return self._read("SELECT * FROM logs WHERE split = 'baseline'")
 
     def baseline_amounts(self) -> pa.Table:
-        return self._read(load_sql("detectors.queries", "new_amounts"), {"after": -1, "upto": 0})
+        return self._read(load_sql("detectors.queries", "new_amounts"), {"after": -1, "upto": 0, "names": None})
 
     def all_spans(self) -> pa.Table:
         """Baseline and test with their attributes as JSON text, each recording in order of ends."""

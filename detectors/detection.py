@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -18,10 +19,11 @@ from detectors.baseline.models import Baselines
 from detectors.baseline.persist import read_position, save_position
 from detectors.detect.amount import detect_amounts, topmost
 from detectors.detect.anomaly import Anomaly
-from detectors.detect.latency import detect_latency, group_spans, split_key
+from detectors.detect.latency import SpanGroups, detect_latency, group_spans, split_key
 from detectors.detect.shift import Shifted, ShiftWatch
 from detectors.incident_store import load_open, save_incidents
 from detectors.incidents import Grouped, IncidentTracker, OperationKey
+from detectors.learner import chunks
 from detectors.settings import Settings
 from detectors.texts import amount_text, worth_text
 from detectors.windows import Windows
@@ -30,8 +32,12 @@ _QUERIES = "detectors.queries"
 _READER = "detect"
 _SIGNALS = "signals"  # logs and metrics
 _WRITE_TRIES = 5
+# A pass that found nothing has only its positions to write, 6 ms: they may lag by so much. After a crash
+# these batches are judged once more, which changes nothing.
+_POSITION_EVERY_S = 2.0
 # The rest of a row, times and state, comes from the pass.
 _COLUMNS = [f.name for f in fields(Anomaly) if f.name != "details"]
+Landed = Mapping[str, int | None]
 _log = logging.getLogger("spyhop.detectors")
 
 
@@ -52,9 +58,24 @@ class Detection:
         self._baselines = baselines
         self._settings = settings
         self.position = read_position(store, _READER)
+        self._no_amounts: pa.Table | None = None
         # A folder of an older Spyhop has logs and metrics that nobody followed: they are not caught up with.
-        self.signal_position = read_position(store, _SIGNALS) or self._newest_signals(0)
+        self._landed: Landed = {}  # as of the last pass that was written
+        self.signal_position = read_position(store, _SIGNALS) or _newest(self._look())
+        self._judged_total = 0  # of all landed spans, about how many have been judged; 0: not known
+        self._promised = (-1, 0)  # what it will be once the batches up to here are judged
+        self._saved = (self.position, self.signal_position)
+        self._saved_s = now_s
         self._reload(now_s)
+
+    def ranges(self, upto: int) -> list[tuple[int, int]]:
+        """The batches that are to be judged, as ranges of a size that one pass may take."""
+        total = self._look()["span_count"] or 0
+        fresh = total - self._judged_total
+        self._promised = (upto, total)
+        if self._judged_total and 0 < fresh <= self._settings.detect_chunk_spans and self.position < upto:
+            return [(self.position, upto)]  # as nearly always; counting them by batch costs 2 ms more
+        return chunks(self._store, self.position, upto, self._settings)
 
     def judge(self, after: int, upto: int, now_s: float, now_unix_nano: int) -> Found:
         """Judge the batches in (after, upto]."""
@@ -65,23 +86,33 @@ class Detection:
         slow, raised = with_shift(slow, self._shifts.observe(spans, groups, now_s))
         windowed, worse = self.windows.observe(spans, now_s)
         raised += worse
-        amounts = self._store.read(load_sql(_QUERIES, "new_amounts"), bounds)
+        amounts = self._amounts(groups, bounds)
         windowed += self.windows.observe_orders(amounts)
         whales, moved = self._whales(amounts)
-        signals = self._newest_signals(upto)
-        windowed += self.windows.observe_signals(self.signal_position, signals)
-        counts = span_counts(spans)
+        landed = self._look()
+        signals = max(_newest(landed), upto)
+        windowed += self.windows.observe_signals(
+            self.signal_position,
+            signals,
+            lines=self._has_new(landed, "logs_batch_id", "log_count"),
+            points=self._has_new(landed, "metrics_batch_id", "metric_point_count"),
+        )
+        counts = groups.counts()
         grouped = self.tracker.observe(now_s, now_unix_nano, counts, [*slow, *whales, *windowed], raised)
         for whale in moved:
             if incident := self.tracker.moved(whale):
                 grouped.changed[incident.incident_id] = incident
         try:
-            self._write(grouped, moved, raised, (upto, signals), now_unix_nano)
+            if grouped.anomalies or grouped.changed or moved or raised or self._is_due(now_s):
+                self._write(grouped, moved, raised, (upto, signals), now_unix_nano)
+                self._saved, self._saved_s = (upto, signals), now_s
         except BaseException:
             # The batches will be judged again: what memory has made of them must not count twice.
             self._reload(now_s)
             raise
-        self.position, self.signal_position = upto, signals
+        self.position, self.signal_position, self._landed = upto, signals, landed
+        if upto == self._promised[0]:
+            self._judged_total = self._promised[1]
         for incident in grouped.changed.values():
             if incident.state == "resolved":
                 self.causes.pop(incident.incident_id, None)
@@ -142,10 +173,37 @@ class Detection:
                     raise
                 time.sleep(0.01 * 2**attempt)
 
-    def _newest_signals(self, upto: int) -> int:
-        """The newest landed batch of any signal."""
-        newest = self._store.read("SELECT batch_id FROM landing_position")["batch_id"][0].as_py()
-        return max(int(newest), upto)
+    def save_positions(self, now_unix_nano: int) -> None:
+        """Store how far detection has come, where a quiet pass has not."""
+        if self._saved != (self.position, self.signal_position):
+            self._write(Grouped(), [], [], (self.position, self.signal_position), now_unix_nano)
+            self._judged_total = 0  # of all landed spans, about how many have been judged; 0: not known
+        self._promised = (-1, 0)  # what it will be once the batches up to here are judged
+        self._saved = (self.position, self.signal_position)
+
+    def _is_due(self, now_s: float) -> bool:
+        return now_s - self._saved_s >= _POSITION_EVERY_S
+
+    def _look(self) -> Landed:
+        """The row of `queries/newest_landed.sql`."""
+        landed: Landed = self._store.read(load_sql(_QUERIES, "newest_landed")).to_pylist()[0]
+        return landed
+
+    def _has_new(self, landed: Landed, newest: str, total: str) -> bool:
+        """Whether rows of a signal have landed since its position, recent ones or such as are sealed."""
+        return (landed[newest] or 0) > self.signal_position or landed[total] != self._landed.get(total)
+
+    def _amounts(self, groups: SpanGroups, bounds: dict[str, int]) -> pa.Table:
+        """Spans of the batch with an amount; only operations that have carried one before can be judged."""
+        names: list[str] | None = None
+        if self._settings.enable_amount_anomaly_detection:
+            carrying = {key[1] for key in groups.operations if self._baselines.carries_amounts(*key)}
+            names = sorted(carrying)
+            if not names and self._no_amounts is not None:
+                return self._no_amounts
+        amounts = self._store.read(load_sql(_QUERIES, "new_amounts"), {**bounds, "names": names})
+        self._no_amounts = amounts.slice(0, 0)
+        return amounts
 
     def _whales(self, amounts: pa.Table) -> tuple[list[Anomaly], list[Anomaly]]:
         """(new whales, known whales that were now seen in an enclosing span)."""
@@ -167,6 +225,11 @@ class Detection:
             and (whale.span_start_unix_nano, -whale.span_duration_ns) < place[whale.anomaly_id]
         ]
         return new, moved
+
+
+def _newest(landed: Landed) -> int:
+    """The newest landed batch of any signal."""
+    return int(landed["batch_id"] or 0)
 
 
 def with_shift(slow: list[Anomaly], shifted: Shifted) -> tuple[list[Anomaly], list[Anomaly]]:

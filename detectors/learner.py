@@ -115,7 +115,7 @@ class Learner:
         spans = self._store.read(load_sql(_QUERIES, "settled_spans"), bounds)
         parts = [learn_times(spans)]
         if self._settings.enable_amount_anomaly_detection:
-            amounts = self._store.read(load_sql(_QUERIES, "new_amounts"), bounds)
+            amounts = self._store.read(load_sql(_QUERIES, "new_amounts"), {**bounds, "names": None})
             whales = self._store.read(load_sql(_QUERIES, "whale_traces"))
             parts.append(learn_amounts(amounts, whales["trace_id"]))
         return pa.concat_tables(parts)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import duckdb
+
+from collector.errors import SpyhopError
 from collector.store.store import Store
 from detectors import monitor
 from detectors.baseline.models import Baselines
 from detectors.baseline.persist import load_book
 from detectors.causes import CauseFinder
 from detectors.detection import Detection
-from detectors.learner import Learner, chunks
+from detectors.learner import Learner
 from detectors.settings import Settings
 
 _WAIT_S = 0.25  # also how soon a stop and a due learning pass are noticed
@@ -50,6 +55,7 @@ class Pipeline:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._learned_s = self._passed_s = monotonic_s()
+        self._begun_s = -math.inf  # the last pass over what landed
         self._figures: dict[str, Any] = {
             "span_count": 0,
             "anomaly_count": 0,
@@ -79,11 +85,17 @@ class Pipeline:
             **self._figures,
         }
 
+    def gathering_s(self) -> float:
+        """How long landed batches should gather until the next pass; 0 after a pause."""
+        due_s = self._begun_s + self.settings.detect_interval_ms / 1e3
+        return max(due_s - self._monotonic_s(), 0.0)
+
     def judge_landed(self, upto_batch_id: int) -> int:
         """Judge everything up to this batch; returns how many anomalies were found."""
         found_count = 0
+        self._begun_s = self._monotonic_s()
         with self._pass:
-            for after, upto in chunks(self._store, self._detection.position, upto_batch_id, self.settings):
+            for after, upto in self._detection.ranges(upto_batch_id):
                 began_s = self._monotonic_s()
                 found = self._detection.judge(after, upto, began_s, self._clock_ns())
                 ended_s = self._monotonic_s()
@@ -155,12 +167,18 @@ class Pipeline:
                 _log.exception("detection pass failed")
                 self._stopping.wait(_PAUSE_AFTER_ERROR_S)
             if stopping:
+                self._save_positions()
                 return
+
+    def _save_positions(self) -> None:
+        with contextlib.suppress(SpyhopError, duckdb.Error), self._pass:
+            self._detection.save_positions(self._clock_ns())
 
     def _work(self, wait_s: float) -> None:
         newest = self._store.wait_landed(self._detection.position, wait_s)
         if newest > self._detection.position:
-            self.judge_landed(newest)
+            self._stopping.wait(self.gathering_s())
+            self.judge_landed(self._store.newest_traces_batch_id)
         elif self._monotonic_s() - self._passed_s >= _QUIET_PASS_S:
             self.end_quiet_incidents()
         if self._monotonic_s() - self._learned_s >= self.settings.detect_learn_interval_s:

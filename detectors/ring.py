@@ -66,6 +66,8 @@ class Ring:
         late = ticks <= head - SLOTS
         ticks = np.where(ticks > newest, newest, np.where(late, head, ticks))
         stage = np.maximum(ticks - head - 1, -1) // _STEP_S  # -1: not beyond the present
+        if stage.max(initial=-1) <= 0 and ticks[~late].min(initial=newest) > newest - SETTLE_S:
+            stage[:] = stage.max()  # no second of these is learned or cleared by the step: one will do
         stages = np.unique(stage).tolist()
         for number in stages:
             rows = np.flatnonzero(stage == number)

@@ -46,6 +46,11 @@ class Settings(BaseSettings):
         3.0, ge=1, description="A whale must be this many times the amount that 99 of 100 stay below."
     )
     detect_chunk_spans: int = Field(200_000, ge=1_000, description="Most spans judged in one pass.")
+    detect_interval_ms: float = Field(
+        400.0,
+        ge=0,
+        description="Least time between two passes, in which landed batches gather; a pass costs 10 ms.",
+    )
     detect_learn_interval_s: float = Field(2.0, gt=0, description="Pause between two learning passes.")
     detect_learn_delay_s: float = Field(
         5.0, ge=0, description="Spans are learned from this long after landing, when their trace has settled."

@@ -68,12 +68,21 @@ class Windows:
         """Anomalies of the market; columns of `queries/new_amounts.sql`."""
         return self.market.observe(amounts, self._ring.head or 0)
 
-    def observe_signals(self, after: int, upto: int) -> list[Anomaly]:
-        """Anomalies of logs and metrics that landed in the batches (after, upto]."""
+    def observe_signals(
+        self, after: int, upto: int, *, lines: bool = True, points: bool = True
+    ) -> list[Anomaly]:
+        """Anomalies of logs and metrics that landed in the batches (after, upto].
+
+        Args:
+            lines, points: whether there are any; to look costs 5 ms.
+        """
         bounds = {"after": after, "upto": upto}
-        lines = self._store.read(load_sql(_QUERIES, "new_logs"), bounds)
-        points = self._store.read(load_sql(_QUERIES, "new_metrics"), bounds)
-        return self._logs.observe(lines) + self._metrics.observe(points)
+        found: list[Anomaly] = []
+        if lines:
+            found += self._logs.observe(self._store.read(load_sql(_QUERIES, "new_logs"), bounds))
+        if points:
+            found += self._metrics.observe(self._store.read(load_sql(_QUERIES, "new_metrics"), bounds))
+        return found
 
     def save_due(self, now_s: float, now_unix_nano: int) -> int:
         """Store what was learned, every ten seconds; returns how many rows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import RLock
 
@@ -45,18 +46,27 @@ class Baselines:
         self._settings = settings
         self._book = book or SketchBook()
         self._models: dict[tuple[SeriesKey, str], Model] = {}
+        self._found: dict[tuple[SeriesKey, int], Model | None] = {}  # by hour, until something is learned
+        self._carrying: set[tuple[str, str, str]] = set()
+        self._note_amounts(self._book.series())
         self._lock = RLock()
 
     def add(self, deltas: pa.Table) -> set[SeriesKey]:
         """Learn rows of `book.DELTA_SCHEMA`; returns the series that changed."""
         with self._lock:
-            return self._book.add(deltas)
+            touched = self._book.add(deltas)
+            self._note_amounts(touched)
+            self._found.clear()
+            return touched
 
     def replace(self, book: SketchBook) -> None:
         """Start over from another book, at once for all readers."""
         with self._lock:
             self._book = book
             self._models.clear()
+            self._found.clear()
+            self._carrying.clear()
+            self._note_amounts(book.series())
 
     def duration(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None:
         """The model for a span that starts in this hour of week; None while the operation is learning."""
@@ -67,13 +77,18 @@ class Baselines:
         return self._time_model(SeriesKey(GAP_MEASURE, service_name, operation, span_kind), hour)
 
     def _time_model(self, key: SeriesKey, hour: int) -> Model | None:
-        least = self._settings.detect_min_cell_samples
         with self._lock:
-            for cell in cell_names(hour)[:2]:
-                if self._book.sample_count(key, cell) >= least:
-                    return self._model(key, cell)
-            if self._book.sample_count(key) >= self._settings.detect_min_samples:
-                return self._model(key, OPERATION_CELL)
+            if (key, hour) not in self._found:
+                self._found[key, hour] = self._choose(key, hour)
+            return self._found[key, hour]
+
+    def _choose(self, key: SeriesKey, hour: int) -> Model | None:
+        least = self._settings.detect_min_cell_samples
+        for cell in cell_names(hour)[:2]:
+            if self._book.sample_count(key, cell) >= least:
+                return self._model(key, cell)
+        if self._book.sample_count(key) >= self._settings.detect_min_samples:
+            return self._model(key, OPERATION_CELL)
         return None
 
     def amount(self, service_name: str, operation: str, span_kind: str, facets: list[str]) -> Model | None:
@@ -84,6 +99,13 @@ class Baselines:
                 if self._book.sample_count(key) >= self._settings.detect_amount_min_samples:
                     return self._model(key, OPERATION_CELL)
         return None
+
+    def carries_amounts(self, service_name: str, operation: str, span_kind: str) -> bool:
+        """Whether an amount of this operation was ever learned: none other can be judged."""
+        return (service_name, operation, span_kind) in self._carrying
+
+    def _note_amounts(self, keys: Iterable[SeriesKey]) -> None:
+        self._carrying |= {(key[1], key[2], key[3]) for key in keys if key.measure == AMOUNT}
 
     def exclusive_p50_ns(self, service_name: str, operation: str, span_kind: str) -> float | None:
         """The median of an operation's own time; None before any trace with it has settled."""

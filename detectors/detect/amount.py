@@ -48,6 +48,8 @@ def detect_amounts(amounts: pa.Table, baselines: AmountModels, settings: Setting
         amounts: columns of `queries/new_amounts.sql`.
     """
     found: list[Anomaly] = []
+    if not amounts.num_rows:
+        return found
     columns = ["service_name", "operation", "span_kind", "amount_kind", "asset", "side"]
     for group in amounts.select(columns).group_by(columns).aggregate([]).to_pylist():
         model = baselines.amount(

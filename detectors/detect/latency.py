@@ -44,6 +44,14 @@ class SpanGroups:
     models: list[Model | None]
     group_of: IntArray
 
+    def counts(self) -> dict[tuple[str, str, str], int]:
+        """How many spans of each operation there are."""
+        counts: dict[tuple[str, str, str], int] = {}
+        sizes = np.bincount(self.group_of, minlength=len(self.operations)).tolist()
+        for operation, size in zip(self.operations, sizes, strict=True):
+            counts[operation] = counts.get(operation, 0) + size
+        return counts
+
     def limits(self, limit: Callable[[Model], float]) -> FloatArray:
         """A figure of each span's model; +inf where there is none."""
         figures = np.array([limit(model) if model else np.inf for model in self.models])

@@ -1,25 +1,29 @@
 -- Spans of some batches that carry an amount, with the asset and side that it must be compared within.
--- Amounts are read through text: senders give them as doubles, ints or strings.
--- MATERIALIZED, since conditions on attributes would be pushed into the scan, which then reads the attributes of
--- the whole row group: 110 ms for 2,000 spans among 120,000, and 16 so.
+-- Amounts are read through text: senders give them as doubles, ints or strings. $names: the operations that may
+-- carry one; NULL for all.
+-- One way through JSON for all keys: 0.9 µs a span, and each key read by itself 0.4. MATERIALIZED, since conditions
+-- on attributes would be pushed into the scan, which then reads those of the whole row group: 110 ms for 2,000
+-- spans among 120,000, and 16 so.
 WITH landed AS MATERIALIZED (
     SELECT
         trace_id, span_id, service_name, span_name AS operation, span_kind,
-        epoch_ns(start_time) AS start_unix_nano, duration_ns, attributes,
-        attributes['order.quantity']::VARCHAR AS order_quantity,
-        attributes['transfer.amount']::VARCHAR AS transfer_amount
+        epoch_ns(start_time) AS start_unix_nano, duration_ns,
+        json_extract_string(
+            attributes::JSON,
+            [
+                '$."order.quantity"', '$."order.pair"', '$."order.side"', '$."order.price"', '$."order.fill_price"',
+                '$."transfer.amount"', '$."transfer.asset"'
+            ]
+        ) AS held
     FROM spans
-    WHERE batch_id > $after AND batch_id <= $upto
-), carrying AS MATERIALIZED (
+    WHERE batch_id > $after AND batch_id <= $upto AND ($names IS NULL OR list_contains($names, span_name))
+), carrying AS (
     SELECT
-        * EXCLUDE (attributes),
-        attributes['order.pair']::VARCHAR AS order_pair,
-        attributes['order.side']::VARCHAR AS order_side,
-        attributes['order.price']::VARCHAR AS order_price,
-        attributes['order.fill_price']::VARCHAR AS order_fill_price,
-        attributes['transfer.asset']::VARCHAR AS transfer_asset
+        * EXCLUDE (held),
+        held[1] AS order_quantity, held[2] AS order_pair, held[3] AS order_side, held[4] AS order_price,
+        held[5] AS order_fill_price, held[6] AS transfer_amount, held[7] AS transfer_asset
     FROM landed
-    WHERE order_quantity IS NOT NULL OR transfer_amount IS NOT NULL
+    WHERE held[1] IS NOT NULL OR held[6] IS NOT NULL
 ), amounts AS (
     SELECT
         * EXCLUDE (order_quantity, order_side, order_price, order_fill_price, transfer_amount, transfer_asset),

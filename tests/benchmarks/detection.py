@@ -30,7 +30,7 @@ from detectors.settings import Settings
 S = 1_000_000_000
 START_NS = 1_790_000_000 * S
 LANDING_S = 0.2
-WARM_UP_S, WARM_UP_RATE = 14, 2_000
+WARM_UP_S, WARM_UP_RATE = 42, 700
 KINDS = ("SERVER", "INTERNAL", "CLIENT", "CLIENT", "PRODUCER", "CONSUMER")
 NAMES = (
     "POST /orders",
@@ -197,6 +197,8 @@ def run(pipeline: Pipeline, traffic: Traffic, clock: Clock, rate: int, seconds: 
         clock.now_s += LANDING_S
         newest = traffic.land(clock.time_ns(), round(rate * LANDING_S))
         waiting.append(clock.now_s)
+        if pipeline.gathering_s() > 1e-9:
+            continue
         began_s = time.process_time()
         pipeline.judge_landed(newest)
         took_s = time.process_time() - began_s
