@@ -37,6 +37,16 @@ def test_span_that_is_late_counts_as_present():
     assert set(ticks) == {NOW}
 
 
+def test_batch_across_a_second_is_one_step():
+    """What a step neither learns nor clears is counted with it; older seconds before they settle."""
+    ring = Ring()
+    steps(ring, NOW)
+    assert [ticks for ticks, _, _ in steps(ring, NOW, NOW + 1, NOW + 2)] == [[NOW, NOW + 1, NOW + 2]]
+    old = NOW + 2 - SETTLE_S + 1
+    found = [ticks for ticks, _, _ in steps(ring, *[NOW + 3] * 19, old)]
+    assert found == [[old], [NOW + 3] * 19]
+
+
 def test_long_batch_is_taken_in_steps():
     """Two minutes that land at once are judged as they would have been live."""
     ring = Ring()
