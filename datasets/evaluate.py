@@ -87,7 +87,7 @@ def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambd
     replayed = None
     if folder.has_trace_labels:
         baselines.add(learn_amounts(folder.baseline_amounts(), pa.chunked_array([], pa.string())))
-        replayed = replay(folder.all_spans(), baselines, settings, step)
+        replayed = replay(folder.all_spans(), baselines, settings, step, folder.all_signals())
     reference = Reference(folder, learned, baselines)
     variants: dict[str, Collection[str]] = {"": SOURCES}
     if ablate:

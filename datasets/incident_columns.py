@@ -41,7 +41,29 @@ LOGS = Columns(
         "time_unix_nano": _WHOLE,
         **dict.fromkeys(("service_name", "trace_id", "span_id", "body", "split", "case_id"), _TEXT),
     },
-    optional={"severity_number": _WHOLE},
+    optional={"severity_number": _WHOLE, "severity_text": _TEXT},
+)
+METRICS = Columns(
+    required={"time_unix_nano": _WHOLE, **dict.fromkeys(("service_name", "metric_name"), _TEXT)},
+    optional={
+        **dict.fromkeys(("metric_unit", "metric_kind", "temporality", "attributes", "run"), _TEXT),
+        **dict.fromkeys(("start_time_unix_nano", "value_int"), _WHOLE),
+        **dict.fromkeys(("value_double", "count", "sum"), _ANY),
+        "is_monotonic": _FLAG,
+    },
+)
+_METRIC_DEFAULTS = {
+    **dict.fromkeys(("metric_unit", "run"), "''"),
+    **dict.fromkeys(("temporality", "attributes"), "NULL::VARCHAR"),
+    **dict.fromkeys(("start_time_unix_nano", "value_int", "count"), "NULL::BIGINT"),
+    **dict.fromkeys(("value_double", "sum"), "NULL::DOUBLE"),
+    "metric_kind": "'gauge'",
+    "is_monotonic": "NULL::BOOLEAN",
+}
+# OpenTelemetry's severity numbers of the words that loggers use.
+_SEVERITY_OF_TEXT = (
+    "CASE left(upper(severity_text), 4) WHEN 'TRAC' THEN 1 WHEN 'DEBU' THEN 5 WHEN 'INFO' THEN 9"
+    " WHEN 'WARN' THEN 13 WHEN 'ERRO' THEN 17 WHEN 'FATA' THEN 21 WHEN 'CRIT' THEN 21 ELSE 0 END"
 )
 LABELS = Columns(required={"trace_id": _TEXT, "anomalous": _FLAG}, optional={})
 MEMBERS = Columns(required={"case_id": _TEXT, "trace_id": _TEXT}, optional={})
@@ -102,17 +124,39 @@ def span_view(path: Path, present: set[str]) -> str:
 
 
 def log_views(path: Path | None, present: set[str]) -> str:
-    """`CREATE VIEW logs` over the file; an empty one without."""
-    severity = "severity_number::INTEGER" if "severity_number" in present else "0"
+    """`CREATE VIEW logs` over the file; an empty one without. Ids of zeros are none."""
+    severity = _SEVERITY_OF_TEXT if "severity_text" in present else "0"
+    severity = "severity_number::INTEGER" if "severity_number" in present else severity
     columns = (
-        "trace_id::VARCHAR AS trace_id, span_id::VARCHAR AS span_id, service_name,"
+        "time_unix_nano::BIGINT AS unix_nano,"
+        " nullif(ltrim(trace_id::VARCHAR, '0'), '') IS NOT NULL AS in_trace,"
+        " trace_id::VARCHAR AS trace_id, span_id::VARCHAR AS span_id, service_name,"
         f" {severity} AS severity_number, body::VARCHAR AS body, split,"
         " nullif(case_id::VARCHAR, '') AS case_id"
     )
     if path is not None:
         return f"CREATE VIEW logs AS SELECT {columns} FROM read_parquet({_literal(path)})"  # noqa: S608  # as above
     names = ("trace_id", "span_id", "service_name", "body", "split", "case_id")
-    return f"CREATE TABLE logs (severity_number INTEGER, {', '.join(f'{name} VARCHAR' for name in names)})"
+    texts = ", ".join(f"{name} VARCHAR" for name in names)
+    return f"CREATE TABLE logs (unix_nano BIGINT, in_trace BOOLEAN, severity_number INTEGER, {texts})"
+
+
+def metric_view(path: Path, present: set[str]) -> str:
+    """`CREATE VIEW metrics` over the file."""
+    texts = {name: name if name in present else default for name, default in _METRIC_DEFAULTS.items()}
+    return f"""
+    CREATE VIEW metrics AS
+    SELECT
+        time_unix_nano::BIGINT AS unix_nano, service_name, metric_name,
+        coalesce({texts["metric_unit"]}, '') AS metric_unit,
+        lower(coalesce({texts["metric_kind"]}, 'gauge')) AS metric_kind,
+        upper({texts["temporality"]}) AS temporality, {texts["is_monotonic"]} AS is_monotonic,
+        {texts["attributes"]}::VARCHAR AS attributes, coalesce({texts["run"]}::VARCHAR, '') AS run,
+        {texts["start_time_unix_nano"]}::BIGINT AS start_unix_nano, {texts["value_int"]}::BIGINT AS value_int,
+        {texts["value_double"]}::DOUBLE AS value_double, {texts["count"]}::UBIGINT AS sample_count,
+        {texts["sum"]}::DOUBLE AS sample_sum
+    FROM read_parquet({_literal(path)})
+    """  # noqa: S608  # as above
 
 
 def _all_null(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> bool:

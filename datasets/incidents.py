@@ -1,11 +1,11 @@
 """Labelled incidents: a folder of Parquet files and `cases.json`, read and checked.
 
 `spans.parquet` holds what to learn from (`split` = baseline) and what to judge (`test`, with its `case_id`);
-`cases.json` says what was wrong in each case. Optional are `logs.parquet`, `trace_labels.parquet` and
-`case_traces.parquet`, and of the spans the columns kind, status, attributes, day, pod and run. A `day`
-changes nothing: a case is compared with the baseline of all days. A `run` names the recording where a folder
-holds several systems, which may have run at the same time: detection plays each by itself. `labels.jsonl` may
-list controls.
+`cases.json` says what was wrong in each case. Optional are `logs.parquet`, `metrics.parquet`,
+`trace_labels.parquet` and `case_traces.parquet`, and of the spans the columns kind, status, attributes, day,
+pod and run. A `day` changes nothing: a case is compared with the baseline of all days. A `run` names the
+recording where a folder holds several systems, which may have run at the same time: detection plays each by
+itself. `labels.jsonl` may list controls.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -26,9 +26,29 @@ from collector.errors import InvalidInput
 from collector.store.sqlfile import load_sql
 from datasets.controls import Control, read_controls
 from datasets.groups import Groups
-from datasets.incident_columns import LABELS, LOGS, MEMBERS, SPANS, check_columns, log_views, span_view
+from datasets.incident_columns import (
+    LABELS,
+    LOGS,
+    MEMBERS,
+    METRICS,
+    SPANS,
+    check_columns,
+    log_views,
+    metric_view,
+    span_view,
+)
 
 _QUERIES = "datasets.queries"
+
+
+class Signals(NamedTuple):
+    """Columns of `queries/eval_all_logs.sql` and `queries/eval_all_metrics.sql`; None without the file."""
+
+    logs: pa.Table | None = None
+    metrics: pa.Table | None = None
+
+
+NO_SIGNALS = Signals()
 
 
 class CaseLabel(BaseModel):
@@ -71,6 +91,9 @@ class IncidentFolder:
             has_logs = (path / "logs.parquet").is_file()
             columns = check_columns(con, path / "logs.parquet", LOGS) if has_logs else set()
             con.execute(log_views(path / "logs.parquet" if has_logs else None, columns))
+            if (path / "metrics.parquet").is_file():
+                columns = check_columns(con, path / "metrics.parquet", METRICS)
+                con.execute(metric_view(path / "metrics.parquet", columns))
             _members(con, path / "case_traces.parquet")
             if (path / "trace_labels.parquet").is_file():
                 check_columns(con, path / "trace_labels.parquet", LABELS)
@@ -89,11 +112,21 @@ class IncidentFolder:
         return self._read("SELECT * FROM logs WHERE split = 'baseline'")
 
     def baseline_amounts(self) -> pa.Table:
-        return self._read(load_sql("detectors.queries", "new_amounts"), {"after": -1, "upto": 0, "names": None})
+        return self._read(
+            load_sql("detectors.queries", "new_amounts"), {"after": -1, "upto": 0, "names": None}
+        )
 
     def all_spans(self) -> pa.Table:
         """Baseline and test with their attributes as JSON text, each recording in order of ends."""
         return self._read(load_sql(_QUERIES, "eval_all_spans"))
+
+    def all_signals(self) -> Signals:
+        """Log lines and metric points in order of time; None where the folder has none."""
+        has_metrics = (self.path / "metrics.parquet").is_file()
+        return Signals(
+            self._read(load_sql(_QUERIES, "eval_all_logs")) if self.has_logs else None,
+            self._read(load_sql(_QUERIES, "eval_all_metrics")) if has_metrics else None,
+        )
 
     def case_spans(self, case_id: str) -> pa.Table:
         """The spans that name the case, and the traces that belong to it besides."""

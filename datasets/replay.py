@@ -1,9 +1,9 @@
 """Plays a folder of labelled incidents through live detection and says what it raises.
 
-All spans go into a store of their own and are judged in passes of a second of their time, baseline and test
-in the order in which they ended: the code, the settings and the clock of the live path. Durations and
-amounts are compared with what was learned from the baseline rows alone; what the window detectors learn on
-their way they learn as live, from all that they have not flagged.
+All spans, log lines and metric points go into a store of their own and are judged in passes of a second of
+their time, baseline and test in the order in which they ended: the code, the settings and the clock of the
+live path. Durations and amounts are compared with what was learned from the baseline rows alone; what the
+window detectors learn on their way they learn as live, from all that they have not flagged.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
+from datasets.incidents import NO_SIGNALS, Signals
 from detectors.baseline.models import Baselines
 from detectors.baseline.sketch import IntArray
 from detectors.detection import Detection
@@ -52,12 +54,14 @@ def replay(
     baselines: Baselines,
     settings: Settings,
     step: Callable[[str, int, int], None] = lambda *_: None,
+    signals: Signals = NO_SIGNALS,
 ) -> Replayed:
-    """Judge all spans of a folder, one recording after the other.
+    """Judge all spans, log lines and metric points of a folder, one recording after the other.
 
     Args:
         spans: columns of `queries/eval_all_spans.sql`, in its order; at least one.
         baselines: with durations and amounts of the baseline rows; gaps between messages are added.
+        signals: a line without a trace is left out where there are several recordings.
     """
     runs = spans["run"].to_numpy(zero_copy_only=False)
     begins = np.flatnonzero(np.r_[True, runs[1:] != runs[:-1]]).tolist()
@@ -67,15 +71,24 @@ def replay(
         def passed(name: str, done: int, total: int, number: int = number) -> None:
             step(name, number * total + done, len(begins) * total)
 
-        one = _replay_run(spans.slice(begin, end - begin), baselines, settings, passed)
+        said = signals if len(begins) == 1 else Signals(*(_of_run(rows, runs[begin]) for rows in signals))
+        one = _replay_run(spans.slice(begin, end - begin), said, baselines, settings, passed)
         run = pa.repeat(runs[begin], one.anomalies.num_rows), pa.repeat(runs[begin], one.incidents.num_rows)
         found.append((one.anomalies.append_column("run", run[0]), one.incidents.append_column("run", run[1])))
     anomalies, incidents = zip(*found, strict=True)
     return Replayed(pa.concat_tables(anomalies), pa.concat_tables(incidents))
 
 
+def _of_run(rows: pa.Table | None, run: str) -> pa.Table | None:
+    return None if rows is None else rows.filter(pc.equal(rows["run"], run))
+
+
 def _replay_run(
-    spans: pa.Table, baselines: Baselines, settings: Settings, step: Callable[[str, int, int], None]
+    spans: pa.Table,
+    signals: Signals,
+    baselines: Baselines,
+    settings: Settings,
+    step: Callable[[str, int, int], None],
 ) -> Replayed:
     ended = pc.add(spans["start_unix_nano"], spans["duration_ns"]).to_numpy()
     batch = batch_numbers(ended)
@@ -86,9 +99,11 @@ def _replay_run(
         store = Store.open(Path(folder))
         try:
             with store.transaction() as con:
-                con.register("replayed", spans.append_column("batch_id", pa.array(batch)))
-                con.execute(load_sql(_QUERIES, "replay_spans"))
-                con.unregister("replayed")
+                _insert(con, "spans", spans, batch)
+                for name, rows in zip(Signals._fields, signals, strict=True):
+                    if rows is not None:
+                        at = rows["unix_nano"].to_numpy()
+                        _insert(con, name, rows, landed_with(at, ended[last]))
             detection = Detection(store, baselines, settings, float(ended[0]) / 1e9)
             for number, row in enumerate(last.tolist(), start=1):
                 step("detect", number, len(last))
@@ -103,6 +118,22 @@ def _replay_run(
             )
         finally:
             store.close()
+
+
+def _insert(con: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, batch: IntArray) -> None:
+    con.register(f"replayed_{name}", rows.append_column("batch_id", pa.array(batch)))
+    con.execute(load_sql(_QUERIES, f"replay_{name}"))
+    con.unregister(f"replayed_{name}")
+
+
+def landed_with(unix_nano: IntArray, pass_ends: IntArray) -> IntArray:
+    """The pass, from 1, in which what happened then is judged: the first that ends in that second or later.
+
+    >>> landed_with(np.array([0, 999_999_999, 1_000_000_000, 9_000_000_000]), np.array([5, 2_000_000_000]))
+    array([1, 1, 2, 2])
+    """
+    numbers: IntArray = np.searchsorted(pass_ends // _PASS_NS, unix_nano // _PASS_NS).astype(np.int64) + 1
+    return np.minimum(numbers, len(pass_ends))
 
 
 def batch_numbers(ended_unix_nano: IntArray) -> IntArray:

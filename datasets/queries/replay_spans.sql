@@ -8,4 +8,4 @@ SELECT
     '{}'::JSON::VARIANT AS resource_attributes, 0 AS resource_dropped_attributes_count,
     '' AS resource_schema_url, '' AS scope_name, '' AS scope_version, NULL AS scope_attributes,
     0 AS scope_dropped_attributes_count, '' AS scope_schema_url
-FROM replayed
+FROM replayed_spans
