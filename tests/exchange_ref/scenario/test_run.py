@@ -43,7 +43,7 @@ def test_the_folder_is_in_the_evaluation_format(written: tuple[Path, dict[str, A
             ("trace_id", "span_id", "parent_span_id", "service_name", "span_name", "span_kind"), pl.String
         ),
         **dict.fromkeys(("start_time_unix_nano", "end_time_unix_nano"), pl.Int64),
-        **dict.fromkeys(("status_code", "attributes", "case_id", "split"), pl.String),
+        **dict.fromkeys(("status_code", "attributes", "case_id", "split", "run"), pl.String),
     }
     assert spans.height == summary["spans"] == spans["span_id"].n_unique()
     assert summary["spans_dropped"] == 0
@@ -122,10 +122,17 @@ def test_runs_at_the_same_time_make_the_same_folder(tmp_path: Path) -> None:
     summary = play(pair, Split.JUDGE, 4, out, lambda _: None, parallel=2)
     cases = json.loads((out / "cases.json").read_text())
     assert [case["case_id"].split("-")[2] for case in cases] == ["4", "5"]
-    kinds = [json.loads(line)["kind"] for line in (out / "labels.jsonl").read_text().splitlines()]
-    assert sorted(kinds) == ["noop", "noop", "whale_order", "whale_order"]
+    labels = [json.loads(line) for line in (out / "labels.jsonl").read_text().splitlines()]
+    assert sorted(label["kind"] for label in labels) == ["noop", "noop", "whale_order", "whale_order"]
     assert (summary["unverified"], summary["spans_dropped"]) == ([], 0)
-    starts = pl.read_parquet(out / "spans.parquet")["start_time_unix_nano"]
+    spans = pl.read_parquet(out / "spans.parquet")
+    # Each row and each label says of which run it is, so that they can be told apart.
+    assert (
+        list(dict.fromkeys(label["run"] for label in labels))
+        == spans["run"].unique(maintain_order=True).to_list()
+    )
+    assert spans.group_by("trace_id").agg(pl.col("run").n_unique())["run"].max() == 1
+    starts = spans["start_time_unix_nano"]
     assert summary["spans"] == len(starts) > 500
     # One after another they would have taken twice the time of one.
     assert (starts.max() - starts.min()) / 1e9 < 2 * plans(pair, Split.JUDGE, 4)[0].duration_s
