@@ -63,6 +63,7 @@ class Detection:
         self._landed: Landed = {}  # as of the last pass that was written
         self.signal_position = read_position(store, _SIGNALS) or _newest(self._look())
         self._judged_total = 0  # of all landed spans, about how many have been judged; 0: not known
+        self._ahead: Landed | None = None  # what `ranges` saw, for the pass after it
         self._promised = (-1, 0)  # what it will be once the batches up to here are judged
         self._saved = (self.position, self.signal_position)
         self._saved_s = now_s
@@ -70,7 +71,8 @@ class Detection:
 
     def ranges(self, upto: int) -> list[tuple[int, int]]:
         """The batches that are to be judged, as ranges of a size that one pass may take."""
-        total = self._look()["span_count"] or 0
+        self._ahead = self._look()
+        total = self._ahead["span_count"] or 0
         fresh = total - self._judged_total
         self._promised = (upto, total)
         if self._judged_total and 0 < fresh <= self._settings.detect_chunk_spans and self.position < upto:
@@ -89,7 +91,7 @@ class Detection:
         amounts = self._amounts(groups, bounds)
         windowed += self.windows.observe_orders(amounts)
         whales, moved = self._whales(amounts)
-        landed = self._look()
+        landed, self._ahead = self._ahead or self._look(), None
         signals = max(_newest(landed), upto)
         windowed += self.windows.observe_signals(
             self.signal_position,
@@ -177,9 +179,7 @@ class Detection:
         """Store how far detection has come, where a quiet pass has not."""
         if self._saved != (self.position, self.signal_position):
             self._write(Grouped(), [], [], (self.position, self.signal_position), now_unix_nano)
-            self._judged_total = 0  # of all landed spans, about how many have been judged; 0: not known
-        self._promised = (-1, 0)  # what it will be once the batches up to here are judged
-        self._saved = (self.position, self.signal_position)
+            self._saved = (self.position, self.signal_position)
 
     def _is_due(self, now_s: float) -> bool:
         return now_s - self._saved_s >= _POSITION_EVERY_S

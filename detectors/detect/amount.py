@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -51,21 +52,30 @@ def detect_amounts(amounts: pa.Table, baselines: AmountModels, settings: Setting
     if not amounts.num_rows:
         return found
     columns = ["service_name", "operation", "span_kind", "amount_kind", "asset", "side"]
-    for group in amounts.select(columns).group_by(columns).aggregate([]).to_pylist():
-        model = baselines.amount(
-            group["service_name"],
-            group["operation"],
-            group["span_kind"],
-            facets_of(group["amount_kind"], group["asset"], group["side"]),
-        )
-        if model is None:
-            continue
-        same = pc.greater(amounts["amount"], model.flag_above)
-        for name in columns:
-            same = pc.and_(same, pc.equal(amounts[name], group[name]))
-        judged = (_judge(row, model, settings) for row in amounts.filter(same).to_pylist())
-        found += [anomaly for anomaly in judged if anomaly]
+    # As one text, since grouping by six columns costs 5 ms however few rows there are.
+    joined = pc.binary_join_element_wise(*(amounts[name] for name in columns), "\x1f")
+    encoded = joined.combine_chunks().dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    models = [_model(row, baselines) for row in amounts.select(columns).take(pa.array(first)).to_pylist()]
+    limits = np.array([model.flag_above if model else np.inf for model in models])[codes]
+    suspects = np.flatnonzero(amounts["amount"].to_numpy() > limits)
+    suspects = suspects[np.argsort(codes[suspects], kind="stable")]
+    rows = amounts.take(pa.array(suspects)).to_pylist()
+    for row, code in zip(rows, codes[suspects].tolist(), strict=True):
+        model = models[code]
+        if model is not None and (anomaly := _judge(row, model, settings)):
+            found.append(anomaly)
     return found
+
+
+def _model(group: dict[str, Any], baselines: AmountModels) -> Model | None:
+    return baselines.amount(
+        group["service_name"],
+        group["operation"],
+        group["span_kind"],
+        facets_of(group["amount_kind"], group["asset"], group["side"]),
+    )
 
 
 def topmost(found: list[Anomaly]) -> list[Anomaly]:
