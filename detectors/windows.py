@@ -6,6 +6,7 @@ import contextlib
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
@@ -17,8 +18,10 @@ from detectors.detect.gap import GapWatch
 from detectors.detect.log import LogWatch
 from detectors.detect.market import MarketWatch
 from detectors.detect.metric import MetricWatch
+from detectors.detect.price import PriceWatch
 from detectors.detect.structure import StructureWatch
 from detectors.detect.throughput import ThroughputWatch
+from detectors.detect.wash import WashWatch
 from detectors.ring import Ring
 from detectors.settings import Settings
 from detectors.window_store import Learning, load_windows, save_windows, saved
@@ -41,6 +44,8 @@ class Windows:
         self._learning = Learning(self.operations, self._errors, self._structure, self._throughput)
         self.gaps = GapWatch(baselines, settings)
         self.market = MarketWatch(settings)
+        self._prices = PriceWatch(settings)
+        self._wash = WashWatch(settings)
         self._logs = LogWatch(settings, self._find_spans, self._throughput.newest_of_service)
         self._metrics = MetricWatch(settings, self._throughput.newest_of_service)
         load_windows(store, self._learning)
@@ -66,7 +71,14 @@ class Windows:
 
     def observe_orders(self, amounts: pa.Table) -> list[Anomaly]:
         """Anomalies of the market; columns of `queries/new_amounts.sql`."""
-        return self.market.observe(amounts, self._ring.head or 0)
+        head = self._ring.head or 0
+        orders = amounts.filter(pc.equal(amounts["amount_kind"], "order"))
+        orders = orders.filter(pc.greater(pc.add(orders["limit_price"], orders["fill_price"]), 0))
+        found = self.market.observe(orders, head)
+        if orders.num_rows:
+            found += self._prices.observe(orders)
+            found += self._wash.observe(orders, head)
+        return found
 
     def observe_signals(
         self, after: int, upto: int, *, lines: bool = True, points: bool = True

@@ -76,14 +76,13 @@ class MarketWatch:
         self._levels = {what: Levels(0.0) for what in _LEAST}
         self._moved: dict[str, dict[str, int]] = {}  # pair → what moved, and in which stretch
 
-    def observe(self, amounts: pa.Table, now_s: int) -> list[Anomaly]:
-        """Take the orders of a batch; columns of `queries/new_amounts.sql`.
+    def observe(self, orders: pa.Table, now_s: int) -> list[Anomaly]:
+        """Take the orders of a batch; columns of `queries/new_amounts.sql`, a price in each row.
 
         Args:
             now_s: the newest second of span time, which closes stretches.
         """
-        orders = amounts.filter(pc.equal(amounts["amount_kind"], "order")).select(_COLUMNS)
-        orders = orders.filter(pc.greater(pc.add(orders["limit_price"], orders["fill_price"]), 0))
+        orders = orders.select(_COLUMNS)
         self._note_prices(orders)
         waiting = orders if self._open is None else pa.concat_tables([self._open, orders])
         stretch = waiting["start_unix_nano"].to_numpy() // (_STRETCH_S * 10**9)

@@ -12,7 +12,7 @@ WITH landed AS MATERIALIZED (
             attributes::JSON,
             [
                 '$."order.quantity"', '$."order.pair"', '$."order.side"', '$."order.price"', '$."order.fill_price"',
-                '$."transfer.amount"', '$."transfer.asset"'
+                '$."transfer.amount"', '$."transfer.asset"', '$."user.id"', '$."enduser.id"', '$."account.id"'
             ]
         ) AS held
     FROM spans
@@ -21,7 +21,8 @@ WITH landed AS MATERIALIZED (
     SELECT
         * EXCLUDE (held),
         held[1] AS order_quantity, held[2] AS order_pair, held[3] AS order_side, held[4] AS order_price,
-        held[5] AS order_fill_price, held[6] AS transfer_amount, held[7] AS transfer_asset
+        held[5] AS order_fill_price, held[6] AS transfer_amount, held[7] AS transfer_asset,
+        coalesce(held[8], held[9], held[10], '') AS account
     FROM landed
     WHERE held[1] IS NOT NULL OR held[6] IS NOT NULL
 ), amounts AS (
