@@ -57,6 +57,11 @@ class Batch:
     def head(self) -> int:
         return self.step.head
 
+    def ended(self) -> IntArray:
+        """When each span ended, ns since 1970."""
+        lengths: IntArray = np.maximum(self.spans["duration_ns"].to_numpy(), 0)
+        return np.asarray(self.spans["start_unix_nano"].to_numpy() + lengths, dtype=np.int64)
+
     def failed(self) -> npt.NDArray[np.bool_]:
         return np.asarray(self.spans["failed"].to_numpy(), dtype=bool)
 

@@ -9,7 +9,9 @@ with K hits in N learned trials and s = 30 trials' worth of the group's rate, wh
 rate of all. Hits come in clusters, so the strength alpha + beta is capped: a window's rate may wander.
 The window's sigma is the normal quantile of P(X >= k), X Beta-Binomial over its n trials, times the number
 of window lengths. A window counts when hits fell into several seconds of it and its rate is a multiple
-above the usual. Of all series that are watched, those stay whose probability passes Benjamini-Hochberg.
+above the usual. Where the evidence is overwhelming (below 1e-9), four quarters of a second are enough: one
+stall is one event however many calls it hits, and fills one or two of them. Of all series that are watched,
+those stay whose probability passes Benjamini-Hochberg.
 
 Sources: Beta-Binomial shrinkage (Casella 1985, empirical Bayes); Benjamini, Hochberg 1995.
 """
@@ -28,6 +30,11 @@ from detectors.baseline.sketch import FloatArray, IntArray
 from detectors.ring import SLOTS, last
 
 WINDOWS_S = (5, 15, 60)
+_EARLY_WINDOW_S = 2
+EARLY_MOMENTS = 4  # quarters of a second with hits
+_EARLY_P = 1e-9
+MOMENT_NS = 250_000_000
+_MOMENTS_IN = np.array([bits.bit_count() for bits in range(16)])  # of a second: four bits
 _SHRINK_TRIALS = 30.0
 _GROUP_SHRINK_TRIALS = 100.0
 _PRIOR_RATE = 0.002  # of a system that has shown nothing yet
@@ -107,6 +114,7 @@ class Rates:
         self._trials: _Counts = np.zeros((64, SLOTS), dtype=np.float32)
         self._hits: _Counts = np.zeros((64, SLOTS), dtype=np.float32)
         self._marked = np.zeros((64, SLOTS), dtype=bool)
+        self._moments = np.zeros((64, SLOTS), dtype=np.uint8)  # in which quarters of the second hits fell
         self._group: IntArray = np.zeros(64, dtype=np.int64)
         self.past_trials: FloatArray = np.zeros(64)
         self.past_hits: FloatArray = np.zeros(64)
@@ -117,7 +125,10 @@ class Rates:
         """Add series, with the group of each and what was learned of it."""
         first, self.count = self.count, self.count + len(groups)
         while self.count > len(self._group):
-            for name in ("_trials", "_hits", "_marked", "_group", "past_trials", "past_hits", "changed"):
+            for name in (
+                *("_trials", "_hits", "_marked", "_moments", "_group"),
+                *("past_trials", "past_hits", "changed"),
+            ):
                 array = getattr(self, name)
                 setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
         self._group[first : self.count] = groups
@@ -138,12 +149,17 @@ class Rates:
             fade = np.where(self.past_trials[:n] > _PAST_TRIALS_MAX, 0.5, 1.0)
             self.past_trials[:n] *= fade
             self.past_hits[:n] *= fade
-        for array in (self._trials, self._hits, self._marked):
+        for array in (self._trials, self._hits, self._marked, self._moments):
             array[:, cleared] = 0
 
     def add(self, codes: IntArray, ticks: IntArray, trials: FloatArray, hits: FloatArray) -> None:
         np.add.at(self._trials, (codes, ticks % SLOTS), trials)
         np.add.at(self._hits, (codes, ticks % SLOTS), hits)
+
+    def add_moments(self, codes: IntArray, ticks: IntArray, unix_nano: IntArray) -> None:
+        """When hits happened within their seconds: without this, a series is never judged early."""
+        bits = np.left_shift(1, unix_nano % 1_000_000_000 // MOMENT_NS).astype(np.uint8)
+        np.bitwise_or.at(self._moments, (codes, ticks % SLOTS), bits)
 
     def judge(self, codes: IntArray, head: int) -> list[Alarm]:
         """Score the windows that end now of these series, and mark what is found."""
@@ -158,23 +174,26 @@ class Rates:
         strength = np.minimum(1.0, _STRENGTH_MAX / (alpha + beta))
         best = np.ones(len(codes))
         length, k, n = (np.zeros(len(codes), dtype=np.int64) for _ in range(3))
-        for window_s in WINDOWS_S:
+        for window_s in (_EARLY_WINDOW_S, *WINDOWS_S):
             slots = last(head, window_s, rule.lag_s)
             hits = self._hits[np.ix_(codes, slots)]
             trials = np.maximum(self._trials[np.ix_(codes, slots)].sum(axis=1), hits.sum(axis=1))
             total = hits.sum(axis=1)
             share = total / np.maximum(trials, 1)
-            enough = (total >= rule.min_hits) & ((hits > 0).sum(axis=1) >= rule.min_seconds)
+            lasting = (hits > 0).sum(axis=1) >= rule.min_seconds
+            early = _MOMENTS_IN[self._moments[np.ix_(codes, slots)]].sum(axis=1) >= EARLY_MOMENTS
+            enough = (total >= rule.min_hits) & (lasting | early)
             # What is over raises no new alarm: the newest quarter holds its part.
             newest = hits[:, -max(window_s // 4, rule.min_seconds) :].sum(axis=1)
             enough &= newest * 8 >= total
             enough &= (share >= rule.min_ratio * usual) & (share >= usual + rule.min_excess)
             rows = np.flatnonzero(enough)
             p = exceedance(total[rows], trials[rows], (alpha * strength)[rows], (beta * strength)[rows])
+            p = np.where(lasting[rows] | (p <= _EARLY_P), p, 1.0)
             better = rows[p < best[rows]]
             best[better] = p[p < best[rows]]
             length[better], k[better], n[better] = window_s, total[better], trials[better]
-        p = np.minimum(best * len(WINDOWS_S), 1.0)
+        p = np.minimum(best * (1 + len(WINDOWS_S)), 1.0)
         found = np.flatnonzero(discoveries(p, self.ready_count(), rule.discovery_rate) & (length > 0))
         alarms = []
         for i in found.tolist():

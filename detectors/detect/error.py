@@ -2,8 +2,9 @@
 
 Calls with status ERROR against the operation's own learned rate, which leans on its service's and the
 system's while it has few (`detectors.rates`). An operation that always fails once in ten calls is quiet at
-one in ten. At least three calls in three different seconds of the window, three times the usual rate, and
-two points above it. Each failed span of the window is an anomaly, so each refers to a stored span.
+one in ten. At least three calls in three different seconds of the window (or, beyond doubt, in four quarters
+of a second), three times the usual rate, and two points above it. Each failed span of the window is an
+anomaly, so each refers to a stored span.
 
 >>> from detectors.rates import exceedance
 >>> import numpy as np
@@ -48,6 +49,7 @@ class ErrorWatch:
         self._exemplars.forget(batch.head - WINDOWS_S[-1])
         if not len(rows):
             return []
+        self.rates.add_moments(batch.codes[rows], batch.ticks[rows], batch.ended()[rows])
         self._exemplars.keep(batch.spans, batch.codes[rows], batch.ticks[rows], rows)
         found: list[Anomaly] = []
         for alarm in self.rates.judge(np.unique(batch.codes[rows]), batch.head):

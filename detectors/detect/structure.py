@@ -52,6 +52,11 @@ def excessive(counts: FloatArray, usual: FloatArray) -> npt.NDArray[np.bool_]:
     return np.asarray((counts >= 2 * usual) & (counts >= usual + 1))
 
 
+def _ends(kin: Kin, rows: IntArray) -> IntArray:
+    start, length = (kin.rows[name].to_numpy()[rows] for name in ("start_unix_nano", "duration_ns"))
+    return np.asarray(start + np.maximum(length, 0), dtype=np.int64)
+
+
 class StructureWatch:
     """Follows who calls whom. Not thread-safe."""
 
@@ -168,6 +173,7 @@ class StructureWatch:
         odd = known & excessive(counts, usual)
         rates.add(pairs[known], kin.child_tick[known], np.ones(int(known.sum())), odd[known].astype(float))
         rows = np.flatnonzero(odd)
+        rates.add_moments(pairs[rows], kin.child_tick[rows], _ends(kin, rows))
         self._exemplars[CALLS].keep(kin.rows, pairs[rows], kin.child_tick[rows], rows)
         most_often = dict(
             zip(

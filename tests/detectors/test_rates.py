@@ -48,6 +48,20 @@ def test_more_than_usual_is_an_alarm_with_its_figures():
     assert alarm.usual_rate == pytest.approx(0.001, rel=0.1)
 
 
+def test_what_is_beyond_doubt_needs_no_three_seconds():
+    """Half failing for one second: an alarm when it fills four quarters, none when it is one stall."""
+    found = []
+    for at_ms in ((0, 10, 20, 30, 300), (0, 250, 500, 750)):
+        made = rates(10_000, 10)
+        live(made, 2, 10, 0)
+        live(made, 1, 10, 10)
+        moments = 1_000 * 10**9 + np.array(at_ms) * 1_000_000
+        made.add_moments(np.zeros(len(at_ms), dtype=np.int64), np.full(len(at_ms), 1_000), moments)
+        found.append(made.judge(np.array([0]), 1_000))
+    assert found[0] == []
+    assert [(alarm.hits, alarm.window_s) for alarm in found[1]] == [(10, 2)]
+
+
 @pytest.mark.parametrize(
     ("seconds", "trials", "hits"),
     [(1, 100, 50), (4, 1_000, 12), (4, 0.5, 0.25)],

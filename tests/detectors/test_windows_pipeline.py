@@ -60,12 +60,12 @@ def live(watched, system, clock, seconds: int, share: int = 0) -> None:
 
 
 def test_failing_calls_become_one_incident_that_says_so(watched, system, clock, store):
-    """Every third query fails, at its usual speed: one incident names the operation within four seconds."""
-    live(watched, system, clock, 4, share=3)
+    """Every third query fails, at its usual speed: one incident names the operation within two seconds."""
+    live(watched, system, clock, 2, share=3)
     (incident,) = rows(store, "SELECT *, root_causes::VARCHAR AS causes FROM incidents")
     assert incident["kind"] == "error"
     assert incident["title"].startswith("SELECT wallets in kx-exchange: ")
-    assert "calls failed in 5 s" in incident["title"]
+    assert "calls failed in 2 s" in incident["title"]
     assert '"operation": "SELECT wallets"' in str(incident["causes"])
     found = rows(store, "SELECT DISTINCT detector, operation, unit FROM anomalies WHERE detector = 'error'")
     assert found == [{"detector": "error", "operation": "SELECT wallets", "unit": "share"}]
