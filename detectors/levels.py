@@ -8,6 +8,9 @@ Changes are compared with usual changes of the same series, not levels with leve
 that drifts drifts in its history too, as do the hours of a day. All newest points must lie outside
 everything of the 12 before, and the change must be half as large again as any in the history. The heavy
 tail is honest about 96 points, which overlap and are no independent draws.
+
+A change that is beyond doubt need not wait for three points (`Levels.early`): newer figures that all lie
+three times as far from the 12 before as any point of the history ever did.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ NEWEST, BEFORE = 3, 12
 READY_POINTS = 48
 _TAIL_DOF = 4
 _BEYOND_HISTORY = 1.5
+_EARLY_BEYOND = 3.0
 # Of the least change that matters: a figure that never moved at all may still move a little.
 _FLOOR_SHARE = 0.1
 _LEAST_P = 1e-300
@@ -82,6 +86,36 @@ class Levels:
             found += self._judge(codes[rows], noise[rows])
         return found
 
+    def early(self, code: int, newest: FloatArray, least: float) -> Shift | None:
+        """A shift that figures newer than all points show beyond doubt; later points do not report it again.
+
+        Args:
+            newest: all of them must lie beyond.
+            least: least change that matters, in the unit of the figures.
+        """
+        ready = max(READY_POINTS, int(self._quiet_until[code]))
+        if code >= self.count or self._counts[code] < ready or not len(newest):
+            return None
+        series = self.newest_points(code)
+        level = float(np.median(series[-BEFORE:]))
+        change = newest - level
+        change = change[np.argmin(np.abs(change))] if (np.sign(change) == np.sign(change[0])).all() else 0.0
+        blocks = sliding_window_view(series, BEFORE + 1)
+        steps = blocks[:, BEFORE] - np.median(blocks[:, :BEFORE], axis=1)
+        if abs(change) < max(least, _EARLY_BEYOND * float(np.abs(steps).max())):
+            return None
+        shift = _shift(
+            code, np.r_[series, newest[-NEWEST:]], float(change), level, noise=0.0, floor=0.0, least=least / 8
+        )
+        if shift is not None:
+            self._quiet_until[code] = self._counts[code] + BEFORE
+        return shift
+
+    def newest_points(self, code: int) -> FloatArray:
+        """The kept points of a series, oldest first."""
+        size = int(min(self._counts[code], KEPT))
+        return np.asarray(self._values[code, (self._counts[code] - 1 - np.arange(size)[::-1]) % KEPT])
+
     def _judge(self, codes: IntArray, noise: FloatArray) -> list[Shift]:
         ready = (self._counts[codes] >= READY_POINTS) & (self._counts[codes] >= self._quiet_until[codes])
         codes, noise = codes[ready], noise[ready]
@@ -96,11 +130,9 @@ class Levels:
         large = np.abs(change) >= np.maximum(self._min_change * np.abs(level), 2 * noise)
         found = []
         for i in np.flatnonzero(outside & large).tolist():  # few: only these need their whole history
-            size = int(min(self._counts[codes[i]], KEPT))
-            series = self._values[codes[i], (newest_at[i] - np.arange(size)[::-1]) % KEPT]
             shift = _shift(
                 int(codes[i]),
-                series,
+                self.newest_points(int(codes[i])),
                 float(change[i]),
                 float(level[i]),
                 noise=float(noise[i]),
@@ -113,13 +145,20 @@ class Levels:
 
 
 def _shift(
-    code: int, series: FloatArray, change: float, level: float, *, noise: float, floor: float
+    code: int,
+    series: FloatArray,
+    change: float,
+    level: float,
+    *,
+    noise: float,
+    floor: float,
+    least: float = 1e-12,
 ) -> Shift | None:
     """Compare a change with those in the history, the newest points left out."""
     past = series[:-NEWEST]
     steps = usual_changes(past)
     spread = 1.4826 * float(np.median(np.abs(steps - np.median(steps))))
-    scale = max(spread, float(np.quantile(np.abs(steps), 0.99)) / 2.6, noise, floor * abs(level), 1e-12)
+    scale = max(spread, float(np.quantile(np.abs(steps), 0.99)) / 2.6, noise, floor * abs(level), least)
     if abs(change) < _BEYOND_HISTORY * float(np.abs(steps).max()):
         return None
     p = max(2.0 * float(stdtr(_TAIL_DOF, -abs(change) / scale)), _LEAST_P)

@@ -4,7 +4,8 @@ From orders as spans carry them, in stretches of two seconds, longer where order
 price, on the log scale; the value traded, on the log scale; and the quoted spread, the median of the sell
 limits less that of the buy limits, as a share of the price. Each is a series of `detectors.levels`: its
 change against the usual changes of the same series. A price that moves by 2%, a spread that widens by half
-a point and twofold, five times the value. Where two of the three move within half a minute, the market is
+a point and twofold, five times the value. A price is reported as soon as five fills in a row show it beyond
+doubt. Where two of the three move within half a minute, the market is
 under stress, one severity worse.
 
 The newest fill price of an asset is also what a whale is valued at: never a constant.
@@ -17,6 +18,7 @@ The newest fill price of an asset is also what a whale is valued at: never a con
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +38,7 @@ _ORDERS_MIN = 3  # of a stretch, for a median; one with fewer goes on into the n
 _STRETCHES_MAX = 150
 _STRESS_WITHIN_S = 30
 _OPEN_MAX = 200_000  # orders
+_EARLY_FILLS = 5  # of different traces
 _COLUMNS = [
     *("trace_id", "span_id", "service_name", "operation", "span_kind", "start_unix_nano", "duration_ns"),
     *("order_pair", "side", "amount", "limit_price", "fill_price"),
@@ -74,6 +77,7 @@ class MarketWatch:
         self._closed: dict[str, int] = {}  # the newest stretch of each pair that was judged
         self._codes: dict[tuple[str, str], int] = {}
         self._levels = {what: Levels(0.0) for what in _LEAST}
+        self._newest: dict[str, OrderedDict[str, float]] = {}  # fills of each pair, trace → price
         self._moved: dict[str, dict[str, int]] = {}  # pair → what moved, and in which stretch
 
     def observe(self, orders: pa.Table, now_s: int) -> list[Anomaly]:
@@ -83,12 +87,11 @@ class MarketWatch:
             now_s: the newest second of span time, which closes stretches.
         """
         orders = orders.select(_COLUMNS)
-        self._note_prices(orders)
+        found = self._note_prices(orders, now_s // _STRETCH_S)
         waiting = orders if self._open is None else pa.concat_tables([self._open, orders])
         stretch = waiting["start_unix_nano"].to_numpy() // (_STRETCH_S * 10**9)
         closing = stretch <= now_s // _STRETCH_S - _OPEN_STRETCHES
         self._open = waiting.filter(pa.array(~closing)).slice(0, _OPEN_MAX)
-        found: list[Anomaly] = []
         over = waiting.filter(pa.array(closing))
         for number in np.unique(stretch[closing]).tolist():
             part = over.filter(pa.array(stretch[closing] == number))
@@ -113,11 +116,25 @@ class MarketWatch:
         self._closed[pair] = stretch
         return self._judge(pair, stretch, rows, min(length, _STRETCHES_MAX) * _STRETCH_S)
 
-    def _note_prices(self, orders: pa.Table) -> None:
+    def _note_prices(self, orders: pa.Table, stretch: int) -> list[Anomaly]:
+        """Keep the newest prices; returns what they show beyond doubt."""
+        found: list[Anomaly] = []
         filled = orders.filter(pc.greater(orders["fill_price"], 0)).sort_by("start_unix_nano")
         for pair in filled["order_pair"].unique().to_pylist():
-            prices = filled.filter(pc.equal(filled["order_pair"], pair))["fill_price"]
-            self.prices.take(pair, prices[len(prices) - 1].as_py())
+            fills = filled.filter(pc.equal(filled["order_pair"], pair))
+            newest = self._newest.setdefault(pair, OrderedDict())
+            for row in fills.slice(max(fills.num_rows - 4 * _EARLY_FILLS, 0)).to_pylist():
+                newest[row["trace_id"]] = row["fill_price"]
+                self.prices.take(pair, row["fill_price"])
+            while len(newest) > _EARLY_FILLS:
+                newest.popitem(last=False)
+            code = self._codes.get((pair, PRICE))
+            if code is None or len(newest) < _EARLY_FILLS:
+                continue
+            shift = self._levels[PRICE].early(code, np.log(list(newest.values())), _LEAST[PRICE])
+            if shift is not None:
+                found += self._found(pair, stretch, PRICE, shift, fills)
+        return found
 
     def _judge(self, pair: str, stretch: int, rows: pa.Table, length_s: float) -> list[Anomaly]:
         fills = _one_a_trace(rows.filter(pc.greater(rows["fill_price"], 0)))
@@ -147,6 +164,9 @@ class MarketWatch:
             return []  # a quieter or a tighter market is nobody's trouble
         if what == SPREAD and shift.observed < 2 * shift.expected:
             return []
+        return self._found(pair, stretch, what, shift, rows)
+
+    def _found(self, pair: str, stretch: int, what: str, shift: Shift, rows: pa.Table) -> list[Anomaly]:
         self._moved.setdefault(pair, {})[what] = stretch
         anomaly = self._report(pair, stretch, what, shift, rows)
         return [anomaly] if anomaly else []
