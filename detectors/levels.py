@@ -9,6 +9,10 @@ that drifts drifts in its history too, as do the hours of a day. All newest poin
 everything of the 12 before, and the change must be half as large again as any in the history. The heavy
 tail is honest about 96 points, which overlap and are no independent draws.
 
+What grows steadily, such as a leak, is no jump, and jumps in its history say nothing about it. So the newest
+four steps are judged too: R, the least of them, against R everywhere in the history, three times as large
+as any and together at least the least change that matters. A jump has one large step, and so no R.
+
 A change that is beyond doubt need not wait for three points (`Levels.early`): newer figures that all lie
 three times as far from the 12 before as any point of the history ever did.
 """
@@ -30,6 +34,7 @@ READY_POINTS = 48
 _TAIL_DOF = 4
 _BEYOND_HISTORY = 1.5
 _EARLY_BEYOND = 3.0
+_CLIMB = 4  # steps
 # Of the least change that matters: a figure that never moved at all may still move a little.
 _FLOOR_SHARE = 0.1
 _LEAST_P = 1e-300
@@ -141,6 +146,30 @@ class Levels:
             if shift is not None:
                 self._quiet_until[codes[i]] = self._counts[codes[i]] + BEFORE
                 found.append(shift)
+        told = {shift.code for shift in found}
+        found += [shift for shift in self._climbing(codes, recent, noise) if shift.code not in told]
+        return found
+
+    def _climbing(self, codes: IntArray, recent: FloatArray, noise: FloatArray) -> list[Shift]:
+        """Series whose newest steps all led upwards as no four steps before."""
+        if self._min_change <= 0:
+            return []
+        first = recent[:, -_CLIMB - 1]
+        least_step = np.diff(recent[:, -_CLIMB - 1 :], axis=1).min(axis=1)
+        matters = np.maximum(self._min_change * np.abs(first), 2 * noise) / _CLIMB
+        found = []
+        for i in np.flatnonzero((least_step >= matters) & (least_step > 0)).tolist():
+            series = self.newest_points(int(codes[i]))
+            steps = sliding_window_view(np.diff(series[:-_CLIMB]), _CLIMB).min(axis=1)
+            spread = 1.4826 * float(np.median(np.abs(steps - np.median(steps))))
+            usual = max(float(steps.max()) / 2.6, spread, _FLOOR_SHARE * float(matters[i]), 1e-12)
+            if least_step[i] < _EARLY_BEYOND * float(steps.max()):
+                continue
+            p = max(2.0 * float(stdtr(_TAIL_DOF, -float(least_step[i]) / usual)), _LEAST_P)
+            self._quiet_until[codes[i]] = self._counts[codes[i]] + BEFORE
+            found.append(
+                Shift(int(codes[i]), float(-ndtri(p)), float(series[-1]), float(first[i]), len(series))
+            )
         return found
 
 

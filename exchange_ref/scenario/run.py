@@ -31,16 +31,18 @@ from exchange_ref.scenario.folder import (
     with_split,
 )
 from exchange_ref.scenario.log_rows import LogRows
+from exchange_ref.scenario.metric_rows import MetricRows
 from exchange_ref.scenario.plan import Plan, Scenario, Split, plans
 from exchange_ref.scenario.span_rows import SpanRows
 
 SPANS, LOGS, TRACE_LABELS = "spans.parquet", "logs.parquet", "trace_labels.parquet"
+METRICS = "metrics.parquet"
 MIX = Mix(transfer_share=0.05, cancel_share=0.02)
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One run's part of the folder. Spans, logs and trace labels stand in Parquet files below `folder`."""
+    """One run's part of the folder. Its tables stand in Parquet files below `folder`."""
 
     folder: Path
     cases: list[dict[str, object]]
@@ -104,8 +106,12 @@ def play_one(plan: Plan, name: str, folder: Path) -> Played:
     )
     started_unix_nano = time.time_ns()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        exporters = Exporters(SpanRows(folder / "raw-spans.parquet"), LogRows(folder / "raw-logs.parquet"))
+        metrics = MetricRows()
+        exporters = Exporters(
+            SpanRows(folder / "raw-spans.parquet"), LogRows(folder / "raw-logs.parquet"), metrics.new_reader
+        )
         report = runner.run(run_until(options, exporters, lambda _: None))
+    metrics.write(folder / METRICS, name)
     labels = read_labels(data / "labels.jsonl")
     cases = cases_of(name, plan, labels)
     faults_begin = min((label["start_unix_nano"] for label in labels), default=None)
@@ -128,7 +134,7 @@ def _write(
     out: Path, scenario: Scenario, split: Split, seed: int, played: list[Played], *, seconds: float
 ) -> dict[str, object]:
     tables = {}
-    for name in (SPANS, LOGS, TRACE_LABELS):
+    for name in (SPANS, LOGS, METRICS, TRACE_LABELS):
         tables[name] = pl.concat([pl.read_parquet(one.folder / name) for one in played])
         tables[name].write_parquet(out / name)
     cases = [case for one in played for case in one.cases]
@@ -144,6 +150,7 @@ def _write(
         "spans": tables[SPANS].height,
         "spans_dropped": sum(one.spans_dropped for one in played),
         "logs": tables[LOGS].height,
+        "metric_points": tables[METRICS].height,
         "traces": tables[SPANS]["trace_id"].n_unique(),
         "cases": len(cases),
         "anomalous_traces": int(tables[TRACE_LABELS]["anomalous"].sum()),

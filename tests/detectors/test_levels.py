@@ -86,3 +86,13 @@ def test_batch_of_points_is_judged_like_single_points():
     values = np.stack([one, steady(200, 2)], axis=1).ravel()
     found = levels.add(codes, values, np.zeros(400))
     assert [(shift.code, shift.observed) for shift in found] == [(0, feed(one)[0].observed)]
+
+
+def test_leak_is_found_though_jumps_are_usual():
+    """Collections add half for a while again and again: no level is new, but four equal steps are."""
+    values = steady(300) + np.where(np.arange(300) % 40 < 6, 60.0, 0.0)
+    assert [shift for shift in feed(values) if shift.sigma >= 3] == []
+    values[210:] += 10 * np.arange(90)
+    found = [shift for shift in feed(values) if shift.sigma >= 3]
+    assert found
+    assert (found[0].expected, found[0].observed) == (pytest.approx(100, abs=6), pytest.approx(140, abs=15))

@@ -88,6 +88,24 @@ def test_trace_labels_are_the_affected_traces(written: tuple[Path, dict[str, Any
     assert set(marked["trace_id"]) <= set(spans.filter(pl.col("split") == "test")["trace_id"])
 
 
+def test_metrics_of_every_service_are_there_each_second(written: tuple[Path, dict[str, Any]]) -> None:
+    """Among them the memory of the process, which no span tells of; times are those of the run."""
+    out, summary = written
+    points, spans = pl.read_parquet(out / "metrics.parquet"), pl.read_parquet(out / "spans.parquet")
+    assert points.height == summary["metric_points"]
+    assert set(points["service_name"]) == {"api-gateway", "kx-exchange", "kx-matcher"}
+    assert set(points["metric_kind"]) == {"gauge", "sum", "histogram"}
+    memory = points.filter(pl.col("metric_name") == "process.memory.usage")
+    assert memory["value_int"].min() > 10_000_000  # type: ignore[operator]  # polars' wide type
+    began, ended = spans["start_time_unix_nano"].min(), spans["end_time_unix_nano"].max()
+    length_s = (ended - began) / 1e9  # type: ignore[operator]  # as above
+    assert memory.height == pytest.approx(length_s, abs=3)
+    assert memory["time_unix_nano"].is_between(began - 2 * 10**9, ended + 5 * 10**9).all()  # type: ignore[operator]
+    counted = points.filter(pl.col("metric_kind") == "histogram")
+    assert counted["sum"].is_not_null().all()
+    assert set(counted["temporality"]) == {"CUMULATIVE"}
+
+
 def test_logs_share_the_traces_of_the_spans(written: tuple[Path, dict[str, Any]]) -> None:
     """Each log has a trace of the folder and its split and case; the failures of the case are among them."""
     out, summary = written
