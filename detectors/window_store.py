@@ -12,11 +12,13 @@ from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.batch import Operations
 from detectors.detect.error import ErrorWatch
+from detectors.detect.refusal import RefusalWatch
 from detectors.detect.structure import CALLS, MISSING, PATH, StructureWatch
 from detectors.detect.throughput import ThroughputWatch
 
 _QUERIES = "detectors.queries"
 ERROR_MEASURE = "error"
+REFUSED_MEASURE = "refused"
 _RATES = pa.schema(
     [
         *((name, pa.string()) for name in ("measure", "service_name", "operation", "span_kind")),
@@ -34,13 +36,14 @@ class Learning(NamedTuple):
 
     operations: Operations
     errors: ErrorWatch
+    refusals: RefusalWatch
     structure: StructureWatch
     throughput: ThroughputWatch
 
 
 def load_windows(store: Store, learning: Learning) -> None:
     """Give fresh watches what former runs have learned."""
-    operations, errors, structure, throughput = learning
+    operations, errors, refusals, structure, throughput = learning
     pairs: dict[tuple[int, int], dict[str, tuple[float, float]]] = {}
     histograms: dict[tuple[int, int], list[int]] = {}
     failed: dict[int, tuple[float, float]] = {}
@@ -49,6 +52,9 @@ def load_windows(store: Store, learning: Learning) -> None:
         learned = (row["trial_count"], row["hit_count"])
         if row["measure"] == ERROR_MEASURE:
             failed[caller] = learned
+            continue
+        if row["measure"] == REFUSED_MEASURE:
+            refusals.code(caller, int(row["callee_operation"]), learned)
             continue
         callee = operations.code((row["callee_service"], row["callee_operation"], row["callee_kind"]))
         if min(caller, callee) >= 0:
@@ -71,12 +77,17 @@ def load_windows(store: Store, learning: Learning) -> None:
 
 def save_windows(con: duckdb.DuckDBPyConnection, learning: Learning, now_unix_nano: int) -> int:
     """Write what has changed since the last time; returns how many rows."""
-    operations, errors, structure, throughput = learning
+    operations, errors, refusals, structure, throughput = learning
     rows: list[dict[str, object]] = []
     rates = errors.rates
     for code in np.flatnonzero(rates.changed[: rates.count]).tolist():
         past = (float(rates.past_trials[code]), float(rates.past_hits[code]))
         rows.append(_row(ERROR_MEASURE, operations.keys[code], _NOBODY, past, None))
+    rates = refusals.rates
+    for series in np.flatnonzero(rates.changed[: rates.count]).tolist():
+        operation, status = refusals.series[series]
+        past = (float(rates.past_trials[series]), float(rates.past_hits[series]))
+        rows.append(_row(REFUSED_MEASURE, operations.keys[operation], ("", str(status), ""), past, None))
     for measure in (PATH, CALLS, MISSING):
         rates = structure.rates[measure]
         for pair in np.flatnonzero(rates.changed[: rates.count]).tolist():
@@ -93,7 +104,7 @@ def save_windows(con: duckdb.DuckDBPyConnection, learning: Learning, now_unix_na
 
 def saved(learning: Learning) -> None:
     """What was written has been committed."""
-    for rates in (learning.errors.rates, *learning.structure.rates.values()):
+    for rates in (learning.errors.rates, learning.refusals.rates, *learning.structure.rates.values()):
         rates.changed[:] = False
     learning.throughput.arrivals.changed[:] = False
 

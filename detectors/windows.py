@@ -19,6 +19,7 @@ from detectors.detect.log import LogWatch
 from detectors.detect.market import MarketWatch
 from detectors.detect.metric import MetricWatch
 from detectors.detect.price import PriceWatch
+from detectors.detect.refusal import RefusalWatch
 from detectors.detect.structure import StructureWatch
 from detectors.detect.throughput import ThroughputWatch
 from detectors.detect.wash import WashWatch
@@ -39,9 +40,12 @@ class Windows:
         self._ring = Ring()
         self.operations = Operations()
         self._errors = ErrorWatch(settings)
+        self._refusals = RefusalWatch(settings)
         self._structure = StructureWatch(settings, self._find_childless)
         self._throughput = ThroughputWatch(settings)
-        self._learning = Learning(self.operations, self._errors, self._structure, self._throughput)
+        self._learning = Learning(
+            self.operations, self._errors, self._refusals, self._structure, self._throughput
+        )
         self.gaps = GapWatch(baselines, settings)
         self.market = MarketWatch(settings)
         self._prices = PriceWatch(settings)
@@ -61,6 +65,7 @@ class Windows:
         raised: list[Anomaly] = []
         for batch in batches(spans, self.operations, self._ring):
             new += self._errors.observe(batch)
+            new += self._refusals.observe(batch)
             new += self._structure.observe(batch)
             new += self._throughput.observe(batch)
             waited, worse = self.gaps.observe(batch, now_s)

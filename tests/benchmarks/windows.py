@@ -108,6 +108,8 @@ class Fleet:
                 "start_unix_nano": np.concatenate([p[5] for p in parts]),
                 "duration_ns": np.concatenate([p[6] for p in parts]),
                 "failed": np.concatenate([p[7] for p in parts]),
+                # One in fifty is refused.
+                "http_status": np.where(self.rng.random(len(ids)) < 0.02, 404, 200),
                 "span_hash": ids,
                 "parent_hash": upper,
                 "producer_hash": np.where(consumer, upper, 0).astype(np.uint64),

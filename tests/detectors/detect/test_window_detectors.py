@@ -41,6 +41,8 @@ class Traffic:
         waits_ms: float = 1.0,
         silent: bool = False,
         new_call: bool = False,
+        refusing: float = 0.0,
+        refusal: int = 401,
     ) -> pa.Table:
         """The spans that end in one second.
 
@@ -49,6 +51,7 @@ class Traffic:
             queries: how many db spans each order makes.
             silent: nothing of the consumer arrives.
             new_call: the api calls something that it never called.
+            refusing: share of the api's answers that are `refusal`, without status ERROR.
         """
         rows: list[dict[str, object]] = []
         for number in range(orders):
@@ -59,7 +62,12 @@ class Traffic:
             noise = [int(MS * x) for x in np.exp(0.2 * self.rng.standard_normal(6))]
             add = self._adder(rows, trace)
             add(1, 0, "web", "submit", "INTERNAL", start, 9 * MS + noise[0], failed=failed)
-            add(2, 1, self.service, "POST /orders", "SERVER", start + MS, 7 * MS + noise[1], failed=failed)
+            refused = refusing > 0 and self.rng.random() < refusing
+            add(
+                *(2, 1, self.service, "POST /orders", "SERVER", start + MS, 7 * MS + noise[1]),
+                failed=failed,
+                answer=refusal if refused else 200,
+            )
             for query in range(queries):
                 add(10 + query, 2, self.service, "SELECT stock", "CLIENT", start + 2 * MS + query, noise[2])
             if new_call:
@@ -82,6 +90,7 @@ class Traffic:
             length: int,
             *,
             failed: bool = False,
+            answer: int | None = None,
         ) -> None:
             rows.append(
                 {
@@ -94,6 +103,7 @@ class Traffic:
                     "start_unix_nano": start,
                     "duration_ns": length,
                     "failed": failed,
+                    "http_status": answer,
                     "span_hash": trace * 100 + number,
                     "parent_hash": trace * 100 + parent if parent else 0,
                     "producer_hash": trace * 100 + parent if kind == "CONSUMER" else 0,
@@ -109,6 +119,7 @@ SCHEMA = pa.schema(
         *((name, pa.string()) for name in ("operation", "span_kind")),
         *((name, pa.int64()) for name in ("start_unix_nano", "duration_ns")),
         ("failed", pa.bool_()),
+        ("http_status", pa.int32()),
         *((name, pa.uint64()) for name in ("span_hash", "parent_hash", "producer_hash")),
     ]
 )
@@ -161,7 +172,9 @@ FAULTS: dict[str, dict[str, object]] = {
 each_fault = pytest.mark.parametrize(("detector", "how"), FAULTS.items(), ids=list(FAULTS))
 
 
-@pytest.mark.parametrize("name", ["error", "throughput", "structure", "gap", "metric", "market", "log"])
+@pytest.mark.parametrize(
+    "name", ["error", "throughput", "structure", "gap", "metric", "market", "log", "refusal"]
+)
 def test_documented_example_runs(name):
     """The formula's example in the docstring is true."""
     outcome = doctest.testmod(importlib.import_module(f"detectors.detect.{name}"))
@@ -306,6 +319,25 @@ def test_clock_of_one_host_that_is_ahead_blinds_nobody(watch):
     assert [a for a in watch.run(5, failing=0.5) if a.detector == "error"]
 
 
+def test_answers_of_a_4xx_are_seen_at_their_spans(watch):
+    """Four in ten calls answer 401, and none of them has status ERROR: SEV3 at most."""
+    watch.run(90)
+    found = watch.run(4, refusing=0.4)
+    assert {(a.detector, a.operation, a.details["rule"]) for a in found} == {
+        ("error", "POST /orders", "refused")
+    }
+    assert "calls answered 401 Unauthorized in " in found[0].text
+    assert min(a.severity for a in found) == 3
+    assert all(a.shift_sigma > 5 for a in found)
+
+
+def test_usual_answers_of_a_4xx_are_quiet_and_hide_no_other(watch):
+    """One in five answers 404, always; then as many 429 come."""
+    assert watch.run(150, refusing=0.2, refusal=404) == []
+    found = watch.run(5, refusing=0.3, refusal=429)
+    assert {a.details["http_status"] for a in found} == {429}
+
+
 def test_silence_of_one_service_is_missed(watch):
     """The consumer stops while the rest goes on: it is found within a minute, once, at its last span."""
     assert watch.run(420) == []
@@ -355,14 +387,14 @@ def test_missing_child_is_found_at_a_parent_without_it(watch, monkeypatch):
 
 def test_what_was_learned_outlives_a_restart(watch, store):
     """After a restart nothing is learning: the first fault is found."""
-    watch.run(420)
+    watch.run(420, refusing=0.05)
     watch.windows.save_due(1e9, START_NS)
     again = Watch(store)
     again.traffic, again.now_ns = watch.traffic, watch.now_ns
-    assert again.run(3) == []
+    assert again.run(3, refusing=0.05) == []
     assert {a.detector for a in again.run(5, failing=0.4, queries=12)} == {"error", "structure"}
     learned = store.read("SELECT DISTINCT measure FROM window_rates ORDER BY 1")["measure"].to_pylist()
-    assert learned == ["calls", "error", "missing", "path"]
+    assert learned == ["calls", "error", "missing", "path", "refused"]
     assert store.read("SELECT count(*) AS n FROM arrival_rates WHERE bucket_count >= 30")["n"][0].as_py() == 5
 
 
