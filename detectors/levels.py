@@ -62,12 +62,24 @@ class Levels:
         self._values: FloatArray = np.zeros((64, KEPT))
         self._counts: IntArray = np.zeros(64, dtype=np.int64)
         self._quiet_until: IntArray = np.zeros(64, dtype=np.int64)  # by point: a shift is reported once
+        self.changed = np.zeros(64, dtype=bool)  # since it was stored
         self.count = 0
+
+    def restore(self, code: int, points: FloatArray, quiet_count: int) -> None:
+        """Begin a series with its newest points, oldest first."""
+        kept = points[-KEPT:]
+        self._values[code, : len(kept)] = kept
+        self._counts[code] = len(kept)
+        self._quiet_until[code] = len(kept) + quiet_count
+
+    def quiet_count(self, code: int) -> int:
+        """How many points it takes until a shift of this series may be reported again."""
+        return max(int(self._quiet_until[code] - self._counts[code]), 0)
 
     def grow(self, count: int) -> None:
         self.count = max(self.count, count)
         while self.count > len(self._counts):
-            for name in ("_values", "_counts", "_quiet_until"):
+            for name in ("_values", "_counts", "_quiet_until", "changed"):
                 array = getattr(self, name)
                 setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
 
@@ -88,6 +100,7 @@ class Levels:
             rows = np.flatnonzero(rounds == number)
             self._values[codes[rows], self._counts[codes[rows]] % KEPT] = values[rows]
             self._counts[codes[rows]] += 1
+            self.changed[codes[rows]] = True
             found += self._judge(codes[rows], noise[rows])
         return found
 
@@ -103,8 +116,9 @@ class Levels:
             return None
         series = self.newest_points(code)
         level = float(np.median(series[-BEFORE:]))
-        change = newest - level
-        change = change[np.argmin(np.abs(change))] if (np.sign(change) == np.sign(change[0])).all() else 0.0
+        changes = newest - level
+        together = bool((np.sign(changes) == np.sign(changes[0])).all())
+        change = float(changes[np.argmin(np.abs(changes))]) if together else 0.0
         blocks = sliding_window_view(series, BEFORE + 1)
         steps = blocks[:, BEFORE] - np.median(blocks[:, :BEFORE], axis=1)
         if abs(change) < max(least, _EARLY_BEYOND * float(np.abs(steps).max())):

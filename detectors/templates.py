@@ -85,6 +85,14 @@ class TemplateMiner:
                 self._codes[key] = known
         return known
 
+    def restore(self, service_name: str, level: Level, text: str) -> int:
+        """The number of a template of a former run, as `text` gave it."""
+        words = text.split(" ") if text else []
+        self._templates.append(_Template(level, words))
+        code = len(self._templates) - 1
+        self._groups.setdefault((service_name, level, len(words)), []).append(code)
+        return code
+
     def level(self, code: int) -> Level:
         return self._templates[code].level
 

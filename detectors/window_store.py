@@ -19,7 +19,8 @@ from detectors.detect.throughput import ThroughputWatch
 _QUERIES = "detectors.queries"
 ERROR_MEASURE = "error"
 REFUSED_MEASURE = "refused"
-_RATES = pa.schema(
+LOG_MEASURE = "log"
+RATES = pa.schema(
     [
         *((name, pa.string()) for name in ("measure", "service_name", "operation", "span_kind")),
         *((name, pa.string()) for name in ("callee_service", "callee_operation", "callee_kind")),
@@ -82,21 +83,21 @@ def save_windows(con: duckdb.DuckDBPyConnection, learning: Learning, now_unix_na
     rates = errors.rates
     for code in np.flatnonzero(rates.changed[: rates.count]).tolist():
         past = (float(rates.past_trials[code]), float(rates.past_hits[code]))
-        rows.append(_row(ERROR_MEASURE, operations.keys[code], _NOBODY, past, None))
+        rows.append(rate_row(ERROR_MEASURE, operations.keys[code], _NOBODY, past, None))
     rates = refusals.rates
     for series in np.flatnonzero(rates.changed[: rates.count]).tolist():
         operation, status = refusals.series[series]
         past = (float(rates.past_trials[series]), float(rates.past_hits[series]))
-        rows.append(_row(REFUSED_MEASURE, operations.keys[operation], ("", str(status), ""), past, None))
+        rows.append(rate_row(REFUSED_MEASURE, operations.keys[operation], ("", str(status), ""), past, None))
     for measure in (PATH, CALLS, MISSING):
         rates = structure.rates[measure]
         for pair in np.flatnonzero(rates.changed[: rates.count]).tolist():
             caller, callee = (operations.keys[code] for code in structure.pairs[pair])
             past = (float(rates.past_trials[pair]), float(rates.past_hits[pair]))
             histogram = structure.call_counts(pair) if measure == CALLS else None
-            rows.append(_row(measure, caller, callee, past, histogram))
+            rows.append(rate_row(measure, caller, callee, past, histogram))
     if rows:
-        con.register("changed_rates", pa.Table.from_pylist(rows, schema=_RATES))
+        con.register("changed_rates", pa.Table.from_pylist(rows, schema=RATES))
         con.execute(load_sql(_QUERIES, "save_window_rates"), {"now": now_unix_nano})
         con.unregister("changed_rates")
     return len(rows) + _save_arrivals(con, operations, throughput, now_unix_nano)
@@ -135,12 +136,12 @@ def _save_arrivals(
     return len(which)
 
 
-def _row(
+def rate_row(
     measure: str,
     caller: tuple[str, str, str],
     callee: tuple[str, str, str],
     past: tuple[float, float],
-    histogram: list[int] | None,
+    histogram: list[int] | None = None,
 ) -> dict[str, object]:
     return {
         "measure": measure,

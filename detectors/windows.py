@@ -23,12 +23,14 @@ from detectors.detect.refusal import RefusalWatch
 from detectors.detect.structure import StructureWatch
 from detectors.detect.throughput import ThroughputWatch
 from detectors.detect.wash import WashWatch
+from detectors.level_store import Memory, load_memory, memory_saved, save_memory
 from detectors.ring import Ring
 from detectors.settings import Settings
 from detectors.window_store import Learning, load_windows, save_windows, saved
 
 _QUERIES = "detectors.queries"
 _SAVE_EVERY_S = 10.0
+_SAVE_MEMORY_EVERY_S = 60.0  # 800 bytes for each series of metrics
 _REACH_NS = 60_000_000_000  # a line lies this near to the start of its span
 
 
@@ -52,8 +54,10 @@ class Windows:
         self._wash = WashWatch(settings)
         self._logs = LogWatch(settings, self._find_spans, self._throughput.newest_of_service)
         self._metrics = MetricWatch(settings, self._throughput.newest_of_service)
+        self._memory = Memory(self._logs, self._metrics, self.market, self._prices, self._wash)
         load_windows(store, self._learning)
-        self._saved_s = now_s
+        load_memory(store, self._memory)
+        self._saved_s = self._memory_saved_s = now_s
 
     def observe(self, spans: pa.Table, now_s: float) -> tuple[list[Anomaly], list[Anomaly]]:
         """(new anomalies, known ones that have become worse) of what landed.
@@ -102,13 +106,18 @@ class Windows:
         return found
 
     def save_due(self, now_s: float, now_unix_nano: int) -> int:
-        """Store what was learned, every ten seconds; returns how many rows."""
+        """Store what was learned, every ten seconds, of signals every minute; returns how many rows."""
         if now_s - self._saved_s < _SAVE_EVERY_S:
             return 0
         self._saved_s = now_s
         with self._store.transaction() as con:
             count = save_windows(con, self._learning, now_unix_nano)
+            if remembering := now_s - self._memory_saved_s >= _SAVE_MEMORY_EVERY_S:
+                count += save_memory(con, self._memory, now_unix_nano)
         saved(self._learning)
+        if remembering:
+            memory_saved(self._memory)
+            self._memory_saved_s = now_s
         return count
 
     def status(self) -> dict[str, Any]:

@@ -47,10 +47,7 @@ def least_share(level: Level, *, new: bool) -> float:
 
 
 class LogWatch:
-    """Follows all templates. Not thread-safe.
-
-    Known templates are learned anew after a restart, in about 300 spans of their service.
-    """
+    """Follows all templates. Not thread-safe."""
 
     name = LOG
 
@@ -115,6 +112,35 @@ class LogWatch:
         alarms = self._rates.judge(np.array(list(touched), dtype=np.int64), head)
         return [anomaly for alarm in alarms for anomaly in self._report(alarm, head)]
 
+    def restore(self, service: str, level: str, text: str, past: tuple[float, float]) -> None:
+        """Begin with a template of a former run; `past`: spans of its service, and lines."""
+        if len(self._templates) >= _TEMPLATES_MAX or level not in Level.__members__:
+            return
+        template = self._miner.restore(service, Level[level], text)
+        self._begin(service, template, past)
+        self._spans_seen[service] = max(self._spans_seen.get(service, 0.0), past[0])
+
+    def learned(self) -> list[tuple[str, str, str, tuple[float, float]]]:
+        """(service, level, text, (spans, lines)) of all templates that were learned."""
+        trials, hits = self._rates.past_trials, self._rates.past_hits
+        found: dict[tuple[str, str, str], tuple[float, float]] = {}
+        for code, template in enumerate(self._templates):
+            key = (self._services[template], self._miner.level(template).name, self._miner.text(template))
+            # Templates that have grown into the same words are one.
+            _, before = found.get(key, (0.0, 0.0))
+            if hits[code] + before > 0:
+                found[key] = (float(trials[code]), float(hits[code]) + before)
+        return [(*key, past) for key, past in found.items()]
+
+    def _begin(self, service: str, template: int, past: tuple[float, float]) -> int:
+        while len(self._services) <= template:
+            self._services.append("")
+        self._services[template] = service
+        code = self._series[template] = len(self._templates)
+        self._templates.append(template)
+        self._rates.grow([0], [past])
+        return code
+
     def _series_of(self, row: dict[str, Any]) -> int:
         service = row["service_name"]
         template = self._miner.code(service, row["example"], row["severity_number"])
@@ -123,16 +149,11 @@ class LogWatch:
             return known
         if len(self._templates) >= _TEMPLATES_MAX:
             return -1
-        while len(self._services) <= template:
-            self._services.append("")
-        self._services[template] = service
-        code = self._series[template] = len(self._templates)
-        self._templates.append(template)
         # It has never been there in all that its service has done, of which the newest is yet to be learned.
         recent = {tick: n for (name, tick), n in self._spans_at.items() if name == service}
         unsettled = sum(spans for tick, spans in recent.items() if tick > (self._head or 0) - SETTLE_S)
         before = self._spans_seen.get(service, 0.0) - unsettled
-        self._rates.grow([0], [(max(before, 0.0), 0.0)])
+        code = self._begin(service, template, (max(before, 0.0), 0.0))
         for tick, spans in recent.items():
             self._rates.add(np.array([code]), np.array([tick]), np.array([spans]), np.zeros(1))
         return code

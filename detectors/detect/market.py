@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from detectors.baseline.sketch import FloatArray
 from detectors.detect.anomaly import MARKET, Anomaly
 from detectors.exemplars import window_anomaly
 from detectors.levels import Levels, Shift
@@ -33,6 +35,7 @@ PRICE, VOLUME, SPREAD = "price spike", "volume", "spread"
 # Least change: of a log price, of a log value, of a spread in shares of the price.
 _LEAST = {PRICE: 0.02, VOLUME: np.log(5.0), SPREAD: 0.005}
 _STRETCH_S = 2
+_STALE_NS = 600_000_000_000
 _OPEN_STRETCHES = 2  # the newest may still fill
 _ORDERS_MIN = 3  # of a stretch, for a median; one with fewer goes on into the next
 _STRETCHES_MAX = 150
@@ -74,6 +77,7 @@ class MarketWatch:
         self.prices = Prices()
         self._open: pa.Table | None = None  # orders of stretches that still fill
         self._carried: dict[str, pa.Table] = {}
+        self._restored: dict[str, int] = {}  # when the newest point of a former run was taken
         self._closed: dict[str, int] = {}  # the newest stretch of each pair that was judged
         self._codes: dict[tuple[str, str], int] = {}
         self._levels = {what: Levels(0.0) for what in _LEAST}
@@ -99,6 +103,36 @@ class MarketWatch:
                 rows = part.filter(pc.equal(part["order_pair"], pair))
                 found += self._close(pair, number, rows)
         return found
+
+    def restore(self, series: str, points: FloatArray, quiet_count: int, newest_unix_nano: int) -> None:
+        """Begin with the points of a former run."""
+        pair, _, what = series.rpartition("|")
+        if what not in self._levels:
+            return
+        code = self._codes.setdefault((pair, what), len(self._codes))
+        self._levels[what].grow(len(self._codes))
+        self._levels[what].restore(code, points, quiet_count)
+        self._restored[pair] = newest_unix_nano
+
+    def learned_levels(self) -> Iterator[tuple[str, list[float], int, int]]:
+        """(series, points, quiet count, newest time) of what has changed since it was stored."""
+        for (pair, what), code in self._codes.items():
+            levels = self._levels[what]
+            if code < levels.count and levels.changed[code]:
+                newest = self._closed.get(pair, 0) * _STRETCH_S * 10**9
+                yield f"{pair}|{what}", levels.newest_points(code).tolist(), levels.quiet_count(code), newest
+
+    def levels_saved(self) -> None:
+        for levels in self._levels.values():
+            levels.changed[:] = False
+
+    def _follow(self, pair: str, unix_nano: int) -> None:
+        """What was restored and is too old begins anew: a market goes on while nobody looks."""
+        before = self._restored.pop(pair, None)
+        if before is not None and abs(unix_nano - before) > _STALE_NS:
+            for what, levels in self._levels.items():
+                if (pair, what) in self._codes:
+                    levels.restore(self._codes[pair, what], np.empty(0), 0)
 
     def _close(self, pair: str, stretch: int, rows: pa.Table) -> list[Anomaly]:
         """Judge a stretch, or let it go on into the next while it has too few orders."""
@@ -128,6 +162,7 @@ class MarketWatch:
                 self.prices.take(pair, row["fill_price"])
             while len(newest) > _EARLY_FILLS:
                 newest.popitem(last=False)
+            self._follow(pair, fills["start_unix_nano"][0].as_py())
             code = self._codes.get((pair, PRICE))
             if code is None or len(newest) < _EARLY_FILLS:
                 continue

@@ -14,7 +14,7 @@ that moved is a hint, and no incident by itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ MIN_CHANGE = 0.25
 _SERIES_MAX = 20_000  # 1.5 kB each
 _BELOW = 0.01
 _NS = 1e9
+STALE_NS = 3_600_000_000_000
 # service → its newest stored span as (trace_id, span_id, start_unix_nano, duration_ns), or None
 NewestSpan = Callable[[str], dict[str, Any] | None]
 
@@ -75,6 +76,8 @@ class MetricWatch:
         self._codes: dict[str, int] = {}
         self._figures = Figures()
         self._levels = Levels(MIN_CHANGE)
+        self._newest: dict[int, int] = {}  # when the newest point of each series was taken
+        self._restored: dict[int, int] = {}  # of those that no point has followed yet
 
     def observe(self, points: pa.Table) -> list[Anomaly]:
         """Take points in order of time; columns of `queries/new_metrics.sql`."""
@@ -83,6 +86,8 @@ class MetricWatch:
             code = self._codes.get(row["series"])
             if code is None and len(self._codes) < _SERIES_MAX:
                 code = self._codes[row["series"]] = len(self._codes)
+            if code is not None:
+                self._follow(code, row["unix_nano"])
             value, noise = self._figure(row) if code is not None else (math.nan, 0.0)
             codes.append(code or 0)
             values.append(value)
@@ -91,6 +96,32 @@ class MetricWatch:
         shifts = self._levels.add(np.array(codes, dtype=np.int64), _floats(values), _floats(noises))
         newest = {codes[i]: row for i, row in enumerate(rows)} if shifts else {}
         return [anomaly for shift in shifts if (anomaly := self._report(shift, newest[shift.code]))]
+
+    def restore(self, series: str, points: FloatArray, quiet_count: int, newest_unix_nano: int) -> None:
+        """Begin with the points of a former run."""
+        if len(self._codes) >= _SERIES_MAX or series in self._codes:
+            return
+        code = self._codes[series] = len(self._codes)
+        self._levels.grow(len(self._codes))
+        self._levels.restore(code, points, quiet_count)
+        self._newest[code] = self._restored[code] = newest_unix_nano
+
+    def learned_levels(self) -> Iterator[tuple[str, list[float], int, int]]:
+        """(series, points, quiet count, newest time) of what has changed since it was stored."""
+        for series, code in self._codes.items():
+            if code < self._levels.count and self._levels.changed[code]:
+                points = self._levels.newest_points(code).tolist()
+                yield series, points, self._levels.quiet_count(code), self._newest.get(code, 0)
+
+    def levels_saved(self) -> None:
+        self._levels.changed[:] = False
+
+    def _follow(self, code: int, unix_nano: int) -> None:
+        """What was restored and is too old begins anew: after a night, another level is no news."""
+        before = self._restored.pop(code, None)
+        if before is not None and abs(unix_nano - before) > STALE_NS:
+            self._levels.restore(code, np.empty(0), 0)
+        self._newest[code] = unix_nano
 
     def _figure(self, row: dict[str, Any]) -> tuple[float, float]:
         """(what is compared, how far it strays by counting alone); NaN where the point says nothing."""

@@ -1,4 +1,4 @@
-"""Refused calls: sigma = Phi^-1(1 - L * P(BetaBinomial(n, alpha, beta) >= k)), k of n answers of a 4xx status.
+"""Refused calls: sigma = Phi^-1(1 - L * P(BetaBinomial(n, alpha, beta) >= k)), k of n answers with a 4xx.
 
 A server that answers 401, 404 or 429 has not failed by OpenTelemetry's rules: its span has no status ERROR.
 Each status of each operation has its own learned rate (`detectors.rates`), so that an operation that always

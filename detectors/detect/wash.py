@@ -143,6 +143,12 @@ class WashWatch:
         else:
             self.parties[party] = past
 
+    def learned(self) -> list[tuple[Party, Past]]:
+        """What has changed since it was stored."""
+        of_all: dict[Party, Past] = {(pair,): past for pair, past in self.pairs.items()}
+        of_all.update(self.parties)
+        return [(party, of_all[party]) for party in sorted(self.changed) if party in of_all]
+
     def _party(self, one: Order, other: Order) -> Party | None:
         earlier, later = (one, other) if one.at < other.at else (other, one)
         if earlier.account == later.account:
