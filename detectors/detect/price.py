@@ -6,7 +6,8 @@ of the newest fills of the pair, the two highest and the two lowest left out: an
 print, moves no market. Who offers to pay more than everybody paid (or asks for less) is *aggressive*, who
 waits far away *passive*; each has its own history for every operation that carries orders, learned from
 what was not flagged. An order counts when it is also 5% outside and three times what 99 of 100 stay below.
-A passive one harms nobody: SEV5 at most. Source of S: `detectors.baseline.tail`.
+A passive one harms nobody: SEV5 at most, and so is the third in five seconds on one side of the market by
+less than a third, since then it is the market that moves. Source of S: `detectors.baseline.tail`.
 
 >>> import numpy as np
 >>> fills = np.array([100.0, 100.1, 99.9, 100.2, 99.8, 100.0])
@@ -16,7 +17,8 @@ array([0. , 2.3, 0. ])
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +28,7 @@ import pyarrow.compute as pc
 
 from detectors.baseline.sketch import EMPTY, FloatArray, IntArray, Sketch, merge
 from detectors.baseline.tail import fit_tail
-from detectors.detect.anomaly import MARKET, Anomaly
+from detectors.detect.anomaly import MARKET, Anomaly, severity_of
 from detectors.exemplars import window_anomaly
 from detectors.settings import Settings
 
@@ -43,6 +45,7 @@ _CELLS_MAX = 10_000  # 2 kB each
 _WAITING_MAX = 20_000
 _REPORTED_MAX = 10_000
 _BELOW = 0.01
+_CROWD, _CROWD_S, _CROWD_BEYOND = 3, 5, float(np.log(4 / 3))
 _PLACE = ("service_name", "operation", "span_kind", "order_pair")
 Cell = tuple[str, str, str, str, str]  # service, operation, span kind, pair, direction
 
@@ -69,6 +72,7 @@ class PriceWatch:
         self._waiting: list[pa.Table] = []  # to be learned, all at once: one by one it costs 9 µs a row
         self._waiting_count = 0
         self._reported: OrderedDict[str, None] = OrderedDict()
+        self._recent: deque[tuple[str, bool, int]] = deque(maxlen=1_000)  # pair, above the market, second
         self.changed: set[Cell] = set()  # since it was stored
 
     def observe(self, orders: pa.Table) -> list[Anomaly]:
@@ -152,7 +156,21 @@ class PriceWatch:
                 known = worst.get(anomaly.trace_id)
                 if known is None or _outer(anomaly) < _outer(known):
                     worst[anomaly.trace_id] = anomaly
-        return [anomaly for anomaly in worst.values() if self._is_new(anomaly.trace_id)]
+        second = int(columns.start[rows[0]]) // 1_000_000_000
+        new = [anomaly for anomaly in worst.values() if self._is_new(anomaly.trace_id)]
+        return [self._in_crowd(anomaly, pair, second) for anomaly in new]
+
+    def _in_crowd(self, anomaly: Anomaly, pair: str, second: int) -> Anomaly:
+        """An order among others that lie on its side of the market is no typing error."""
+        above = anomaly.observed > anomaly.expected
+        while self._recent and self._recent[0][2] < second - _CROWD_S:
+            self._recent.popleft()
+        others = sum(1 for other in self._recent if other[:2] == (pair, above))
+        self._recent.append((pair, above, second))
+        if others < _CROWD - 1 or abs(np.log(anomaly.observed / anomaly.expected)) > _CROWD_BEYOND:
+            return anomaly
+        sigma = min(anomaly.sigma, self._settings.severity_sigmas()[1] - _BELOW)
+        return replace(anomaly, sigma=sigma, severity=severity_of(sigma, self._settings.severity_sigmas()))
 
     def _note_fills(self, pair: str, columns: _Columns, rows: IntArray) -> FloatArray:
         """The newest fills, one of each trace, which repeats it span by span."""

@@ -117,7 +117,8 @@ class WashWatch:
         Args:
             now_s: the newest second of span time.
         """
-        orders = orders.filter(pc.not_equal(orders["account"], ""))
+        # The outermost span of an order begins first: it is the one that is shown.
+        orders = orders.filter(pc.not_equal(orders["account"], "")).sort_by("start_unix_nano")
         self._forget(now_s)
         crossed: dict[Party, None] = {}
         columns = orders.select(_COLUMNS).to_pydict().values()

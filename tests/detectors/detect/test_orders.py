@@ -114,6 +114,15 @@ def test_market_that_moves_carries_its_orders_with_it(orders):
     assert found == []
 
 
+def test_third_order_above_the_market_is_the_market(orders):
+    """Six bids a tenth above: the first two may be errors; ten times the price is one in any case."""
+    odd = [row for _ in range(6) for row in orders.order(limit_price=46_200.0)]
+    found = orders.second(*odd)
+    assert sorted(a.severity for a in found)[2:] == [5] * 4
+    (typed,) = orders.second(*orders.order(limit_price=420_000.0))
+    assert typed.severity <= 2
+
+
 def test_where_far_limits_are_usual_they_are_quiet():
     """One order in fifty lies a third above the market, from the beginning."""
     ladder, found = Orders(), []
