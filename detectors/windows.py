@@ -23,7 +23,7 @@ from detectors.detect.refusal import RefusalWatch
 from detectors.detect.structure import StructureWatch
 from detectors.detect.throughput import ThroughputWatch
 from detectors.detect.wash import WashWatch
-from detectors.level_store import Memory, load_memory, memory_saved, save_memory
+from detectors.memory_store import Memory, load_memory, memory_saved, save_memory
 from detectors.ring import Ring
 from detectors.settings import Settings
 from detectors.window_store import Learning, load_windows, save_windows, saved

@@ -15,7 +15,7 @@ from detectors.detect.market import MarketWatch
 from detectors.detect.metric import MetricWatch
 from detectors.detect.price import PriceWatch
 from detectors.detect.wash import WashWatch
-from detectors.level_store import Memory, load_memory, memory_saved, save_memory
+from detectors.memory_store import Memory, load_memory, memory_saved, save_memory
 from detectors.ring import Ring
 from detectors.settings import Settings
 
