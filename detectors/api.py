@@ -13,11 +13,13 @@ from collector.errors import InvalidInput
 from collector.store.store import Store
 from detectors import monitor
 from detectors.detect.anomaly import AMOUNT
+from detectors.expectation import list_versions
 from detectors.monitor import LIMIT_DEFAULT, LIMIT_MAX, ORDERS, STATES, Filters
 from detectors.pipeline import Pipeline
 from detectors.trace.view import load_trace_view
 
 _WINDOW_S_MAX = 86_400
+_NAME_MAX = 200
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 Window = Annotated[int, Query(ge=1, le=_WINDOW_S_MAX)]
 
@@ -94,6 +96,12 @@ def _add_lists(router: APIRouter, store: Store, clock_ns: Callable[[], int]) -> 
     ) -> dict[str, Any]:
         return monitor.list_baselines(store, service, operation, limit)
 
+    @router.get("/baseline-versions")
+    def baseline_versions(
+        service: str | None = None, operation: str | None = None, limit: Limit = LIMIT_DEFAULT
+    ) -> dict[str, Any]:
+        return list_versions(store, service, operation, limit)
+
 
 def _add_triage(router: APIRouter, pipeline: Pipeline) -> None:
     @router.post("/anomalies/{anomaly_id}/state")
@@ -103,6 +111,19 @@ def _add_triage(router: APIRouter, pipeline: Pipeline) -> None:
     @router.post("/incidents/{incident_id}/state")
     def incident_state(incident_id: str, body: Annotated[Any, Body()]) -> dict[str, Any]:
         return pipeline.set_incident_state(incident_id, _state_in(body))
+
+    @router.post("/incidents/{incident_id}/expected")
+    def incident_expected(incident_id: str, body: Annotated[Any, Body()] = None) -> dict[str, Any]:
+        return pipeline.expect_incident(incident_id, _said_by(body))
+
+
+def _said_by(body: object) -> str | None:
+    said_by = body.get("said_by") if isinstance(body, dict) else None
+    if body is not None and (not isinstance(body, dict) or body.keys() - {"said_by"}):
+        raise InvalidInput("the body is not understood", hint='send nothing, or {"said_by": "who says so"}')
+    if said_by is not None and (not isinstance(said_by, str) or len(said_by) > _NAME_MAX):
+        raise InvalidInput("said_by is no name", hint=f"send a text of at most {_NAME_MAX} characters")
+    return said_by
 
 
 def _state_in(body: object) -> object:

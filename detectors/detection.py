@@ -86,6 +86,7 @@ class Detection:
         groups = group_spans(spans, self._baselines)
         slow = detect_latency(spans, self._baselines, self._settings, groups)
         slow, raised = with_shift(slow, self._shifts.observe(spans, groups, now_s))
+        self.windows.hold(self.tracker.troubled())
         windowed, worse = self.windows.observe(spans, now_s)
         raised += worse
         amounts = self._amounts(groups, bounds)

@@ -174,6 +174,10 @@ class IncidentTracker:
         self._forget(now_s, outcome)
         return outcome
 
+    def troubled(self) -> set[OperationKey]:
+        """The operations of incidents of calls that have not ended."""
+        return {key for i in self.open.values() if i.kind in CALLS for key in i.operations}
+
     def moved(self, anomaly: Anomaly) -> Incident | None:
         """A known whale was seen in an enclosing span: its incident shall speak of that one."""
         for incident in self.open.values():

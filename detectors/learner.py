@@ -7,13 +7,16 @@ to settle, so that flags and incidents are known and late relatives are there.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
+from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
+from detectors.adoption import Adoption, ErrorRates
 from detectors.baseline.book import DELTA_SCHEMA, GAP_MEASURE, SketchBook
 from detectors.baseline.learn import learn_amounts, learn_times
 from detectors.baseline.models import Baselines
@@ -24,21 +27,27 @@ from detectors.baseline.persist import (
     save_fitted,
     save_position,
 )
+from detectors.exclusion import Exclusion
 from detectors.settings import Settings
 
 _QUERIES = "detectors.queries"
 _READER = "learn"
 _COMPACT_ROWS_MIN = 100_000
 _COMPACT_GROWTH = 4.0
+_log = logging.getLogger("spyhop.detectors")
 
 
 class Learner:
     """One pass at a time; the pipeline's thread owns it."""
 
-    def __init__(self, store: Store, baselines: Baselines, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, baselines: Baselines, settings: Settings, errors: Callable[[], ErrorRates]
+    ) -> None:
         self._store = store
         self._baselines = baselines
         self._settings = settings
+        self.adoption = Adoption(store, baselines, settings, errors)
+        self._exclusion = Exclusion(store, baselines)
         self.position = read_position(store, _READER)
         self._judged: deque[tuple[float, int]] = deque()  # (when, newest batch judged by then)
         self._rows = self._row_count()
@@ -58,18 +67,22 @@ class Learner:
 
     def learn(self, upto_batch_id: int, now_unix_nano: int) -> int:
         """Learn everything up to this batch, in chunks; returns how many sketch rows were added."""
+        self._exclusion.take_out(now_unix_nano)
         added = 0
         for after, upto in chunks(self._store, self.position, upto_batch_id, self._settings):
-            deltas = self._read(after, upto)
+            deltas = self._read(after, upto, self.adoption.observe)
             with self._store.transaction() as con:
                 append_sketches(con, deltas)
                 save_position(con, _READER, upto, now_unix_nano)
+            self._exclusion.learned(self.position, upto, now_unix_nano)
             self.position = upto
             self._rows += deltas.num_rows
             added += deltas.num_rows
             touched = self._baselines.add(deltas)
             with self._store.transaction() as con:
                 save_fitted(con, self._baselines, touched, now_unix_nano)
+        for version in self.adoption.decide(self.position, now_unix_nano):
+            _log.info("baseline %s", version.text)
         if self._rows > max(_COMPACT_ROWS_MIN, _COMPACT_GROWTH * self._rows_compacted):
             with self._store.transaction() as con:
                 compact_sketches(con)
@@ -110,9 +123,11 @@ class Learner:
         self._rows = self._rows_compacted = self._row_count()
         return {"baselines": count, "sketch_rows": self._rows, "position": self.position}
 
-    def _read(self, after: int, upto: int) -> pa.Table:
+    def _read(self, after: int, upto: int, see: Callable[[pa.Table], None] = lambda _: None) -> pa.Table:
         bounds = {"after": after, "upto": upto}
         spans = self._store.read(load_sql(_QUERIES, "settled_spans"), bounds)
+        see(spans)
+        spans = self._exclusion.mark(spans)
         parts = [learn_times(spans)]
         if self._settings.enable_amount_anomaly_detection:
             amounts = self._store.read(load_sql(_QUERIES, "new_amounts"), {**bounds, "names": None})

@@ -19,6 +19,7 @@ from detectors.baseline.models import Baselines
 from detectors.baseline.persist import load_book
 from detectors.causes import CauseFinder
 from detectors.detection import Detection
+from detectors.expectation import expected
 from detectors.learner import Learner
 from detectors.settings import Settings
 
@@ -47,7 +48,7 @@ class Pipeline:
         self._monotonic_s = monotonic_s
         self.baselines = Baselines(self.settings, load_book(store))
         self._detection = Detection(store, self.baselines, self.settings, monotonic_s())
-        self._learner = Learner(store, self.baselines, self.settings)
+        self._learner = Learner(store, self.baselines, self.settings, lambda: self._detection.windows)
         # What an earlier run judged and did not learn counts as judged now.
         self._learner.note_judged(self._detection.position, monotonic_s())
         self._causes = CauseFinder(store, self.baselines, self._detection)
@@ -145,6 +146,24 @@ class Pipeline:
             row = monitor.set_incident_state(self._store, incident_id, state, self._clock_ns())
             self._follow(row)
         return row
+
+    def expect_incident(self, incident_id: str, said_by: str | None) -> dict[str, Any]:
+        """An engineer says that an incident is what is normal now: adopted at once, and the incident is over.
+
+        What has ended already is added to the baselines; what lasts takes their place.
+        """
+        with self._pass:
+            incident = monitor.get_incident(self._store, incident_id)
+            adopted = expected(
+                self._store,
+                self._learner.adoption,
+                incident,
+                said_by,
+                (self._detection.position, self._clock_ns()),
+            )
+            row = monitor.set_incident_state(self._store, incident_id, "resolved", self._clock_ns())
+            self._follow(row)
+        return {"incident": row, "adopted": adopted}
 
     def _follow(self, incident: dict[str, Any]) -> None:
         if incident["state"] == "resolved":

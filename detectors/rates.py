@@ -136,12 +136,13 @@ class Rates:
             self.past_trials[first : self.count] = [trials for trials, _ in past]
             self.past_hits[first : self.count] = [hits for _, hits in past]
 
-    def move(self, settled: IntArray, cleared: IntArray) -> None:
-        """Learn some seconds but for what is marked, then begin some slots anew."""
+    def move(self, settled: IntArray, cleared: IntArray, held: Sequence[int] = ()) -> None:
+        """Learn some seconds but for what is marked and the series in `held`, then begin some slots anew."""
         n = self.count
         settled = settled % SLOTS
         if len(settled):
             kept = ~self._marked[:n, settled]
+            kept[list(held)] = False
             trials = (self._trials[:n, settled] * kept).sum(axis=1)
             self.past_trials[:n] += trials
             self.past_hits[:n] += (self._hits[:n, settled] * kept).sum(axis=1)

@@ -55,6 +55,23 @@ class Settings(BaseSettings):
     detect_learn_delay_s: float = Field(
         5.0, ge=0, description="Spans are learned from this long after landing, when their trace has settled."
     )
+    baseline_adopt_deploy_hours: float = Field(
+        2.0,
+        ge=1,
+        description="A stable new level that began with a deploy and fails no more is normal after so long.",
+    )
+    baseline_adopt_level_hours: float = Field(
+        24.0,
+        ge=4,
+        le=24,
+        description="Any other stable new level is normal after so long, if no incident is open on it.",
+    )
+    baseline_drift_per_day: float = Field(
+        0.05,
+        ge=0,
+        le=0.5,
+        description="Baselines follow slow change by at most this share in a day; 0: never.",
+    )
     incident_window_s: float = Field(
         30.0, gt=0, description="Anomalies within this time of each other may be one incident."
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -58,6 +60,12 @@ class Windows:
         load_windows(store, self._learning)
         load_memory(store, self._memory)
         self._saved_s = self._memory_saved_s = now_s
+        self._held: list[int] = []
+
+    def hold(self, operations: Iterable[OperationKey]) -> None:
+        """These are in an incident: until they no longer are, nothing is learned of how often they fail."""
+        codes = {self.operations.code(operation) for operation in operations}
+        self._held = sorted(code for code in codes if 0 <= code < self._errors.rates.count)
 
     def observe(self, spans: pa.Table, now_s: float) -> tuple[list[Anomaly], list[Anomaly]]:
         """(new anomalies, known ones that have become worse) of what landed.
@@ -68,7 +76,7 @@ class Windows:
         new: list[Anomaly] = []
         raised: list[Anomaly] = []
         for batch in batches(spans, self.operations, self._ring):
-            new += self._errors.observe(batch)
+            new += self._errors.observe(batch, self._held)
             new += self._refusals.observe(batch)
             new += self._structure.observe(batch)
             new += self._throughput.observe(batch)
@@ -104,6 +112,19 @@ class Windows:
         if points:
             found += self._metrics.observe(self._store.read(load_sql(_QUERIES, "new_metrics"), bounds))
         return found
+
+    def usual_errors(self, operation: OperationKey) -> float | None:
+        """The share of failed calls that is usual; None while it is learned."""
+        code, rates = self.operations.code(operation), self._errors.rates
+        if not 0 <= code < rates.count or rates.past_trials[code] < rates.rule.min_trials:
+            return None
+        return float(rates.usual(np.array([code]))[0])
+
+    def adopt_errors(self, operation: OperationKey, calls: int, failed: int) -> None:
+        """From now on so many failed of so many calls are usual."""
+        code = self.operations.code(operation)
+        if code >= 0:
+            self._errors.adopt(code, calls, failed)
 
     def save_due(self, now_s: float, now_unix_nano: int) -> int:
         """Store what was learned, every ten seconds, of signals every minute; returns how many rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +63,9 @@ class _Samples:
         if len(self._parts) > _PARTS_MAX:
             self._parts = [merge(self._parts)]
 
+    def rescale(self, buckets: int) -> None:
+        self._parts = [Sketch(part.buckets + buckets, part.counts) for part in self._parts]
+
     def sketch(self) -> Sketch:
         if len(self._parts) > 1:
             self._parts = [merge(self._parts)]
@@ -95,6 +98,23 @@ class SketchBook:
             hours[hour].add(part, count)
             self._whole.setdefault(key, _Samples()).add(part, count)
         return set(rows.keys)
+
+    def of_operation(self, operation: tuple[str, str, str], measures: Sequence[str]) -> list[SeriesKey]:
+        """The series of these measures of one operation, its edges to every service among them."""
+        keys = self._hours.keys() | self._flagged.keys()
+        return [key for key in keys if key.measure in measures and key[1:4] == operation]
+
+    def rescale(self, key: SeriesKey, buckets: int) -> None:
+        """Multiply all samples by γ^buckets."""
+        for samples in (*self._hours.get(key, {}).values(), self._whole.get(key)):
+            if samples is not None:
+                samples.rescale(buckets)
+
+    def remove(self, keys: Iterable[SeriesKey]) -> None:
+        for key in keys:
+            self._hours.pop(key, None)
+            self._whole.pop(key, None)
+            self._flagged.pop(key, None)
 
     def series(self) -> list[SeriesKey]:
         return list(self._hours.keys() | self._flagged.keys())

@@ -20,6 +20,8 @@ _UNSEEN_PAUSE_NS = 20e6
 # Amounts have no natural scale: an unseen regime is as large as the median.
 _UNSEEN_AMOUNT = 0.0
 _REFIT_GROWTH = 1.05
+# What is learned of an operation's time.
+TIMES = (DURATION, EXCLUSIVE, EDGE)
 # Spans above it are exceedances of a shift. A noisy start may poison 1% of a baseline, hardly 5%.
 SHIFT_QUANTILE = 0.95
 
@@ -58,6 +60,32 @@ class Baselines:
             self._note_amounts(touched)
             self._found.clear()
             return touched
+
+    def rescale(self, operation: tuple[str, str, str], buckets: int) -> set[SeriesKey]:
+        """Move the durations of an operation by so many buckets of the sketch; the series that changed."""
+        with self._lock:
+            keys = self._book.of_operation(operation, (DURATION,))
+            for key in keys:
+                self._book.rescale(key, buckets)
+            self._refit(keys)
+        return set(keys)
+
+    def relearn(self, operation: tuple[str, str, str], deltas: pa.Table) -> set[SeriesKey]:
+        """Forget the times of an operation and learn these rows of `book.DELTA_SCHEMA` instead."""
+        with self._lock:
+            keys = self._book.of_operation(operation, TIMES)
+            self._book.remove(keys)
+            self._refit(keys)
+            return self._book.add(deltas) | set(keys)
+
+    def unlearn(self, deltas: pa.Table) -> None:
+        """Learn rows of negative counts: what they take out was learned by mistake."""
+        with self._lock:
+            self._refit(self._book.add(deltas))
+
+    def _refit(self, keys: Iterable[SeriesKey]) -> None:
+        gone = set(keys)
+        self._models = {place: model for place, model in self._models.items() if place[0] not in gone}
 
     def replace(self, book: SketchBook) -> None:
         """Start over from another book, at once for all readers."""

@@ -17,6 +17,8 @@ True
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from detectors.batch import Batch
@@ -27,6 +29,8 @@ from detectors.settings import Settings
 from detectors.texts import share_text
 
 _RULE = Rule()
+# A rate that a person or a day has confirmed counts as much as a window's spread can use.
+_ADOPTED_CALLS_MIN = 200
 
 
 class ErrorWatch:
@@ -39,10 +43,19 @@ class ErrorWatch:
         self.rates = Rates(_RULE)
         self._exemplars = Exemplars()
 
-    def observe(self, batch: Batch) -> list[Anomaly]:
+    def adopt(self, code: int, calls: int, failed: int) -> None:
+        """From now on so many failed of so many calls are what is usual."""
+        if code >= self.rates.count:
+            return
+        trials = float(max(calls, _ADOPTED_CALLS_MIN))
+        self.rates.past_trials[code], self.rates.past_hits[code] = trials, trials * failed / max(calls, 1)
+        self.rates.changed[code] = True
+
+    def observe(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
+        """Take a step; of the operations in `held` nothing is learned, since they are in an incident."""
         missing = range(self.rates.count, len(batch.operations.keys))
         self.rates.grow([batch.operations.service(code) for code in missing])
-        self.rates.move(batch.step.settled, batch.step.cleared)
+        self.rates.move(batch.step.settled, batch.step.cleared, held)
         failed = batch.failed()
         self.rates.add(batch.codes, batch.ticks, np.ones(len(failed)), failed.astype(np.float64))
         rows = np.flatnonzero(failed)

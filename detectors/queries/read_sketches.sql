@@ -3,3 +3,4 @@ SELECT
     sum(sample_count)::BIGINT AS sample_count
 FROM baseline_sketches
 GROUP BY ALL
+HAVING sum(sample_count) > 0

@@ -23,6 +23,7 @@ SELECT
     s.span_kind,
     epoch_ns(s.start_time) AS start_unix_nano,
     s.duration_ns,
+    s.status_code = 'ERROR' AS failed,
     s.batch_id > $after AND s.batch_id <= $upto AS is_new,
     t.span_id IS NOT NULL AS flagged,
     s.trace_id IN (SELECT trace_id FROM tainted WHERE in_incident) AS in_incident

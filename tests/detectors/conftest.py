@@ -24,7 +24,7 @@ SELECT
     span_kind, make_timestamp_ns(start_unix_nano) AS start_time, duration_ns, status_code,
     '' AS status_message, attributes::JSON::VARIANT AS attributes, 0 AS dropped_attributes_count,
     [] AS events, 0 AS dropped_events_count, [] AS links, 0 AS dropped_links_count,
-    '{}'::JSON::VARIANT AS resource_attributes, 0 AS resource_dropped_attributes_count,
+    resource::JSON::VARIANT AS resource_attributes, 0 AS resource_dropped_attributes_count,
     '' AS resource_schema_url, '' AS scope_name, '' AS scope_version, NULL AS scope_attributes,
     0 AS scope_dropped_attributes_count, '' AS scope_schema_url
 FROM landed
@@ -57,6 +57,7 @@ class System:
     batch_id: int = 0
     trace_count: int = 0
     rows: list[dict[str, object]] = field(default_factory=list)
+    version: str = "1.0"  # of both services
 
     def order(self, *, db_ns: int | None = None, btc: float | None = None, failed: bool = False) -> str:
         """One trace; returns its id."""
@@ -112,7 +113,8 @@ class System:
         if rows is None:
             self.rows = []
         self.batch_id += 1
-        table = pa.Table.from_pylist([{**row, "batch_id": self.batch_id} for row in landed])
+        of_all = {"batch_id": self.batch_id, "resource": f'{{"service.version": "{self.version}"}}'}
+        table = pa.Table.from_pylist([{**row, **of_all} for row in landed])
         position = table.schema.get_field_index("parent_span_id")
         table = table.set_column(position, "parent_span_id", table["parent_span_id"].cast(pa.string()))
         with self.store.transaction() as con:

@@ -1,0 +1,39 @@
+-- Whole traces of an operation's spans of a stretch of time, as far as they have been learned, in the shape of
+-- settled_spans.sql; and when each was flagged, since what had not been flagged by then was learned.
+WITH own AS (
+    SELECT trace_id, span_id, start_time, duration_ns
+    FROM spans
+    WHERE
+        service_name = $service AND span_name = $operation AND span_kind = $kind
+        AND start_time >= make_timestamp_ns($since) AND start_time < make_timestamp_ns($until)
+        AND batch_id > $after AND batch_id <= $upto
+), bounds AS (
+    SELECT
+        min(start_time) - INTERVAL 1 MINUTE AS earliest,
+        max(start_time) + to_microseconds(greatest(max(duration_ns), 0) // 1000) + INTERVAL 1 MINUTE AS latest
+    FROM own
+), noticed AS (
+    SELECT trace_id, span_id, min(detected_at) AS detected_at
+    FROM anomalies
+    WHERE detector IN ('latency', 'error', 'structure', 'gap')
+    GROUP BY trace_id, span_id
+)
+SELECT
+    s.trace_id,
+    s.span_id,
+    s.parent_span_id,
+    s.service_name,
+    s.span_name AS operation,
+    s.span_kind,
+    epoch_ns(s.start_time) AS start_unix_nano,
+    s.duration_ns,
+    s.batch_id,
+    epoch_ns(n.detected_at) AS flagged_unix_nano,
+    (s.trace_id, s.span_id) IN (SELECT (trace_id, span_id) FROM own) AS is_own
+FROM spans s
+LEFT JOIN noticed n ON n.trace_id = s.trace_id AND n.span_id = s.span_id
+WHERE
+    s.trace_id IN (SELECT trace_id FROM own)
+    AND s.start_time >= (SELECT earliest FROM bounds)
+    AND s.start_time <= (SELECT latest FROM bounds)
+    AND s.batch_id <= $upto
