@@ -19,6 +19,7 @@ from detectors.baseline.models import Baselines
 from detectors.baseline.persist import read_position, save_position
 from detectors.detect.amount import detect_amounts, topmost
 from detectors.detect.anomaly import Anomaly
+from detectors.detect.faster import FasterWatch
 from detectors.detect.latency import SpanGroups, detect_latency, group_spans, split_key
 from detectors.detect.shift import Shifted, ShiftWatch
 from detectors.incident_store import load_open, save_incidents
@@ -89,6 +90,7 @@ class Detection:
         self.windows.hold(self.tracker.troubled())
         windowed, worse = self.windows.observe(spans, now_s)
         raised += worse
+        windowed += self.faster.observe(spans, groups, now_s, windowed)
         amounts = self._amounts(groups, bounds)
         windowed += self.windows.observe_orders(amounts)
         whales, moved = self._whales(amounts)
@@ -145,6 +147,7 @@ class Detection:
     def _reload(self, now_s: float) -> None:
         """Start from what is stored: at first, and after a pass that could not be written."""
         self._shifts = ShiftWatch(self._settings)
+        self.faster = FasterWatch(self._settings)
         self.windows = Windows(self._store, self._baselines, self._settings, now_s)
         self.tracker = IncidentTracker(self._settings)
         self.tracker.open, self.causes = load_open(self._store, now_s)

@@ -1,5 +1,7 @@
 """Keeps incidents out of the baselines: whole windows of the operations in them, and backwards in time.
 
+So are the times in which an operation was suddenly faster.
+
 An incident is recognised some seconds after it began. Until then spans of it may have been learned that
 nothing had flagged; they are taken out again, as rows of negative counts.
 """
@@ -7,7 +9,7 @@ nothing had flagged; they are taken out again, as rows of negative counts.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +23,7 @@ from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
 from detectors.baseline.persist import append_sketches
 from detectors.baseline.versions import of_operation
+from detectors.detect.faster import Episode
 
 _QUERIES = "detectors.queries"
 _NO_END = 2**62
@@ -76,8 +79,9 @@ def kept_out(spans: pa.Table, windows: Iterable[Window], adopted: Iterable[Adopt
 class Exclusion:
     """The learner owns it; not thread-safe."""
 
-    def __init__(self, store: Store, baselines: Baselines) -> None:
+    def __init__(self, store: Store, baselines: Baselines, episodes: Callable[[], Iterable[Episode]]) -> None:
         self._store = store
+        self._episodes = episodes
         self._baselines = baselines
         self._passes: deque[tuple[int, int]] = deque(maxlen=_PASSES_KEPT)  # (newest batch, when learned)
         self._first_batch: int | None = None  # the newest batch that a former run has learned
@@ -93,7 +97,7 @@ class Exclusion:
             "earliest": pc.min(spans["start_unix_nano"]).as_py(),
             "latest": pc.max(spans["start_unix_nano"]).as_py(),
         }
-        windows = self._windows(bounds)
+        windows = self._windows(bounds) + [Window(e[0], "", e[1], e[2]) for e in self._episodes()]
         rows = self._store.read(
             load_sql(_QUERIES, "versions_since"), {"earliest": bounds["earliest"]}
         ).to_pylist()

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.adoption import Adoption, ErrorRates
+from detectors.adoption import Adoption
 from detectors.baseline.book import DELTA_SCHEMA, GAP_MEASURE, SketchBook
 from detectors.baseline.learn import learn_amounts, learn_times
 from detectors.baseline.models import Baselines
@@ -27,8 +28,10 @@ from detectors.baseline.persist import (
     save_fitted,
     save_position,
 )
+from detectors.detect.faster import FasterWatch
 from detectors.exclusion import Exclusion
 from detectors.settings import Settings
+from detectors.windows import Windows
 
 _QUERIES = "detectors.queries"
 _READER = "learn"
@@ -37,17 +40,24 @@ _COMPACT_GROWTH = 4.0
 _log = logging.getLogger("spyhop.detectors")
 
 
+class Watches(Protocol):
+    """What detection knows and learning needs: `detectors.detection.Detection`."""
+
+    windows: Windows
+    faster: FasterWatch
+
+
 class Learner:
     """One pass at a time; the pipeline's thread owns it."""
 
     def __init__(
-        self, store: Store, baselines: Baselines, settings: Settings, errors: Callable[[], ErrorRates]
+        self, store: Store, baselines: Baselines, settings: Settings, watches: Callable[[], Watches]
     ) -> None:
         self._store = store
         self._baselines = baselines
         self._settings = settings
-        self.adoption = Adoption(store, baselines, settings, errors)
-        self._exclusion = Exclusion(store, baselines)
+        self.adoption = Adoption(store, baselines, settings, lambda: watches().windows)
+        self._exclusion = Exclusion(store, baselines, lambda: watches().faster.episodes)
         self.position = read_position(store, _READER)
         self._judged: deque[tuple[float, int]] = deque()  # (when, newest batch judged by then)
         self._rows = self._row_count()

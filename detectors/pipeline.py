@@ -48,7 +48,7 @@ class Pipeline:
         self._monotonic_s = monotonic_s
         self.baselines = Baselines(self.settings, load_book(store))
         self._detection = Detection(store, self.baselines, self.settings, monotonic_s())
-        self._learner = Learner(store, self.baselines, self.settings, lambda: self._detection.windows)
+        self._learner = Learner(store, self.baselines, self.settings, lambda: self._detection)
         # What an earlier run judged and did not learn counts as judged now.
         self._learner.note_judged(self._detection.position, monotonic_s())
         self._causes = CauseFinder(store, self.baselines, self._detection)

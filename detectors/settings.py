@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     detect_min_excess_ms: float = Field(
         5.0, ge=0, description="A slow span must exceed the median by at least this much."
     )
+    detect_faster_ratio: float = Field(
+        2.0, ge=1.25, description="A suddenly fast operation must be at least this many times faster."
+    )
     detect_shift_sev4_ratio: float = Field(
         3.0, ge=1, description="A span in a sustained shift, below this many medians, is SEV4 at most."
     )

@@ -31,7 +31,8 @@ class Model:
     """A cell's fitted distribution.
 
     `flag_above` is the least value that is an anomaly by itself; values above `shift_above` are one when
-    most others are too (`detectors.detect.shift`). The latter is meaningless for amounts.
+    most others are too (`detectors.detect.shift`), and so are those below `fast_below`, 0 where none can be
+    (`detectors.detect.faster`). Both are meaningless for amounts.
     """
 
     key: SeriesKey
@@ -39,6 +40,7 @@ class Model:
     tail: Tail
     flag_above: float
     shift_above: float
+    fast_below: float = 0.0
 
 
 class Baselines:
@@ -189,7 +191,8 @@ class Baselines:
             left_out_count=self._book.flagged_count(key, cell),
         )
         flag_above = _flag_above(tail, self._settings, amounts=amounts)
-        model = Model(key, cell, tail, flag_above, min(_shift_above(tail, self._settings), flag_above))
+        shift_above = min(_shift_above(tail, self._settings), flag_above)
+        model = Model(key, cell, tail, flag_above, shift_above, _fast_below(tail, self._settings))
         self._models[key, cell] = model
         return model
 
@@ -207,6 +210,14 @@ def _shift_above(tail: Tail, settings: Settings) -> float:
     # Two standard errors up: the quantile of a hundred samples is a guess, and a low guess flags everything.
     error = 2.0 * math.sqrt(SHIFT_QUANTILE * (1 - SHIFT_QUANTILE) / tail.sample_count)
     return max(tail.quantile(min(SHIFT_QUANTILE + error, 1.0)), _matters_above(tail, settings))
+
+
+def _fast_below(tail: Tail, settings: Settings) -> float:
+    """Unusually short for one span, and short enough to matter; 0 when nothing is."""
+    error = 2.0 * math.sqrt(SHIFT_QUANTILE * (1 - SHIFT_QUANTILE) / tail.sample_count)
+    unusual = tail.quantile(max(1 - SHIFT_QUANTILE - error, 0.0))
+    excess = settings.detect_min_excess_ms * 1e6
+    return max(min(unusual, tail.p50 / settings.detect_faster_ratio, tail.p50 - excess), 0.0)
 
 
 def _matters_above(tail: Tail, settings: Settings) -> float:

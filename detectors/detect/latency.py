@@ -152,5 +152,5 @@ def slow_span(
         unit="ns",
         cell=model.cell,
         sample_count=model.tail.sample_count,
-        details=details or {},
+        details={"direction": "slower"} | dict(details or {}),
     )

@@ -7,7 +7,7 @@ are the `baseline` rows. Synthetic log-normal operations are always judged.
 
 The shift rule is judged by what it finds where nothing is wrong: in hours of synthetic traffic with a hiccup
 of 50 to 200 ms every 5 s that hits all spans under way, and in the folder's `test` rows before the injection
-of their case.
+of their case. So is the rule for what is suddenly faster; `faster_windows` are its false alarms.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
 from detectors.baseline.sketch import FloatArray, IntArray, Sketch
 from detectors.baseline.tail import THREE_SIGMA_P, fit_tail
+from detectors.detect.faster import FasterWatch
 from detectors.detect.latency import detect_latency, group_spans
 from detectors.detect.shift import ShiftWatch
 from detectors.detection import span_counts, with_shift
@@ -185,7 +186,9 @@ def watch(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
     incidents_without: set[str] = set()
     by_shift = alone = episodes = 0
     last_s: dict[OperationKey, float] = {}
-    seconds = 0.0
+    faster = FasterWatch(settings)
+    faster_windows = 0
+    seconds = faster_seconds = 0.0
     for begin, end in pairwise(bounds):
         batch = spans.slice(begin, end - begin)
         now_ns = int(starts[end - 1])
@@ -194,6 +197,9 @@ def watch(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
         groups = group_spans(batch, baselines)
         found = shifts.observe(batch, groups, now_s)
         seconds += time.perf_counter() - began
+        began = time.perf_counter()
+        faster_windows += len({a.operation_key for a in faster.observe(batch, groups, now_s)})
+        faster_seconds += time.perf_counter() - began
         slow = detect_latency(batch, baselines, settings, groups)
         new, raised = with_shift(slow, found)
         grouped = tracker.observe(now_s, now_ns, span_counts(batch), new, raised)
@@ -213,6 +219,8 @@ def watch(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
         "incidents": len(incidents),
         "incidents_without_shift": len(incidents_without),
         "shift_us_per_span": 1e6 * seconds / max(len(starts), 1),
+        "faster_windows": faster_windows,
+        "faster_us_per_span": 1e6 * faster_seconds / max(len(starts), 1),
     }
 
 

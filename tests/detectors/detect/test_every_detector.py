@@ -79,11 +79,12 @@ CASES = [
     Case("latency", times, learn_times, detect_latency),
     Case("amount", amounts, lambda table: learn_amounts(table, NO_TRACES), detect_amounts),
 ]
-# What follows operations over time has its claims in test_shift, test_window_detectors and test_signals.
-ELSEWHERE = {"shift", "error", "throughput", "structure", "gap", "log", "metric", "market"} | {
+# What follows operations over time has its claims in test_shift, test_faster, test_window_detectors,
+# test_orders and test_signals.
+ELSEWHERE = {"shift", "faster", "error", "refusal", "throughput", "structure", "gap", "log", "metric"} | {
+    "market",
     "price",
     "wash",
-    "refusal",
 }
 every_detector = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
