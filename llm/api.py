@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
@@ -44,8 +44,16 @@ class AnalyzeRequest(BaseModel):
         return Subject(kind="trace", id=(self.trace_id or "").lower())
 
 
-def build_router(explainer: Explainer, feedback: FeedbackBook) -> APIRouter:
-    """`/api/monitor/analyze` and `/api/monitor/feedback`."""
+def build_router(
+    explainer: Explainer,
+    feedback: FeedbackBook,
+    on_expected: Callable[[str, str | None], dict[str, Any]] = lambda *_: {},
+) -> APIRouter:
+    """`/api/monitor/analyze` and `/api/monitor/feedback`.
+
+    Args:
+        on_expected: told the incident that a rater calls normal, and who; its answer joins the response.
+    """
     router = APIRouter(prefix="/api/monitor", tags=["explanations"])
 
     @router.post("/analyze", response_model=None)
@@ -62,7 +70,10 @@ def build_router(explainer: Explainer, feedback: FeedbackBook) -> APIRouter:
 
     @router.post("/feedback", response_model=None)
     def post_feedback(body: Feedback) -> Response:
+        incident_id = feedback.incident_of(body.explanation_id) if body.expected else None
         row, is_new = feedback.record(body)
+        if incident_id is not None:
+            row["adopted"] = on_expected(incident_id, body.rater).get("adopted", [])
         return JSONResponse(row, status_code=201 if is_new else 200)
 
     @router.get("/feedback", response_model=None)

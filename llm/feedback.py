@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from collector.errors import NotFound
+from collector.errors import InvalidInput, NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from llm.redact import strip_invisible
@@ -67,6 +67,7 @@ class Feedback(BaseModel):
     correction: Correction | None = None
     comment: Text | None = None
     rater: Line | None = None
+    expected: bool = False  # the incident shows what is normal now: baselines adopt it
 
 
 class FeedbackBook:
@@ -98,10 +99,7 @@ class FeedbackBook:
                     "SELECT 1 FROM explanations WHERE explanation_id = ?", [feedback.explanation_id]
                 ).fetchone()
                 if found is None:
-                    raise NotFound(
-                        f"no explanation {feedback.explanation_id!r} is stored",
-                        hint="rate the explanation_id that POST /api/monitor/analyze gave",
-                    )
+                    raise _unknown(feedback.explanation_id)
                 connection.execute(
                     load_sql("llm.queries", "upsert_feedback"),
                     {
@@ -118,10 +116,36 @@ class FeedbackBook:
             row = next(row for row in self.of(feedback.explanation_id) if row["rater"] == rater)
         return row, row["feedback_id"] == new_id
 
+    def incident_of(self, explanation_id: str) -> str:
+        """The incident that an explanation speaks of.
+
+        Raises:
+            NotFound: no such explanation.
+            InvalidInput: it speaks of a lone anomaly or trace.
+        """
+        rows = self._store.read(
+            load_sql("llm.queries", "incident_of_explanation"), {"explanation_id": explanation_id}
+        ).to_pylist()
+        if not rows:
+            raise _unknown(explanation_id)
+        if rows[0]["incident_id"] is None:
+            raise InvalidInput(
+                f"explanation {explanation_id!r} speaks of no incident",
+                hint="only the level of an incident can be expected; resolve a lone anomaly instead",
+            )
+        return str(rows[0]["incident_id"])
+
     def of(self, explanation_id: str) -> list[dict[str, Any]]:
         """All verdicts on one explanation, the newest word first."""
         table = self._store.read(load_sql("llm.queries", "feedback"), {"explanation_id": explanation_id})
         return [_row(row) for row in table.to_pylist()]
+
+
+def _unknown(explanation_id: str) -> NotFound:
+    return NotFound(
+        f"no explanation {explanation_id!r} is stored",
+        hint="rate the explanation_id that POST /api/monitor/analyze gave",
+    )
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def test_anomalies_are_listed_filtered_and_counted(client):
     first = listed["anomalies"][0]
     assert first["span_start_time"].endswith("Z")
     assert len(first["span_start_time"]) == len("2026-01-31T12:00:00.123456789Z")
-    assert first["details"] == {}
+    assert first["details"] == {"direction": "slower"}
     by_service = get(client, "/anomalies", service="kx-wallet", detector="latency", limit=1000)["anomalies"]
     assert {row["service_name"] for row in by_service} == {"kx-wallet"}
     severities = {
@@ -206,3 +206,22 @@ def test_since_takes_ages_and_times(client):
     everything = get(client, "/anomalies")["total"]
     assert get(client, "/anomalies", since="2020-01-01T00:00:00Z")["total"] == everything
     assert get(client, "/anomalies", since="2100-01-01")["total"] == 0
+
+
+def test_an_expected_incident_is_adopted_and_listed(client):
+    """One call makes its level normal; the versions say from what to what, when, why and who."""
+    (incident,) = get(client, "/incidents", kind="latency")["incidents"]
+    path = f"/api/monitor/incidents/{incident['incident_id']}/expected"
+    assert client.post(path, json={"by": "kim"}).status_code == 400
+    assert client.post("/api/monitor/incidents/unknown/expected").status_code == 404
+    answer = client.post(path, json={"said_by": "kim"}).json()
+    assert answer["incident"]["state"] == "resolved"
+    listed = get(client, "/baseline-versions", operation="SELECT wallets")
+    (version,) = listed["versions"]
+    assert (version["reason"], version["measure"], version["evidence"]["said_by"]) == (
+        "engineer",
+        "duration",
+        "kim",
+    )
+    assert version["from_value"] < 2 * MS < 100 * MS < version["to_value"]
+    assert len(answer["adopted"]) == 3

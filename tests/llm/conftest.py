@@ -83,6 +83,9 @@ def narrator(store: Store, model_settings: Settings, clock: Any, new_id: Any) ->
 @pytest.fixture
 def api_url(store: Store, explainer: Explainer) -> Iterator[str]:
     """The explainer's paths, served as `spyhop serve` does, without a model."""
-    served = Loopback(create_app(store, [build_router(explainer, FeedbackBook(store))]))
+    router = build_router(
+        explainer, FeedbackBook(store), lambda incident, rater: {"adopted": [f"{incident} by {rater}"]}
+    )
+    served = Loopback(create_app(store, [router]))
     yield served.url
     served.stop()

@@ -77,3 +77,11 @@ def test_feedback(slow_shop: Any, http: Any) -> None:
 def test_feedback_on_nothing(http: Any) -> None:
     """Feedback on an unknown explanation is 404."""
     assert http.post("/feedback", json={"explanation_id": "x", "rating": "up"}).status_code == 404
+
+
+def test_expected_reaches_the_baselines(slow_shop: Any, http: Any) -> None:
+    """A verdict that says "normal now" is handed on with its incident and rater; any other is not."""
+    explanation_id = http.post("/analyze", json={"anomaly_id": "an-slow"}).json()["explanation_id"]
+    verdict = {"explanation_id": explanation_id, "rating": "down", "rater": "ann"}
+    assert "adopted" not in http.post("/feedback", json=verdict).json()
+    assert http.post("/feedback", json=verdict | {"expected": True}).json()["adopted"] == ["in-slow by ann"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from collector.errors import NotFound
+from collector.errors import InvalidInput, NotFound
 from llm.explanation import Subject
 from llm.feedback import Feedback, FeedbackBook
 
@@ -73,3 +73,14 @@ def test_refused(body: dict[str, Any]) -> None:
     """Unknown ratings and fields, and texts beyond their size, are refused."""
     with pytest.raises(ValidationError):
         Feedback.model_validate({"explanation_id": "e", **body})
+
+
+def test_only_an_incident_can_be_expected(book: FeedbackBook, explained: str, store: Any) -> None:
+    """What is normal now is said of an incident; an explanation of none, or an unknown one, is refused."""
+    assert book.incident_of(explained) == "in-slow"
+    with store.transaction() as con:
+        con.execute("DELETE FROM incidents")
+    with pytest.raises(InvalidInput, match="no incident"):
+        book.incident_of(explained)
+    with pytest.raises(NotFound):
+        book.incident_of("unknown")
