@@ -17,11 +17,13 @@ import pyarrow.compute as pc
 
 from detectors.baseline.cells import hour_of_week
 from detectors.baseline.models import Baselines
-from detectors.baseline.sketch import FloatArray, Sketch, bucket_of, merge
+from detectors.baseline.sketch import FloatArray, Sketch, bucket_of, merge, upper_of
 
 SLOT_NS = 900 * 10**9
 SLOTS_PER_DAY = 96
 SLOTS_KEPT = 104  # a day and two hours
+# From a tenth a change may be a step. Below, it is followed as drift, some percent a day.
+STEP_LOG = math.log(1.1)
 _SAMPLES_MIN = 50  # a median of fewer says little
 _GATHERED_MAX = 24  # quarters; older parts of a level that never filled are dropped
 _OPERATIONS_MAX = 20_000  # 4 kB each
@@ -73,6 +75,9 @@ class LevelHistory:
         self._baselines = baselines
         self._filling: dict[OperationKey, _Filling] = {}
         self._levels: dict[OperationKey, FloatArray] = {}
+        self._usual: dict[
+            OperationKey, tuple[float, float]
+        ] = {}  # p50 and p90 that the newest was held against
 
     def of(self, operation: OperationKey) -> FloatArray:
         """Finished levels in order of time, one a row: SLOT, COUNT, FAILED, R50, R90."""
@@ -85,7 +90,7 @@ class LevelHistory:
             spans: columns of `queries/settled_spans.sql`; `is_new` rows count.
         """
         finished = []
-        for operation, slot, part, failed in _parts(spans.filter(spans["is_new"])):
+        for operation, slot, part, failed in _parts(spans):
             filling = self._filling.get(operation)
             if filling is None:
                 if len(self._filling) >= _OPERATIONS_MAX:
@@ -109,10 +114,13 @@ class LevelHistory:
         """What is usual is now so much more; levels are measured against it."""
         if operation in self._levels:
             self._levels[operation][:, [R50, R90]] -= log_ratio
+            usual_p50, usual_p90 = self._usual[operation]
+            self._usual[operation] = usual_p50 * math.exp(log_ratio), usual_p90 * math.exp(log_ratio)
 
     def forget(self, operation: OperationKey) -> None:
         """The baseline is another one: its history begins anew."""
         self._levels.pop(operation, None)
+        self._usual.pop(operation, None)
         self._filling.pop(operation, None)
 
     def _finish(self, operation: OperationKey, filling: _Filling) -> Level | None:
@@ -122,28 +130,44 @@ class LevelHistory:
         if model is None:
             return None
         sketch = merge(filling.parts)
+        usual = _quantiles(model.tail.edges, 1.0 - model.tail.survivals)
+        levels = self.of(operation)
+        if len(levels) and abs(levels[-1, R50]) >= STEP_LOG:
+            # What is not flagged is learned on the way: the old level must stay known until it is decided.
+            usual = self._usual[operation]
         level = Level(
             operation,
             filling.slot,
             filling.count,
             filling.failed,
-            sketch.quantile(0.5),
-            sketch.quantile(0.9),
-            model.tail.p50,
-            model.tail.quantile(0.9),
+            *_quantiles(upper_of(sketch.buckets), np.cumsum(sketch.counts) / filling.count),
+            *usual,
         )
         self._append(level)
         return level
 
     def _append(self, level: Level) -> None:
         row = np.array([level.row()])
+        self._usual[level.operation] = level.usual_p50_ns, level.usual_p90_ns
         known = self._levels.get(level.operation)
         self._levels[level.operation] = row if known is None else np.vstack([known, row])[-SLOTS_KEPT:]
 
 
+def _quantiles(edges: FloatArray, below: FloatArray) -> tuple[float, float]:
+    """(p50, p90), interpolated within a bucket: a drift of 2% a day is no wider than one.
+
+    Args:
+        edges: upper edges of the occupied buckets; below: the share of samples up to each.
+    """
+    p50, p90 = np.exp(np.interp([0.5, 0.9], below, np.log(edges)))
+    return float(p50), float(p90)
+
+
 def _parts(spans: pa.Table) -> list[tuple[OperationKey, int, Sketch, int]]:
-    """(operation, slot, its durations, how many failed), by operation and then time."""
-    if not spans.num_rows:
+    """(operation, slot, its durations, how many failed) of the new spans, by operation and then time."""
+    # Rows are chosen as numbers: filtering the table would copy its texts, and take longer than the rest.
+    new = np.flatnonzero(spans["is_new"].to_numpy(zero_copy_only=False))
+    if not len(new):
         return []
     names = pc.binary_join_element_wise(
         spans["span_kind"], spans["service_name"], spans["operation"], "\x1f"
@@ -151,13 +175,13 @@ def _parts(spans: pa.Table) -> list[tuple[OperationKey, int, Sketch, int]]:
     if isinstance(names, pa.ChunkedArray):
         names = pa.concat_arrays(names.chunks)
     encoded = names.dictionary_encode()
-    codes = encoded.indices.to_numpy().astype(np.int64)
-    slots = np.maximum(spans["start_unix_nano"].to_numpy(), 0) // SLOT_NS
+    codes = encoded.indices.to_numpy()[new].astype(np.int64)
+    slots = np.maximum(spans["start_unix_nano"].to_numpy()[new], 0) // SLOT_NS
     series = (codes << _SLOT_BITS) | slots
-    buckets = bucket_of(spans["duration_ns"].to_numpy()) + _BUCKET_OFFSET
+    buckets = bucket_of(spans["duration_ns"].to_numpy()[new]) + _BUCKET_OFFSET
     keys, counts = np.unique((series << _BUCKET_BITS) | buckets, return_counts=True)
     failed_series, failed_counts = np.unique(
-        series[spans["failed"].to_numpy(zero_copy_only=False)], return_counts=True
+        series[spans["failed"].to_numpy(zero_copy_only=False)[new]], return_counts=True
     )
     failed = dict(zip(failed_series.tolist(), failed_counts.tolist(), strict=True))
     of_series = keys >> _BUCKET_BITS

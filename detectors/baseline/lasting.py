@@ -16,14 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors.baseline.history import COUNT, FAILED, R50, R90, SLOT, SLOTS_PER_DAY
+from detectors.baseline.history import COUNT, FAILED, R50, R90, SLOT, SLOTS_PER_DAY, STEP_LOG
 from detectors.baseline.sketch import LOG_GAMMA, FloatArray
 
 _DRIFT_SLOTS_MIN = 24
 _DRIFT_REACH_MIN = SLOTS_PER_DAY // 2  # from the first to the last of them
 _CORRELATED = 4.0  # neighbouring quarters share their noise: so many count as one
-# From a tenth a change may be a step. Below, it is followed as drift, some percent a day.
-STEP_LOG = math.log(1.1)
 _NEWEST = 4
 _AGREE50, _AGREE90 = math.log(1.1), math.log(1.25)
 _STRAY50 = math.log(1.3)

@@ -68,9 +68,9 @@ def settings() -> Settings:
 
 @pytest.fixture
 def days(pipeline, system, clock, store) -> Days:
-    """Two and a half hours of normal traffic have been learned."""
+    """Two hours of normal traffic have been learned."""
     known = Days(pipeline, system, clock, store)
-    known.live(2.5)
+    known.live(2)
     return known
 
 

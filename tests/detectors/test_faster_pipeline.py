@@ -24,7 +24,7 @@ def test_a_skipped_call_is_a_hint_and_is_not_learned(pipeline, system, clock, st
         "WHERE measure = 'duration' AND operation = 'SELECT wallets' AND NOT flagged"
     )
     before = store.read(counted)["n"][0].as_py()
-    live(pipeline, system, clock, 6, 5)
+    live(pipeline, system, clock, 12, 5)
     found = store.read(
         "SELECT operation, severity, observed < expected AS is_fast, details::VARCHAR AS details "
         "FROM anomalies"

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.baseline.lasting import STEP_LOG, drift, step
+from detectors.baseline.history import STEP_LOG
+from detectors.baseline.lasting import drift, step
 from detectors.baseline.sketch import LOG_GAMMA
 
 

@@ -80,12 +80,12 @@ def test_documented_example_runs():
 
 
 def test_a_cache_that_answers_errors_is_found_within_seconds():
-    """Ten times faster from one moment to the next: a hint within four seconds, at a few stored spans."""
+    """Ten times faster from one moment to the next: a hint within nine seconds, at a few stored spans."""
     live = Live()
     live.run(30, 50)
     assert live.found == []
-    found = live.run(4, 5)
-    assert 1 <= len(found) <= 5
+    found = live.run(9, 5)
+    assert 1 <= len(found) <= 3
     assert {(a.detector, a.severity, a.details["direction"]) for a in found} == {("latency", 5, "faster")}
     assert all(a.observed < a.expected / 2 for a in found)
     assert "times faster" in found[0].text
@@ -96,7 +96,7 @@ def test_it_is_said_once_while_it_lasts():
     """A minute of it is no wall of anomalies."""
     live = Live()
     live.run(10, 50)
-    assert len(live.run(60, 5)) <= 5
+    assert len(live.run(60, 5)) <= 3
 
 
 @pytest.mark.parametrize("failing", [False, True])
@@ -106,14 +106,14 @@ def test_with_errors_it_weighs_more(failing):
     live.run(10, 50)
     example = live_example()
     others = (replace(example, detector=ERROR),) if failing else ()
-    assert {a.severity for a in live.run(10, 5, others=others)} == {4 if failing else 5}
+    assert {a.severity for a in live.run(12, 5, others=others)} == {4 if failing else 5}
 
 
 def live_example() -> Anomaly:
     """Any anomaly of the operation."""
     live = Live()
     live.run(5, 50)
-    return live.run(5, 5)[0]
+    return live.run(10, 5)[0]
 
 
 def test_a_little_faster_is_nothing():
@@ -143,12 +143,19 @@ def test_one_trace_is_one_witness():
     assert live.run(20, 5, trace="a" * 32) == []
 
 
+def test_a_clock_that_steps_back_is_not_fast():
+    """Durations below zero are no speed."""
+    live = Live()
+    live.run(10, 50)
+    assert live.run(20, -5) == []
+
+
 def test_its_time_is_kept_for_learning():
     """From the first fast moment to the newest fast span."""
     live = Live()
     live.run(10, 50)
-    live.run(10, 5)
+    live.run(12, 5)
     (episode,) = live.watch.episodes
     assert episode.operation == ("shop", "SELECT carts", "CLIENT")
     assert (episode.since_unix_nano - START_NS) / 1e9 == pytest.approx(10, abs=0.6)
-    assert (episode.until_unix_nano - START_NS) / 1e9 == pytest.approx(20, abs=0.6)
+    assert (episode.until_unix_nano - START_NS) / 1e9 == pytest.approx(22, abs=0.6)
