@@ -65,14 +65,15 @@ def print_report(result: Evaluation, console: Console | None = None) -> None:
 
 
 def _faults(faults: Mapping[str, Mapping[str, Any]]) -> Table:
-    names = ("detected", "in_incident", "flagged_share", "first", "in_first_three", "operation_first")
+    names = ("detected", "in_incident", "flagged_share", "first", "in_first_three")
     heads = ("detected", "incident", "flagged", "hit@1", "hit@3", "op@1")
     table = Table("fault", "n", *heads, "fired in cases", box=None, header_style="bold")
     for kind, row in faults.items():
         fired = _counts(row["fired"])
         if row["fired_beside_if_missed"]:
             fired += f" (where missed, beside it: {_counts(row['fired_beside_if_missed'])})"
-        table.add_row(kind, str(row["n"]), *(_figure(row[name]) for name in names), fired)
+        operations = f"{row['operation_first']}/{row['operation_named']}"
+        table.add_row(kind, str(row["n"]), *(_figure(row[name]) for name in names), operations, fired)
     return table
 
 

@@ -120,7 +120,8 @@ def _figures(cases: Sequence[CaseOutcome]) -> dict[str, Any]:
         "flagged_share": round(sum(case.affected.trace_count for case in cases) / affected, 4),
         "first": sum(rank == 1 for rank in ranks),
         "in_first_three": sum(rank is not None and rank <= 3 for rank in ranks),
-        "operation_first": sum(named) if named else None,
+        "operation_first": sum(named),
+        "operation_named": len(named),  # labels that name one
         "fired": dict(fired.most_common()),
         "fired_beside_if_missed": dict(beside.most_common()),
         "missed": [case.case_id for case in cases if not case.detected],

@@ -62,6 +62,7 @@ def test_kinds_of_fault_sum_up_their_cases(flags):
             "first": 1,
             "in_first_three": 1,
             "operation_first": 1,
+            "operation_named": 2,
             "fired": {"error": 1, "latency": 1},
             "fired_beside_if_missed": {"amount": 1},
             "missed": ["two"],
