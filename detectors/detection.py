@@ -59,9 +59,9 @@ class Detection:
         self._baselines = baselines
         self._settings = settings
         self.position = read_position(store, _READER)
-        self._no_amounts: pa.Table | None = None
+        self._no_amounts: pa.Table | None = None  # the form of a batch without amounts
+        self._landed: Landed = {}  # as of the last pass
         # A folder of an older Spyhop has logs and metrics that nobody followed: they are not caught up with.
-        self._landed: Landed = {}  # as of the last pass that was written
         self.signal_position = read_position(store, _SIGNALS) or _newest(self._look())
         self._judged_total = 0  # of all landed spans, about how many have been judged; 0: not known
         self._ahead: Landed | None = None  # what `ranges` saw, for the pass after it
