@@ -83,7 +83,7 @@ class Arrivals:
 
     def add(self, codes: IntArray, ticks: IntArray, kept: npt.NDArray[np.bool_]) -> None:
         """Count spans; those that came too late for their second belong to no second."""
-        np.add.at(self.counts, (codes[kept], ticks[kept] % SLOTS), 1.0)
+        np.add.at(self.counts.reshape(-1), codes[kept] * SLOTS + ticks[kept] % SLOTS, np.float32(1.0))
 
     def usual(self, tick: int) -> Usual:
         """Of all operations, for the hour of this second."""

@@ -154,8 +154,10 @@ class Rates:
             array[:, cleared] = 0
 
     def add(self, codes: IntArray, ticks: IntArray, trials: FloatArray, hits: FloatArray) -> None:
-        np.add.at(self._trials, (codes, ticks % SLOTS), trials)
-        np.add.at(self._hits, (codes, ticks % SLOTS), hits)
+        # Flat and of one type: numpy's fast way; pairs of indices take twenty times as long.
+        places = codes * SLOTS + ticks % SLOTS
+        np.add.at(self._trials.reshape(-1), places, trials.astype(np.float32))
+        np.add.at(self._hits.reshape(-1), places, hits.astype(np.float32))
 
     def add_moments(self, codes: IntArray, ticks: IntArray, unix_nano: IntArray) -> None:
         """When hits happened within their seconds: without this, a series is never judged early."""

@@ -141,21 +141,23 @@ class GapWatch:
         )
         kin = self._kinship.meet(part)
         keys = batch.operations.keys
-        sent = np.flatnonzero([keys[code][2] == "PRODUCER" for code in kin.parent_code.tolist()])
-        kin = kin.take(sent)
-        names = [keys[code] for code in kin.child_code.tolist()]
+        sending = np.array([key[2] == "PRODUCER" for key in keys], dtype=bool)
+        kin = kin.take(np.flatnonzero(sending[kin.parent_code]))
+        codes, place = np.unique(kin.child_code, return_inverse=True)
+        names = [keys[code] for code in codes.tolist()]
+        rows_of = pa.array(place)
         waited = message_gap_ns(kin.rows["start_unix_nano"].to_numpy(), kin.parent_end)
         return pa.table(
             {
                 "trace_id": kin.rows["trace_id"],
                 "span_id": kin.rows["span_id"],
-                "service_name": _texts(name[0] for name in names),
-                "operation": _texts(name[1] for name in names),
-                "span_kind": _texts(name[2] for name in names),
+                "service_name": _texts(name[0] for name in names).take(rows_of),
+                "operation": _texts(name[1] for name in names).take(rows_of),
+                "span_kind": _texts(name[2] for name in names).take(rows_of),
                 "start_unix_nano": kin.rows["start_unix_nano"],
                 "duration_ns": waited,
                 "span_duration_ns": kin.rows["duration_ns"],
-                "operation_key": _texts("\x1f".join(name) for name in names),
+                "operation_key": _texts("\x1f".join(name) for name in names).take(rows_of),
             }
         )
 
