@@ -96,7 +96,7 @@ def load_recent(con: duckdb.DuckDBPyConnection, window_spans: int = WINDOW_SPANS
     spans = con.sql(
         f"SELECT trace_id, span_id FROM spans WHERE batch_id >= {newest if first is None else first}"  # noqa: S608  # numbers
     ).to_arrow_table()
-    recent.add(np.unique(span_keys(spans)))
+    recent.add(span_keys(spans))
     return recent
 
 
