@@ -14,7 +14,12 @@ from typing import NamedTuple
 
 import duckdb
 
-from collector.lake.compaction import ROWS_PER_FILE_MAX, files_to_compact
+from collector.lake.compaction import (
+    ROWS_PER_FILE_MAX,
+    ROWS_PER_FILE_MIN,
+    files_to_compact,
+    rows_that_fit,
+)
 from collector.lake.landed import LandedLog
 from collector.lake.listing import Listing
 from collector.lake.moving import Hour, LakeFile, compact, remove_unfinished, seal
@@ -63,6 +68,7 @@ class Sealer:
         self._stopping = threading.Event()
         self._working: duckdb.DuckDBPyConnection | None = None
         self._failure = ""
+        self._rows_max = rows_that_fit(store.memory_limit_bytes())  # halved when memory does not suffice
         self._thread = threading.Thread(target=self._loop, name="sealing", daemon=True)
 
     def start(self) -> None:
@@ -120,12 +126,28 @@ class Sealer:
         patient = self._landed.settled_batch_id(now_ns, self._policy.patience_s)
         moved = 0
         for signal in SEALED_SIGNALS:
-            for hour in self._due_hours(signal, settled, patient):
-                if self._stopping.is_set():
-                    return moved
-                with self._interruptible() as con:
-                    moved += seal(self._store, con, signal, hour, self._clock_ns())
+            # Again and again: an hour that is larger than a file has rows left.
+            while hours := self._due_hours(signal, settled, patient):
+                for hour in hours:
+                    if self._stopping.is_set():
+                        return moved
+                    with self._in_smaller_pieces(hour.row_count), self._interruptible() as con:
+                        moved += seal(
+                            self._store, con, signal, hour, now_ns=self._clock_ns(), rows_max=self._rows_max
+                        )
         return moved
+
+    @contextmanager
+    def _in_smaller_pieces(self, row_count: int) -> Iterator[None]:
+        """When memory does not suffice for so many rows, nothing has happened; the next are fewer."""
+        try:
+            yield
+        except duckdb.OutOfMemoryException:
+            remove_unfinished(self._store)
+            if self._rows_max <= ROWS_PER_FILE_MIN:
+                raise
+            self._rows_max = max(ROWS_PER_FILE_MIN, min(self._rows_max, row_count) // 2)
+            log.warning("memory is short: files of %d rows at most from now on", self._rows_max)
 
     def _due_hours(self, signal: SealedSignal, settled: int, patient: int) -> list[Hour]:
         until_ns = self._clock_ns() - int(self._policy.seal_after_s * 1e9)
@@ -140,11 +162,12 @@ class Sealer:
         for signal in SEALED_SIGNALS:
             for hour in self._store.read(query, [signal.label, quiet_since_ns]).to_pylist():
                 listed = list(map(LakeFile, hour["paths"], hour["row_counts"]))
-                files = files_to_compact(listed, quiet=hour["is_quiet"])
+                files = files_to_compact(listed, quiet=hour["is_quiet"], rows_max=self._rows_max)
                 if self._stopping.is_set():
                     return
                 if files:
-                    with self._interruptible() as con:
+                    row_count = sum(file.row_count for file in files)
+                    with self._in_smaller_pieces(row_count), self._interruptible() as con:
                         compact(self._store, con, signal, hour["hour_start"], files, now_ns=self._clock_ns())
 
     @contextmanager

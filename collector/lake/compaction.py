@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collector.lake.moving import LakeFile
 
-# A file is sorted in memory and spilled beyond it: 4 M spans are some 3 GB as rows, 150 MB as a file.
+# 4 M spans are 150 MB as a file.
 ROWS_PER_FILE_MAX = 4_000_000
+# Less is not worth a file, whatever the memory.
+ROWS_PER_FILE_MIN = 10_000
+# Sorting and writing a file of 600,000 spans with nine attributes took 827 and 1,851 MB at most, 4,500 bytes
+# a row. DuckDB spills only part of it: within 500 MB they failed. The rest is for landing and queries. Within
+# 300 MB those spans become 13 files, and the process has 432 MB at most against 2,642.
+MEMORY_PER_ROW_BYTES = 6_000
 # Each file costs a query about 1 ms to open: an hour that is never quiet is tidied when it has so many.
 FILES_PER_HOUR_MAX = 8
+
+
+def rows_that_fit(memory_limit_bytes: int) -> int:
+    """How many rows a file may have that DuckDB sorts and writes within its memory limit."""
+    return min(ROWS_PER_FILE_MAX, max(ROWS_PER_FILE_MIN, memory_limit_bytes // MEMORY_PER_ROW_BYTES))
 
 
 def files_to_compact(

@@ -38,9 +38,18 @@ class LakeFile(NamedTuple):
     row_count: int
 
 
-def seal(store: Store, con: duckdb.DuckDBPyConnection, signal: SealedSignal, hour: Hour, now_ns: int) -> int:
+def seal(
+    store: Store,
+    con: duckdb.DuckDBPyConnection,
+    signal: SealedSignal,
+    hour: Hour,
+    *,
+    now_ns: int,
+    rows_max: int,
+) -> int:
     """Move the rows of `hour` up to its batch to a new file; returns how many.
 
+    Of more than `rows_max` only the earliest move, about so many: what is left of the hour is due as before.
     Landing only adds rows of newer batches and nothing else deletes these: the copy and the deletion, which
     are not in one transaction, see the same rows, and their counts are compared before the commit.
     """
@@ -49,6 +58,11 @@ def seal(store: Store, con: duckdb.DuckDBPyConnection, signal: SealedSignal, hou
         f' AND "{signal.time_column}" >= TIMESTAMP_NS {quoted(hour.start)}'
         f' AND "{signal.time_column}" < TIMESTAMP_NS {quoted(hour.start)} + INTERVAL 1 HOUR'
     )
+    if hour.row_count > rows_max:
+        ((last_ns,),) = con.execute(
+            f'SELECT epoch_ns(quantile_disc("{signal.time_column}", ?)) {rows}', [rows_max / hour.row_count]
+        ).fetchall()
+        rows += f' AND "{signal.time_column}" <= make_timestamp_ns({last_ns})'
     written, _ = file_columns(con, signal.table)
     path = _announce(con, signal, hour.start, hour.last_batch_id, now_ns)
     selected = f"SELECT {written} {rows}"

@@ -22,6 +22,7 @@ DATABASE_FILE_NAME = "spyhop.duckdb"
 # A checkpoint rewrites the last row group whole. Measured, CPU a span, 25k-span transactions: 10.3 µs at
 # DuckDB's 16 MiB, 7.1 at 64 MiB, 7.0 at 256 MiB. A larger log would only make the start after a kill slower.
 CHECKPOINT_WAL_SIZE = "64MiB"
+_UNIT_BYTES = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}  # as DuckDB prints
 
 
 class Store:
@@ -78,6 +79,12 @@ class Store:
             return relation.to_arrow_table()
         finally:
             cursor.close()
+
+    def memory_limit_bytes(self) -> int:
+        """What DuckDB may take for its buffers; it holds more outside of them."""
+        (text,) = self.read("SELECT current_setting('memory_limit') AS text")["text"].to_pylist()
+        number, unit = text.split()
+        return int(float(number) * _UNIT_BYTES[unit])
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:

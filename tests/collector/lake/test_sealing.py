@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from collector.lake.compaction import ROWS_PER_FILE_MAX, ROWS_PER_FILE_MIN, rows_that_fit
+from collector.lake.parquet import write_file
 from collector.store.lake import SEALED_SIGNALS
 from collector.store.store import Store
 
 HOUR_NS = 3_600_000_000_000
+STRAGGLERS_WAIT_S = 3601
 
 
 def snapshot_of(store: Store) -> dict[str, Any]:
@@ -148,3 +152,45 @@ def test_interrupted_by_stop(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None
     sealer.stop(5)
     assert not sealer._thread.is_alive()
     assert lake.ids() == sorted(ids)
+
+
+def test_large_hour_in_several_files(lake: Any) -> None:
+    """An hour with more rows than a file may have becomes several files, earliest rows first."""
+    ids = lake.land(5)
+    lake.sealer._rows_max = 2
+    assert lake.settle_and_seal() == 2
+    assert lake.ids() == sorted(ids)
+    lake.pass_time(STRAGGLERS_WAIT_S)
+    assert lake.ids("spans_recent") == []
+    assert lake.ids() == sorted(ids)
+    counts = lake.store.read("SELECT row_count FROM lake_files ORDER BY first_time")
+    assert counts["row_count"].to_pylist() == [2, 2, 1]
+
+
+def test_short_memory(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit into memory is sealed in smaller files, and what failed leaves no file behind."""
+    ids = lake.land(5)
+
+    def write(con: Any, target: Path, signal: Any, rows: str, row_count: int) -> int:
+        written = write_file(con, target, signal, rows, row_count)
+        if written > 2:
+            raise duckdb.OutOfMemoryException("failed to allocate data")
+        return written
+
+    monkeypatch.setattr("collector.lake.moving.write_file", write)
+    monkeypatch.setattr("collector.seal.ROWS_PER_FILE_MIN", 1)
+    lake.settle_and_seal()
+    lake.pass_time(STRAGGLERS_WAIT_S)
+    assert lake.ids("spans_recent") == []
+    assert lake.ids() == sorted(ids)
+    assert len(lake.files()) == len(lake.listed()) == 3
+
+
+def test_rows_follow_memory(tmp_path: Path) -> None:
+    """The rows of a file follow DuckDB's memory limit, between what is worth a file and the most."""
+    store = Store.open(tmp_path, memory_limit="300MB")
+    assert store.memory_limit_bytes() == pytest.approx(300e6, rel=0.001)
+    store.close()
+    assert rows_that_fit(300_000_000) == 50_000
+    assert rows_that_fit(0) == ROWS_PER_FILE_MIN
+    assert rows_that_fit(1 << 40) == ROWS_PER_FILE_MAX
