@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,12 @@ def fill(store: Any, span_count: int) -> None:
         ).fetchall()
         cursor.execute("UPDATE landing_position SET batch_id = ?, traces_batch_id = ?", [number + 1] * 2)
         cursor.execute("COMMIT")
+    # A server that landed these has judged and learned them: a start must not compete with ten million spans
+    # of backlog.
+    cursor.execute(
+        "INSERT OR REPLACE INTO detector_positions SELECT unnest(['detect', 'learn']), traces_batch_id,"
+        " now()::TIMESTAMP::TIMESTAMP_NS FROM landing_position"
+    )
     cursor.close()
 
 
@@ -113,6 +120,11 @@ def start_s(folder: Path) -> float:
     return round(min(times), 2)
 
 
+def max_rss_mb() -> int:
+    """The most resident memory that this process has had; sealing takes more than filling and queries."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
 def read_api(folder: Path) -> str:
     from collector.store.lock import read_owner
 
@@ -121,9 +133,11 @@ def read_api(folder: Path) -> str:
 
 def measure(span_count: int, folder: Path) -> dict[str, Any]:
     from collector.seal import Policy, Sealer
+    from collector.settings import Settings
     from collector.store.store import DATABASE_FILE_NAME, Store
 
-    store = Store.open(folder)
+    memory_limit = Settings().duckdb_memory_limit  # SPYHOP_DUCKDB_MEMORY_LIMIT
+    store = Store.open(folder, memory_limit=memory_limit)
     started_s = perf_counter()
     fill(store, span_count)
     filled_s = perf_counter() - started_s
@@ -131,7 +145,7 @@ def measure(span_count: int, folder: Path) -> dict[str, Any]:
     database_bytes = (folder / DATABASE_FILE_NAME).stat().st_size
     database_start_s = start_s(folder)
 
-    store = Store.open(folder)
+    store = Store.open(folder, memory_limit=memory_limit)
     (row,) = store.read(
         "SELECT count(*) AS n, any_value(trace_id) AS trace_id,"
         " date_trunc('hour', quantile_disc(start_time, 0.5))::VARCHAR AS hour FROM spans"
@@ -142,6 +156,7 @@ def measure(span_count: int, folder: Path) -> dict[str, Any]:
     started_s = perf_counter()
     moved = sealer.run_once()
     sealed_s = perf_counter() - started_s
+    sealing_max_rss_mb = max_rss_mb()
     assert moved == count == store.read("SELECT count(*) AS n FROM spans")["n"][0].as_py()
     lake = sealer.status()
     in_lake = query_times(store, row)
@@ -149,6 +164,7 @@ def measure(span_count: int, folder: Path) -> dict[str, Any]:
     return {
         "spans": count,
         "made_per_s": round(count / filled_s),
+        "sealing_max_rss_mb": sealing_max_rss_mb,
         "database": {
             "bytes_per_span": round(database_bytes / count, 1),
             **in_database,
@@ -184,7 +200,7 @@ def main() -> None:
         json.dump(results, sys.stdout, indent=2)
         print()
         return
-    for name in ("spans", "made_per_s", "sealed_per_s", "load_1m"):
+    for name in ("spans", "made_per_s", "sealed_per_s", "sealing_max_rss_mb", "load_1m"):
         print(f"{name:28}", *(f"{result[name]:>12,}" for result in results))
     for place in ("database", "lake"):
         for name in results[0][place]:
