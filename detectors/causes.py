@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from collector.store.sqlfile import load_sql
@@ -20,6 +22,8 @@ _TRACES_MAX = 100  # newest of an incident; more change no ranking
 # Spans of one trace arrive from several processes over some seconds: look again that much later.
 _LOOK_AGAIN_S = (0.0, 1.0, 3.0, 10.0)
 _PAUSE_S = 1.0  # between two looks at one incident that keeps growing
+# Detection waits meanwhile: on a busy machine a look took 2.5 s, and one a second let every span wait 3 s.
+_PAUSE_LOOKS = 5.0  # times as long as the last look took
 _USUAL_WITHIN_NS = 900_000_000_000  # usual traces are of the quarter of an hour before the incident
 _REACH_NS = 60_000_000_000  # how far a trace's spans may lie from its anomalies
 
@@ -27,13 +31,21 @@ _REACH_NS = 60_000_000_000  # how far a trace's spans may lie from its anomalies
 class CauseFinder:
     """Localises incidents that changed, at once and again while late spans may arrive."""
 
-    def __init__(self, store: Store, baselines: Baselines, detection: Detection) -> None:
+    def __init__(
+        self,
+        store: Store,
+        baselines: Baselines,
+        detection: Detection,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._baselines = baselines
         self._detection = detection
         self._changed: set[str] = set()
         self._due_s: dict[str, list[float]] = {}
+        self._monotonic_s = monotonic_s
         self._looked_s: dict[str, float] = {}
+        self._took_s: dict[str, float] = {}  # the last look at each incident
         self._usual: dict[str, Usual] = {}  # by incident; what was before it does not change
 
     def changed(self, incident_ids: list[str]) -> None:
@@ -51,16 +63,22 @@ class CauseFinder:
             if incident is None or not incident.anomalies:
                 del self._due_s[incident_id]
                 self._usual.pop(incident_id, None)
+                self._took_s.pop(incident_id, None)
                 continue
             times = self._due_s[incident_id]
-            if times[0] > now_s or now_s - self._looked_s.get(incident_id, -_PAUSE_S) < _PAUSE_S:
+            pause_s = max(_PAUSE_S, _PAUSE_LOOKS * self._took_s.get(incident_id, 0.0))
+            if times[0] > now_s or now_s - self._looked_s.get(incident_id, -pause_s) < pause_s:
                 continue
             self._due_s[incident_id] = [t for t in times if t > now_s]
             if not self._due_s[incident_id]:
                 del self._due_s[incident_id]
             self._looked_s[incident_id] = now_s
             due.append(incident)
-        found = {incident.incident_id: self._analyse(incident) for incident in due}
+        found: dict[str, Analysis] = {}
+        for incident in due:
+            began_s = self._monotonic_s()
+            found[incident.incident_id] = self._analyse(incident)
+            self._took_s[incident.incident_id] = self._monotonic_s() - began_s
         self._detection.causes |= {incident_id: analysis.causes for incident_id, analysis in found.items()}
         if due:
             with self._store.transaction() as con:

@@ -51,7 +51,7 @@ class Pipeline:
         self._learner = Learner(store, self.baselines, self.settings, lambda: self._detection)
         # What an earlier run judged and did not learn counts as judged now.
         self._learner.note_judged(self._detection.position, monotonic_s())
-        self._causes = CauseFinder(store, self.baselines, self._detection)
+        self._causes = CauseFinder(store, self.baselines, self._detection, monotonic_s)
         self._pass = threading.Lock()  # a pass and a recalculation exclude each other
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None

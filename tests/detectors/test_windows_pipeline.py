@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from collector.store.store import Store
@@ -162,3 +164,20 @@ def test_learned_rates_are_there_for_sql(watched, store):
         {"operation": name, "ready": True, "hit_count": 0.0}
         for name in ("POST /api/v1/orders", "SELECT wallets", "order.submit.client")
     ]
+
+
+def test_slow_looks_at_causes_leave_detection_its_time(watched, system, clock, monkeypatch):
+    """While a look at an incident's causes takes two seconds, the next one waits for ten."""
+    finder, looks = watched._causes, []
+    analyse = finder._analyse
+
+    def slow(incident):
+        looks.append(clock.now_s)
+        clock.now_s += 2
+        return analyse(incident)
+
+    monkeypatch.setattr(finder, "_analyse", slow)
+    live(watched, system, clock, 20, share=3)
+    pauses = [later - earlier for earlier, later in pairwise(looks)]
+    assert pauses
+    assert min(pauses) >= 10
