@@ -78,6 +78,11 @@ class Load:
         self.counters = LoadCounters()
 
     @property
+    def arrivals_per_s(self) -> float:
+        """Mean arrivals a second of whatever kind, while nothing multiplies the rate."""
+        return self.rate_per_s / self._mix.order_share
+
+    @property
     def rate_now_per_s(self) -> float:
         """Mean orders a second at this moment."""
         return self.rate_per_s * math.prod(self.factors.values())
@@ -94,9 +99,10 @@ class Load:
             if len(self._in_flight) >= MAX_IN_FLIGHT:
                 self.counters.shed += 1
                 continue
-            self._arrive()
+            self.arrive()
 
-    def _arrive(self) -> None:
+    def arrive(self) -> None:
+        """One arrival in the background: an order, or what else the mix and the traders want."""
         mix = self._mix
         kind = self._rng.random() if mix.order_share < 1 else 1.0
         if kind < mix.transfer_share:

@@ -203,7 +203,8 @@ async def _send(load: Load, history: History | None, rng: random.Random, stop: a
         return
     now_ns = time.time_ns()
     start_ns = now_ns - int(history.duration_s * 1e9)
-    await play_back(load, busy_arrivals(rng, start_ns, now_ns, history.orders_per_hour), rng, stop)
+    per_hour = history.orders_per_hour * load.arrivals_per_s / load.rate_per_s
+    await play_back(load, busy_arrivals(rng, start_ns, now_ns, per_hour), rng, stop)
     stop.set()
 
 
