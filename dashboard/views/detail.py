@@ -11,7 +11,7 @@ from dashboard import data
 from dashboard.components.waterfall import waterfall
 from dashboard.markup import page, tag
 from dashboard.triage import Subject
-from dashboard.views import actions, explanation, feedback, frame, summary
+from dashboard.views import actions, differences, explanation, feedback, frame, summary
 
 
 def show(subject: Subject) -> None:
@@ -28,6 +28,8 @@ def show(subject: Subject) -> None:
         cited = _Cited()
         with explained:
             _explain(subject, cited)
+        if subject.kind == "incident" and (apart := differences.differences(row.get("differences") or [])):
+            st.html(apart)
         # The explanation's own trace, so that its citations are spans of the picture.
         _trace(subject, (cited.explanation or {}).get("trace_id") or trace_id, cited)
         if cited.explanation:

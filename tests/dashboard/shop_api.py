@@ -91,7 +91,9 @@ def build_api(world: World) -> FastAPI:
     def incident(incident_id: str) -> Any:
         found = [row for row in world.incidents if row["incident_id"] == incident_id]
         members = [row for row in world.anomalies if row["incident_id"] == incident_id]
-        return found[0] | {"anomalies": members} if found else missing(f"no incident {incident_id}")
+        if not found:
+            return missing(f"no incident {incident_id}")
+        return found[0] | {"anomalies": members, "differences": world.differences.get(incident_id, [])}
 
     @api.post("/api/monitor/incidents/{incident_id}/state")
     async def set_incident_state(incident_id: str, request: Request) -> Any:

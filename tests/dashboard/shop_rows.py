@@ -185,3 +185,37 @@ def incident_row(identifier: str, kind: str, title: str, **changes: Any) -> dict
         ],
     }
     return row | changes
+
+
+def difference_rows() -> list[dict[str, Any]]:
+    """What the traces of the slow database have in common: one client version, and text that is hostile."""
+    rank = {"trace_id": SLOW_TRACE, "span_id": span_id(0)}
+    client = {"service_name": "kx-wallet", "operation": "order.submit.client"}
+    return [
+        {
+            **rank,
+            **client,
+            "rank": 1,
+            "key": "kx-wallet: service.version",
+            "value": "2.4.1",
+            "share": 0.92,
+            "usual_share": 0.031,
+            "lift": 29.7,
+            "z": 14.2,
+            "trace_count": 11,
+            "also": ["client.build = 911"],
+        },
+        {
+            **rank,
+            **client,
+            "rank": 2,
+            "key": "order.note",
+            "value": HOSTILE,
+            "share": 0.25,
+            "usual_share": 0.0,
+            "lift": 320.0,
+            "z": 4.4,
+            "trace_count": 3,
+            "also": [],
+        },
+    ]

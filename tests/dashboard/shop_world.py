@@ -16,6 +16,7 @@ from tests.dashboard.shop_rows import (
     WHALE_TRACE,
     anomaly_row,
     big_trace,
+    difference_rows,
     incident_row,
     iso,
     order_trace,
@@ -46,6 +47,7 @@ class World:
     def __init__(self) -> None:
         self.anomalies: list[dict[str, Any]] = []
         self.incidents: list[dict[str, Any]] = []
+        self.differences: dict[str, list[dict[str, Any]]] = {}
         self.traces: dict[str, dict[str, Any]] = {}
         self.services: list[dict[str, Any]] = []
         self.status = "ok"
@@ -94,6 +96,7 @@ class World:
                 ],
             ),
         ]
+        self.differences = {"inc-slow": difference_rows()}
         self.traces = {
             SLOW_TRACE: order_trace(anomaly_ids=("a-slow-0",)),
             BIG_TRACE: big_trace(),

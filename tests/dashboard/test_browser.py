@@ -86,6 +86,22 @@ def test_a_citation_leads_to_its_span_and_keys_walk_the_tree(page: Page) -> None
     expect(page.get_by_text("4 of 17")).to_be_visible()
 
 
+def test_what_the_bad_traces_have_in_common_is_shown_by_itself(page: Page) -> None:
+    """An incident shows which attributes set its traces apart, with value, shares, lift and support; one
+    whose traces differ in nothing shows no empty table."""
+    page.goto("/anomalies?live=false&incident=inc-slow")
+    settle(page)
+    row = page.get_by_role("row", name=re.compile("service.version"))
+    expect(row).to_have_text(re.compile(r"2\.4\.1.*client\.build = 911.*92%.*3%.*30×.*11.*kx-wallet"))
+    hostile = page.get_by_role("row", name=re.compile("order.note"))
+    expect(hostile).to_have_text(re.compile(r"<img src=x onerror=alert\(1\)>.*25%.*0%.*over 100×.*3"))
+    assert page.evaluate("document.querySelectorAll('img[src=x]').length") == 0
+    page.goto("/anomalies?live=false&incident=inc-whale")
+    settle(page)
+    expect(page.get_by_role("treeitem").first).to_be_visible()
+    expect(page.get_by_text("What the bad traces have in common")).to_have_count(0)
+
+
 def test_the_queue_is_walked_by_keyboard(page: Page) -> None:
     """Arrow and Enter open the next row, and the address follows."""
     page.goto("/anomalies?live=false")

@@ -88,7 +88,7 @@ class OnePosition:
 
 
 def test_a_position_that_its_price_ends_stays_where_it_was_opened() -> None:
-    """The trace that nobody asked for lies as long after the opening as it really did; another's is dated now."""
+    """The trace that nobody asked for lies as long after the opening as it really did; a stranger's now."""
     memory, dating, provider = InMemorySpanExporter(), BackDating(), TracerProvider()
     provider.add_span_processor(dating)
     provider.add_span_processor(SimpleSpanProcessor(BackDatedSpans(memory, dating)))
