@@ -10,16 +10,17 @@ from dashboard.markup import Safe, join, outlined, page, table, tag
 from dashboard.triage import plural
 
 SHOWN = 8
+NAME_CHARS = 28  # names stay in one line; the whole row is in the table `incident_differences`
 # Beyond it the exact factor says nothing: the value was hardly ever there.
 LIFT_SHOWN_MAX = 100.0
 _HEAD = (
-    ("Attribute", "l wrap"),
+    ("Attribute", "l"),
     ("Value", "l wrap"),
     ("In this incident", ""),
     ("Usually", ""),
     ("Lift", ""),
     ("Traces", ""),
-    ("Carried by", "l wrap"),
+    ("Carried by", "l"),
 )
 
 
@@ -43,12 +44,17 @@ def differences(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _row(row: Mapping[str, Any]) -> tuple[object, ...]:
-    place = " · ".join(str(row[key]) for key in ("service_name", "operation") if row.get(key))
+    place = join(
+        [
+            tag("div", fmt.plain(row.get("service_name") or "", NAME_CHARS)),
+            tag("div", fmt.plain(row.get("operation") or "", NAME_CHARS), css="muted"),
+        ]
+    )
     return (
-        tag("code", row.get("key")),
+        tag("code", fmt.plain(row.get("key") or "", 2 * NAME_CHARS)),
         _value(row),
-        _percent(row.get("share")),
-        _percent(row.get("usual_share")),
+        fmt.quantity(row.get("share"), "share"),
+        fmt.quantity(row.get("usual_share"), "share"),
         lift(row.get("lift")),
         fmt.count(row.get("trace_count")),
         place,
@@ -72,7 +78,3 @@ def lift(value: float | None) -> str:
     if value > LIFT_SHOWN_MAX:
         return f"over {LIFT_SHOWN_MAX:.0f}×"
     return f"{value:.1f}×" if value < 10 else f"{value:.0f}×"
-
-
-def _percent(share: float | None) -> str:
-    return fmt.DASH if share is None else f"{share:.0%}" if share == 0 or share >= 0.01 else "under 1%"

@@ -92,7 +92,7 @@ def test_what_the_bad_traces_have_in_common_is_shown_by_itself(page: Page) -> No
     page.goto("/anomalies?live=false&incident=inc-slow")
     settle(page)
     row = page.get_by_role("row", name=re.compile("service.version"))
-    expect(row).to_have_text(re.compile(r"2\.4\.1.*client\.build = 911.*92%.*3%.*30×.*11.*kx-wallet"))
+    expect(row).to_have_text(re.compile(r"2\.4\.1.*client\.build = 911.*92%.*3\.1%.*30×.*11.*kx-wallet"))
     hostile = page.get_by_role("row", name=re.compile("order.note"))
     expect(hostile).to_have_text(re.compile(r"<img src=x onerror=alert\(1\)>.*25%.*0%.*over 100×.*3"))
     assert page.evaluate("document.querySelectorAll('img[src=x]').length") == 0
