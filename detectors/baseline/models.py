@@ -189,6 +189,7 @@ class Baselines:
             self._book.sketch(key, cell),
             regime_scale_min=_UNSEEN_AMOUNT if amounts else _UNSEEN_PAUSE_NS,
             left_out_count=self._book.flagged_count(key, cell),
+            coarser=None if cell == OPERATION_CELL else self._model(key, OPERATION_CELL).tail,
         )
         flag_above = _flag_above(tail, self._settings, amounts=amounts)
         shift_above = min(_shift_above(tail, self._settings), flag_above)

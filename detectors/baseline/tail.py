@@ -11,6 +11,10 @@ The second term is what n samples cannot exclude: a regime that none of them has
 scheduler or of a collector), of scale r. So the first 30 ms hiccup of a 1 ms operation is a small matter
 while 150 ms again and again, or 5 s once, is not. Inside the observed range S is never below the share
 that was observed. σ is the normal quantile of S: 3σ means 0.135% on any distribution.
+
+In a fine cell S is also never below min(S_operation(x), 2 / (n + 1)). Its samples come from few stretches of
+time, and within one they are no independent witnesses of a tail: three quiet hours do not exclude a stall
+that the operation meets every other day. Two unseen samples in n lie within the 95% bound of none seen, 3 / n.
 """
 
 from __future__ import annotations
@@ -38,6 +42,9 @@ _REGIME_EXPONENT = 3.0
 # real normal spans (100 to 200 samples an operation) exceed 3σ in 0.13%; without it in 0.34%, with a whole
 # sample in 0.02% (tests/benchmarks/calibration.py; the ideal is 0.135%).
 _REGIME_SAMPLES = 0.25
+# With it 24 unlearned hours of the exchange exceed 3σ in 0.07%, without in 0.50%, nearly all of that in
+# hour cells of about 500 samples (tests/benchmarks/calibration_exchange.py).
+_COARSER_SAMPLES = 2.0
 _GRID_POINTS = 400
 _GRID_LOG_SPAN = 12.0  # up to e^12 = 160,000 × the threshold
 _SMALLEST_P = 1e-300
@@ -60,6 +67,7 @@ class Tail:
     regime_scale: float
     edges: FloatArray
     survivals: FloatArray
+    coarser: Tail | None = None
 
     def survival(self, x: npt.ArrayLike) -> FloatArray:
         """P(X > x) for each x."""
@@ -79,7 +87,11 @@ class Tail:
         edge = int(np.searchsorted(self.edges, self.threshold, side="left")) - 1
         at_threshold = 1.0 if edge < 0 else self.survivals[edge]
         beyond = np.minimum(np.maximum(fitted, observed) + unseen, at_threshold)
-        return np.clip(np.where(points > self.threshold, beyond, observed), _SMALLEST_P, 1.0)
+        own = np.where(points > self.threshold, beyond, observed)
+        if self.coarser is not None:
+            unseen_share = _COARSER_SAMPLES / (self.sample_count + 1)
+            own = np.maximum(own, np.minimum(self.coarser.survival(points), unseen_share))
+        return np.clip(own, _SMALLEST_P, 1.0)
 
     def sigma(self, x: npt.ArrayLike) -> FloatArray:
         """The calibrated σ of each x: the normal quantile of its survival (negative below the median)."""
@@ -97,7 +109,9 @@ class Tail:
         return float(grid[reached[0]]) if len(reached) else math.inf
 
 
-def fit_tail(sketch: Sketch, *, regime_scale_min: float, left_out_count: int = 0) -> Tail:
+def fit_tail(
+    sketch: Sketch, *, regime_scale_min: float, left_out_count: int = 0, coarser: Tail | None = None
+) -> Tail:
     """Fit one cell.
 
     Args:
@@ -105,6 +119,7 @@ def fit_tail(sketch: Sketch, *, regime_scale_min: float, left_out_count: int = 0
         left_out_count: flagged samples that were kept out of the sketch. Ordinary ones among them
             (at most the 0.135% beyond 3σ) are given back as censored observations, since a tail that is
             cut again and again would otherwise creep inwards.
+        coarser: the tail of the larger cell that this one is a part of.
 
     Raises:
         CannotFit: an empty sketch.
@@ -137,6 +152,7 @@ def fit_tail(sketch: Sketch, *, regime_scale_min: float, left_out_count: int = 0
         regime_scale=max(regime_scale_min, p50),
         edges=upper_of(sketch.buckets),
         survivals=(above + beyond) / (n + restored),
+        coarser=coarser,
     )
 
 

@@ -5,6 +5,7 @@ import random
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -13,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from exchange_ref.exchange import ExchangeConfig
 from exchange_ref.history import BackDatedSpans, BackDating, play_back
-from exchange_ref.load import Mix
+from exchange_ref.load import Load, Mix
 from exchange_ref.outputs import Exporters
 from exchange_ref.population import Population
 from exchange_ref.run import History, RunOptions, run_until
@@ -94,7 +95,7 @@ def test_a_position_that_its_price_ends_stays_where_it_was_opened() -> None:
     provider.add_span_processor(SimpleSpanProcessor(BackDatedSpans(memory, dating)))
     load = OnePosition(provider)
     moment = time.time_ns() - DAY_S * 10**9
-    asyncio.run(play_back(load, iter([moment]), random.Random(1), asyncio.Event()))
+    asyncio.run(play_back(cast(Load, load), iter([moment]), random.Random(1), asyncio.Event()))
     for position in ("p-1", "p-2"):
         with load.tracer.start_as_current_span("end", context=Context(), attributes={"cfd.id": position}):
             pass

@@ -95,3 +95,23 @@ def test_empty_sketch_is_refused():
     """No samples, no tail."""
     with pytest.raises(CannotFit):
         fit_tail(EMPTY, regime_scale_min=1.0)
+
+
+def test_a_fine_cell_leans_on_the_operation_until_it_has_seen_enough() -> None:
+    """500 samples of quiet hours do not make a stall a wonder that the operation meets now and then; 100,000
+    do; and a coarser cell never makes anything more suspicious."""
+    rng = np.random.default_rng(4)
+    quiet = 5e6 * np.exp(0.3 * rng.standard_normal(100_000))
+    met = np.concatenate([quiet[:20_000], np.full(120, 90e6)])
+    operation = fit_tail(Sketch.of(met), regime_scale_min=20e6)
+    at = np.array([2e6, 5e6, 10e6, 20e6, 90e6, 900e6])
+    sigmas = {}
+    for count in (500, 100_000):
+        sketch = Sketch.of(quiet[:count])
+        alone = fit_tail(sketch, regime_scale_min=20e6).sigma(at)
+        leaning = fit_tail(sketch, regime_scale_min=20e6, coarser=operation).sigma(at)
+        assert (leaning <= alone + 1e-9).all()
+        sigmas[count] = alone[4], leaning[4]
+    few_alone, few = sigmas[500]
+    assert few < 3 < few_alone
+    assert sigmas[100_000][1] > 3.5
