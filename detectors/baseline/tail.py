@@ -14,7 +14,7 @@ that was observed. σ is the normal quantile of S: 3σ means 0.135% on any distr
 
 In a fine cell S is also never below min(S_operation(x), 2 / (n + 1)). Its samples come from few stretches of
 time, and within one they are no independent witnesses of a tail: three quiet hours do not exclude a stall
-that the operation meets every other day. Two unseen samples in n lie within the 95% bound of none seen, 3 / n.
+that the operation meets every other day. Two lie within the 95% bound of none seen in n, which is three.
 """
 
 from __future__ import annotations
