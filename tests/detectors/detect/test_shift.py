@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, norm
 
@@ -231,6 +231,7 @@ def test_replay_in_one_batch_finds_the_same_spans():
     assert len(live.new) == 300
 
 
+@settings(deadline=None)  # the first example pays for imports
 @given(seed=st.integers(0, 2**32), batch_count=st.integers(1, 5))
 def test_order_inside_a_moment_does_not_matter(seed, batch_count):
     """Spans of one moment may arrive in any order and in any number of batches."""
