@@ -196,6 +196,19 @@ def set_state(base_url: str, kind: str, subject_id: str, state: str) -> None:
     """Moves an `anomaly` or `incident` to `open`, `acknowledged`, `snoozed` or `resolved`."""
     path = f"{MONITOR}/{_COLLECTIONS[kind]}/{_segment(subject_id)}/state"
     _read(base_url, lambda client: client.post(path, {"state": state}))
+    _forget_triage()
+
+
+def expect(base_url: str, incident_id: str, said_by: str) -> list[str]:
+    """Says that an incident is what is normal now; returns a line for each baseline that has moved."""
+    path = f"{MONITOR}/incidents/{_segment(incident_id)}/expected"
+    body = {"said_by": said_by} if said_by else {}
+    answer: dict[str, Any] = _read(base_url, lambda client: client.post(path, body))
+    _forget_triage()
+    return list(answer["adopted"])
+
+
+def _forget_triage() -> None:
     for cached in (anomalies, anomaly, incidents, incident, health, severity_counts):
         cached.clear()
 

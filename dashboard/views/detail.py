@@ -11,7 +11,7 @@ from dashboard import data
 from dashboard.components.waterfall import waterfall
 from dashboard.markup import page, tag
 from dashboard.triage import Subject
-from dashboard.views import actions, differences, explanation, feedback, frame, summary
+from dashboard.views import actions, differences, expected, explanation, feedback, frame, summary
 
 
 def show(subject: Subject) -> None:
@@ -50,6 +50,8 @@ class _Cited:
 def _head(subject: Subject, row: Mapping[str, Any]) -> None:
     st.html(summary.headline(subject.kind, row, frame.now()))
     actions.show(subject, row)
+    if subject.kind == "incident":
+        expected.show(row)
     st.html(
         summary.incident_facts(row, frame.now()) if subject.kind == "incident" else summary.anomaly_facts(row)
     )

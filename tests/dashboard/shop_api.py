@@ -102,6 +102,15 @@ def build_api(world: World) -> FastAPI:
             row["state"] = (await request.json())["state"]
         return found[0] if found else missing(f"no incident {incident_id}")
 
+    @api.post("/api/monitor/incidents/{incident_id}/expected")
+    async def expected(incident_id: str, request: Request) -> Any:
+        said_by = (await request.json())["said_by"]
+        for row in world.incidents:
+            if row["incident_id"] == incident_id:
+                row["state"] = "resolved"
+                return {"incident": row, "adopted": [f"SELECT wallets: 0.9 ms to 152 ms, says {said_by}"]}
+        return missing(f"no incident {incident_id}")
+
     @api.get("/api/monitor/trace/{trace_id}")
     def trace(trace_id: str) -> Any:
         return world.traces.get(trace_id) or missing(f"no trace {trace_id}")

@@ -179,3 +179,22 @@ def test_a_correction_is_saved_shown_and_edited(open_page: Opener, api_url: str,
         '"recommendations": ["Ask treasury", "Raise the limit"]}'
     )
     assert (row["rating"], row["rater"]) == ("down", "anna")
+
+
+def test_an_incident_may_be_called_normal(open_page: Opener, api_url: str, busy: World) -> None:
+    """The button says what it does; pressed, it tells which baselines moved, and the incident is resolved."""
+    app = open_page(_anomalies, api_url, incident="inc-slow")
+    assert "becomes what is usual for them" in shown(app)
+    app.button(key="expected-inc-slow").click().run()
+    assert not app.exception
+    assert "SELECT wallets: 0.9 ms to 152 ms, says anna" in app.success[0].value
+    assert [row["state"] for row in busy.incidents if row["incident_id"] == "inc-slow"] == ["resolved"]
+    assert "expected-inc-slow" not in {button.key for button in app.button}
+
+
+def test_a_refused_word_is_told(open_page: Opener, api_url: str, busy: World) -> None:
+    """When the server does not know the incident any more, the page says that nothing was adopted."""
+    app = open_page(_anomalies, api_url, incident="inc-slow")
+    busy.incidents.clear()
+    app.button(key="expected-inc-slow").click().run()
+    assert "Nothing was adopted" in " ".join(error.value for error in app.error) + shown(app)

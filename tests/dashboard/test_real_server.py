@@ -148,6 +148,14 @@ def test_a_whale_and_its_incident_are_in_one_state(real: dict[str, str], whale: 
     assert data.anomaly(url, anomaly_id)["state"] == "open"
 
 
+def test_a_whale_may_be_called_normal(real: dict[str, str], whale: dict[str, object]) -> None:
+    """The server takes the word that an incident is normal now, and resolves it; amounts stay as learned."""
+    url, incident_id = real["api"], str(whale["incident_id"])
+    assert data.expect(url, incident_id, "anna") == []
+    assert data.incident(url, incident_id)["state"] == "resolved"
+    data.set_state(url, "incident", incident_id, "open")  # as the other tests want it
+
+
 def test_feedback_reaches_the_store_and_comes_back(real: dict[str, str], whale: dict[str, object]) -> None:
     """A correction is found again by the anomaly, and the same rater's next word replaces it."""
     url, anomaly_id = real["api"], str(whale["anomaly_id"])
