@@ -24,8 +24,6 @@ from collector.signals import Signal
 from collector.spool import Spool
 from collector.store.dedupe import RecentKeys
 
-# While landing keeps up, a burst of so much is acknowledged before its landing competes for the cores.
-GATHER_BYTES_MAX = 32 * 1024 * 1024
 _RETRY_S = 0.5
 WARM_UP_DELAY_S = 2.0
 
@@ -78,7 +76,7 @@ class BatchReader:
             recent: spans that are stored; from now on this thread's own.
             position: where the first batch begins.
             interval_s: least time between the beginnings of two reads, so that small requests share one.
-            max_bytes: payload bytes of one batch, about; while more than that waits, nothing gathers.
+            max_bytes: payload bytes that end the gathering early.
         """
         self._spool = spool
         self._recent = recent
@@ -134,8 +132,8 @@ class BatchReader:
                 continue
             self.noticed_s = noticed_s = monotonic()
             pause_s = read_s + self._interval_s - noticed_s
-            if pause_s > 0 and not self._finishing.is_set() and not self._is_behind():
-                self._spool.wait_beyond(self._position, pause_s, max(self._max_bytes, GATHER_BYTES_MAX))
+            if pause_s > 0 and not self._finishing.is_set():
+                self._spool.wait_beyond(self._position, pause_s, self._max_bytes)
             read_s = monotonic()
             try:
                 batch = read_batch(self._spool, self._decode, self._position, self._max_bytes, noticed_s)
@@ -151,9 +149,6 @@ class BatchReader:
                 self._position = batch.end
                 self._deliver(batch)
             self.noticed_s = None
-
-    def _is_behind(self) -> bool:
-        return self._spool.wait_beyond(self._position, 0, self._max_bytes)
 
     def _decode(self, records: Records) -> Tables:
         return to_insert(self._decoder.decode(records), self._recent)
