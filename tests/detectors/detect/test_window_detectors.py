@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -170,24 +168,6 @@ FAULTS: dict[str, dict[str, object]] = {
     "gap": {"waits_ms": 200.0},
 }
 each_fault = pytest.mark.parametrize(("detector", "how"), FAULTS.items(), ids=list(FAULTS))
-
-
-@pytest.mark.parametrize(
-    "name", ["error", "throughput", "structure", "gap", "metric", "market", "log", "refusal"]
-)
-def test_documented_example_runs(name):
-    """The formula's example in the docstring is true."""
-    outcome = doctest.testmod(importlib.import_module(f"detectors.detect.{name}"))
-    assert outcome.attempted > 0
-    assert outcome.failed == 0
-
-
-@pytest.mark.parametrize("name", ["rates", "exemplars", "texts"])
-def test_documented_example_of_a_part_runs(name):
-    """So is that of what the detectors share."""
-    outcome = doctest.testmod(importlib.import_module(f"detectors.{name}"))
-    assert outcome.attempted > 0
-    assert outcome.failed == 0
 
 
 def test_steady_traffic_is_quiet(watch):
