@@ -19,6 +19,7 @@ from datasets.detection_scores import detected_share, score_flags
 from datasets.fault_scores import Flags, by_fault_kind, case_outcome
 from datasets.groups import Groups
 from datasets.incidents import CaseLabel, IncidentFolder
+from datasets.live_causes import as_live
 from datasets.localisation_scores import CaseScore, score_ranking, scored
 from datasets.quiet import false_alarms
 from datasets.replay import Replayed, replay
@@ -97,8 +98,9 @@ def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambd
     for number, case_id in enumerate(case_ids):
         step("localise", number, len(case_ids))
         case = _read_case(folder, case_id, reference)
+        incidents, traces = ([] if replayed is None else replayed.raised), pc.unique(case.spans["trace_id"])
         for name, sources in variants.items():
-            rankings[name][case_id] = _rank(case, sources)
+            rankings[name][case_id] = as_live(incidents, traces.to_pylist(), _rank(case, sources))
     step("localise", len(case_ids), len(case_ids))
     # All is ranked: now the truth.
     labels = folder.labels()

@@ -21,9 +21,11 @@ import pyarrow.compute as pc
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from datasets.incidents import NO_SIGNALS, Signals
+from datasets.live_causes import Raised, raised
 from detectors.baseline.models import Baselines
 from detectors.baseline.sketch import IntArray
 from detectors.detection import Detection
+from detectors.incidents import Incident
 from detectors.settings import Settings
 
 _QUERIES = "datasets.queries"
@@ -39,10 +41,12 @@ class Replayed:
 
     anomalies: columns of `queries/replayed_anomalies.sql`.
     incidents: columns of `queries/replayed_incidents.sql`.
+    raised: the same incidents with what they say of causes.
     """
 
     anomalies: pa.Table
     incidents: pa.Table
+    raised: list[Raised]
 
     def flagged(self) -> set[str]:
         """The traces with an anomaly of any detector."""
@@ -65,7 +69,7 @@ def replay(
     """
     runs = spans["run"].to_numpy(zero_copy_only=False)
     begins = np.flatnonzero(np.r_[True, runs[1:] != runs[:-1]]).tolist()
-    found = []
+    found, all_raised = [], []
     for number, (begin, end) in enumerate(zip(begins, [*begins[1:], spans.num_rows], strict=True)):
 
         def passed(name: str, done: int, total: int, number: int = number) -> None:
@@ -74,9 +78,10 @@ def replay(
         said = signals if len(begins) == 1 else Signals(*(_of_run(rows, runs[begin]) for rows in signals))
         one = _replay_run(spans.slice(begin, end - begin), said, baselines, settings, passed)
         run = pa.repeat(runs[begin], one.anomalies.num_rows), pa.repeat(runs[begin], one.incidents.num_rows)
+        all_raised += one.raised
         found.append((one.anomalies.append_column("run", run[0]), one.incidents.append_column("run", run[1])))
     anomalies, incidents = zip(*found, strict=True)
-    return Replayed(pa.concat_tables(anomalies), pa.concat_tables(incidents))
+    return Replayed(pa.concat_tables(anomalies), pa.concat_tables(incidents), all_raised)
 
 
 def _of_run(rows: pa.Table | None, run: str) -> pa.Table | None:
@@ -105,16 +110,19 @@ def _replay_run(
                         at = rows["unix_nano"].to_numpy()
                         _insert(con, name, rows, landed_with(at, ended[last]))
             detection = Detection(store, baselines, settings, float(ended[0]) / 1e9)
+            incidents: dict[str, Incident] = {}
             for number, row in enumerate(last.tolist(), start=1):
                 step("detect", number, len(last))
                 now_ns = int(ended[row])
                 detection.judge(number - 1, number, now_ns / 1e9, now_ns)
+                incidents |= detection.tracker.open  # each goes on growing until it closes
                 if learning[number - 1]:
                     settled_s = now_ns / 1e9 - settings.detect_learn_delay_s
                     baselines.add(detection.windows.gaps.learned(settled_s))
             return Replayed(
                 store.read(load_sql(_QUERIES, "replayed_anomalies")),
                 store.read(load_sql(_QUERIES, "replayed_incidents")),
+                [raised(incident) for incident in incidents.values() if incident.anomalies],
             )
         finally:
             store.close()

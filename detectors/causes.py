@@ -9,13 +9,13 @@ from typing import Any
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.baseline.models import Baselines
-from detectors.detect.anomaly import AMOUNT, EVENTS
+from detectors.detect.anomaly import EVENTS
 from detectors.detection import Detection
 from detectors.difference_store import save_differences
-from detectors.event_causes import localise_events
+from detectors.event_causes import causes_of_events
 from detectors.incident_store import save_incidents
 from detectors.incidents import Incident
-from detectors.localise import USUAL_TRACES_MAX, Analysis, Usual, analyse, localise_amount
+from detectors.localise import USUAL_TRACES_MAX, Analysis, Usual, analyse
 
 _QUERIES = "detectors.queries"
 _TRACES_MAX = 100  # newest of an incident; more change no ranking
@@ -87,10 +87,8 @@ class CauseFinder:
         return len(due)
 
     def _analyse(self, incident: Incident) -> Analysis:
-        if incident.kind == AMOUNT:
-            return Analysis(localise_amount(list(incident.anomalies)), [])
         if incident.kind in EVENTS:
-            return Analysis(localise_events(list(incident.anomalies)), [])
+            return Analysis(causes_of_events(incident), [])
         traces = {
             "trace_ids": list(incident.traces)[-_TRACES_MAX:],
             "earliest": incident.first_span_unix_nano - _REACH_NS,

@@ -6,9 +6,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from detectors.detect.anomaly import Anomaly
+from detectors.detect.anomaly import AMOUNT, Anomaly
+from detectors.incidents import Incident
+from detectors.localise import localise_amount
 from detectors.localise.evidence import EVIDENCE_MAX, Finding, Scores, evidence
 from detectors.localise.rank import ranked_causes
+
+
+def causes_of_events(incident: Incident) -> list[dict[str, Any]]:
+    """Causes of an incident whose kind is one of `EVENTS`, best first: they follow from its anomalies."""
+    localise_kind = localise_amount if incident.kind == AMOUNT else localise_events
+    return localise_kind(list(incident.anomalies))
 
 
 def localise_events(events: Sequence[Anomaly]) -> list[dict[str, Any]]:

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from datasets.evaluate import evaluate
+from datasets.incidents import IncidentFolder
+from datasets.live_causes import Raised, as_live
+
+RANKING = [{"service": "db", "rank": 1}, {"service": "wallet", "rank": 2}]
+WHALE = [{"service": "wallet", "rank": 1}]
+
+
+def incident(severity: int, causes: list[dict[str, object]] | None, *, first: int = 0) -> Raised:
+    return Raised(severity, first, frozenset({"t"}), causes)
+
+
+@pytest.mark.parametrize(
+    ("incidents", "services"),
+    [
+        ([], ["db", "wallet"]),
+        ([incident(1, WHALE)], ["wallet", "db"]),
+        ([incident(2, None), incident(1, WHALE)], ["wallet", "db"]),
+        ([incident(1, WHALE), incident(1, None, first=9)], ["db", "wallet"]),
+        ([incident(3, WHALE), incident(2, None)], ["db", "wallet"]),
+        ([incident(1, [{"service": "feed", "rank": 1}], first=2), incident(1, WHALE)], ["wallet", "db"]),
+    ],
+    ids=["none", "event", "worse event", "calls win a tie", "mild event", "earlier event"],
+)
+def test_worst_incident_decides(incidents, services):
+    """The worst incident on the traces decides; calls come before events, the earlier before the later."""
+    merged = as_live(incidents, ["s", "t"], RANKING)
+    assert [cause["service"] for cause in merged] == services
+    assert [cause["rank"] for cause in merged] == list(range(1, len(merged) + 1))
+
+
+def test_incident_elsewhere_changes_nothing():
+    """An incident on other traces says nothing of this case."""
+    assert as_live([incident(1, WHALE)], ["u"], RANKING) == RANKING
+
+
+def test_whale_is_blamed_on_where_it_entered(folder):
+    """A case whose traces carry whales is ranked as the incident of whales is: first where they entered."""
+    for row in folder.spans:
+        if row["case_id"] == "broken":
+            row["attributes"] = json.dumps({"order.quantity": 900.0, "order.pair": "BTC/USD"})
+    folder.write()
+    with IncidentFolder.open(folder.path) as opened:
+        ranks = {case["case_id"]: case["rank"] for case in evaluate(opened).cases or []}
+    assert ranks["broken"] != 1
+    for case in folder.cases:
+        if case["case_id"] == "broken":
+            case["root_services"] = ["shop"]
+    folder.write()
+    with IncidentFolder.open(folder.path) as opened:
+        ranks = {case["case_id"]: case["rank"] for case in evaluate(opened).cases or []}
+    assert ranks["broken"] == 1
