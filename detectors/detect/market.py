@@ -242,9 +242,10 @@ class MarketWatch:
 
 
 def _one_a_trace(rows: pa.Table) -> pa.Table:
-    """A trace repeats its order span by span: the first counts."""
+    """A trace repeats its order span by span: the outermost counts, which is where the order entered."""
     if not rows.num_rows:
         return rows
+    rows = rows.sort_by([("start_unix_nano", "ascending"), ("duration_ns", "descending")])
     encoded = rows["trace_id"].combine_chunks().dictionary_encode()
     _, first = np.unique(encoded.indices.to_numpy(), return_index=True)
     return rows.take(pa.array(first))

@@ -223,7 +223,12 @@ class Market:
                     "limit_price": 0.0 if filled else limit,
                     "fill_price": price * (1 + 0.0003 * self.rng.standard_normal()) if filled else 0.0,
                 }
-                rows += [order, {**order, "span_id": "b" * 16}]
+                inner = {
+                    "span_id": "b" * 16,
+                    "operation": "orderbook.add",
+                    "start_unix_nano": self.at * S + 1,
+                }
+                rows += [{**order, **inner}, order]  # the inner span ends first, so it comes first
         return self.watch.observe(pa.Table.from_pylist(rows), self.at)
 
 
@@ -240,8 +245,9 @@ def market() -> Market:
     [("price spike", {"price": 45_400.0}), ("spread", {"spread": 0.02}), ("volume", {"size": 40.0})],
 )
 def test_market_that_moves_is_found(market, what, how):
-    """Each is found by its name, at an order of it, within five stretches."""
+    """Each is found by its name, where an order of it entered, within five stretches."""
     found = [anomaly for _ in range(5) for anomaly in market.stretch(**how)]
+    assert found[0].operation == SPAN["operation"]
     assert [a.details["rule"] for a in found] == [what]
     assert found[0].severity <= (5 if what == "volume" else 4)
     assert found[0].cell == "BTC/USD"
