@@ -143,7 +143,8 @@ def _with_detection(
 
 
 class Reference:
-    """The baseline rows, of which each case is compared with those traces that begin as its own do."""
+    """The baseline rows, of which each case is compared with those traces that begin as its own do,
+    of its own recording where that has any."""
 
     def __init__(self, folder: IncidentFolder, spans: pa.Table, baselines: Baselines) -> None:
         self._folder, self._baselines = folder, baselines
@@ -158,9 +159,12 @@ class Reference:
 
     def usual(self, case: pa.Table) -> Usual:
         """What is normal for a case; times from all baseline rows, behaviour from some traces."""
-        wanted = pc.unique(_roots(case)["root"])
-        alike = self._roots.filter(pc.is_in(self._roots["root"], value_set=wanted))
-        chosen = pc.unique((alike if alike.num_rows else self._roots)["trace_id"])[:USUAL_TRACES_MAX]
+        roots = self._roots
+        # Another recording is another system: other ports, other counters.
+        for column, wanted in (("run", case["run"]), ("root", _roots(case)["root"])):
+            alike = roots.filter(pc.is_in(roots[column], value_set=pc.unique(wanted)))
+            roots = alike if alike.num_rows else roots
+        chosen = pc.unique(roots["trace_id"])[:USUAL_TRACES_MAX]
         traces = tuple(chosen.to_pylist())
         if traces not in self._known:
             if len(self._known) >= _USUAL_KEPT:
@@ -184,7 +188,7 @@ def _mixed(trace_id: str) -> bytes:
 def _roots(spans: pa.Table) -> pa.Table:
     rows = spans.filter(pc.is_null(spans["parent_span_id"]))
     root = pc.binary_join_element_wise(rows["service_name"], rows["operation"], "\x1f")
-    return pa.table({"trace_id": rows["trace_id"], "root": root})
+    return pa.table({"trace_id": rows["trace_id"], "root": root, "run": rows["run"]})
 
 
 def _read_case(folder: IncidentFolder, case_id: str, reference: Reference) -> _Case:

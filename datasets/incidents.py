@@ -5,7 +5,7 @@
 `trace_labels.parquet` and `case_traces.parquet`, and of the spans the columns kind, status, attributes, day,
 pod and run. A `day` changes nothing: a case is compared with the baseline of all days. A `run` names the
 recording where a folder holds several systems, which may have run at the same time: detection plays each by
-itself. `labels.jsonl` may list controls.
+itself, and a case is compared with its own. `labels.jsonl` may list controls.
 """
 
 from __future__ import annotations

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from datasets.evaluate import evaluate
+from datasets.evaluate import Reference, evaluate
 from datasets.incidents import IncidentFolder
 from datasets.live_causes import Raised, as_live
+from detectors.baseline.models import Baselines
+from detectors.settings import Settings
 
 RANKING = [{"service": "db", "rank": 1}, {"service": "wallet", "rank": 2}]
 WHALE = [{"service": "wallet", "rank": 1}]
@@ -56,3 +58,27 @@ def test_whale_is_blamed_on_where_it_entered(folder):
     with IncidentFolder.open(folder.path) as opened:
         ranks = {case["case_id"]: case["rank"] for case in evaluate(opened).cases or []}
     assert ranks["broken"] == 1
+
+
+def test_case_is_compared_with_its_own_recording(folder):
+    """A second recording is another system: nothing of it is usual for the first."""
+    with IncidentFolder.open(folder.path) as opened:
+        alone = evaluate(opened).localisation
+    for row in [row for row in folder.spans if row["split"] == "baseline"]:
+        row["run"] = "first"
+        twin = {
+            "span_id": row["span_id"] + "x",
+            "parent_span_id": row["parent_span_id"] and row["parent_span_id"] + "x",
+        }
+        port = json.dumps({"server.port": 9})
+        folder.spans.append(
+            {**row, **twin, "trace_id": "f" + row["trace_id"][1:], "run": "second", "attributes": port}
+        )
+    for row in folder.spans:
+        row.setdefault("run", "first")
+    folder.write()
+    with IncidentFolder.open(folder.path) as opened:
+        reference = Reference(opened, opened.baseline_spans(), Baselines(Settings()))
+        for case_id in opened.case_ids():
+            assert set(reference.usual(opened.case_spans(case_id)).spans["run"].to_pylist()) == {"first"}
+        assert evaluate(opened).localisation["hit@1"] == alone["hit@1"]
