@@ -5,8 +5,9 @@ Of a call: what leaves a service late was held by that service. A delay only on 
 holds what it takes in as well as what it sends. The caller's part falls from 1 to 0 as the way back takes
 from none to a quarter of the time that was lost.
 
-Of a message there is no way back. While it waits in a queue its consumer is busy with others; where spans
-of the consumer fill less than half of the wait, something else held it. A consumer may also pause without a
+Of a message there is no way back. While its publishing span lasts, nobody has taken it: where publishing fills
+at least half of what was lost, the sender (or its broker) held it. Later it waits in a queue, whose consumer is
+busy with others; where spans of the consumer fill less than half of the wait, something else held it. A consumer may also pause without a
 span: then each message waits differently, from not at all to as long as the pause, while what is held on
 its way waits about the same. So the delay is on the sender's side when the consumer was idle and the
 delayed messages differ by less than a factor of 2 (20th against 80th percentile).
@@ -26,6 +27,7 @@ _LEAST_EXCESS_NS = 1e6
 _WAY_BACK_SHARE = 0.25
 _STEADY_RATIO = 0.5
 _BUSY_SHARE = 0.5
+_PUBLISHING_SHARE = 0.5
 
 
 class Busy:
@@ -58,12 +60,14 @@ class Busy:
         return worked
 
 
-def sender_of_message(edges: Edges, now: IntArray, usual: IntArray, start: IntArray, consumer: Busy) -> float:
+def sender_of_message(
+    edges: Edges, now: IntArray, usual: IntArray, start: IntArray, end: IntArray, consumer: Busy
+) -> float:
     """The publisher's part in the delay of messages, 0 or 1.
 
     Args:
         now, usual: positions in `edges` of one publishing operation and consuming service.
-        start: of all spans, ns.
+        start, end: of all spans, ns.
     """
     if len(usual) < _USUAL_MIN:
         return 0.0
@@ -71,10 +75,19 @@ def sender_of_message(edges: Edges, now: IntArray, usual: IntArray, start: IntAr
     late = now[delay > 0]
     if not len(late):
         return 0.0
+    if _publishing_ns(edges, late, start, end).sum() >= _PUBLISHING_SHARE * delay.sum():
+        return 1.0
     if consumer.share(start[edges.caller[late]], start[edges.callee[late]]) >= _BUSY_SHARE:
         return 0.0
     least, most = np.quantile(delay[delay > 0], (0.2, 0.8))
     return float(least >= _STEADY_RATIO * most)
+
+
+def _publishing_ns(edges: Edges, late: IntArray, start: IntArray, end: IntArray) -> IntArray:
+    """How long each message was being published before somebody took it."""
+    caller = edges.caller[late]
+    published: IntArray = np.minimum(end[caller], start[edges.callee[late]]) - start[caller]
+    return np.maximum(published, 0)
 
 
 def sender_share(edges: Edges, now: IntArray, usual: IntArray) -> float:

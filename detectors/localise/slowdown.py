@@ -143,8 +143,8 @@ def _sender(traces: Traces, now: IntArray, usual: IntArray, *, message: bool) ->
     called = traces.service[traces.edges.callee[now[0]]]
     rows = np.flatnonzero(traces.incident & (traces.service == called))
     start = traces.table["start_unix_nano"].to_numpy()
-    end = start[rows] + traces.table["duration_ns"].to_numpy()[rows]
-    return sender_of_message(traces.edges, now, usual, start, Busy(start[rows], end))
+    end = start + traces.table["duration_ns"].to_numpy()
+    return sender_of_message(traces.edges, now, usual, start, end, Busy(start[rows], end[rows]))
 
 
 def _ratios(values_ns: FloatArray, usual: Sketch) -> tuple[float, float]:

@@ -42,15 +42,17 @@ def test_without_usual_calls_nobody_knows():
     assert sender_share(edges([1, 1, 100, 100], [1, 1, 1, 1]), np.array([2, 3]), np.array([0, 1])) == 0.0
 
 
-def messages(waits_ms: list[float], busy_ms: list[tuple[float, float]]) -> float:
-    """Messages published 100 ms apart that wait so long, while the consumer works in these intervals."""
+def messages(waits_ms: list[float], busy_ms: list[tuple[float, float]], publishing_ms: float = 1.0) -> float:
+    """Messages 100 ms apart that wait so long from the start of publishing, while the consumer works in these
+    intervals."""
     found = edges([*USUAL, *waits_ms], [0.0] * (6 + len(waits_ms)))
     count = len(found.caller)
     published = np.arange(count) * 100 * MS
     start = np.concatenate([published, published + found.before_ns])
     work = (np.array(busy_ms).reshape(-1, 2) * MS).astype(np.int64)
     consumer = Busy(work[:, 0], work[:, 1])
-    return sender_of_message(found, np.arange(6, count), BEFORE, start, consumer)
+    end = start + int(publishing_ms * MS)
+    return sender_of_message(found, np.arange(6, count), BEFORE, start, end, consumer)
 
 
 def test_messages_held_on_their_way_are_the_senders():
@@ -66,6 +68,13 @@ def test_messages_behind_a_busy_consumer_are_its_own():
 def test_messages_that_wait_for_a_pause_are_the_consumers():
     """Waits from nothing to 100 ms are those of a consumer that pauses, with or without a span."""
     assert messages([5, 20, 40, 60, 80, 100], []) == 0.0
+
+
+def test_messages_that_are_published_slowly_are_the_senders():
+    """A broker that is down holds its publishers, each until it is back, and then the consumer has much to do."""
+    waits = [600, 500, 400, 300, 200, 100]
+    assert messages(waits, [(600, 2_000)]) == 0.0
+    assert messages(waits, [(600, 2_000)], publishing_ms=590) == 1.0
 
 
 def test_work_is_a_union():
