@@ -5,15 +5,18 @@ Of a call: what leaves a service late was held by that service. A delay only on 
 holds what it takes in as well as what it sends. The caller's part falls from 1 to 0 as the way back takes
 from none to a quarter of the time that was lost.
 
-Of a message there is no way back. While its publishing span lasts, nobody has taken it: where publishing fills
-at least half of what was lost, the sender (or its broker) held it. Later it waits in a queue, whose consumer is
-busy with others; where spans of the consumer fill less than half of the wait, something else held it. A consumer may also pause without a
-span: then each message waits differently, from not at all to as long as the pause, while what is held on
-its way waits about the same. So the delay is on the sender's side when the consumer was idle and the
-delayed messages differ by less than a factor of 2 (20th against 80th percentile).
+Of a message there is no way back. While its publishing span lasts, nobody has taken it: where publishing
+fills at least half of what was lost, the sender (or its broker) held it. Later it waits in a queue, whose
+consumer is busy with others; where spans of the consumer fill less than half of the wait, something else held
+it. A consumer may also pause without a span: then each message waits differently, from not at all to as long
+as the pause, while what is held on its way waits about the same. So the delay is on the sender's side when
+the consumer was idle and the delayed messages differ by less than a factor of 2 (20th against 80th
+percentile).
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +31,13 @@ _WAY_BACK_SHARE = 0.25
 _STEADY_RATIO = 0.5
 _BUSY_SHARE = 0.5
 _PUBLISHING_SHARE = 0.5
+
+
+class Times(NamedTuple):
+    """When spans begin and end, in ns; one element each."""
+
+    start: IntArray
+    end: IntArray
 
 
 class Busy:
@@ -60,14 +70,12 @@ class Busy:
         return worked
 
 
-def sender_of_message(
-    edges: Edges, now: IntArray, usual: IntArray, start: IntArray, end: IntArray, consumer: Busy
-) -> float:
+def sender_of_message(edges: Edges, now: IntArray, usual: IntArray, times: Times, consumer: Busy) -> float:
     """The publisher's part in the delay of messages, 0 or 1.
 
     Args:
         now, usual: positions in `edges` of one publishing operation and consuming service.
-        start, end: of all spans, ns.
+        times: of all spans.
     """
     if len(usual) < _USUAL_MIN:
         return 0.0
@@ -75,18 +83,18 @@ def sender_of_message(
     late = now[delay > 0]
     if not len(late):
         return 0.0
-    if _publishing_ns(edges, late, start, end).sum() >= _PUBLISHING_SHARE * delay.sum():
+    if _publishing_ns(edges, late, times).sum() >= _PUBLISHING_SHARE * delay.sum():
         return 1.0
-    if consumer.share(start[edges.caller[late]], start[edges.callee[late]]) >= _BUSY_SHARE:
+    if consumer.share(times.start[edges.caller[late]], times.start[edges.callee[late]]) >= _BUSY_SHARE:
         return 0.0
     least, most = np.quantile(delay[delay > 0], (0.2, 0.8))
     return float(least >= _STEADY_RATIO * most)
 
 
-def _publishing_ns(edges: Edges, late: IntArray, start: IntArray, end: IntArray) -> IntArray:
+def _publishing_ns(edges: Edges, late: IntArray, times: Times) -> IntArray:
     """How long each message was being published before somebody took it."""
     caller = edges.caller[late]
-    published: IntArray = np.minimum(end[caller], start[edges.callee[late]]) - start[caller]
+    published: IntArray = np.minimum(times.end[caller], times.start[edges.callee[late]]) - times.start[caller]
     return np.maximum(published, 0)
 
 

@@ -31,6 +31,7 @@ from detectors.localise.logs import LOGS, log_events, logs
 from detectors.localise.own_time import OWN_TIME, own_time
 from detectors.localise.repeats import REPEATS, repeat_events, repeats
 from detectors.localise.slowdown import slowdowns
+from detectors.localise.stalls import STALLS
 from detectors.localise.structure import STRUCTURE, structure, structure_events
 from detectors.localise.time_share import time_share
 from detectors.localise.traces import Traces, Usual
@@ -47,7 +48,7 @@ WEIGHTS = {
     VALUES: 0.4,
     ATTRIBUTES: 0.1,
 }
-SOURCES = tuple(WEIGHTS)
+SOURCES = (*WEIGHTS, STALLS)  # the last has no opinion of its own, it tells whose the lost time was
 _ONE_VIEW = (ERRORS, STRUCTURE, REPEATS, LOGS, VALUES, ATTRIBUTES)
 _CAUSES_MAX = 5
 _CLEARLY_SLOW = math.log(3)  # in units of r
@@ -103,7 +104,7 @@ def analyse(
     """
     if not spans.num_rows:
         return Analysis([], [])
-    traces = Traces.of(spans, usual, logs)
+    traces = Traces.of(spans, usual, logs, with_stalls=STALLS in sources)
     carried = Carried.of(traces, attributes, usual.attributes)
     apart = differences(traces, carried)
     own, edges = slowdowns(traces)

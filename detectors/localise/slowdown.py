@@ -23,7 +23,7 @@ import numpy as np
 from scipy.special import pdtrc
 
 from detectors.baseline.sketch import FloatArray, IntArray, Sketch
-from detectors.localise.direction import Busy, sender_of_message, sender_share
+from detectors.localise.direction import Busy, Times, sender_of_message, sender_share
 from detectors.localise.traces import OperationKey, Traces
 
 _BULK_QUANTILE = 0.8
@@ -46,6 +46,7 @@ class Slow:
     ratio: r above, at least 0; usual: empty where nothing is known.
     peak: r of the tail where that grew, else `ratio`.
     sender: of an edge, how far the delay is the caller's, 0 to 1 (`direction`).
+    held_ns: what everything else lost while each of these spans worked, if all stood still (`stalls`).
     """
 
     key: OperationKey
@@ -57,6 +58,7 @@ class Slow:
     callee: int | None = None
     answers: IntArray | None = None
     sender: float = 0.0
+    held_ns: FloatArray | None = None
 
     @property
     def weight(self) -> float:
@@ -70,7 +72,7 @@ class Slow:
 
 def slowdowns(traces: Traces) -> tuple[list[Slow], list[Slow]]:
     """(own time by operation, time by edge): by the bulk, or by the tails when no bulk has moved."""
-    own, edges = own_times(traces), edge_times(traces)
+    own, edges = [*own_times(traces), *stalling_times(traces)], edge_times(traces)
     if max((slow.ratio for slow in (*own, *edges)), default=0.0) >= _CLEAR_RATIO:
         return own, edges
     return _by_tails(own), _by_tails(edges)
@@ -104,6 +106,8 @@ def own_times(traces: Traces) -> list[Slow]:
     """Every operation of the incident whose own time is its own: calls to other services are edges."""
     chosen = traces.incident & ~traces.is_call
     chosen[traces.edges.caller] = False
+    if traces.stalls is not None:
+        chosen[traces.stalls.rows] = False
     rows = np.flatnonzero(chosen)
     found = []
     for part in _by(traces.operation[rows]):
@@ -111,6 +115,22 @@ def own_times(traces: Traces) -> list[Slow]:
         values = traces.exclusive[rows[part]].astype(np.float64)
         usual = traces.usual.exclusive(*key)
         found.append(Slow(key, rows[part], values, usual, *_ratios(values, usual)))
+    return found
+
+
+def stalling_times(traces: Traces) -> list[Slow]:
+    """The operations during which everything stood still, by those of their spans that did it."""
+    if traces.stalls is None:
+        return []
+    rows = traces.stalls.rows
+    values = traces.exclusive[rows].astype(np.float64)
+    held = traces.held_ns * values / values.sum()
+    found = []
+    for part in _by(traces.operation[rows]):
+        key = traces.keys[int(traces.operation[rows[part[0]]])]
+        usual = traces.usual.exclusive(*key)
+        ratio = slowdown(values[part], usual)
+        found.append(Slow(key, rows[part], values[part], usual, ratio, ratio, held_ns=held[part]))
     return found
 
 
@@ -143,8 +163,8 @@ def _sender(traces: Traces, now: IntArray, usual: IntArray, *, message: bool) ->
     called = traces.service[traces.edges.callee[now[0]]]
     rows = np.flatnonzero(traces.incident & (traces.service == called))
     start = traces.table["start_unix_nano"].to_numpy()
-    end = start + traces.table["duration_ns"].to_numpy()
-    return sender_of_message(traces.edges, now, usual, start, end, Busy(start[rows], end[rows]))
+    times = Times(start, start + traces.table["duration_ns"].to_numpy())
+    return sender_of_message(traces.edges, now, usual, times, Busy(start[rows], times.end[rows]))
 
 
 def _ratios(values_ns: FloatArray, usual: Sketch) -> tuple[float, float]:

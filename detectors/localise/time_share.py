@@ -64,7 +64,9 @@ def time_share(traces: Traces, own: list[Slow], edges: list[Slow], ends: Ends) -
 
 
 def excess_ns(slow: Slow) -> FloatArray:
-    """What each span took beyond the median, if it took unusually long; else 0."""
+    """What each span took beyond the median, if it took unusually long; else 0. And what it held up."""
+    if slow.held_ns is not None:
+        return slow.values_ns + slow.held_ns
     if not slow.usual.sample_count:
         return slow.values_ns
     limit = slow.usual.quantile(_UNUSUAL_QUANTILE) * _LEAST_FACTOR + _LEAST_EXCESS_NS

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.baseline.sketch import EMPTY, IntArray, Sketch
+from detectors.localise.stalls import Stalls, Timeline, find_stalls
 from detectors.trace.edges import Edges, find_edges, under_way
 from detectors.trace.exclusive import NO_PARENT, exclusive_ns, parent_index
 
@@ -61,7 +62,11 @@ class Usual:
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """Aligned arrays, one element a span, of the incident's traces and then of usual ones."""
+    """Aligned arrays, one element a span, of the incident's traces and then of usual ones.
+
+    stalls: when everything stood still; `exclusive` and `edges` are without that time, but for the spans that
+    stood in the way. held_ns: what all others lost by it.
+    """
 
     table: pa.Table
     logs: pa.Table
@@ -75,14 +80,19 @@ class Traces:
     keys: list[OperationKey]
     services: list[str]
     usual: Usual
+    stalls: Stalls | None = None
+    held_ns: float = 0.0
     _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, spans: pa.Table, usual: Usual, logs: pa.Table | None = None) -> Traces:
+    def of(
+        cls, spans: pa.Table, usual: Usual, logs: pa.Table | None = None, *, with_stalls: bool = True
+    ) -> Traces:
         """
         Args:
             spans: the incident's traces, whole, at least one span; columns `SPAN_COLUMNS`.
             logs: their logs; columns `LOG_COLUMNS`.
+            with_stalls: whether to look for moments in which everything stood still.
         """
         parts = [spans.select(SPAN_COLUMNS)]
         said = [logs.select(LOG_COLUMNS)] if logs is not None else []
@@ -97,23 +107,41 @@ class Traces:
         services = sorted({key.service_name for key in keys})
         numbers = {name: number for number, name in enumerate(services)}
         service = np.array([numbers[key.service_name] for key in keys], dtype=np.int64)[operation]
+        incident = np.arange(table.num_rows) < spans.num_rows
         edges = find_edges(parent, service, table["span_kind"], start, duration)
+        exclusive = exclusive_ns(parent, start, duration, under_way(edges, start, duration))
+        stalls, held_ns = None, 0.0
+        if with_stalls:
+            trace = table["trace_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+            timeline = Timeline(trace, operation, start, duration, exclusive, incident)
+            stalls = find_stalls(timeline, keys, usual.exclusive)
+        if stalls is not None:
+            end = np.where(incident, stalls.clock(start + duration), start + duration)
+            start = np.where(incident, stalls.clock(start), start)
+            duration = end - start
+            moving = find_edges(parent, service, table["span_kind"], start, duration)
+            alone = exclusive_ns(parent, start, duration, under_way(moving, start, duration))
+            alone[stalls.rows] = exclusive[stalls.rows]
+            held_ns = float((exclusive - alone).sum() + (edges.gap_ns - moving.gap_ns).sum())
+            edges, exclusive = moving, alone
         calls = np.zeros(len(keys))
         np.add.at(calls, operation[edges.caller], 1.0)
         is_call = calls >= _CALL_SHARE * np.bincount(operation, minlength=len(keys))
         return cls(
             table=table,
             logs=pa.concat_tables(said, promote_options="permissive") if said else _no_logs(),
-            incident=np.arange(table.num_rows) < spans.num_rows,
+            incident=incident,
             parent=parent,
             operation=operation,
             service=service,
-            exclusive=exclusive_ns(parent, start, duration, under_way(edges, start, duration)),
+            exclusive=exclusive,
             edges=edges,
             is_call=is_call[operation],
             keys=keys,
             services=services,
             usual=usual,
+            stalls=stalls,
+            held_ns=held_ns,
         )
 
     def span(self, row: int) -> dict[str, Any]:

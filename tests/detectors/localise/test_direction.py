@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.localise.direction import Busy, delays_ns, sender_of_message, sender_share
+from detectors.localise.direction import Busy, Times, delays_ns, sender_of_message, sender_share
 from detectors.trace.edges import Edges
 
 MS = 1_000_000
@@ -51,8 +51,8 @@ def messages(waits_ms: list[float], busy_ms: list[tuple[float, float]], publishi
     start = np.concatenate([published, published + found.before_ns])
     work = (np.array(busy_ms).reshape(-1, 2) * MS).astype(np.int64)
     consumer = Busy(work[:, 0], work[:, 1])
-    end = start + int(publishing_ms * MS)
-    return sender_of_message(found, np.arange(6, count), BEFORE, start, end, consumer)
+    times = Times(start, start + int(publishing_ms * MS))
+    return sender_of_message(found, np.arange(6, count), BEFORE, times, consumer)
 
 
 def test_messages_held_on_their_way_are_the_senders():
@@ -71,7 +71,7 @@ def test_messages_that_wait_for_a_pause_are_the_consumers():
 
 
 def test_messages_that_are_published_slowly_are_the_senders():
-    """A broker that is down holds its publishers, each until it is back, and then the consumer has much to do."""
+    """A broker that is down holds its publishers, each until it is back; then the consumer is busy."""
     waits = [600, 500, 400, 300, 200, 100]
     assert messages(waits, [(600, 2_000)]) == 0.0
     assert messages(waits, [(600, 2_000)], publishing_ms=590) == 1.0
