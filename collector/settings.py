@@ -121,8 +121,8 @@ class Settings(BaseSettings):
     sql_timeout_s: float = Field(
         default=30.0, gt=0, description="Seconds after which /api/sql stops a query."
     )
-    # 10 M spans, 1 GB against none: queries by trace, hour and attribute as fast (19 / 9 / 39 ms), sealing 1.3
-    # GB resident instead of 2.6; with 300 MB landing is as fast too (110k spans/s).
+    # 10 M spans, 1 GB against none: queries by trace, hour and attribute as fast (19 / 9 / 39 ms), sealing
+    # takes 1.3 GB instead of 2.6; with 300 MB landing is as fast too (110k spans/s).
     duckdb_memory_limit: str = Field(
         default="1GB",
         description="DuckDB's memory limit, e.g. 2GB; empty for 80% of the machine. Larger queries spill to "
