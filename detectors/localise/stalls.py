@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from detectors.baseline.sketch import FloatArray, IntArray, Sketch
 
@@ -140,7 +140,7 @@ def _stalling(silent: IntArray, last: IntArray, spans: Timeline) -> IntArray:
         own = silent[spans.operation[silent] == code]
         quiet = float(np.exp(-arrivals_per_ns * float(spans.duration[own].sum())))
         enough = count >= max(_LEAST_KERNELS, _SILENT_SHARE * int((spans.operation[last] == code).sum()))
-        if enough and quiet < _CHANCE and float(binom.sf(count - 1, len(silent), chance[code])) < _CHANCE:
+        if enough and quiet < _CHANCE and float(bdtrc(count - 1, len(silent), chance[code])) < _CHANCE:
             found.append(code)
     return np.array(found, dtype=np.int64)
 
