@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -161,6 +162,8 @@ def serve(
     api: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="HTTP API.")] = None,
 ) -> None:
     """Receive, store, detect and explain: the one process that owns the data folder."""
+    # Modules make objects that stay: collecting among them takes 0.2 of the 2.1 s until ready.
+    gc.disable()
     import logging
 
     from collector.server import run
@@ -169,7 +172,10 @@ def serve(
     options = {"data": data, "lake": lake, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "api": api}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     settings = collector.settings.Settings(**given)
-    run(settings, _build_services, _say_addresses)
+    try:
+        run(settings, _build_services, _say_addresses)
+    finally:
+        gc.enable()
     _leave()
 
 
@@ -188,6 +194,8 @@ def _build_services(store: Store) -> tuple[Sequence[APIRouter], Sequence[Worker]
     from llm.feedback import FeedbackBook
     from llm.service import Explainer
 
+    gc.freeze()
+    gc.enable()
     pipeline = Pipeline(store, detectors.settings.Settings())
     explainer = Explainer(store, llm.settings.Settings())
     routers = (
