@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.baseline.models import Baselines
 from detectors.detect.anomaly import EVENTS
-from detectors.detection import Detection
-from detectors.difference_store import save_differences
 from detectors.event_causes import causes_of_events
-from detectors.incident_store import save_incidents
 from detectors.incidents import Incident
 from detectors.localise import USUAL_TRACES_MAX, Analysis, Usual, analyse
 
@@ -22,71 +22,107 @@ _TRACES_MAX = 100  # newest of an incident; more change no ranking
 # Spans of one trace arrive from several processes over some seconds: look again that much later.
 _LOOK_AGAIN_S = (0.0, 1.0, 3.0, 10.0)
 _PAUSE_S = 1.0  # between two looks at one incident that keeps growing
-# Detection waits meanwhile: on a busy machine a look took 2.5 s, and one a second let every span wait 3 s.
-_PAUSE_LOOKS = 5.0  # times as long as the last look took
+_PAUSE_LOOKS = 5.0  # times as long as the last look at it took
 _USUAL_WITHIN_NS = 900_000_000_000  # usual traces are of the quarter of an hour before the incident
 _REACH_NS = 60_000_000_000  # how far a trace's spans may lie from its anomalies
+# (a snapshot of an incident, what was found behind it) → whether it was stored.
+Record = Callable[[Incident, Analysis], bool]
+
+
+@dataclass(slots=True)
+class _Watched:
+    """An incident as it was last stored, and when to look at it."""
+
+    incident: Incident
+    due_s: list[float] = field(default_factory=list)
+    looked_s: float = -math.inf
+    took_s: float = 0.0
+    usual: Usual | None = None  # what was before it does not change
+
+    def next_s(self) -> float:
+        """When its next look may begin; +inf for never."""
+        if not self.due_s:
+            return math.inf
+        return max(self.due_s[0], self.looked_s + max(_PAUSE_S, _PAUSE_LOOKS * self.took_s))
 
 
 class CauseFinder:
-    """Localises incidents that changed, at once and again while late spans may arrive."""
+    """Localises incidents that changed, at once and again while late spans may arrive.
+
+    Thread-safe: detection hands over what it has stored, whoever calls `look` or `find` waits for the work.
+    """
 
     def __init__(
         self,
         store: Store,
         baselines: Baselines,
-        detection: Detection,
+        record: Record,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._baselines = baselines
-        self._detection = detection
-        self._changed: set[str] = set()
-        self._due_s: dict[str, list[float]] = {}
+        self._record = record
         self._monotonic_s = monotonic_s
-        self._looked_s: dict[str, float] = {}
-        self._took_s: dict[str, float] = {}  # the last look at each incident
-        self._usual: dict[str, Usual] = {}  # by incident; what was before it does not change
+        self._watched: dict[str, _Watched] = {}
+        self._lock = threading.Lock()
 
-    def changed(self, incident_ids: list[str]) -> None:
-        self._changed.update(incident_ids)
+    def changed(self, incidents: Iterable[Incident], now_s: float) -> None:
+        """These are new or have grown; nobody else may change what is handed over."""
+        with self._lock:
+            for incident in incidents:
+                if not incident.anomalies:  # of a former run: there is nothing to look at yet
+                    continue
+                watched = self._watched.setdefault(incident.incident_id, _Watched(incident))
+                watched.incident = incident
+                watched.due_s = [now_s + delay_s for delay_s in _LOOK_AGAIN_S]
+
+    def ended(self, incident_ids: Iterable[str]) -> None:
+        with self._lock:
+            for incident_id in incident_ids:
+                self._watched.pop(incident_id, None)
+
+    def next_s(self) -> float:
+        """When the next look is due, on the clock; +inf for never."""
+        with self._lock:
+            return min((watched.next_s() for watched in self._watched.values()), default=math.inf)
 
     def find(self, now_s: float) -> int:
-        """Localise what is due; returns how many incidents were written."""
-        for incident_id in self._changed:
-            self._due_s[incident_id] = [now_s + delay_s for delay_s in _LOOK_AGAIN_S]
-        self._changed.clear()
-        incidents = self._detection.tracker.open
-        due: list[Incident] = []
-        for incident_id in list(self._due_s):
-            incident = incidents.get(incident_id)
-            if incident is None or not incident.anomalies:
-                del self._due_s[incident_id]
-                self._usual.pop(incident_id, None)
-                self._took_s.pop(incident_id, None)
-                continue
-            times = self._due_s[incident_id]
-            pause_s = max(_PAUSE_S, _PAUSE_LOOKS * self._took_s.get(incident_id, 0.0))
-            if times[0] > now_s or now_s - self._looked_s.get(incident_id, -pause_s) < pause_s:
-                continue
-            self._due_s[incident_id] = [t for t in times if t > now_s]
-            if not self._due_s[incident_id]:
-                del self._due_s[incident_id]
-            self._looked_s[incident_id] = now_s
-            due.append(incident)
-        found: dict[str, Analysis] = {}
-        for incident in due:
-            began_s = self._monotonic_s()
-            found[incident.incident_id] = self._analyse(incident)
-            self._took_s[incident.incident_id] = self._monotonic_s() - began_s
-        self._detection.causes |= {incident_id: analysis.causes for incident_id, analysis in found.items()}
-        if due:
-            with self._store.transaction() as con:
-                save_incidents(con, due, self._detection.causes)
-                save_differences(con, {incident_id: a.differences for incident_id, a in found.items()})
-        return len(due)
+        """Look at all that is due now; returns how many incidents were written."""
+        count = 0
+        while self.look(now_s):
+            count += 1
+        return count
 
-    def _analyse(self, incident: Incident) -> Analysis:
+    def look(self, now_s: float, *, first_only: bool = False) -> bool:
+        """Look at the one incident that needs it most, if any does: never seen first, then by age.
+
+        Args:
+            first_only: leave out those that were looked at before.
+        """
+        watched = self._take(now_s, first_only=first_only)
+        if watched is None:
+            return False
+        incident = watched.incident
+        began_s = self._monotonic_s()
+        try:
+            self._record(incident, self._analyse(incident, watched))
+        finally:
+            watched.took_s = self._monotonic_s() - began_s
+        return True
+
+    def _take(self, now_s: float, *, first_only: bool) -> _Watched | None:
+        with self._lock:
+            due = [w for w in self._watched.values() if w.next_s() <= now_s]
+            if first_only:
+                due = [w for w in due if w.looked_s == -math.inf]
+            if not due:
+                return None
+            chosen = min(due, key=lambda w: (w.looked_s > -math.inf, w.next_s()))
+            chosen.due_s = [at_s for at_s in chosen.due_s if at_s > now_s]
+            chosen.looked_s = now_s
+            return chosen
+
+    def _analyse(self, incident: Incident, watched: _Watched) -> Analysis:
         if incident.kind in EVENTS:
             return Analysis(causes_of_events(incident), [])
         traces = {
@@ -97,12 +133,11 @@ class CauseFinder:
         spans = self._store.read(load_sql(_QUERIES, "incident_spans"), traces)
         logs = self._store.read(load_sql(_QUERIES, "incident_logs"), traces)
         attributes = self._store.read(load_sql(_QUERIES, "incident_attributes"), traces)
-        return analyse(spans, self._usual_before(incident, traces), logs, attributes)
+        return analyse(spans, self._usual_before(incident, traces, watched), logs, attributes)
 
-    def _usual_before(self, incident: Incident, traces: dict[str, Any]) -> Usual:
-        known = self._usual.get(incident.incident_id)
-        if known is not None:
-            return known
+    def _usual_before(self, incident: Incident, traces: dict[str, Any], watched: _Watched) -> Usual:
+        if watched.usual is not None:
+            return watched.usual
         begin, end = incident.first_span_unix_nano - _USUAL_WITHIN_NS, incident.first_span_unix_nano
         chosen = self._store.read(
             load_sql(_QUERIES, "usual_traces"),
@@ -121,5 +156,5 @@ class CauseFinder:
             self._store.read(load_sql(_QUERIES, "incident_attributes"), usual),
         )
         if chosen.num_rows:
-            self._usual[incident.incident_id] = found
+            watched.usual = found
         return found

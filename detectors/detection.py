@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -22,9 +23,11 @@ from detectors.detect.anomaly import Anomaly
 from detectors.detect.faster import FasterWatch
 from detectors.detect.latency import SpanGroups, detect_latency, group_spans, split_key
 from detectors.detect.shift import Shifted, ShiftWatch
-from detectors.incident_store import load_open, save_incidents
-from detectors.incidents import Grouped, IncidentTracker, OperationKey
+from detectors.difference_store import save_differences
+from detectors.incident_store import load_open, save_causes, save_incidents
+from detectors.incidents import Grouped, Incident, IncidentTracker, OperationKey
 from detectors.learner import chunks
+from detectors.localise import Analysis
 from detectors.settings import Settings
 from detectors.texts import amount_text, worth_text
 from detectors.windows import Windows
@@ -52,7 +55,7 @@ class Found:
 
 
 class Detection:
-    """Judges batches in order. The pipeline's thread owns it."""
+    """Judges batches in order. The pipeline's thread owns it, but for `record`, which any may call."""
 
     def __init__(self, store: Store, baselines: Baselines, settings: Settings, now_s: float) -> None:
         self._store = store
@@ -68,6 +71,9 @@ class Detection:
         self._promised = (-1, 0)  # what it will be once the batches up to here are judged
         self._saved = (self.position, self.signal_position)
         self._saved_s = now_s
+        # Held by whoever writes rows of incidents: two transactions that update one row conflict.
+        self.writing = threading.Lock()
+        self.causes: dict[str, list[dict[str, Any]]] = {}  # of open incidents; guarded by `writing`
         self._reload(now_s)
 
     def ranges(self, upto: int) -> list[tuple[int, int]]:
@@ -118,9 +124,6 @@ class Detection:
         self.position, self.signal_position, self._landed = upto, signals, landed
         if upto == self._promised[0]:
             self._judged_total = self._promised[1]
-        for incident in grouped.changed.values():
-            if incident.state == "resolved":
-                self.causes.pop(incident.incident_id, None)
         for whale in whales:
             _log.warning(
                 "WHALE ALERT %s %s%s in %s %s against a median of %s: %.1f sigma, SEV%d, trace %s",
@@ -150,7 +153,8 @@ class Detection:
         self.faster = FasterWatch(self._settings)
         self.windows = Windows(self._store, self._baselines, self._settings, now_s)
         self.tracker = IncidentTracker(self._settings)
-        self.tracker.open, self.causes = load_open(self._store, now_s)
+        with self.writing:
+            self.tracker.open, self.causes = load_open(self._store, now_s)
 
     def _write(
         self,
@@ -163,7 +167,7 @@ class Detection:
         upto, signals = positions
         for attempt in range(_WRITE_TRIES):
             try:
-                with self._store.transaction() as con:
+                with self.writing, self._store.transaction() as con:
                     _insert(con, grouped.anomalies, now_unix_nano)
                     _move(con, moved)
                     _raise(con, raised)
@@ -172,12 +176,30 @@ class Detection:
                     _resolve(con, grouped, now_unix_nano)
                     save_position(con, _READER, upto, now_unix_nano)
                     save_position(con, _SIGNALS, signals, now_unix_nano)
-                return
+                break
             except duckdb.TransactionException:
                 # Somebody changed the state of one of these anomalies in the same moment.
                 if attempt == _WRITE_TRIES - 1:
                     raise
                 time.sleep(0.01 * 2**attempt)
+        with self.writing:
+            ended = self.causes.keys() - self.tracker.open.keys()
+            for incident_id in ended:
+                del self.causes[incident_id]
+
+    def record(self, incident: Incident, analysis: Analysis) -> bool:
+        """Store what was found behind an incident, by any thread; False where the incident is not stored.
+
+        Args:
+            incident: a snapshot of it.
+        """
+        with self.writing:
+            with self._store.transaction() as con:
+                if not save_causes(con, incident, analysis.causes):
+                    return False
+                save_differences(con, {incident.incident_id: analysis.differences})
+            self.causes[incident.incident_id] = analysis.causes  # what detection writes of it says the same
+        return True
 
     def save_positions(self, now_unix_nano: int) -> None:
         """Store how far detection has come, where a quiet pass has not."""

@@ -49,6 +49,13 @@ def save_incidents(
     con.unregister("saved_incidents")
 
 
+def save_causes(con: duckdb.DuckDBPyConnection, incident: Incident, causes: list[dict[str, Any]]) -> bool:
+    """Write the root causes of an incident, and the title that follows from them; whether it is stored."""
+    row = _row(incident, causes)
+    chosen = {name: row[name] for name in ("incident_id", "title", "root_causes")}
+    return bool(con.execute(load_sql(_QUERIES, "save_causes"), chosen).fetchall())
+
+
 def load_open(store: Store, now_s: float) -> tuple[dict[str, Incident], dict[str, list[dict[str, Any]]]]:
     """Incidents that a former run left open, and their causes; they count as active just now."""
     incidents: dict[str, Incident] = {}

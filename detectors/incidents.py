@@ -25,7 +25,7 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from scipy.special import ndtr, pdtrc
@@ -64,6 +64,16 @@ class Incident:
     traces: dict[str, None] = field(default_factory=dict)  # in order of arrival
     anomalies: deque[Anomaly] = field(default_factory=lambda: deque(maxlen=2_000))
     cell: str = ""  # of an incident of events: those of the same cell, such as whales, are one burst
+
+    def snapshot(self) -> Incident:
+        """As it is now, for another thread: 30 µs with the most anomalies that are kept."""
+        return replace(
+            self,
+            services=set(self.services),
+            operations=set(self.operations),
+            traces=dict(self.traces),
+            anomalies=self.anomalies.copy(),
+        )
 
     def replace(self, raised: Mapping[str, Anomaly]) -> bool:
         """Take over what known anomalies have become, by id; whether any was known."""

@@ -1,4 +1,4 @@
-"""The worker inside `spyhop serve`: waits for landed spans, judges them, localises, learns."""
+"""The worker inside `spyhop serve`: waits for landed spans, judges them, learns; localises beside that."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from collector.store.store import Store
 from detectors import monitor
 from detectors.baseline.models import Baselines
 from detectors.baseline.persist import load_book
+from detectors.cause_worker import CauseWorker
 from detectors.causes import CauseFinder
-from detectors.detection import Detection
+from detectors.detection import Detection, Found
 from detectors.expectation import expected
 from detectors.learner import Learner
 from detectors.settings import Settings
@@ -30,7 +31,11 @@ _log = logging.getLogger("spyhop.detectors")
 
 
 class Pipeline:
-    """A `Worker`: one thread that owns detection and learning; `baselines` may be read by any thread."""
+    """A `Worker`: one thread that owns detection and learning; `baselines` may be read by any thread.
+
+    Root causes are found by a second thread (`detectors.cause_worker`), so that nothing waits for them.
+    While the worker is not started, a pass finds them itself.
+    """
 
     name = "detection"
 
@@ -51,7 +56,8 @@ class Pipeline:
         self._learner = Learner(store, self.baselines, self.settings, lambda: self._detection)
         # What an earlier run judged and did not learn counts as judged now.
         self._learner.note_judged(self._detection.position, monotonic_s())
-        self._causes = CauseFinder(store, self.baselines, self._detection, monotonic_s)
+        self._causes = CauseFinder(store, self.baselines, self._detection.record, monotonic_s)
+        self._cause_worker = CauseWorker(self._causes, monotonic_s)
         self._pass = threading.Lock()  # a pass and a recalculation exclude each other
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -66,13 +72,16 @@ class Pipeline:
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="detection", daemon=True)
+        self._cause_worker.start()
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
         """Judge what has landed, then return; what is not learned yet is learned by the next run."""
+        deadline_s = time.monotonic() + timeout_s
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
+            self._cause_worker.stop(max(deadline_s - time.monotonic(), 0.0))
 
     def status(self) -> dict[str, object]:
         newest = self._store.newest_traces_batch_id
@@ -83,7 +92,9 @@ class Pipeline:
             "learn_position": self._learner.position,
             "operations": self.baselines.counts(),
             "windows": self._detection.windows.status(),
+            "localisation": self._cause_worker.status(),
             **self._figures,
+            "error": self._figures["error"] or self._cause_worker.error,
         }
 
     def gathering_s(self) -> float:
@@ -101,22 +112,35 @@ class Pipeline:
                 found = self._detection.judge(after, upto, began_s, self._clock_ns())
                 ended_s = self._monotonic_s()
                 self._learner.note_judged(upto, ended_s)
-                self._causes.changed(found.incident_ids)
+                self._hand_over(found)
                 found_count += found.anomaly_count
                 self._figures["span_count"] += found.span_count
                 self._figures["anomaly_count"] += found.anomaly_count
                 self._figures["last_pass_ms"] = round((ended_s - began_s) * 1e3, 2)
-            self._causes.find(self._monotonic_s())
             self._passed_s = self._monotonic_s()
+            self._localise()
         return found_count
 
     def end_quiet_incidents(self) -> None:
         """A pass without spans: time alone ends incidents, and late spans may have changed causes."""
         with self._pass:
             position = self._detection.position
-            self._detection.judge(position, position, self._monotonic_s(), self._clock_ns())
-            self._causes.find(self._monotonic_s())
+            self._hand_over(self._detection.judge(position, position, self._monotonic_s(), self._clock_ns()))
             self._passed_s = self._monotonic_s()
+            self._localise()
+
+    def _hand_over(self, found: Found) -> None:
+        """Incidents that this pass has stored: snapshots, since it goes on changing them."""
+        incidents = self._detection.tracker.open
+        going_on = [incidents[i].snapshot() for i in found.incident_ids if i in incidents]
+        self._causes.ended(i for i in found.incident_ids if i not in incidents)
+        self._causes.changed(going_on, self._monotonic_s())
+        if going_on:
+            self._cause_worker.wake()
+
+    def _localise(self) -> None:
+        if self._thread is None:
+            self._causes.find(self._monotonic_s())
 
     def learn_settled(self) -> int:
         """Learn what has settled; returns how many sketch rows were added."""
@@ -131,7 +155,7 @@ class Pipeline:
 
     def set_anomaly_state(self, anomaly_id: str, state: object) -> dict[str, Any]:
         """What a person decided of one anomaly; its incident follows when all its anomalies agree."""
-        with self._pass:
+        with self._pass, self._detection.writing:
             row = monitor.set_anomaly_state(self._store, anomaly_id, state, self._clock_ns())
             if row["incident"]:
                 self._follow(row["incident"])
@@ -142,7 +166,7 @@ class Pipeline:
 
         One that is opened again stays open until a person resolves it.
         """
-        with self._pass:
+        with self._pass, self._detection.writing:
             row = monitor.set_incident_state(self._store, incident_id, state, self._clock_ns())
             self._follow(row)
         return row
@@ -161,13 +185,15 @@ class Pipeline:
                 said_by,
                 (self._detection.position, self._clock_ns()),
             )
-            row = monitor.set_incident_state(self._store, incident_id, "resolved", self._clock_ns())
+            with self._detection.writing:
+                row = monitor.set_incident_state(self._store, incident_id, "resolved", self._clock_ns())
             self._follow(row)
         return {"incident": row, "adopted": adopted}
 
     def _follow(self, incident: dict[str, Any]) -> None:
         if incident["state"] == "resolved":
             self._detection.tracker.open.pop(incident["incident_id"], None)
+            self._causes.ended([incident["incident_id"]])
 
     def recalculate(self) -> dict[str, int]:
         """Learn all stored spans again, without flagged samples; blocks until done."""

@@ -171,10 +171,10 @@ def test_slow_looks_at_causes_leave_detection_its_time(watched, system, clock, m
     finder, looks = watched._causes, []
     analyse = finder._analyse
 
-    def slow(incident):
+    def slow(incident, watched_incident):
         looks.append(clock.now_s)
         clock.now_s += 2
-        return analyse(incident)
+        return analyse(incident, watched_incident)
 
     monkeypatch.setattr(finder, "_analyse", slow)
     live(watched, system, clock, 20, share=3)
