@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -86,8 +86,20 @@ class Detection:
             return [(self.position, upto)]  # as nearly always; counting them by batch costs 2 ms more
         return chunks(self._store, self.position, upto, self._settings)
 
-    def judge(self, after: int, upto: int, now_s: float, now_unix_nano: int) -> Found:
-        """Judge the batches in (after, upto]."""
+    def judge(
+        self,
+        after: int,
+        upto: int,
+        now_s: float,
+        now_unix_nano: int,
+        clock_ns: Callable[[], int] | None = None,
+    ) -> Found:
+        """Judge the batches in (after, upto].
+
+        Args:
+            now_s, now_unix_nano: when the pass began.
+            clock_ns: tells when its rows are written; None: as it began.
+        """
         bounds = {"after": after, "upto": upto}
         spans = self._store.read(load_sql(_QUERIES, "new_spans"), bounds)
         groups = group_spans(spans, self._baselines)
@@ -115,7 +127,9 @@ class Detection:
                 grouped.changed[incident.incident_id] = incident
         try:
             if grouped.anomalies or grouped.changed or moved or raised or self._is_due(now_s):
-                self._write(grouped, moved, raised, (upto, signals), now_unix_nano)
+                self._write(
+                    grouped, moved, raised, (upto, signals), clock_ns() if clock_ns else now_unix_nano
+                )
                 self._saved, self._saved_s = (upto, signals), now_s
         except BaseException:
             # The batches will be judged again: what memory has made of them must not count twice.

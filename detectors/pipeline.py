@@ -109,7 +109,7 @@ class Pipeline:
         with self._pass:
             for after, upto in self._detection.ranges(upto_batch_id):
                 began_s = self._monotonic_s()
-                found = self._detection.judge(after, upto, began_s, self._clock_ns())
+                found = self._detection.judge(after, upto, began_s, self._clock_ns(), self._clock_ns)
                 ended_s = self._monotonic_s()
                 self._learner.note_judged(upto, ended_s)
                 self._hand_over(found)
@@ -125,7 +125,8 @@ class Pipeline:
         """A pass without spans: time alone ends incidents, and late spans may have changed causes."""
         with self._pass:
             position = self._detection.position
-            self._hand_over(self._detection.judge(position, position, self._monotonic_s(), self._clock_ns()))
+            now_s, now_ns = self._monotonic_s(), self._clock_ns()
+            self._hand_over(self._detection.judge(position, position, now_s, now_ns, self._clock_ns))
             self._passed_s = self._monotonic_s()
             self._localise()
 

@@ -166,6 +166,20 @@ def test_spans_in_batches_of_their_own_are_one_order(orders):
     assert len(found) == 6
 
 
+def test_fill_in_an_inner_span_completes_a_self_trade(orders):
+    """The outermost spans know no fill; the inner ones do, and further spans repeat it: found all the same."""
+    rows = [
+        {**row, "fill_price": 0.0, "limit_price": row["fill_price"] or row["limit_price"]}
+        if row["span_id"] == "a" * 16
+        else {**row, "start_unix_nano": row["start_unix_nano"] + 1}
+        for row in orders.washed(["user-7"] * 6, ["user-7"] * 6)
+    ]
+    inner = [{**row, "span_id": "c" * 16} for row in rows if row["span_id"] == "b" * 16]
+    found = orders.second(*rows, *inner)
+    assert {a.details["rule"] for a in found} == {"self-trade"}
+    assert {a.details["crossings"] for a in found} == {6}
+
+
 def test_account_that_always_met_itself_is_quiet():
     """Three times in every five seconds, from the beginning: its own past says so."""
     maker, found = Orders(), []
