@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from detectors.baseline.sketch import IntArray
-from detectors.detect.latency import operation_codes
+from detectors.detect.latency import SpanGroups, operation_codes
 from detectors.ring import Ring, Step
 
 OperationKey = tuple[str, str, str]
@@ -66,11 +66,17 @@ class Batch:
         return np.asarray(self.spans["failed"].to_numpy(), dtype=bool)
 
 
-def batches(spans: pa.Table, operations: Operations, ring: Ring) -> Iterator[Batch]:
-    """Cut what landed into steps of time; one, unless it covers more than half a minute."""
+def batches(
+    spans: pa.Table, operations: Operations, ring: Ring, groups: SpanGroups | None = None
+) -> Iterator[Batch]:
+    """Cut what landed into steps of time; one, unless it covers more than half a minute.
+
+    Args:
+        groups: of these spans, where the caller has them.
+    """
     if not spans.num_rows:
         return
-    local, keys = operation_codes(spans)
+    local, keys = (groups.codes, groups.keys) if groups else operation_codes(spans)
     codes = np.array([operations.code(key) for key in keys], dtype=np.int64)[local]
     if (codes < 0).any():
         watched = np.flatnonzero(codes >= 0)

@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.baseline.models import Baselines
-from detectors.baseline.persist import read_position, save_position
+from detectors.baseline.persist import read_position, save_positions
 from detectors.detect.amount import detect_amounts, topmost
 from detectors.detect.anomaly import Anomaly
 from detectors.detect.faster import FasterWatch
@@ -41,7 +41,7 @@ _WRITE_TRIES = 5
 _POSITION_EVERY_S = 2.0
 # The rest of a row, times and state, comes from the pass.
 _COLUMNS = [f.name for f in fields(Anomaly) if f.name != "details"]
-Landed = Mapping[str, int | None]
+Landed = dict[str, int | None]
 _log = logging.getLogger("spyhop.detectors")
 
 
@@ -106,7 +106,7 @@ class Detection:
         slow = detect_latency(spans, self._baselines, self._settings, groups)
         slow, raised = with_shift(slow, self._shifts.observe(spans, groups, now_s))
         self.windows.hold(self.tracker.troubled())
-        windowed, worse = self.windows.observe(spans, now_s)
+        windowed, worse = self.windows.observe(spans, now_s, groups)
         raised += worse
         windowed += self.faster.observe(spans, groups, now_s, windowed)
         amounts = self._amounts(groups, bounds)
@@ -114,6 +114,8 @@ class Detection:
         whales, moved = self._whales(amounts)
         landed, self._ahead = self._ahead or self._look(), None
         signals = max(_newest(landed), upto)
+        if _newest(landed) < upto:
+            landed = landed | self._store.read(load_sql(_QUERIES, "signals_landed")).to_pylist()[0]
         windowed += self.windows.observe_signals(
             self.signal_position,
             signals,
@@ -188,8 +190,7 @@ class Detection:
                     _promote(con, grouped)
                     save_incidents(con, grouped.changed.values(), self.causes)
                     _resolve(con, grouped, now_unix_nano)
-                    save_position(con, _READER, upto, now_unix_nano)
-                    save_position(con, _SIGNALS, signals, now_unix_nano)
+                    save_positions(con, {_READER: upto, _SIGNALS: signals}, now_unix_nano)
                 break
             except duckdb.TransactionException:
                 # Somebody changed the state of one of these anomalies in the same moment.
@@ -231,7 +232,7 @@ class Detection:
 
     def _has_new(self, landed: Landed, newest: str, total: str) -> bool:
         """Whether rows of a signal have landed since its position, recent ones or such as are sealed."""
-        return (landed[newest] or 0) > self.signal_position or landed[total] != self._landed.get(total)
+        return (landed.get(newest) or 0) > self.signal_position or landed[total] != self._landed.get(total)
 
     def _amounts(self, groups: SpanGroups, bounds: dict[str, int]) -> pa.Table:
         """Spans of the batch with an amount; only operations that have carried one before can be judged."""

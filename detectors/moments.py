@@ -122,6 +122,8 @@ class Moments:
             return
         codes = self._keys >> _NUMBER_BITS
         old = now_s - self._touched_s > _FORGET_AFTER_MOMENTS * self._width_ns[codes] / 1e9
+        if not old.any() and np.bincount(codes).max() <= _KEPT_MOMENTS:
+            return
         # Newest last by when it was seen: a clock that jumped ahead and back does not blind the watch.
         order = np.lexsort((self._keys, self._touched_s, codes))
         ends = np.searchsorted(codes[order], codes[order], side="right")

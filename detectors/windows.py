@@ -17,6 +17,7 @@ from detectors.batch import OperationKey, Operations, batches
 from detectors.detect.anomaly import Anomaly
 from detectors.detect.error import ErrorWatch
 from detectors.detect.gap import GapWatch
+from detectors.detect.latency import SpanGroups
 from detectors.detect.log import LogWatch
 from detectors.detect.market import MarketWatch
 from detectors.detect.metric import MetricWatch
@@ -67,15 +68,18 @@ class Windows:
         codes = {self.operations.code(operation) for operation in operations}
         self._held = sorted(code for code in codes if 0 <= code < self._errors.rates.count)
 
-    def observe(self, spans: pa.Table, now_s: float) -> tuple[list[Anomaly], list[Anomaly]]:
+    def observe(
+        self, spans: pa.Table, now_s: float, groups: SpanGroups | None = None
+    ) -> tuple[list[Anomaly], list[Anomaly]]:
         """(new anomalies, known ones that have become worse) of what landed.
 
         Args:
             spans: columns of `queries/new_spans.sql`.
+            groups: of these spans, where the caller has them.
         """
         new: list[Anomaly] = []
         raised: list[Anomaly] = []
-        for batch in batches(spans, self.operations, self._ring):
+        for batch in batches(spans, self.operations, self._ring, groups):
             new += self._errors.observe(batch, self._held)
             new += self._refusals.observe(batch)
             new += self._structure.observe(batch)

@@ -28,6 +28,8 @@ from detectors.baseline.sketch import FloatArray, IntArray
 from detectors.detect.anomaly import LATENCY, Anomaly, anomaly_id, severity_of
 from detectors.settings import Settings
 
+_HOUR_NS = 3_600_000_000_000
+
 
 class DurationModels(Protocol):
     def duration(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None: ...
@@ -37,12 +39,15 @@ class DurationModels(Protocol):
 class SpanGroups:
     """The spans of a batch by operation and hour of week: each group is compared with one model.
 
-    models: one for each group, None while the operation is learning; group_of: the group of each span.
+    models: one for each group, None while the operation is learning; group_of: the group of each span;
+    codes: the operation of each, as a place in `keys`.
     """
 
     operations: list[tuple[str, str, str]]
     models: list[Model | None]
     group_of: IntArray
+    codes: IntArray
+    keys: list[tuple[str, str, str]]
 
     def counts(self) -> dict[tuple[str, str, str], int]:
         """How many spans of each operation there are."""
@@ -65,16 +70,21 @@ def group_spans(spans: pa.Table, baselines: DurationModels) -> SpanGroups:
         spans: columns of `queries/new_spans.sql`.
     """
     if not spans.num_rows:
-        return SpanGroups([], [], np.empty(0, dtype=np.int64))
+        return SpanGroups([], [], np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), [])
     codes, keys = operation_codes(spans)
-    hours = hour_of_week(spans["start_unix_nano"].to_numpy())
-    groups, group_of = np.unique(codes * HOURS_PER_WEEK + hours, return_inverse=True)
+    starts = spans["start_unix_nano"].to_numpy()
+    first, last = (int(hour_of_week(start)) for start in (starts.min(), starts.max()))
+    groups: IntArray
+    if first == last and starts.max() - starts.min() < _HOUR_NS:  # as nearly always: no sorting
+        groups, group_of = np.arange(len(keys)) * HOURS_PER_WEEK + first, codes
+    else:
+        groups, group_of = np.unique(codes * HOURS_PER_WEEK + hour_of_week(starts), return_inverse=True)
     operations = [keys[int(group) // HOURS_PER_WEEK] for group in groups]
     models = [
         baselines.duration(*operation, int(group) % HOURS_PER_WEEK)
         for operation, group in zip(operations, groups, strict=True)
     ]
-    return SpanGroups(operations, models, group_of)
+    return SpanGroups(operations, models, group_of, codes, keys)
 
 
 def detect_latency(

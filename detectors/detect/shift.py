@@ -132,17 +132,18 @@ class ShiftWatch:
         rows = np.flatnonzero(known[groups.group_of]) if len(known) else np.empty(0, dtype=np.int64)
         if not len(rows):
             return Shifted()
-        codes = np.array(
+        of_group = np.array(
             [
                 self._code(operation, model) if model else -1
                 for operation, model in zip(groups.operations, groups.models, strict=True)
             ]
-        )[groups.group_of[rows]]
+        )
+        codes = of_group[groups.group_of[rows]]
         duration = spans["duration_ns"].to_numpy()
         above = (duration > groups.limits(lambda m: m.shift_above))[rows]
         keys = self._moments.add(codes, spans["start_unix_nano"].to_numpy()[rows], above, now_s)
         self._keep(spans, groups, rows[above], keys[above])
-        outcome = self._judge(np.unique(codes))
+        outcome = self._judge(np.unique(of_group[of_group >= 0]))
         self._moments.forget(now_s)
         if self._spans is not None:
             self._spans = self._spans.filter(pa.array(self._moments.has(self._spans["key"].to_numpy())))

@@ -166,10 +166,11 @@ class StructureWatch:
 
     def _too_often(self, batch: Batch, kin: Kin, pairs: IntArray, counts: FloatArray) -> list[Anomaly]:
         rates = self.rates[CALLS]
-        histogram = self._how_often[pairs]
-        known = histogram.sum(axis=1) >= _MEDIAN_MIN
-        half = histogram.sum(axis=1, keepdims=True) / 2
-        usual = np.argmax(np.cumsum(histogram, axis=1) >= half, axis=1).astype(np.float64)
+        of_pair, which = np.unique(pairs, return_inverse=True)  # a few, and each has many rows
+        histogram = self._how_often[of_pair]
+        total = histogram.sum(axis=1)
+        median = np.argmax(np.cumsum(histogram, axis=1) >= total[:, None] / 2, axis=1).astype(np.float64)
+        known, usual = (total >= _MEDIAN_MIN)[which], median[which]
         odd = known & excessive(counts, usual)
         rates.add(pairs[known], kin.child_tick[known], np.ones(int(known.sum())), odd[known].astype(float))
         rows = np.flatnonzero(odd)
@@ -187,12 +188,12 @@ class StructureWatch:
         for alarm in rates.judge(np.unique(pairs[rows]), batch.head):
             alarmed.add(alarm.code)
             parent, child = (batch.operations.keys[code] for code in self.pairs[alarm.code])
-            often, median = most_often[alarm.code]
+            often, seldom = most_often[alarm.code]
             text = (
-                f"{often:.0f} calls of {child[1]} by one {parent[1]}, usually {median:.0f}, "
+                f"{often:.0f} calls of {child[1]} by one {parent[1]}, usually {seldom:.0f}, "
                 f"in {share_text(alarm.hits / alarm.trials)} of them"
             )
-            found += self._report(batch, alarm, CALLS, text, counts=(often, median))
+            found += self._report(batch, alarm, CALLS, text, counts=(often, seldom))
         calm = np.flatnonzero(~np.isin(pairs, list(alarmed)) & ~(odd & (rates.past_trials[pairs] >= 100)))
         bins = np.minimum(counts[calm], _COUNT_BINS - 1).astype(np.int64)
         np.add.at(self._how_often.reshape(-1), pairs[calm] * _COUNT_BINS + bins, 1.0)

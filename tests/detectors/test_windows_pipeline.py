@@ -82,7 +82,7 @@ def test_judging_failed_calls_again_stores_nothing_twice(watched, system, clock,
         raise RuntimeError("disk full")
 
     with monkeypatch.context() as patched:
-        patched.setattr("detectors.detection.save_position", fail)
+        patched.setattr("detectors.detection.save_positions", fail)
         with pytest.raises(RuntimeError, match="disk full"):
             live(watched, system, clock, 1, share=3)
     live(watched, system, clock, 4, share=3)

@@ -1,0 +1,4 @@
+-- The newest batches of logs and metrics, where landing has not counted them: rows that were inserted beside it.
+SELECT
+    (SELECT max(batch_id) FROM logs_recent) AS logs_batch_id,
+    (SELECT max(batch_id) FROM metrics_recent) AS metrics_batch_id
