@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -20,10 +20,12 @@ from detectors.baseline.models import Baselines
 from detectors.baseline.persist import read_position, save_positions
 from detectors.detect.amount import detect_amounts, topmost
 from detectors.detect.anomaly import Anomaly
+from detectors.detect.enclosing import EnclosingWatch
 from detectors.detect.faster import FasterWatch
 from detectors.detect.latency import SpanGroups, detect_latency, group_spans, split_key
 from detectors.detect.shift import Shifted, ShiftWatch
 from detectors.difference_store import save_differences
+from detectors.held_back import HeldBack, save_held
 from detectors.incident_store import load_open, save_causes, save_incidents
 from detectors.incidents import Grouped, Incident, IncidentTracker, OperationKey
 from detectors.learner import chunks
@@ -105,6 +107,7 @@ class Detection:
         groups = group_spans(spans, self._baselines)
         slow = detect_latency(spans, self._baselines, self._settings, groups)
         slow, raised = with_shift(slow, self._shifts.observe(spans, groups, now_s))
+        enclosing = self._enclosing.observe(spans, groups)
         self.windows.hold(self.tracker.troubled())
         windowed, worse = self.windows.observe(spans, now_s, groups)
         raised += worse
@@ -124,14 +127,14 @@ class Detection:
         )
         counts = groups.counts()
         grouped = self.tracker.observe(now_s, now_unix_nano, counts, [*slow, *whales, *windowed], raised)
+        raised, held = self._held.settle(grouped, raised, enclosing, now_s)
         for whale in moved:
             if incident := self.tracker.moved(whale):
                 grouped.changed[incident.incident_id] = incident
         try:
-            if grouped.anomalies or grouped.changed or moved or raised or self._is_due(now_s):
-                self._write(
-                    grouped, moved, raised, (upto, signals), clock_ns() if clock_ns else now_unix_nano
-                )
+            if grouped.anomalies or grouped.changed or moved or raised or held or self._is_due(now_s):
+                written_ns = clock_ns() if clock_ns else now_unix_nano
+                self._write(grouped, moved, raised, (upto, signals), written_ns, held=held)
                 self._saved, self._saved_s = (upto, signals), now_s
         except BaseException:
             # The batches will be judged again: what memory has made of them must not count twice.
@@ -166,6 +169,8 @@ class Detection:
     def _reload(self, now_s: float) -> None:
         """Start from what is stored: at first, and after a pass that could not be written."""
         self._shifts = ShiftWatch(self._settings)
+        self._enclosing = EnclosingWatch(self._settings)
+        self._held = HeldBack()
         self.faster = FasterWatch(self._settings)
         self.windows = Windows(self._store, self._baselines, self._settings, now_s)
         self.tracker = IncidentTracker(self._settings)
@@ -179,12 +184,15 @@ class Detection:
         raised: list[Anomaly],
         positions: tuple[int, int],
         now_unix_nano: int,
+        *,
+        held: Sequence[Anomaly] = (),
     ) -> None:
         upto, signals = positions
         for attempt in range(_WRITE_TRIES):
             try:
                 with self.writing, self._store.transaction() as con:
                     _insert(con, grouped.anomalies, now_unix_nano)
+                    save_held(con, held, now_unix_nano)
                     _move(con, moved)
                     _raise(con, raised)
                     _promote(con, grouped)

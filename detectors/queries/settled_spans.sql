@@ -10,8 +10,11 @@ WITH new_spans AS (
     FROM new_spans
 ), tainted AS (
     SELECT trace_id, span_id, bool_or(incident_id IS NOT NULL) AS in_incident
-    FROM anomalies
-    WHERE detector IN ('latency', 'error', 'structure', 'gap')
+    FROM (
+        SELECT trace_id, span_id, incident_id FROM anomalies WHERE detector IN ('latency', 'error', 'structure', 'gap')
+        UNION ALL
+        SELECT trace_id, span_id, NULL FROM enclosing_spans
+    )
     GROUP BY trace_id, span_id
 )
 SELECT

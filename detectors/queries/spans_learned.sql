@@ -14,8 +14,11 @@ WITH own AS (
     FROM own
 ), noticed AS (
     SELECT trace_id, span_id, min(detected_at) AS detected_at
-    FROM anomalies
-    WHERE detector IN ('latency', 'error', 'structure', 'gap')
+    FROM (
+        SELECT trace_id, span_id, detected_at FROM anomalies WHERE detector IN ('latency', 'error', 'structure', 'gap')
+        UNION ALL
+        SELECT trace_id, span_id, detected_at FROM enclosing_spans
+    )
     GROUP BY trace_id, span_id
 )
 SELECT
