@@ -6,8 +6,9 @@
 Orders are executed now, at `--rate` a second, and dated back (`spyhop exchange --history`), so durations are
 those of this machine while it was used by whatever else runs. They then go through live detection on the
 clock of their own time: judged, learned once settled, flagged ones left out. The last 24 hours are judged and
-not learned. Unless `--as-executed`, each hour of the day is put on a random day, whole, so that learned and
-judged hours are of one machine.
+not learned. Which trace is dated when: `spread` draws it at random, so that a stall, stretched with the
+time, does not become minutes in which all is slow; `days-mixed` puts each hour of the day, whole, on a random
+day; `executed` leaves all as it was executed.
 
 Prints the share of their spans beyond 3σ against the ideal 0.135%, per operation and overall, and what was
 raised in them: anomalies by detector and severity, and incidents.
@@ -111,36 +112,52 @@ def pass_numbers(ended: IntArray, judged_from: int) -> IntArray:
     return np.unique(starts, return_inverse=True)[1].astype(np.int64) + 1
 
 
-def days_mixed(spans: pa.Table) -> pa.Table:
-    """Each hour of the day, whole, on another day: what else the machine did meets all days alike.
+def spread(spans: pa.Table) -> pa.Table:
+    """Every trace at the moment of another one, drawn at random.
 
-    Days are executed one after the other, in a minute each, so that a colleague's compiler in the last of
-    them would make that the worst day of the exchange. Traces stay whole and hours keep their density.
+    Traces are executed some milliseconds apart and dated 15 s apart, so that a stall of 100 ms, which meets
+    20 traces, would become five minutes in which all is slow, and a colleague's compiler the worst day of the
+    exchange. Traces that are dated 15 s apart would have met stalls one by one, which is what drawing
+    restores. Traces stay whole, and the rhythm of the days stays as it was.
     """
+    began = spans.group_by("trace_id").aggregate([("start_unix_nano", "min")])
+    roots = began["start_unix_nano_min"].to_numpy()
+    drawn = np.random.default_rng(3).permutation(roots)
+    return _moved(spans, began["trace_id"], drawn - roots)
+
+
+def days_mixed(spans: pa.Table) -> pa.Table:
+    """Each hour of the day, whole, on another day: what else the machine did meets all days alike."""
     began = spans.group_by("trace_id").aggregate([("start_unix_nano", "min")])
     roots = began["start_unix_nano_min"].to_numpy()
     back_ns = roots.max() - roots
     days, hours = back_ns // DAY_NS, back_ns % DAY_NS // (3_600 * S)
     rng = np.random.default_rng(3)
     places = np.array([rng.permutation(int(days.max()) + 1) for _ in range(24)])
-    moved = pa.table({"trace_id": began["trace_id"], "shift": (days - places[hours, days]) * DAY_NS})
-    joined = spans.join(moved, "trace_id")
+    return _moved(spans, began["trace_id"], (days - places[hours, days]) * DAY_NS)
+
+
+def _moved(spans: pa.Table, trace_ids: pa.ChunkedArray, shift_ns: IntArray) -> pa.Table:
+    joined = spans.join(pa.table({"trace_id": trace_ids, "shift": shift_ns}), "trace_id")
     for name in ("start_unix_nano", "ended_unix_nano"):
         position = joined.schema.get_field_index(name)
         joined = joined.set_column(position, name, pc.add(joined[name], joined["shift"]))
     return joined.drop_columns("shift").sort_by("ended_unix_nano")
 
 
-def recorded(path: Path, *, as_executed: bool) -> tuple[pa.Table, int]:
+ORDERS = {"spread": spread, "days-mixed": days_mixed, "executed": lambda spans: spans}
+
+
+def recorded(path: Path, order: str) -> tuple[pa.Table, int]:
     """(spans in the order in which they ended, where the last 24 hours begin)."""
     spans = duckdb.connect().sql(_SPANS, params=[str(path)]).to_arrow_table()
-    spans = spans if as_executed else days_mixed(spans)
+    spans = ORDERS[order](spans)
     return spans, int(spans["ended_unix_nano"][-1].as_py()) - DAY_NS
 
 
-def judge(path: Path, *, as_executed: bool) -> dict[str, Any]:
+def judge(path: Path, order: str) -> dict[str, Any]:
     """Learn all but the last 24 hours of the recorded spans, judge those."""
-    spans, judged_from = recorded(path, as_executed=as_executed)
+    spans, judged_from = recorded(path, order)
     ended = spans["ended_unix_nano"].to_numpy()
     numbers = pass_numbers(ended, judged_from)
     settings = Settings()
@@ -154,7 +171,7 @@ def judge(path: Path, *, as_executed: bool) -> dict[str, Any]:
                 con.execute(load_sql("datasets.queries", "replay_spans"))
                 con.unregister("replayed")
             detection = Detection(store, baselines, settings, int(ended[0]) / S)
-            learner = Learner(store, baselines, settings)
+            learner = Learner(store, baselines, settings, lambda: detection)
             lasts = np.flatnonzero(np.r_[numbers[1:] != numbers[:-1], True])
             for number, row in enumerate(lasts.tolist(), start=1):
                 now_ns = int(ended[row])
@@ -178,9 +195,9 @@ def judge(path: Path, *, as_executed: bool) -> dict[str, Any]:
     }
 
 
-def judge_shares(path: Path, *, as_executed: bool) -> dict[str, Any]:
+def judge_shares(path: Path, order: str) -> dict[str, Any]:
     """The shares beyond 3σ alone, in seconds: everything before is learned in one go, nothing is flagged."""
-    spans, judged_from = recorded(path, as_executed=as_executed)
+    spans, judged_from = recorded(path, order)
     late = pc.greater_equal(spans["ended_unix_nano"], judged_from)
     learned = spans.filter(pc.invert(late))
     for name in ("is_new", "flagged", "in_incident"):
@@ -279,7 +296,7 @@ def main() -> None:
     parser.add_argument("--record", type=Path, help="keep the spans in this Parquet file")
     parser.add_argument("--spans", type=Path, help="judge the spans of this file instead of new ones")
     parser.add_argument("--shares-only", action="store_true", help="σ of spans, without any detector")
-    parser.add_argument("--as-executed", action="store_true", help="leave the days in their order")
+    parser.add_argument("--order", choices=sorted(ORDERS), default="spread", help="which trace is dated when")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -293,7 +310,7 @@ def main() -> None:
                 traders=given.traders,
                 seed=given.seed,
             )
-        found = (judge_shares if given.shares_only else judge)(path, as_executed=given.as_executed)
+        found = (judge_shares if given.shares_only else judge)(path, given.order)
     result = {"traders": given.traders, "ideal": THREE_SIGMA_P, **found}
     result["machine"] = {
         "cpus": os.cpu_count(),
