@@ -167,9 +167,9 @@ def judge(path: Path, order: str) -> dict[str, Any]:
         store = Store.open(Path(folder))
         try:
             with store.transaction() as con:
-                con.register("replayed", spans.append_column("batch_id", pa.array(numbers)))
+                con.register("replayed_spans", spans.append_column("batch_id", pa.array(numbers)))
                 con.execute(load_sql("datasets.queries", "replay_spans"))
-                con.unregister("replayed")
+                con.unregister("replayed_spans")
             detection = Detection(store, baselines, settings, int(ended[0]) / S)
             learner = Learner(store, baselines, settings, lambda: detection)
             lasts = np.flatnonzero(np.r_[numbers[1:] != numbers[:-1], True])
