@@ -13,6 +13,9 @@ What grows steadily, such as a leak, is no jump, and jumps in its history say no
 four steps are judged too: R, the least of them, against R everywhere in the history, three times as large
 as any and together at least the least change that matters. A jump has one large step, and so no R.
 
+A series of fewer than 48 points has shown little of what it does. Where its figures never stand still, such
+as prices, it may be judged from half as many on, if the change is five times as large as any before.
+
 A change that is beyond doubt need not wait for three points (`Levels.early`): newer figures that all lie
 three times as far from the 12 before as any point of the history ever did.
 """
@@ -33,6 +36,7 @@ NEWEST, BEFORE = 3, 12
 READY_POINTS = 48
 _TAIL_DOF = 4
 _BEYOND_HISTORY = 1.5
+_BEYOND_YOUTH = 5.0  # a tail as heavy as Student's of 4 is five times its largest of two once in 600
 _EARLY_BEYOND = 3.0
 _CLIMB = 4  # steps
 # Of the least change that matters: a figure that never moved at all may still move a little.
@@ -55,10 +59,14 @@ class Levels:
 
     Args:
         min_change: least change that matters, as a share of the level before.
+        least_sigma: below, a shift is none, and does not silence the surer one that it may grow into.
+        young_points: from so many points on, a change counts that is five times as large as any before.
     """
 
-    def __init__(self, min_change: float) -> None:
+    def __init__(self, min_change: float, least_sigma: float = 0.0, young_points: int = READY_POINTS) -> None:
         self._min_change = min_change
+        self._young_points = young_points
+        self._least_sigma = least_sigma
         self._values: FloatArray = np.zeros((64, KEPT))
         self._counts: IntArray = np.zeros(64, dtype=np.int64)
         self._quiet_until: IntArray = np.zeros(64, dtype=np.int64)  # by point: a shift is reported once
@@ -111,7 +119,7 @@ class Levels:
             newest: all of them must lie beyond.
             least: least change that matters, in the unit of the figures.
         """
-        ready = max(READY_POINTS, int(self._quiet_until[code]))
+        ready = max(self._young_points, int(self._quiet_until[code]))
         if code >= self.count or self._counts[code] < ready or not len(newest):
             return None
         series = self.newest_points(code)
@@ -121,13 +129,15 @@ class Levels:
         change = float(changes[np.argmin(np.abs(changes))]) if together else 0.0
         blocks = sliding_window_view(series, BEFORE + 1)
         steps = blocks[:, BEFORE] - np.median(blocks[:, :BEFORE], axis=1)
-        if abs(change) < max(least, _EARLY_BEYOND * float(np.abs(steps).max())):
+        beyond = _EARLY_BEYOND if self._counts[code] >= READY_POINTS else _BEYOND_YOUTH
+        if abs(change) < max(least, beyond * float(np.abs(steps).max())):
             return None
         shift = _shift(
             code, np.r_[series, newest[-NEWEST:]], float(change), level, noise=0.0, floor=0.0, least=least / 8
         )
-        if shift is not None:
-            self._quiet_until[code] = self._counts[code] + BEFORE
+        if shift is None or shift.sigma < self._least_sigma:
+            return None
+        self._quiet_until[code] = self._counts[code] + BEFORE
         return shift
 
     def newest_points(self, code: int) -> FloatArray:
@@ -136,7 +146,9 @@ class Levels:
         return np.asarray(self._values[code, (self._counts[code] - 1 - np.arange(size)[::-1]) % KEPT])
 
     def _judge(self, codes: IntArray, noise: FloatArray) -> list[Shift]:
-        ready = (self._counts[codes] >= READY_POINTS) & (self._counts[codes] >= self._quiet_until[codes])
+        ready = (self._counts[codes] >= self._young_points) & (
+            self._counts[codes] >= self._quiet_until[codes]
+        )
         codes, noise = codes[ready], noise[ready]
         if not len(codes):
             return []
@@ -156,8 +168,9 @@ class Levels:
                 float(level[i]),
                 noise=float(noise[i]),
                 floor=_FLOOR_SHARE * self._min_change,
+                beyond=_BEYOND_HISTORY if self._counts[codes[i]] >= READY_POINTS else _BEYOND_YOUTH,
             )
-            if shift is not None:
+            if shift is not None and shift.sigma >= self._least_sigma:
                 self._quiet_until[codes[i]] = self._counts[codes[i]] + BEFORE
                 found.append(shift)
         told = {shift.code for shift in found}
@@ -180,10 +193,10 @@ class Levels:
             if least_step[i] < _EARLY_BEYOND * float(steps.max()):
                 continue
             p = max(2.0 * float(stdtr(_TAIL_DOF, -float(least_step[i]) / usual)), _LEAST_P)
-            self._quiet_until[codes[i]] = self._counts[codes[i]] + BEFORE
-            found.append(
-                Shift(int(codes[i]), float(-ndtri(p)), float(series[-1]), float(first[i]), len(series))
-            )
+            sigma = float(-ndtri(p))
+            if sigma >= self._least_sigma:
+                self._quiet_until[codes[i]] = self._counts[codes[i]] + BEFORE
+                found.append(Shift(int(codes[i]), sigma, float(series[-1]), float(first[i]), len(series)))
         return found
 
 
@@ -196,13 +209,14 @@ def _shift(
     noise: float,
     floor: float,
     least: float = 1e-12,
+    beyond: float = _BEYOND_HISTORY,
 ) -> Shift | None:
     """Compare a change with those in the history, the newest points left out."""
     past = series[:-NEWEST]
     steps = usual_changes(past)
     spread = 1.4826 * float(np.median(np.abs(steps - np.median(steps))))
     scale = max(spread, float(np.quantile(np.abs(steps), 0.99)) / 2.6, noise, floor * abs(level), least)
-    if abs(change) < _BEYOND_HISTORY * float(np.abs(steps).max()):
+    if abs(change) < beyond * float(np.abs(steps).max()):
         return None
     p = max(2.0 * float(stdtr(_TAIL_DOF, -abs(change) / scale)), _LEAST_P)
     return Shift(code, float(-ndtri(p)), level + change, level, len(series))

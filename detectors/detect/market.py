@@ -5,8 +5,8 @@ price, on the log scale; the value traded, on the log scale; and the quoted spre
 limits less that of the buy limits, as a share of the price. Each is a series of `detectors.levels`: its
 change against the usual changes of the same series. A price that moves by 2%, a spread that widens by half
 a point and twofold, five times the value. A price is reported as soon as five fills in a row show it beyond
-doubt. Where two of the three move within half a minute, the market is
-under stress, one severity worse.
+doubt, a spread as soon as both halves of a stretch do. Where two of the three move within half a minute, the
+market is under stress, one severity worse. It is shown at an order that went along.
 
 The newest fill price of an asset is also what a whale is valued at: never a constant.
 
@@ -28,19 +28,21 @@ import pyarrow.compute as pc
 from detectors.baseline.sketch import FloatArray
 from detectors.detect.anomaly import MARKET, Anomaly
 from detectors.exemplars import window_anomaly
-from detectors.levels import Levels, Shift
+from detectors.levels import BEFORE, Levels, Shift
 from detectors.settings import Settings
 
 PRICE, VOLUME, SPREAD = "price spike", "volume", "spread"
 # Least change: of a log price, of a log value, of a spread in shares of the price.
 _LEAST = {PRICE: 0.02, VOLUME: np.log(5.0), SPREAD: 0.005}
 _STRETCH_S = 2
+_YOUNG_STRETCHES = 24
 _STALE_NS = 600_000_000_000
 _OPEN_STRETCHES = 2  # the newest may still fill
 _ORDERS_MIN = 3  # of a stretch, for a median; one with fewer goes on into the next
 _STRETCHES_MAX = 150
 _STRESS_WITHIN_S = 30
 _OPEN_MAX = 200_000  # orders
+_HALFWAY = 0.5
 _EARLY_FILLS = 5  # of different traces
 _COLUMNS = [
     *("trace_id", "span_id", "service_name", "operation", "span_kind", "start_unix_nano", "duration_ns"),
@@ -80,7 +82,8 @@ class MarketWatch:
         self._restored: dict[str, int] = {}  # when the newest point of a former run was taken
         self._closed: dict[str, int] = {}  # the newest stretch of each pair that was judged
         self._codes: dict[tuple[str, str], int] = {}
-        self._levels = {what: Levels(0.0) for what in _LEAST}
+        least_sigma = settings.severity_sigmas()[0]
+        self._levels = {what: Levels(0.0, least_sigma, _YOUNG_STRETCHES) for what in _LEAST}
         self._newest: dict[str, OrderedDict[str, float]] = {}  # fills of each pair, trace → price
         self._moved: dict[str, dict[str, int]] = {}  # pair → what moved, and in which stretch
 
@@ -168,7 +171,7 @@ class MarketWatch:
                 continue
             shift = self._levels[PRICE].early(code, np.log(list(newest.values())), _LEAST[PRICE])
             if shift is not None:
-                found += self._found(pair, stretch, PRICE, shift, fills)
+                found += self._found(pair, stretch, PRICE, shift, _one_a_trace(fills))
         return found
 
     def _judge(self, pair: str, stretch: int, rows: pa.Table, length_s: float) -> list[Anomaly]:
@@ -179,14 +182,27 @@ class MarketWatch:
             found += self._look(pair, stretch, PRICE, float(np.log(np.median(price))), fills)
             found += self._look(pair, stretch, VOLUME, float(np.log(price @ amount / length_s)), fills)
         quoted = _one_a_trace(rows.filter(pc.greater(rows["limit_price"], 0)))
-        limits = {
-            side: quoted.filter(pc.equal(quoted["side"], side))["limit_price"].to_numpy()
-            for side in ("BUY", "SELL")
-        }
-        if min(map(len, limits.values())) >= _ORDERS_MIN:
-            buy, sell = (float(np.median(limits[side])) for side in ("BUY", "SELL"))
-            found += self._look(pair, stretch, SPREAD, 2 * (sell - buy) / (sell + buy), quoted)
+        spread = quoted_spread(quoted)
+        if spread is not None:
+            found += self._early_spread(pair, stretch, quoted)
+            found += self._look(pair, stretch, SPREAD, spread, quoted)
         return found
+
+    def _early_spread(self, pair: str, stretch: int, quoted: pa.Table) -> list[Anomaly]:
+        """Both halves of a stretch, each by itself, may show a spread beyond doubt."""
+        code = self._codes.get((pair, SPREAD))
+        middle = np.median(quoted["start_unix_nano"].to_numpy())
+        early = quoted["start_unix_nano"].to_numpy() < middle
+        halves = [quoted_spread(quoted.filter(pa.array(half))) for half in (early, ~early)]
+        figures = np.array([figure for figure in halves if figure is not None])
+        if code is None or len(figures) < len(halves):
+            return []
+        level = float(np.median(self._levels[SPREAD].newest_points(code)[-BEFORE:]))
+        least = max(_LEAST[SPREAD], level)
+        shift = self._levels[SPREAD].early(code, figures, least)
+        if shift is None or shift.observed < shift.expected:
+            return []
+        return self._found(pair, stretch, SPREAD, shift, quoted)
 
     def _look(self, pair: str, stretch: int, what: str, figure: float, rows: pa.Table) -> list[Anomaly]:
         code = self._codes.setdefault((pair, what), len(self._codes))
@@ -222,13 +238,12 @@ class MarketWatch:
             f"{expected:.2%} to {observed:.2%}" if what == SPREAD
             else f"{expected:,.6g} to {observed:,.6g} {unit} ({observed / expected - 1:+.1%})"
         )  # fmt: skip
-        largest = int(np.argmax(rows["amount"].to_numpy()))
-        worst = rows.slice(largest, 1).to_pylist()[0]
+        telling = rows.slice(_most_telling(what, rows, observed, expected), 1).to_pylist()[0]
         text = f"{pair} {what}: {said}" + (f"; market stress, with {', '.join(together)}" if stress else "")
         return window_anomaly(
             MARKET,
-            worst,
-            (worst["service_name"], worst["operation"], worst["span_kind"]),
+            telling,
+            (telling["service_name"], telling["operation"], telling["span_kind"]),
             self._settings,
             sigma=shift.sigma + stress,
             observed=observed,
@@ -239,6 +254,32 @@ class MarketWatch:
             subject=f"{pair}|{what}|{stretch}",
             cell=pair,
         )
+
+
+def quoted_spread(orders: pa.Table) -> float | None:
+    """The median of the sell limits less that of the buy limits, as a share of the price; None for a few."""
+    limits = [
+        orders.filter(pc.equal(orders["side"], side))["limit_price"].to_numpy() for side in ("BUY", "SELL")
+    ]
+    if min(map(len, limits)) < _ORDERS_MIN:
+        return None
+    buy, sell = (float(np.median(prices)) for prices in limits)
+    return 2 * (sell - buy) / (sell + buy)
+
+
+def _most_telling(what: str, rows: pa.Table, observed: float, expected: float) -> int:
+    """The largest order for a volume; else the middle one, by time, of those that went half of the way or
+    more: a stretch may begin before the market moves, and end after."""
+    if what == VOLUME:
+        return int(np.argmax(rows["amount"].to_numpy()))
+    if what == PRICE:
+        went = (rows["fill_price"].to_numpy() - expected) / (observed - expected)
+    else:
+        limits = rows["limit_price"].to_numpy()
+        went = np.abs(limits / np.median(limits) - 1) / (observed / 2)
+    along = np.flatnonzero(went >= min(_HALFWAY, went.max()))
+    by_time = along[np.argsort(rows["start_unix_nano"].to_numpy()[along], kind="stable")]
+    return int(by_time[len(by_time) // 2])
 
 
 def _one_a_trace(rows: pa.Table) -> pa.Table:
