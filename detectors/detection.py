@@ -126,6 +126,7 @@ class Detection:
             points=self._has_new(landed, "metrics_batch_id", "metric_point_count"),
         )
         counts = groups.counts()
+        self.tracker.still_grows(self.windows.growing(), now_s)
         grouped = self.tracker.observe(now_s, now_unix_nano, counts, [*slow, *whales, *windowed], raised)
         raised, held = self._held.settle(grouped, raised, enclosing, now_s)
         for whale in moved:

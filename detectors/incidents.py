@@ -9,7 +9,7 @@ machine slows everything that is under way, and that is one event.
 
 The anomalies of that window then form an incident, with all that share a trace with them. While it lasts,
 further anomalies join it by trace or operation, and only new trouble, counted since the last, keeps it
-alive. A lone SEV5 stays a lone anomaly.
+alive. A lone SEV5 stays a lone anomaly. Of metrics only a resource that grows without end is an event.
 
 A sustained shift (`detectors.detect.shift`) and the window detectors have counted moments already: the
 operation is in trouble as soon as that is less likely than `incident_significance`, with as many traces and
@@ -24,13 +24,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from scipy.special import ndtr, pdtrc
 
-from detectors.detect.anomaly import CALLS, EVENTS, Anomaly
+from detectors.detect.anomaly import CALLS, METRIC, Anomaly
 from detectors.settings import Settings
 
 OperationKey = tuple[str, str, str]
@@ -157,7 +157,7 @@ class IncidentTracker:
         for anomaly in anomalies:
             if anomaly.detector not in CALLS:
                 unusual = anomaly.severity > self._settings.incident_amount_severity
-                if unusual or anomaly.detector not in EVENTS:
+                if unusual or not anomaly.is_event:
                     continue  # and no more: it stays a lone anomaly
                 outcome.anomalies.append(self._take_event(anomaly, now_s, now_unix_nano, outcome))
                 continue
@@ -187,6 +187,12 @@ class IncidentTracker:
     def troubled(self) -> set[OperationKey]:
         """The operations of incidents of calls that have not ended."""
         return {key for i in self.open.values() if i.kind in CALLS for key in i.operations}
+
+    def still_grows(self, cells: Collection[str], now_s: float) -> None:
+        """Resources of these cells go on growing: their incidents last although nothing new is said."""
+        for incident in self.open.values():
+            if incident.kind == METRIC and incident.cell in cells:
+                incident.active_s = now_s
 
     def moved(self, anomaly: Anomaly) -> Incident | None:
         """A known whale was seen in an enclosing span: its incident shall speak of that one."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _STEPS_NS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"))
+_BYTES = frozenset({"By", "B", "bytes"})
+_STEPS_BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 
 
 def duration_text(duration_ns: float) -> str:
@@ -46,3 +48,28 @@ def worth_text(details: Mapping[str, object]) -> str:
     """
     value = details.get("value")
     return f" ({amount_text(value, str(details.get('quote') or ''))})" if isinstance(value, float) else ""
+
+
+def figure_text(figure: float, unit: str) -> str:
+    """A figure of a metric in its UCUM unit; bytes in the largest fitting one, of a thousand each.
+
+    >>> figure_text(186_568_700, "By"), figure_text(12.34567, "s"), figure_text(195, "{message}")
+    ('187 MB', '12.35 s', '195 message')
+    >>> figure_text(0.25, "1"), figure_text(5, "")
+    ('0.25', '5')
+    """
+    if unit in _BYTES:
+        for step, name in _STEPS_BYTES:
+            if abs(figure) >= step:
+                return f"{figure / step:.3g} {name}"
+    return f"{figure:.4g} {'' if unit == '1' else unit.strip('{}')}".rstrip()
+
+
+def length_text(length_s: float) -> str:
+    """
+    >>> length_text(26.0), length_text(250.0), length_text(90_000.0)
+    ('26 s', '4 min', '25 h')
+    """
+    if length_s < 120:
+        return f"{length_s:.0f} s"
+    return f"{length_s / 60:.0f} min" if length_s < 7_200 else f"{length_s / 3_600:.0f} h"

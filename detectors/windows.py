@@ -56,7 +56,7 @@ class Windows:
         self._prices = PriceWatch(settings)
         self._wash = WashWatch(settings)
         self._logs = LogWatch(settings, self._find_spans, self._throughput.newest_of_service)
-        self._metrics = MetricWatch(settings, self._throughput.newest_of_service)
+        self._metrics = MetricWatch(settings, self._span_of)
         self._memory = Memory(self._logs, self._metrics, self.market, self._prices, self._wash)
         load_windows(store, self._learning)
         load_memory(store, self._memory)
@@ -117,6 +117,10 @@ class Windows:
             found += self._metrics.observe(self._store.read(load_sql(_QUERIES, "new_metrics"), bounds))
         return found
 
+    def growing(self) -> set[str]:
+        """The cells of resources that grow without end."""
+        return self._metrics.growing()
+
     def usual_errors(self, operation: OperationKey) -> float | None:
         """The share of failed calls that is usual; None while it is learned."""
         code, rates = self.operations.code(operation), self._errors.rates
@@ -168,6 +172,11 @@ class Windows:
             },
         ).to_pylist()
         return found
+
+    def _span_of(self, service: str, since: int, until: int) -> dict[str, Any] | None:
+        bounds = {"service": service, "since": max(since, until - _REACH_NS), "until": until}
+        found = self._store.read(load_sql(_QUERIES, "span_at"), bounds).to_pylist()
+        return found[0] if found else self._throughput.newest_of_service(service)
 
     def _find_childless(
         self, parent: OperationKey, child: OperationKey, since: int, until: int

@@ -17,8 +17,9 @@ METRIC = "metric"
 MARKET = "market"
 # Anomalous calls: they share traces with what they cause, and become incidents only together.
 CALLS = frozenset({LATENCY, ERROR, STRUCTURE, GAP, LOG})
-# Each is an event of its own that nothing else needs to confirm.
-EVENTS = frozenset({AMOUNT, THROUGHPUT, MARKET})
+# Each is an event of its own that nothing else needs to confirm. Of metrics only growth without end.
+EVENTS = frozenset({AMOUNT, THROUGHPUT, MARKET, METRIC})
+GROWTH = "growth"  # a rule of METRIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,11 @@ class Anomaly:
         """σ of the shift that it is part of; 0 outside one."""
         shift = self.details.get("shift_sigma", 0.0)
         return shift if isinstance(shift, float) else 0.0
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it opens an incident by itself; else it is confirmed by others, or a hint for ever."""
+        return self.detector in EVENTS and (self.detector != METRIC or self.details.get("rule") == GROWTH)
 
     @property
     def text(self) -> str:

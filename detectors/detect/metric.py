@@ -3,7 +3,8 @@
 A gauge is its value, a counter its rate between two points, a histogram the mean of what it gained. A
 counter that fell was reset: that point says nothing. Formula and sources: `detectors.levels`. A change of a
 quarter or more; where events are counted, also beyond what counting them allows. SEV4 at most: a figure
-that moved is a hint, and no incident by itself.
+that moved is a hint, and no incident by itself. A resource that grows without end is one, by the rule and the
+formula of `detectors.detect.growth`.
 
 >>> rate = Figures()
 >>> points = [(0, 100.0), (10, 150.0), (20, 20.0), (30, 70.0)]
@@ -14,6 +15,7 @@ that moved is a hint, and no incident by itself.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -21,18 +23,22 @@ import numpy as np
 import pyarrow as pa
 
 from detectors.baseline.sketch import FloatArray
-from detectors.detect.anomaly import METRIC, Anomaly
+from detectors.detect.anomaly import GROWTH, METRIC, Anomaly
+from detectors.detect.growth import Growth, Growths
+from detectors.detect.resource import is_stock
 from detectors.exemplars import window_anomaly
 from detectors.levels import Levels, Shift
 from detectors.settings import Settings
+from detectors.texts import figure_text, length_text
 
 MIN_CHANGE = 0.25
 _SERIES_MAX = 20_000  # 1.5 kB each
 _BELOW = 0.01
 _NS = 1e9
+_POINTS_OF_A_SHIFT = 4
 STALE_NS = 3_600_000_000_000
-# service → its newest stored span as (trace_id, span_id, start_unix_nano, duration_ns), or None
-NewestSpan = Callable[[str], dict[str, Any] | None]
+# service, since, until (ns since 1970) → its newest stored span of that time, or at all; None without one
+SpanOf = Callable[[str, int, int], dict[str, Any] | None]
 
 
 class _Point(NamedTuple):
@@ -70,18 +76,22 @@ class MetricWatch:
 
     name = METRIC
 
-    def __init__(self, settings: Settings, newest_span: NewestSpan) -> None:
+    def __init__(self, settings: Settings, span_of: SpanOf) -> None:
         self._settings = settings
-        self._newest_span = newest_span
+        self._span_of = span_of
         self._codes: dict[str, int] = {}
         self._figures = Figures()
-        self._levels = Levels(MIN_CHANGE)
+        self._levels = Levels(MIN_CHANGE, settings.severity_sigmas()[0])
+        self._growths = Growths(settings)
+        self._cells: dict[int, str] = {}  # of what has been told to grow
         self._newest: dict[int, int] = {}  # when the newest point of each series was taken
+        self._times: dict[int, deque[int]] = {}  # of the newest points of each series
         self._restored: dict[int, int] = {}  # of those that no point has followed yet
 
     def observe(self, points: pa.Table) -> list[Anomaly]:
         """Take points in order of time; columns of `queries/new_metrics.sql`."""
         rows, codes, values, noises = points.to_pylist(), [], [], []
+        found: list[Anomaly] = []
         for row in rows:
             code = self._codes.get(row["series"])
             if code is None and len(self._codes) < _SERIES_MAX:
@@ -89,13 +99,23 @@ class MetricWatch:
             if code is not None:
                 self._follow(code, row["unix_nano"])
             value, noise = self._figure(row) if code is not None else (math.nan, 0.0)
+            if code is not None and math.isfinite(value) and _is_held(row):
+                growth = self._growths.take(code, row["unix_nano"], value, noise)
+                if growth is not None and (anomaly := self._report_growth(code, growth, row)):
+                    found.append(anomaly)
             codes.append(code or 0)
             values.append(value)
             noises.append(noise)
         self._levels.grow(len(self._codes))
         shifts = self._levels.add(np.array(codes, dtype=np.int64), _floats(values), _floats(noises))
         newest = {codes[i]: row for i, row in enumerate(rows)} if shifts else {}
-        return [anomaly for shift in shifts if (anomaly := self._report(shift, newest[shift.code]))]
+        return found + [anomaly for shift in shifts if (anomaly := self._report(shift, newest[shift.code]))]
+
+    def growing(self) -> set[str]:
+        """The cells of anomalies of resources that still grow."""
+        growing = set(self._growths.growing)
+        self._cells = {code: cell for code, cell in self._cells.items() if code in growing}
+        return set(self._cells.values())
 
     def restore(self, series: str, points: FloatArray, quiet_count: int, newest_unix_nano: int) -> None:
         """Begin with the points of a former run."""
@@ -122,6 +142,10 @@ class MetricWatch:
         if before is not None and abs(unix_nano - before) > STALE_NS:
             self._levels.restore(code, np.empty(0), 0)
         self._newest[code] = unix_nano
+        times = self._times.get(code)
+        if times is None:
+            times = self._times[code] = deque(maxlen=_POINTS_OF_A_SHIFT)
+        times.append(unix_nano)
 
     def _figure(self, row: dict[str, Any]) -> tuple[float, float]:
         """(what is compared, how far it strays by counting alone); NaN where the point says nothing."""
@@ -150,15 +174,58 @@ class MetricWatch:
             return total / count if count > 0 else math.nan
         return self._figures.mean(row["series"], row["unix_nano"], total, count)
 
-    def _report(self, shift: Shift, row: dict[str, Any]) -> Anomaly | None:
-        service = row["service_name"]
+    def _span(self, row: dict[str, Any], since: int) -> dict[str, Any]:
+        """The span that stands for the points of a service up to this one."""
         nobody = {"trace_id": "", "span_id": "", "start_unix_nano": row["unix_nano"], "duration_ns": 0}
-        counter = row["metric_kind"] == "sum" and row["is_monotonic"]
-        unit = f"{row['metric_unit']}/s" if counter else row["metric_unit"]
-        what = f"{row['metric_name']} {row['attributes']}".strip()
+        return self._span_of(row["service_name"], since, row["unix_nano"]) or nobody
+
+    def _report_growth(self, code: int, growth: Growth, row: dict[str, Any]) -> Anomaly | None:
+        service, unit = row["service_name"], row["metric_unit"]
+        # What one service holds grows together: heap, resident memory, its container.
+        self._cells[code] = service
+        length_s = (row["unix_nano"] - growth.since_unix_nano) / _NS
+        an_hour = growth.now + (growth.now - growth.level) / length_s * 3_600
+        text = (
+            f"{_what(row)} grew from {figure_text(growth.level, unit)} to {figure_text(growth.now, unit)} in "
+            f"{length_text(length_s)} and does not level off: {figure_text(an_hour, unit)} in an hour"
+        )
         return window_anomaly(
             METRIC,
-            self._newest_span(service) or nobody,
+            self._span(row, growth.since_unix_nano),
+            (service, row["metric_name"], ""),
+            self._settings,
+            sigma=growth.sigma,
+            observed=growth.now,
+            expected=growth.level,
+            unit=unit,
+            sample_count=growth.steps,
+            details={
+                "text": text,
+                "rule": GROWTH,
+                "metric": row["metric_name"],
+                "attributes": row["attributes"],
+                "kind": row["metric_kind"],
+                "since_unix_nano": growth.since_unix_nano,
+                "until_unix_nano": row["unix_nano"],
+                "steps": growth.steps,
+                "upwards": growth.upwards,
+            },
+            subject=f"{row['series']}|{GROWTH}|{row['unix_nano']}",
+            cell=service,
+        )
+
+    def _report(self, shift: Shift, row: dict[str, Any]) -> Anomaly | None:
+        service, since = row["service_name"], self._times[shift.code][0]
+        counter = row["metric_kind"] == "sum" and row["is_monotonic"]
+        unit = f"{row['metric_unit']}/s" if counter else row["metric_unit"]
+        # Without a unit of its own: a count a second.
+        expected, observed = (
+            f"{figure_text(figure, row['metric_unit'])}{'/s' * counter}"
+            for figure in (shift.expected, shift.observed)
+        )
+        return window_anomaly(
+            METRIC,
+            self._span(row, since),
             (service, row["metric_name"], ""),
             self._settings,
             sigma=min(shift.sigma, self._settings.severity_sigmas()[2] - _BELOW),
@@ -167,14 +234,26 @@ class MetricWatch:
             unit=unit,
             sample_count=shift.point_count,
             details={
-                "text": f"{what} went from {shift.expected:.4g} to {shift.observed:.4g} {unit}".rstrip(),
+                "text": f"{_what(row)} went from {expected} to {observed}",
                 "metric": row["metric_name"],
                 "attributes": row["attributes"],
                 "kind": row["metric_kind"],
+                "since_unix_nano": since,
+                "until_unix_nano": row["unix_nano"],
             },
             subject=f"{row['series']}|{row['unix_nano']}",
             cell="recent",
         )
+
+
+def _what(row: dict[str, Any]) -> str:
+    return f"{row['metric_name']} {row['attributes']}".strip()
+
+
+def _is_held(row: dict[str, Any]) -> bool:
+    """Whether it is a resource that is held and given back: a level, and no count of what happened."""
+    level = row["metric_kind"] == "gauge" or (row["metric_kind"] == "sum" and not row["is_monotonic"])
+    return level and is_stock(row["metric_name"], row["metric_unit"])
 
 
 def _floats(values: list[float]) -> FloatArray:

@@ -33,7 +33,7 @@ class Life:
         self.operations, self.ring = Operations(), Ring()
         self.memory = Memory(
             LogWatch(Settings(), lambda rows: [{**SPAN, **PLACE} for _ in rows], lambda _: SPAN),
-            MetricWatch(Settings(), lambda _: SPAN),
+            MetricWatch(Settings(), lambda *_: SPAN),
             MarketWatch(Settings()),
             PriceWatch(Settings()),
             WashWatch(Settings()),

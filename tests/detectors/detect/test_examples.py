@@ -7,7 +7,8 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["error", "throughput", "structure", "gap", "metric", "market", "log", "refusal"]
+    "name",
+    ["error", "throughput", "structure", "gap", "metric", "growth", "resource", "market", "log", "refusal"],
 )
 def test_documented_example_runs(name):
     """The formula's example in the docstring is true."""

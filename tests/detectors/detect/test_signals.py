@@ -122,7 +122,7 @@ def test_new_error_of_a_young_service_is_no_news():
 
 class Metrics:
     def __init__(self) -> None:
-        self.watch = MetricWatch(Settings(), lambda _service: SPAN)
+        self.watch = MetricWatch(Settings(), lambda *_: SPAN)
         self.at = NOW
 
     def point(self, figure: float | None = None, kind: str = "gauge", **more: Any) -> list[Anomaly]:

@@ -1,0 +1,230 @@
+"""Growth without end, such as a leak: sigma = Phi^-1(1 - L * P(Binomial(n, 1/2) >= k)), k of n steps upwards.
+
+A stock (memory, descriptors, threads, a queue) is seen as the lowest value in each stretch of time: what is
+allocated and freed again comes and goes above it. Stretches of a second, ten seconds, a minute, ten minutes
+and an hour are each followed; L corrects for looking at five. For a series that goes up as easily as down,
+however it wanders, each step upwards is a toss of a coin. Growth counts when
+
+    - all or all but one of the last 25 steps led upwards, none of them by more than a quarter of the whole;
+    - it is a quarter of the level before (in half a minute: all of it), and more than counting explains;
+    - it has not levelled off: the last third grew at half of the average or more (a cache that fills slows
+      down);
+    - it is three times the growth in any such time of the last 25 hours, and the series has been
+      watched before for as long again, at least `Scale.known_s`: a warm-up follows a start, and a morning
+      has one the day before. Over 25 steps of an hour a tide has turned: nothing of before is asked there.
+
+Then it is followed until it has fallen back by half or 25 steps have brought less than a quarter of what it
+began with; n and k go on counting. Small growth is a small matter however sure: SEV4 at most below twice the
+level before, SEV3 below four times (`bounded_by_growth`).
+
+Sources: the difference-sign test for trend (Moore, Wallis 1943), which no random walk passes more often than
+it should; Bonferroni over scales. Kendall's test at 5% takes two of three random walks for a trend.
+
+>>> growths = Growths(Settings())
+>>> quiet = [growths.take(0, at * 10**9, 100.0 + at % 3) for at in range(1_200)]
+>>> leak = [growths.take(0, (1_200 + at) * 10**9, 100.0 + at / 5) for at in range(400)]
+>>> [round(growth.sigma, 1) for growth in [*quiet, *leak] if growth]
+[4.5]
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+from scipy.special import bdtrc, ndtri
+
+from detectors.detect.anomaly import severity_of
+from detectors.settings import Settings
+
+STEPS = 25
+_UPWARDS_LEAST = 24
+_LEAST_GROWTH = 0.25
+_LARGEST_STEP = 0.25  # of the growth
+_LATE_STEPS, _LATE_PACE = 8, 0.5
+_BEYOND_PAST = 3.0
+_PAST_H = 25  # a day, and the hour that is under way
+_OVER = 0.25  # of the growth that began it
+_SERIES_MAX = 5_000  # 10 kB each
+_BELOW = 0.01
+_LEAST_P = 1e-300
+_NS = 1_000_000_000
+_HOUR_S = 3_600
+
+
+class Scale(NamedTuple):
+    """Times in s; known_s: what must have been watched before the growth, None: nothing."""
+
+    stretch_s: int
+    least_growth: float
+    known_s: int | None
+
+
+# Services warm up for a quarter of an hour; only a day knows the tides of one.
+SCALES = (
+    Scale(1, 1.0, 300),
+    Scale(10, _LEAST_GROWTH, 900),
+    Scale(60, _LEAST_GROWTH, _HOUR_S),
+    Scale(600, _LEAST_GROWTH, 24 * _HOUR_S),
+    Scale(_HOUR_S, _LEAST_GROWTH, None),
+)
+
+
+class Growth(NamedTuple):
+    """A stock that grows: from `level` at `since_unix_nano` to `now`; `steps` of which `upwards`."""
+
+    sigma: float
+    level: float
+    now: float
+    since_unix_nano: int
+    steps: int
+    upwards: int
+
+
+@dataclass(slots=True)
+class _Stretches:
+    """One series at one scale."""
+
+    number: int  # of the stretch that is under way
+    lowest: float
+    begun: int  # the first
+    floors: deque[float] = field(default_factory=lambda: deque(maxlen=2 * STEPS + 1))
+    numbers: deque[int] = field(default_factory=lambda: deque(maxlen=2 * STEPS + 1))
+    past: dict[int, float] = field(default_factory=dict)  # hour → the largest growth that ended in it
+
+
+@dataclass(slots=True)
+class _Episode:
+    scale: int
+    level: float
+    least: float  # what counting alone may come to
+    grown: float  # when it was first seen
+    since_unix_nano: int
+    steps: int
+    upwards: int
+    severity: int = 6  # told so far
+
+
+class Growths:
+    """Follows stocks by code. Not thread-safe; memory only, and bounded."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._series: dict[int, list[_Stretches]] = {}
+        self._episodes: dict[int, _Episode] = {}
+
+    @property
+    def growing(self) -> Iterable[int]:
+        """The codes of what grows now and has been told of."""
+        return self._episodes.keys()
+
+    def take(self, code: int, unix_nano: int, figure: float, noise: float = 0.0) -> Growth | None:
+        """Take the points of a series in order of time; growth is told when it is seen, and as it gets worse.
+
+        Args:
+            noise: how far counting alone may carry the figure.
+        """
+        scales = self._series.get(code)
+        if scales is None:
+            if len(self._series) >= _SERIES_MAX:
+                return None
+            numbers = [unix_nano // (scale.stretch_s * _NS) for scale in SCALES]
+            self._series[code] = [_Stretches(number, figure, number) for number in numbers]
+            return None
+        found = None
+        for index, (scale, stretches) in enumerate(zip(SCALES, scales, strict=True)):
+            number = unix_nano // (scale.stretch_s * _NS)
+            if number == stretches.number:
+                stretches.lowest = min(stretches.lowest, figure)
+            elif number > stretches.number:
+                if number - stretches.number > STEPS:  # nobody looked for so long: a series of its own
+                    scales[index] = _Stretches(number, figure, number)
+                    if code in self._episodes and self._episodes[code].scale == index:
+                        del self._episodes[code]
+                    continue
+                stretches.floors.append(stretches.lowest)
+                stretches.numbers.append(stretches.number)
+                stretches.number, stretches.lowest = number, figure
+                found = self._close(code, index, stretches, noise) or found
+        return found
+
+    def _close(self, code: int, index: int, stretches: _Stretches, noise: float) -> Growth | None:
+        """A stretch is over."""
+        floors = stretches.floors
+        if len(floors) <= STEPS:
+            return None
+        if len(floors) == floors.maxlen:
+            hour = stretches.numbers[STEPS] * SCALES[index].stretch_s // _HOUR_S
+            _note(stretches.past, hour, floors[STEPS] - floors[0])
+        episode = self._episodes.get(code)
+        if episode is None:
+            episode = self._begin(index, stretches, noise)
+            if episode is None:
+                return None
+            self._episodes[code] = episode
+        elif episode.scale != index:
+            return None
+        else:
+            episode.steps += 1
+            episode.upwards += floors[-1] > floors[-2]
+            fallen = floors[-1] - episode.level < episode.grown / 2
+            if fallen or floors[-1] - floors[-1 - STEPS] < _OVER * episode.grown:
+                del self._episodes[code]
+                return None
+        return self._tell(episode, floors[-1])
+
+    def _begin(self, index: int, stretches: _Stretches, noise: float) -> _Episode | None:
+        scale, floors = SCALES[index], stretches.floors
+        level, now = floors[-1 - STEPS], floors[-1]
+        grown = now - level
+        if grown <= max(scale.least_growth * abs(level), 4 * noise, 0.0):
+            return None
+        first = stretches.numbers[-1 - STEPS]
+        if scale.known_s is not None and (
+            not stretches.past
+            or (first - stretches.begun) * scale.stretch_s < scale.known_s
+            or grown < _BEYOND_PAST * max(stretches.past.values())
+        ):
+            return None
+        newest = list(floors)[-1 - STEPS :]
+        steps = [after - before for before, after in pairwise(newest)]
+        upwards = sum(step > 0 for step in steps)
+        late = newest[-1] - newest[-1 - _LATE_STEPS]
+        if (
+            upwards < _UPWARDS_LEAST
+            or max(steps) > _LARGEST_STEP * grown
+            or late < _LATE_PACE * _LATE_STEPS / STEPS * grown
+        ):
+            return None
+        return _Episode(index, level, 4 * noise, grown, first * scale.stretch_s * _NS, STEPS, upwards)
+
+    def _tell(self, episode: _Episode, now: float) -> Growth | None:
+        p = max(len(SCALES) * float(bdtrc(episode.upwards - 1, episode.steps, 0.5)), _LEAST_P)
+        sigma = bounded_by_growth(
+            float(-ndtri(min(p, 0.5))), max(abs(episode.level), episode.least), now, self._settings
+        )
+        severity = severity_of(sigma, self._settings.severity_sigmas()) or 6
+        if severity >= episode.severity:
+            return None
+        episode.severity = severity
+        return Growth(sigma, episode.level, now, episode.since_unix_nano, episode.steps, episode.upwards)
+
+
+def bounded_by_growth(sigma: float, level: float, now: float, settings: Settings) -> float:
+    """Sigma, at most what so much growth deserves.
+
+    >>> [bounded_by_growth(9.0, 100.0, now, Settings()) for now in (150.0, 250.0, 500.0)]
+    [4.99, 5.99, 6.99]
+    """
+    _, _, sev3, sev2, sev1 = settings.severity_sigmas()
+    most = sev3 if now < 2 * level else sev2 if now < 4 * level else sev1
+    return min(sigma, most - _BELOW)
+
+
+def _note(past: dict[int, float], hour: int, grown: float) -> None:
+    past[hour] = max(past.get(hour, 0.0), grown)
+    for old in [known for known in past if known <= hour - _PAST_H]:
+        del past[old]
