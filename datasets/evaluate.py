@@ -19,7 +19,7 @@ from datasets.detection_scores import detected_share, score_flags
 from datasets.fault_scores import Flags, by_fault_kind, case_outcome
 from datasets.groups import Groups
 from datasets.incidents import CaseLabel, IncidentFolder
-from datasets.live_causes import as_live
+from datasets.live_causes import as_live, moved_metrics
 from datasets.localisation_scores import CaseScore, score_ranking, scored
 from datasets.quiet import false_alarms
 from datasets.replay import Replayed, replay
@@ -69,6 +69,7 @@ class _Case:
     logs: pa.Table
     attributes: pa.Table
     usual: Usual
+    moved: pa.Table | None
 
 
 def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambda *_: None) -> Evaluation:
@@ -97,7 +98,7 @@ def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambd
     case_ids = folder.case_ids()
     for number, case_id in enumerate(case_ids):
         step("localise", number, len(case_ids))
-        case = _read_case(folder, case_id, reference)
+        case = _read_case(folder, case_id, reference, replayed)
         incidents, traces = ([] if replayed is None else replayed.raised), pc.unique(case.spans["trace_id"])
         for name, sources in variants.items():
             rankings[name][case_id] = as_live(incidents, traces.to_pylist(), _rank(case, sources))
@@ -191,15 +192,24 @@ def _roots(spans: pa.Table) -> pa.Table:
     return pa.table({"trace_id": rows["trace_id"], "root": root, "run": rows["run"]})
 
 
-def _read_case(folder: IncidentFolder, case_id: str, reference: Reference) -> _Case:
+def _read_case(
+    folder: IncidentFolder, case_id: str, reference: Reference, replayed: Replayed | None = None
+) -> _Case:
     spans = folder.case_spans(case_id)
     usual = reference.usual(spans)
-    return _Case(case_id, spans, folder.case_logs(case_id), folder.attributes(spans), usual)
+    moved = None if replayed is None else moved_metrics(replayed.anomalies, spans)
+    return _Case(case_id, spans, folder.case_logs(case_id), folder.attributes(spans), usual, moved)
 
 
 def _rank(case: _Case, sources: Collection[str]) -> list[dict[str, Any]]:
     return localise(
-        case.spans, case.usual, case.logs, case.attributes, sources=sources, causes_max=_ALL_CAUSES
+        case.spans,
+        case.usual,
+        case.logs,
+        case.attributes,
+        moved=case.moved,
+        sources=sources,
+        causes_max=_ALL_CAUSES,
     )
 
 

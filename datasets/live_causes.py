@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from detectors.detect.anomaly import EVENTS
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors.detect.anomaly import EVENTS, METRIC
 from detectors.event_causes import causes_of_events
 from detectors.incidents import Incident
 
@@ -32,6 +35,24 @@ def raised(incident: Incident) -> Raised:
     causes = causes_of_events(incident) if incident.kind in EVENTS else None
     traces = frozenset(anomaly.trace_id for anomaly in incident.anomalies)
     return Raised(incident.severity, incident.first_span_unix_nano, traces, causes)
+
+
+def moved_metrics(anomalies: pa.Table, case: pa.Table) -> pa.Table:
+    """The metrics that moved while a case's spans began; columns `metrics.METRIC_COLUMNS`.
+
+    Args:
+        anomalies: of `datasets.replay.Replayed`.
+        case: columns `run` and `start_unix_nano` of at least one span.
+    """
+    begun = pc.min_max(case["start_unix_nano"]).as_py()
+    within = pc.and_(
+        pc.less_equal(anomalies["since_unix_nano"], begun["max"]),
+        pc.greater_equal(anomalies["until_unix_nano"], begun["min"]),
+    )
+    same = pc.is_in(anomalies["run"], value_set=pc.unique(case["run"]))
+    of_metrics = pc.and_(pc.equal(anomalies["detector"], METRIC), same)
+    found = anomalies.filter(pc.fill_null(pc.and_(of_metrics, within), False))
+    return found.rename_columns({"operation": "metric_name"})
 
 
 def as_live(incidents: Iterable[Raised], traces: Iterable[str], ranking: Sequence[Cause]) -> list[Cause]:

@@ -133,7 +133,9 @@ class CauseFinder:
         spans = self._store.read(load_sql(_QUERIES, "incident_spans"), traces)
         logs = self._store.read(load_sql(_QUERIES, "incident_logs"), traces)
         attributes = self._store.read(load_sql(_QUERIES, "incident_attributes"), traces)
-        return analyse(spans, self._usual_before(incident, traces, watched), logs, attributes)
+        meanwhile = {"since": incident.first_span_unix_nano, "until": incident.last_span_unix_nano}
+        moved = self._store.read(load_sql(_QUERIES, "incident_metrics"), meanwhile)
+        return analyse(spans, self._usual_before(incident, traces, watched), logs, attributes, moved=moved)
 
     def _usual_before(self, incident: Incident, traces: dict[str, Any], watched: _Watched) -> Usual:
         if watched.usual is not None:

@@ -1,7 +1,7 @@
 """Weighs the sources against each other, by service.
 
     score = own_time + edge_time + 2 · time_share
-          + max(½ · errors, ¼ · structure, ½ · repeats, ½ · logs, ⅖ · values, ⅒ · attributes)
+          + max(½ · errors, ¼ · structure, ½ · repeats, ½ · logs, ⅖ · values, ⅒ · attributes) + ½ · metrics
 
 Units are of one size: r = 5 is a hundred times slower than usual, z = 8 is beyond all chance, and to hold
 all the time that was lost counts as a slowdown of e². Failures, calls and messages are three views of one
@@ -28,6 +28,7 @@ from detectors.localise.edge_time import edge_ends, edge_time
 from detectors.localise.errors import ERRORS, error_events, errors
 from detectors.localise.evidence import EVIDENCE_MAX, Finding, Scores
 from detectors.localise.logs import LOGS, log_events, logs
+from detectors.localise.metrics import METRIC, METRICS, metrics
 from detectors.localise.own_time import OWN_TIME, own_time
 from detectors.localise.repeats import REPEATS, repeat_events, repeats
 from detectors.localise.slowdown import slowdowns
@@ -47,6 +48,7 @@ WEIGHTS = {
     LOGS: 0.5,
     VALUES: 0.4,
     ATTRIBUTES: 0.1,
+    METRICS: 0.5,
 }
 SOURCES = (*WEIGHTS, STALLS)  # the last has no opinion of its own, it tells whose the lost time was
 _ONE_VIEW = (ERRORS, STRUCTURE, REPEATS, LOGS, VALUES, ATTRIBUTES)
@@ -78,11 +80,13 @@ def localise(
     logs: pa.Table | None = None,
     attributes: pa.Table | None = None,
     *,
+    moved: pa.Table | None = None,
     sources: Collection[str] = SOURCES,
     causes_max: int = _CAUSES_MAX,
 ) -> list[dict[str, Any]]:
     """The causes of `analyse`."""
-    return analyse(spans, usual, logs, attributes, sources=sources, causes_max=causes_max).causes
+    found = analyse(spans, usual, logs, attributes, moved=moved, sources=sources, causes_max=causes_max)
+    return found.causes
 
 
 def analyse(
@@ -91,6 +95,7 @@ def analyse(
     logs: pa.Table | None = None,
     attributes: pa.Table | None = None,
     *,
+    moved: pa.Table | None = None,
     sources: Collection[str] = SOURCES,
     causes_max: int = _CAUSES_MAX,
 ) -> Analysis:
@@ -100,6 +105,7 @@ def analyse(
         usual: what to compare them with.
         logs: of these traces; columns `traces.LOG_COLUMNS`.
         attributes: of these spans; columns `traces.ATTRIBUTE_COLUMNS`.
+        moved: the metrics that moved meanwhile; columns `metrics.METRIC_COLUMNS`.
         sources: which evidence to use.
     """
     if not spans.num_rows:
@@ -117,6 +123,7 @@ def analyse(
         **_behaviour(traces, sources),
         VALUES: values(traces, carried),
         ATTRIBUTES: entries(traces, apart),
+        METRICS: metrics(moved, traces),
     }
     chosen = {name: found for name, found in scores.items() if name in sources}
     causes = ranked_causes(chosen, shares=shared.shares, causes_max=causes_max)
@@ -185,7 +192,11 @@ def _guilt(own: list[Finding], operations: Mapping[str, list[Finding]]) -> float
 def _cause(
     rank: int, service: str, score: float, operations: dict[str, list[Finding]], share: float | None
 ) -> dict[str, Any]:
-    ranked = sorted(operations.items(), key=lambda item: (-_guilt(item[1], operations), item[0]))
+    ranked = sorted(
+        operations.items(),
+        # A metric is what an operation does, not one of them: it is named where no span says anything.
+        key=lambda item: (item[1][0].kind == METRIC, -_guilt(item[1], operations), item[0]),
+    )
     operation, main = ranked[0]
     others = [finding for _, found in ranked[1:] for finding in found]
     evidence: dict[tuple[str, str, str], dict[str, Any]] = {}

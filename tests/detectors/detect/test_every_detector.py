@@ -80,11 +80,12 @@ CASES = [
     Case("amount", amounts, lambda table: learn_amounts(table, NO_TRACES), detect_amounts),
 ]
 # What follows operations over time has its claims in test_shift, test_faster, test_window_detectors,
-# test_orders and test_signals.
+# test_orders, test_signals and test_growth.
 ELSEWHERE = {"shift", "faster", "error", "refusal", "throughput", "structure", "gap", "log", "metric"} | {
     "market",
     "price",
     "wash",
+    "growth",
 }
 every_detector = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -96,7 +97,7 @@ def normal(count: int, seed: int = 1) -> np.ndarray:
 def test_every_detector_is_in_the_battery():
     """A new file in `detectors/detect` must join these checks, or those of the tests named at `ELSEWHERE`."""
     modules = {module.name for module in pkgutil.iter_modules(detectors.detect.__path__)}
-    assert modules == {case.name for case in CASES} | ELSEWHERE | {"anomaly"}
+    assert modules == {case.name for case in CASES} | ELSEWHERE | {"anomaly", "resource"}
 
 
 @pytest.mark.parametrize("name", ["anomaly", "amount", "latency"])
