@@ -25,6 +25,8 @@ _NUMBER_BITS = 35  # 2^63 ns are fewer moments than this
 # A slow moment in 50 is what a shared machine does by itself: never believe in less.
 CHANCE_MIN = 0.02
 _CHANCE_PRIOR_MOMENTS = 100.0
+# A moment is slow in part when so many times the usual share of its spans is, and no single one makes it so.
+_PART_TIMES, _PART_SPANS_MIN = 3.0, 2
 _PAST_MOMENTS_MAX = 4_000.0  # then the older half fades: about half an hour
 
 
@@ -35,6 +37,9 @@ class Series(NamedTuple):
     at: IntArray  # the number of each moment
     slow: BoolArray  # most of its spans are
     chance: float  # how often that happens for no reason
+    part: BoolArray  # clearly more of its spans than usual are
+    part_chance: float
+    share: FloatArray  # of its spans that are
 
 
 class Moments:
@@ -47,9 +52,10 @@ class Moments:
         """
         self._span_chance = span_chance
         self._codes: dict[tuple[str, str, str], int] = {}
-        self._width_ns: IntArray = np.empty(0, dtype=np.int64)  # by code, as the two below
+        self._width_ns: IntArray = np.empty(0, dtype=np.int64)  # by code, as the three below
         self._past: FloatArray = np.empty(0)
         self._past_slow: FloatArray = np.empty(0)
+        self._past_part: FloatArray = np.empty(0)
         # Aligned, sorted by key: code << 35 | number.
         self._keys: IntArray = np.empty(0, dtype=np.int64)
         self._span_counts: IntArray = np.empty(0, dtype=np.int64)
@@ -67,6 +73,7 @@ class Moments:
         self._width_ns = np.append(self._width_ns, width)
         self._past = np.append(self._past, 0.0)
         self._past_slow = np.append(self._past_slow, 0.0)
+        self._past_part = np.append(self._past_part, 0.0)
         return len(self._codes) - 1
 
     def width_s(self, code: int) -> float:
@@ -96,18 +103,26 @@ class Moments:
         # The newest moment may still fill. It counts when half as full as the others.
         if end - first > 1 and counts[-1] < counts[:-1].mean() / 2:
             end, counts = end - 1, counts[:-1]
-        keys = self._keys[first:end]
+        keys, slow_counts = self._keys[first:end], self._slow_counts[first:end]
         return Series(
             keys,
             keys & ((1 << _NUMBER_BITS) - 1),
-            self._slow_counts[first:end] * 2 > counts,
-            self._chance(code, counts),
+            slow_counts * 2 > counts,
+            self._chance(code, counts // 2, counts, self._past_slow),
+            self._in_part(slow_counts, counts),
+            self._chance(code, self._part_least(counts) - 1, counts, self._past_part),
+            slow_counts / np.maximum(counts, 1),
         )
 
-    def suspicious(self, codes: IntArray, least: int) -> IntArray:
-        """Those of the operations that have at least so many slow moments."""
+    def suspicious(self, codes: IntArray, least: int, least_part: int | None = None) -> IntArray:
+        """Those of the operations that have at least so many slow moments, or such as are so in part."""
+        size = len(self._codes)
         slow = self._keys[self._slow_counts * 2 > self._span_counts] >> _NUMBER_BITS
-        return codes[np.bincount(slow, minlength=len(self._codes))[codes] >= least]
+        found = np.bincount(slow, minlength=size)[codes] >= least
+        if least_part is not None:
+            part = self._keys[self._in_part(self._slow_counts, self._span_counts)] >> _NUMBER_BITS
+            found |= np.bincount(part, minlength=size)[codes] >= least_part
+        return codes[found]
 
     def mark(self, keys: IntArray) -> None:
         """These moments belong to a shift: they say nothing about chance."""
@@ -137,18 +152,30 @@ class Moments:
         size = len(self._codes)
         self._past += np.bincount(codes[past], minlength=size)
         self._past_slow += np.bincount(codes[past], weights=slow, minlength=size)
+        part = self._in_part(self._slow_counts[past], self._span_counts[past])
+        self._past_part += np.bincount(codes[past], weights=part, minlength=size)
         fade = np.where(self._past > _PAST_MOMENTS_MAX, 0.5, 1.0)
         self._past, self._past_slow = self._past * fade, self._past_slow * fade
+        self._past_part = self._past_part * fade
         for name in ("_keys", "_span_counts", "_slow_counts", "_touched_s", "_marked"):
             setattr(self, name, getattr(self, name)[~gone])
 
-    def _chance(self, code: int, span_counts: IntArray) -> float:
-        """The rate of slow moments: in the past, or if spans were independent; the larger."""
+    def _part_least(self, span_counts: IntArray) -> IntArray:
+        """How many slow spans make moments of so many slow in part."""
+        least = np.ceil(_PART_TIMES * self._span_chance * span_counts).astype(np.int64)
+        return np.asarray(np.maximum(least, _PART_SPANS_MIN), dtype=np.int64)
+
+    def _in_part(self, slow_counts: IntArray, span_counts: IntArray) -> BoolArray:
+        return np.asarray(slow_counts >= self._part_least(span_counts), dtype=np.bool_)
+
+    def _chance(self, code: int, most: IntArray, span_counts: IntArray, past_slow: FloatArray) -> float:
+        """The rate of moments with more slow spans than `most`: in the past, or if spans were independent;
+        the larger."""
         if not len(span_counts):
             return CHANCE_MIN
         prior = CHANCE_MIN * _CHANCE_PRIOR_MOMENTS
-        past = (self._past_slow[code] + prior) / (self._past[code] + _CHANCE_PRIOR_MOMENTS)
-        independent = bdtrc(span_counts // 2, span_counts, self._span_chance).mean()
+        past = (past_slow[code] + prior) / (self._past[code] + _CHANCE_PRIOR_MOMENTS)
+        independent = bdtrc(np.minimum(most, span_counts), span_counts, self._span_chance).mean()
         return float(max(CHANCE_MIN, past, independent))
 
 

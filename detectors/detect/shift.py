@@ -9,6 +9,10 @@ window lengths. A shift is sustained: k ≥ n/2, and k counts no more moments th
 makes two slow moments at most, which stay below 3σ. σ grows with every slow moment, so it is bounded by the
 size of the shift: `bounded_by_size`.
 
+A fault may meet one call in three. So windows of moments that are slow *in part*, with three times the usual
+share of slow spans and two at least, are judged likewise by the rate of such moments in the past. Bursts of
+slow requests are ordinary: k ≥ ¾ n, and less likely than an incident may be (1e-6).
+
 Sources: binomial exceedance test with a minimum effect (the traffic-light backtest of exceedances, Basel
 1996; Kupiec 1995), windows of several lengths as in scan statistics (Naus 1982), Bonferroni over them.
 
@@ -20,6 +24,7 @@ Sources: binomial exceedance test with a minimum effect (the traffic-light backt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -33,17 +38,23 @@ from detectors.baseline.models import SHIFT_QUANTILE, Model
 from detectors.baseline.sketch import FloatArray, IntArray
 from detectors.detect.anomaly import Anomaly, severity_of
 from detectors.detect.latency import SpanGroups, slow_span
-from detectors.moments import Moments
+from detectors.exemplars import bounded_by_share
+from detectors.moments import Moments, Series
 from detectors.settings import Settings
 
 BoolArray = npt.NDArray[np.bool_]
 OperationKey = tuple[str, str, str]
 
 RULE = "shift"
+PART_RULE = "partial shift"
 _WINDOWS = (4, 8, 16, 32)  # moments
 _WINDOW_REACH = 120  # a window lies within so many moments of time, empty ones included
 _LEAST_SIGMA = 3.0
 _BELOW = 0.01  # a bounded σ stays this far below the next severity
+_LEAST_PART_SIGMA = 4.75  # 1e-6
+_PART_WINDOWS = _WINDOWS[1:]
+_LEAST_PART = 6  # three quarters of the shortest
+_SUSTAINED, _SUSTAINED_PART = 0.5, 0.75
 _LEAST_SLOW = 3  # fewer slow moments never reach 3σ, since p is 2% at least
 _LEAST_P = 1e-300
 _SPAN_COLUMNS = ["trace_id", "span_id", "start_unix_nano", "duration_ns"]
@@ -58,7 +69,15 @@ class Windows(NamedTuple):
     reach: IntArray  # from the window's first moment to its last, in moments of time
 
 
-def window_sigmas(slow: BoolArray, at: IntArray, chance: float, trace_count: int | None = None) -> Windows:
+def window_sigmas(
+    slow: BoolArray,
+    at: IntArray,
+    chance: float,
+    *,
+    trace_count: int | None = None,
+    sustained_share: float = _SUSTAINED,
+    lengths: Sequence[int] = _WINDOWS,
+) -> Windows:
     """Score every window of an operation's moments.
 
     Args:
@@ -66,17 +85,19 @@ def window_sigmas(slow: BoolArray, at: IntArray, chance: float, trace_count: int
         at: the number of each moment, rising.
         chance: how often a moment is slow for no reason.
         trace_count: of how many traces the slow spans are; one trace's many calls are one witness.
+        sustained_share: of the moments of a window, so many must be slow.
+        lengths: of the windows, in moments.
     """
     count = len(slow)
     best = Windows(np.full(count, -np.inf), *(np.zeros(count, dtype=np.int64) for _ in range(3)))
     total = np.concatenate([[0], np.cumsum(slow)])
-    for length in _WINDOWS:
+    for length in lengths:
         if length > count:
             break
         hits = np.minimum(total[length:] - total[:-length], length if trace_count is None else trace_count)
         reach = at[length - 1 :] - at[: count - length + 1] + 1
-        p = np.clip(len(_WINDOWS) * bdtrc(hits - 1, length, chance), _LEAST_P, 0.5)
-        sustained = (hits * 2 >= length) & (reach <= _WINDOW_REACH)
+        p = np.clip(len(lengths) * bdtrc(hits - 1, length, chance), _LEAST_P, 0.5)
+        sustained = (hits >= sustained_share * length) & (reach <= _WINDOW_REACH)
         sigma = np.where(sustained, -ndtri(p), -np.inf)
         for first in np.flatnonzero(sigma >= _LEAST_SIGMA).tolist():
             better = np.flatnonzero(sigma[first] > best.sigma[first : first + length]) + first
@@ -85,6 +106,35 @@ def window_sigmas(slow: BoolArray, at: IntArray, chance: float, trace_count: int
             best.moment_count[better] = length
             best.reach[better] = reach[first]
     return best
+
+
+class Found(NamedTuple):
+    """What a series shows: the better of both windows for each moment, and which moments are shifted."""
+
+    windows: Windows
+    in_part: BoolArray
+    shifted: IntArray
+
+
+def judge_series(series: Series, trace_count: int | None = None) -> Found:
+    """Both kinds of windows over the moments of an operation.
+
+    Args:
+        trace_count: as for `window_sigmas`.
+    """
+    whole = window_sigmas(series.slow, series.at, series.chance, trace_count=trace_count)
+    part = window_sigmas(
+        series.part,
+        series.at,
+        series.part_chance,
+        trace_count=trace_count,
+        sustained_share=_SUSTAINED_PART,
+        lengths=_PART_WINDOWS,
+    )
+    slow = series.slow & (whole.sigma >= _LEAST_SIGMA)
+    partly = series.part & (part.sigma >= _LEAST_PART_SIGMA) & ~slow
+    merged = Windows(*(np.where(partly, there, here) for here, there in zip(whole, part, strict=True)))
+    return Found(merged, partly, np.flatnonzero(slow | partly))
 
 
 def bounded_by_size(sigma: FloatArray, ratio: FloatArray, settings: Settings) -> FloatArray:
@@ -181,24 +231,26 @@ class ShiftWatch:
             return outcome
         keys = self._spans["key"].to_numpy()
         severity = self._spans["severity"].to_numpy().copy()
-        for code in self._moments.suspicious(codes, _LEAST_SLOW).tolist():
+        for code in self._moments.suspicious(codes, _LEAST_SLOW, _LEAST_PART).tolist():
             series = self._moments.series(code)
-            windows = window_sigmas(series.slow, series.at, series.chance)
-            shifted = np.flatnonzero(series.slow & (windows.sigma >= _LEAST_SIGMA))
+            windows, in_part, shifted = judge_series(series)
             if not len(shifted):
                 continue
             rows, moments = _within_reach(keys, series.keys, shifted)
             trace_count = pc.count_distinct(self._spans["trace_id"].take(pa.array(rows))).as_py()
             if trace_count < windows.slow_count.max():
-                windows = window_sigmas(series.slow, series.at, series.chance, trace_count)
-                shifted = np.flatnonzero(series.slow & (windows.sigma >= _LEAST_SIGMA))
+                windows, in_part, shifted = judge_series(series, trace_count)
                 if not len(shifted):
                     continue
                 rows, moments = _within_reach(keys, series.keys, shifted)
             self._moments.mark(series.keys[shifted])
             own = self._spans["span_sigma"].to_numpy()[rows]
             ratio = self._spans["duration_ns"].to_numpy()[rows] / max(self._models[code].tail.p50, 1.0)
-            sigma = np.maximum(own, bounded_by_size(windows.sigma[moments], ratio, self._settings))
+            share = float(series.share[shifted].mean())
+            together = np.where(
+                in_part, [bounded_by_share(s, share, self._settings) for s in windows.sigma], windows.sigma
+            )
+            sigma = np.maximum(own, bounded_by_size(together[moments], ratio, self._settings))
             passed = np.searchsorted(self._settings.severity_sigmas(), sigma, side="right")
             now, before = np.where(passed > 0, 6 - passed, 0), severity[rows]
             changed = np.flatnonzero((now > 0) & ((before == 0) | (now < before)))
@@ -206,6 +258,8 @@ class ShiftWatch:
             values = self._spans.take(pa.array(rows[changed])).to_pylist()
             for value, i in zip(values, changed.tolist(), strict=True):
                 details = self._details(code, windows, int(moments[i]), value["span_sigma"])
+                if in_part[moments[i]]:
+                    details |= {"rule": PART_RULE, "slow_share": round(share, 3)}
                 anomaly = slow_span(value, self._models[code], float(sigma[i]), int(now[i]), details)
                 (outcome.raised if before[i] else outcome.new).append(anomaly)
         position = self._spans.schema.get_field_index("severity")
