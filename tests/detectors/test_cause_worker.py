@@ -30,12 +30,12 @@ class Gate:
         self.entered, self.open = threading.Event(), threading.Event()
         self.fails = False
 
-    def __call__(self, *given: object) -> Analysis:
+    def __call__(self, *given: object, **further: object) -> Analysis:
         self.entered.set()
         assert self.open.wait(20)
         if self.fails:
             raise ValueError("no causes today")
-        return self._analyse(*given)
+        return self._analyse(*given, **further)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:

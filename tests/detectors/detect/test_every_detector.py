@@ -86,6 +86,7 @@ ELSEWHERE = {"shift", "faster", "error", "refusal", "throughput", "structure", "
     "price",
     "wash",
     "growth",
+    "enclosing",
 }
 every_detector = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

@@ -167,7 +167,7 @@ def test_spans_in_batches_of_their_own_are_one_order(orders):
 
 
 def test_fill_in_an_inner_span_completes_a_self_trade(orders):
-    """The outermost spans know no fill; the inner ones do, and further spans repeat it: found all the same."""
+    """The outermost spans know no fill, inner ones do and repeat it: found all the same."""
     rows = [
         {**row, "fill_price": 0.0, "limit_price": row["fill_price"] or row["limit_price"]}
         if row["span_id"] == "a" * 16
