@@ -16,13 +16,14 @@ import pyarrow.compute as pc
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
+from detectors.amounts import SCHEMA, amounts_of, spans_query
 from detectors.baseline.models import Baselines
 from detectors.baseline.persist import read_position, save_positions
 from detectors.detect.amount import detect_amounts, topmost
 from detectors.detect.anomaly import Anomaly
 from detectors.detect.enclosing import EnclosingWatch
 from detectors.detect.faster import FasterWatch
-from detectors.detect.latency import SpanGroups, detect_latency, group_spans, split_key
+from detectors.detect.latency import detect_latency, group_spans, split_key
 from detectors.detect.shift import Shifted, ShiftWatch
 from detectors.difference_store import save_differences
 from detectors.held_back import HeldBack, save_held
@@ -44,6 +45,7 @@ _POSITION_EVERY_S = 2.0
 # The rest of a row, times and state, comes from the pass.
 _COLUMNS = [f.name for f in fields(Anomaly) if f.name != "details"]
 Landed = dict[str, int | None]
+_STATES = "SELECT incident_id, state FROM incidents WHERE incident_id IN (SELECT unnest(?::VARCHAR[]))"
 _log = logging.getLogger("spyhop.detectors")
 
 
@@ -64,7 +66,6 @@ class Detection:
         self._baselines = baselines
         self._settings = settings
         self.position = read_position(store, _READER)
-        self._no_amounts: pa.Table | None = None  # the form of a batch without amounts
         self._landed: Landed = {}  # as of the last pass
         # A folder of an older Spyhop has logs and metrics that nobody followed: they are not caught up with.
         self.signal_position = read_position(store, _SIGNALS) or _newest(self._look())
@@ -103,7 +104,7 @@ class Detection:
             clock_ns: tells when its rows are written; None: as it began.
         """
         bounds = {"after": after, "upto": upto}
-        spans = self._store.read(load_sql(_QUERIES, "new_spans"), bounds)
+        spans, amounts = self._read(bounds)
         groups = group_spans(spans, self._baselines)
         slow = detect_latency(spans, self._baselines, self._settings, groups)
         slow, raised = with_shift(slow, self._shifts.observe(spans, groups, now_s))
@@ -112,7 +113,6 @@ class Detection:
         windowed, worse = self.windows.observe(spans, now_s, groups)
         raised += worse
         windowed += self.faster.observe(spans, groups, now_s, windowed)
-        amounts = self._amounts(groups, bounds)
         windowed += self.windows.observe_orders(amounts)
         whales, moved = self._whales(amounts)
         landed, self._ahead = self._ahead or self._look(), None
@@ -189,10 +189,11 @@ class Detection:
         held: Sequence[Anomaly] = (),
     ) -> None:
         upto, signals = positions
+        again = False  # whether some of it was written before
         for attempt in range(_WRITE_TRIES):
             try:
                 with self.writing, self._store.transaction() as con:
-                    _insert(con, grouped.anomalies, now_unix_nano)
+                    _insert(con, grouped.anomalies, now_unix_nano, again=again)
                     save_held(con, held, now_unix_nano)
                     _move(con, moved)
                     _raise(con, raised)
@@ -201,6 +202,10 @@ class Detection:
                     _resolve(con, grouped, now_unix_nano)
                     save_positions(con, {_READER: upto, _SIGNALS: signals}, now_unix_nano)
                 break
+            except duckdb.ConstraintException:
+                if again:
+                    raise
+                again = True
             except duckdb.TransactionException:
                 # Somebody changed the state of one of these anomalies in the same moment.
                 if attempt == _WRITE_TRIES - 1:
@@ -243,17 +248,17 @@ class Detection:
         """Whether rows of a signal have landed since its position, recent ones or such as are sealed."""
         return (landed.get(newest) or 0) > self.signal_position or landed[total] != self._landed.get(total)
 
-    def _amounts(self, groups: SpanGroups, bounds: dict[str, int]) -> pa.Table:
-        """Spans of the batch with an amount; only operations that have carried one before can be judged."""
-        names: list[str] | None = None
+    def _read(self, bounds: dict[str, int]) -> tuple[pa.Table, pa.Table]:
+        """(spans of some batches, those with an amount: only operations that carried one can be judged)."""
+        names: list[str] = []
         if self._settings.enable_amount_anomaly_detection:
-            carrying = {key[1] for key in groups.operations if self._baselines.carries_amounts(*key)}
-            names = sorted(carrying)
-            if not names and self._no_amounts is not None:
-                return self._no_amounts
-        amounts = self._store.read(load_sql(_QUERIES, "new_amounts"), {**bounds, "names": names})
-        self._no_amounts = amounts.slice(0, 0)
-        return amounts
+            names = self._baselines.names_with_amounts()
+        if not names:
+            return self._store.read(spans_query(with_amounts=False), bounds), SCHEMA.empty_table()
+        spans = self._store.read(spans_query(with_amounts=True), {**bounds, "names": names})
+        return spans.select(spans.schema.names[: spans.schema.get_field_index("service_name")]), amounts_of(
+            spans
+        )
 
     def _whales(self, amounts: pa.Table) -> tuple[list[Anomaly], list[Anomaly]]:
         """(new whales, known whales that were now seen in an enclosing span)."""
@@ -312,10 +317,18 @@ def _rows(anomalies: list[Anomaly]) -> pa.Table:
     return table.set_column(position, "incident_id", pc.cast(table["incident_id"], pa.string()))
 
 
-def _insert(con: duckdb.DuckDBPyConnection, anomalies: list[Anomaly], now_unix_nano: int) -> None:
+def _insert(
+    con: duckdb.DuckDBPyConnection, anomalies: list[Anomaly], now_unix_nano: int, *, again: bool
+) -> None:
     if anomalies:
-        con.register("new_anomalies", _rows(anomalies))
-        con.execute(load_sql(_QUERIES, "insert_anomalies"), {"now": now_unix_nano})
+        joined = sorted({a.incident_id for a in anomalies if a.incident_id})
+        known = dict(con.execute(_STATES, [joined]).fetchall()) if joined else {}
+        states = pa.array([known.get(a.incident_id, "open") for a in anomalies], pa.string())
+        con.register("new_anomalies", _rows(anomalies).append_column("state", states))
+        sql = load_sql(_QUERIES, "insert_anomalies")
+        con.execute(
+            sql + load_sql(_QUERIES, "keep_known_anomalies") if again else sql, {"now": now_unix_nano}
+        )
         con.unregister("new_anomalies")
 
 

@@ -7,7 +7,7 @@ first), so the calls of one parent are mostly found in one piece, when the paren
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ _RUNS_MAX = 8  # merged when there are more
 _REMEMBERED_MAX = 200_000  # spans; at 10,000 a second those of 20 s
 _WAITING_MAX = 100_000
 _WAIT_S = 15
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, odd
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Kin:
 
     parent_id: the parent's hash, so that children of one parent can be counted.
     parent_end: when it ended, ns since 1970.
-    rows: `ROW_COLUMNS` of the child.
+    source, place: where `ROW_COLUMNS` of the children are; few are ever looked at, and copying all took a
+    sixth of what structure costs.
     """
 
     parent_id: HashArray
@@ -38,7 +40,10 @@ class Kin:
     parent_end: IntArray
     child_code: IntArray
     child_tick: IntArray
-    rows: pa.Table
+    start_unix_nano: IntArray
+    duration_ns: IntArray
+    source: pa.Table
+    place: IntArray
 
     def take(self, chosen: IntArray) -> Kin:
         return Kin(
@@ -47,15 +52,31 @@ class Kin:
             self.parent_end[chosen],
             self.child_code[chosen],
             self.child_tick[chosen],
-            self.rows.take(pa.array(chosen)),
+            self.start_unix_nano[chosen],
+            self.duration_ns[chosen],
+            self.source,
+            self.place[chosen],
         )
+
+    def ends(self) -> IntArray:
+        """When each child ended, ns since 1970."""
+        return np.asarray(self.start_unix_nano + np.maximum(self.duration_ns, 0), dtype=np.int64)
+
+    def rows(self) -> pa.Table:
+        """`ROW_COLUMNS` of the children."""
+        return self.source.take(pa.array(self.place))
+
+    def apart(self) -> Kin:
+        """The same without what else the source holds."""
+        return replace(self, source=self.rows(), place=np.arange(len(self.place)))
 
 
 class _Run:
     """Remembered spans, sorted by hash."""
 
-    def __init__(self, ids: HashArray, codes: IntArray, ends: IntArray) -> None:
-        order = np.argsort(ids, kind="stable")
+    def __init__(self, ids: HashArray, codes: IntArray, ends: IntArray, *, of_runs: bool = False) -> None:
+        # Sorted runs one after the other are what a merging sort is good at; single spans are not.
+        order = np.argsort(ids, kind="stable" if of_runs else "quicksort")
         self.ids, self.codes, self.ends = ids[order], codes[order], ends[order]
 
     def find(self, wanted: HashArray) -> IntArray:
@@ -82,15 +103,18 @@ class Kinship:
         """Take a batch; returns the pairs that are complete now."""
         refer = np.asarray(batch.spans[self._by].to_numpy(), dtype=np.uint64)
         children = np.flatnonzero(refer)
+        start, length = batch.spans["start_unix_nano"].to_numpy(), batch.spans["duration_ns"].to_numpy()
         fresh = Kin(
             refer[children],
             np.full(len(children), -1, dtype=np.int64),
             np.zeros(len(children), dtype=np.int64),
             batch.codes[children],
             batch.ticks[children],
-            batch.spans.select(ROW_COLUMNS).take(pa.array(children)),
+            start[children],
+            length[children],
+            batch.spans.select(ROW_COLUMNS),
+            children,
         )
-        start, length = batch.spans["start_unix_nano"].to_numpy(), batch.spans["duration_ns"].to_numpy()
         ids = np.asarray(batch.spans["span_hash"].to_numpy(), dtype=np.uint64)
         newest = _Run(ids, batch.codes, start + np.maximum(length, 0))
         found = []
@@ -99,10 +123,10 @@ class Kinship:
             met = self._look(waiting, [newest])
             found.append(met.take(np.flatnonzero(met.parent_code >= 0)))
             left = np.flatnonzero((met.parent_code < 0) & (met.child_tick > batch.head - _WAIT_S))
-            waiting = met.take(left[-_WAITING_MAX:])
+            waiting = met.take(left[-_WAITING_MAX:]).apart()
         fresh = self._look(fresh, [newest, *self._runs])
         found.append(fresh.take(np.flatnonzero(fresh.parent_code >= 0)))
-        lonely = fresh.take(np.flatnonzero(fresh.parent_code < 0)[-_WAITING_MAX:])
+        lonely = fresh.take(np.flatnonzero(fresh.parent_code < 0)[-_WAITING_MAX:]).apart()
         self._waiting = lonely if waiting is None else _joined([waiting, lonely])
         self._remember(newest)
         return _joined(found)
@@ -115,7 +139,7 @@ class Kinship:
             hit = place >= 0
             code[left[hit]], end[left[hit]] = run.codes[place[hit]], run.ends[place[hit]]
             left = left[~hit]
-        return Kin(kin.parent_id, code, end, kin.child_code, kin.child_tick, kin.rows)
+        return replace(kin, parent_code=code, parent_end=end)
 
     def _remember(self, newest: _Run) -> None:
         self._runs.insert(0, newest)
@@ -127,6 +151,7 @@ class Kinship:
                     np.concatenate([run.ids for run in kept]),
                     np.concatenate([run.codes for run in kept]),
                     np.concatenate([run.ends for run in kept]),
+                    of_runs=True,
                 )
             ]
 
@@ -135,23 +160,32 @@ def calls(kin: Kin) -> tuple[Kin, FloatArray]:
     """(one row for each parent and called operation, the first call of it, and how often it was called)."""
     if not len(kin.parent_id):
         return kin, np.empty(0)
-    order = np.lexsort((kin.rows["start_unix_nano"].to_numpy(), kin.child_code, kin.parent_id))
-    parent, child = kin.parent_id[order], kin.child_code[order]
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = (parent[1:] != parent[:-1]) | (child[1:] != child[:-1])
-    starts = np.flatnonzero(first)
-    counts = np.diff(np.append(starts, len(order))).astype(np.float64)
-    return kin.take(order[starts]), counts
+    # One number for both, so that one sort will do; the multiplier spreads codes over all 64 bits.
+    both = kin.parent_id + kin.child_code.astype(np.uint64) * _SPREAD
+    order = np.argsort(both)
+    ordered, begun = both[order], kin.start_unix_nano[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    counts = np.diff(np.append(starts, len(order)))
+    group = np.repeat(np.arange(len(starts)), counts)
+    earliest = np.flatnonzero(begun == np.minimum.reduceat(begun, starts)[group])
+    first = np.empty(len(starts), dtype=np.int64)
+    first[group[earliest]] = order[earliest]
+    return kin.take(first), counts.astype(np.float64)
 
 
 def _joined(parts: list[Kin]) -> Kin:
+    parts = [part for part in parts if len(part.place)] or parts[:1]
     if len(parts) == 1:
         return parts[0]
+    offsets = np.cumsum([0, *(part.source.num_rows for part in parts[:-1])])
     return Kin(
         np.concatenate([part.parent_id for part in parts]),
         np.concatenate([part.parent_code for part in parts]),
         np.concatenate([part.parent_end for part in parts]),
         np.concatenate([part.child_code for part in parts]),
         np.concatenate([part.child_tick for part in parts]),
-        pa.concat_tables([part.rows for part in parts]),
+        np.concatenate([part.start_unix_nano for part in parts]),
+        np.concatenate([part.duration_ns for part in parts]),
+        pa.concat_tables([part.source for part in parts]),
+        np.concatenate([part.place + before for part, before in zip(parts, offsets, strict=True)]),
     )

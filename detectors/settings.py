@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     )
     detect_chunk_spans: int = Field(200_000, ge=1_000, description="Most spans judged in one pass.")
     detect_interval_ms: float = Field(
-        400.0,
+        300.0,
         ge=0,
         description="Least time between two passes, in which landed batches gather; a pass costs 10 ms.",
     )

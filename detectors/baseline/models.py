@@ -134,6 +134,11 @@ class Baselines:
         """Whether an amount of this operation was ever learned: none other can be judged."""
         return (service_name, operation, span_kind) in self._carrying
 
+    def names_with_amounts(self) -> list[str]:
+        """The operations, by name alone, of which an amount was ever learned; sorted."""
+        with self._lock:
+            return sorted({operation for _, operation, _ in self._carrying})
+
     def _note_amounts(self, keys: Iterable[SeriesKey]) -> None:
         self._carrying |= {(key[1], key[2], key[3]) for key in keys if key.measure == AMOUNT}
 

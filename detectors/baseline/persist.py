@@ -34,11 +34,11 @@ def save_position(con: duckdb.DuckDBPyConnection, reader: str, batch_id: int, no
 
 
 def save_positions(con: duckdb.DuckDBPyConnection, batch_ids: Mapping[str, int], now_unix_nano: int) -> None:
-    """By reader, in one statement: each takes 1.3 ms."""
-    con.execute(
-        load_sql(_QUERIES, "save_positions"),
-        {"readers": list(batch_ids), "batch_ids": list(batch_ids.values()), "now": now_unix_nano},
-    )
+    """By reader."""
+    params = {"readers": list(batch_ids), "batch_ids": list(batch_ids.values()), "now": now_unix_nano}
+    ((count,),) = con.execute(load_sql(_QUERIES, "save_positions"), params).fetchall()
+    if count < len(batch_ids):
+        con.execute(load_sql(_QUERIES, "first_positions"), params)
 
 
 def append_sketches(con: duckdb.DuckDBPyConnection, deltas: pa.Table) -> None:

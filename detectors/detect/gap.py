@@ -26,13 +26,14 @@ from detectors.batch import Batch
 from detectors.detect.anomaly import GAP, Anomaly, anomaly_id
 from detectors.detect.latency import detect_latency, group_spans
 from detectors.detect.shift import ShiftWatch
-from detectors.kinship import Kinship
+from detectors.kinship import ROW_COLUMNS, Kinship
 from detectors.settings import Settings
 from detectors.texts import duration_text
 
 _LASTED_MAX = 20_000
 _ALONE_SEVERITY = 3  # in four minutes of a shared machine: 68 lone gaps of SEV5 and SEV4, 1 of SEV3
 _KEPT_MAX = 100_000  # gaps that wait to be learned
+_NEEDED = [*ROW_COLUMNS, "span_hash", "producer_hash"]
 _KEYS = [name for name in DELTA_SCHEMA.names if name != "sample_count"]
 
 
@@ -63,6 +64,8 @@ class GapWatch:
         self._shifts = ShiftWatch(settings)
         self._seen: list[tuple[float, pa.Table]] = []  # what is to be learned, and since when
         self._flagged: dict[str, None] = {}
+        # Of each operation, whether it sends messages, and whether it takes them.
+        self._sends, self._takes = np.empty(0, dtype=np.bool_), np.empty(0, dtype=np.bool_)
         self._lasted: dict[str, int] = {}  # how long the spans of long waits took themselves
 
     def observe(self, batch: Batch, now_s: float) -> tuple[list[Anomaly], list[Anomaly]]:
@@ -130,33 +133,35 @@ class GapWatch:
 
     def _gaps(self, batch: Batch) -> pa.Table:
         """Consumers whose producer is known, as spans that last as long as their message waited."""
-        kinds = batch.spans["span_kind"]
-        rows = np.flatnonzero(pc.is_in(kinds, value_set=pa.array(["PRODUCER", "CONSUMER"])).to_numpy())
+        keys = batch.operations.keys
+        if fresh := keys[len(self._sends) :]:
+            self._sends = np.append(self._sends, [key[2] == "PRODUCER" for key in fresh])
+            self._takes = np.append(self._takes, [key[2] == "CONSUMER" for key in fresh])
+        rows = np.flatnonzero((self._sends | self._takes)[batch.codes])
         part = replace(
             batch,
-            spans=batch.spans.take(pa.array(rows)),
+            spans=batch.spans.select(_NEEDED).take(pa.array(rows)),
             codes=batch.codes[rows],
             ticks=batch.ticks[rows],
             late=batch.late[rows],
         )
         kin = self._kinship.meet(part)
-        keys = batch.operations.keys
-        sending = np.array([key[2] == "PRODUCER" for key in keys], dtype=bool)
-        kin = kin.take(np.flatnonzero(sending[kin.parent_code]))
+        kin = kin.take(np.flatnonzero(self._sends[kin.parent_code]))
         codes, place = np.unique(kin.child_code, return_inverse=True)
         names = [keys[code] for code in codes.tolist()]
         rows_of = pa.array(place)
-        waited = message_gap_ns(kin.rows["start_unix_nano"].to_numpy(), kin.parent_end)
+        waited = message_gap_ns(kin.start_unix_nano, kin.parent_end)
+        ids = kin.rows()
         return pa.table(
             {
-                "trace_id": kin.rows["trace_id"],
-                "span_id": kin.rows["span_id"],
+                "trace_id": ids["trace_id"],
+                "span_id": ids["span_id"],
                 "service_name": _texts(name[0] for name in names).take(rows_of),
                 "operation": _texts(name[1] for name in names).take(rows_of),
                 "span_kind": _texts(name[2] for name in names).take(rows_of),
-                "start_unix_nano": kin.rows["start_unix_nano"],
+                "start_unix_nano": kin.start_unix_nano,
                 "duration_ns": waited,
-                "span_duration_ns": kin.rows["duration_ns"],
+                "span_duration_ns": kin.duration_ns,
                 "operation_key": _texts("\x1f".join(name) for name in names).take(rows_of),
             }
         )

@@ -156,7 +156,9 @@ class MarketWatch:
     def _note_prices(self, orders: pa.Table, stretch: int) -> list[Anomaly]:
         """Keep the newest prices; returns what they show beyond doubt."""
         found: list[Anomaly] = []
-        filled = orders.filter(pc.greater(orders["fill_price"], 0)).sort_by("start_unix_nano")
+        rows = np.flatnonzero(orders["fill_price"].to_numpy() > 0)
+        begun = orders["start_unix_nano"].to_numpy()[rows]
+        filled = orders.take(pa.array(rows[np.argsort(begun, kind="stable")]))
         for pair in filled["order_pair"].unique().to_pylist():
             fills = filled.filter(pc.equal(filled["order_pair"], pair))
             newest = self._newest.setdefault(pair, OrderedDict())

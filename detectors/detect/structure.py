@@ -52,11 +52,6 @@ def excessive(counts: FloatArray, usual: FloatArray) -> npt.NDArray[np.bool_]:
     return np.asarray((counts >= 2 * usual) & (counts >= usual + 1))
 
 
-def _ends(kin: Kin, rows: IntArray) -> IntArray:
-    start, length = (kin.rows[name].to_numpy()[rows] for name in ("start_unix_nano", "duration_ns"))
-    return np.asarray(start + np.maximum(length, 0), dtype=np.int64)
-
-
 class StructureWatch:
     """Follows who calls whom. Not thread-safe."""
 
@@ -151,7 +146,7 @@ class StructureWatch:
         rates = self.rates[PATH]
         rates.add(pairs, kin.child_tick, np.zeros(len(pairs)), np.ones(len(pairs)))
         new = np.flatnonzero(rates.past_hits[pairs] <= _NEVER * rates.past_trials[pairs])
-        self._exemplars[PATH].keep(kin.rows, pairs[new], kin.child_tick[new], new)
+        self._exemplars[PATH].keep(kin.source, pairs[new], kin.child_tick[new], kin.place[new])
         found = []
         for alarm in rates.judge(np.unique(pairs[new]), batch.head):
             parent, child = (batch.operations.keys[code] for code in self.pairs[alarm.code])
@@ -174,8 +169,8 @@ class StructureWatch:
         odd = known & excessive(counts, usual)
         rates.add(pairs[known], kin.child_tick[known], np.ones(int(known.sum())), odd[known].astype(float))
         rows = np.flatnonzero(odd)
-        rates.add_moments(pairs[rows], kin.child_tick[rows], _ends(kin, rows))
-        self._exemplars[CALLS].keep(kin.rows, pairs[rows], kin.child_tick[rows], rows)
+        rates.add_moments(pairs[rows], kin.child_tick[rows], kin.ends()[rows])
+        self._exemplars[CALLS].keep(kin.source, pairs[rows], kin.child_tick[rows], kin.place[rows])
         most_often = dict(
             zip(
                 pairs[rows].tolist(),

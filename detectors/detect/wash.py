@@ -119,7 +119,6 @@ class WashWatch:
             now_s: the newest second of span time.
         """
         # The outermost span of an order begins first: it is the one that is shown.
-        orders = orders.filter(pc.not_equal(orders["account"], "")).sort_by("start_unix_nano")
         orders = orders.take(pa.array(_telling(orders)))
         self._forget(now_s)
         crossed: dict[Party, None] = {}
@@ -279,14 +278,17 @@ class WashWatch:
 
 
 def _telling(orders: pa.Table) -> IntArray:
-    """The rows, in their order, that say something new of a trace: its first one, and its first fill.
+    """The rows of accounts that say something new of a trace, its first one and its first fill, by start.
 
-    A trace repeats its order span by span, and a row costs 4 µs.
+    A trace repeats its order span by span, and a row costs 4 µs. By NumPy: Arrow's sorting took a quarter of
+    all that this detector does.
     """
-    if not orders.num_rows:
-        return np.empty(0, dtype=np.int64)
-    traces = orders["trace_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    filled = np.flatnonzero(orders["fill_price"].to_numpy() > 0)
+    known = np.flatnonzero(pc.greater(pc.binary_length(orders["account"]), 0).to_numpy())
+    known = known[np.argsort(orders["start_unix_nano"].to_numpy()[known], kind="stable")]
+    if not len(known):
+        return known
+    traces = orders["trace_id"].combine_chunks().dictionary_encode().indices.to_numpy()[known]
+    filled = np.flatnonzero(orders["fill_price"].to_numpy()[known] > 0)
     _, first = np.unique(traces, return_index=True)
     _, first_filled = np.unique(traces[filled], return_index=True)
-    return np.union1d(first, filled[first_filled])
+    return np.asarray(known[np.union1d(first, filled[first_filled])])

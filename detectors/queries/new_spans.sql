@@ -10,10 +10,9 @@ SELECT
     status_code = 'ERROR' AS failed,
     -- Of servers only, whose 4xx is no ERROR. 0.6 µs a span of any kind, for reading attributes at all.
     CASE
-        WHEN span_kind = 'SERVER' THEN TRY_CAST(
-            coalesce(
-                attributes['http.response.status_code'], attributes['http.status_code']
-            )::VARCHAR AS INTEGER
+        WHEN span_kind = 'SERVER' THEN coalesce(
+            TRY_CAST(attributes['http.response.status_code'] AS INTEGER),
+            TRY_CAST(attributes['http.status_code'] AS INTEGER)
         )
     END AS http_status,
     -- A span, and what it belongs to, each as one number: children meet their parents by these.

@@ -1,3 +1,5 @@
-INSERT INTO detector_positions
-SELECT unnest($readers::VARCHAR[]), unnest($batch_ids::BIGINT[]), make_timestamp_ns($now)
-ON CONFLICT (reader) DO UPDATE SET batch_id = excluded.batch_id, updated_at = excluded.updated_at
+-- 0.7 ms, and with ON CONFLICT 2.7.
+UPDATE detector_positions
+SET batch_id = list_extract($batch_ids::BIGINT[], list_position($readers::VARCHAR[], reader)),
+    updated_at = make_timestamp_ns($now)
+WHERE list_contains($readers::VARCHAR[], reader)

@@ -7,7 +7,7 @@ other. Of each anomaly: the time when its row was written, less the end of its s
 its span (as far as the position of landing was seen, ten times a second). Printed for each detector and rule:
 
 - *by itself*: the span alone is improbable, so nothing but the way of the data delays it. The floor are the
-  exporter's 200 ms, landing's 200 ms and detection's gathering of 400 ms, each a half of it on average.
+  exporter's 200 ms, landing's 200 ms and detection's gathering of 300 ms, each a half of it on average.
 - *together*: several spans must be seen first (`NEEDS`), and those that came before are reported with them.
 
 What no fault explains (hiccups of a shared machine) is counted as well: it is found by the same way.

@@ -29,12 +29,12 @@ def count_landed(store: Store) -> None:
 
 
 def test_batches_gather_between_passes(system, pipeline, clock):
-    """After a pause a batch is judged at once; the next pass begins 400 ms after that one began."""
+    """After a pause a batch is judged at once; the next pass begins 300 ms after that one began."""
     assert pipeline.gathering_s() == 0
     system.order()
     pipeline.judge_landed(system.land())
-    assert pipeline.gathering_s() == pytest.approx(0.4)
-    clock.now_s += 0.3
+    assert pipeline.gathering_s() == pytest.approx(0.3)
+    clock.now_s += 0.2
     assert pipeline.gathering_s() == pytest.approx(0.1)
     clock.now_s += 5
     assert pipeline.gathering_s() == 0
