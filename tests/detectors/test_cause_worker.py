@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -182,12 +183,14 @@ class Busy:
 
     def __init__(self) -> None:
         self.busy_s = 0.0
+        self.turns_s: set[float] = set()
 
     def look(self, now_s: float, *, first_only: bool = False) -> bool:
         if first_only:
             return False
         time.sleep(0.02)
         self.busy_s += 0.02
+        self.turns_s.add(sys.getswitchinterval())
         return True
 
     def next_s(self) -> float:
@@ -203,3 +206,14 @@ def test_looks_take_a_bounded_share_of_time():
     time.sleep(0.6)
     worker.stop(5)
     assert 0 < busy.busy_s <= 0.4 * (time.monotonic() - began_s) + 0.02
+
+
+def test_looks_take_short_turns_at_the_interpreter():
+    """While a look goes on, others get the interpreter within a millisecond; after it all is as it was."""
+    busy, usual_s = Busy(), sys.getswitchinterval()
+    worker = CauseWorker(busy)  # type: ignore[arg-type]  # two methods of the real one
+    worker.start()
+    wait_until(lambda: busy.busy_s > 0)
+    worker.stop(5)
+    assert max(busy.turns_s) <= 0.00101
+    assert sys.getswitchinterval() == usual_s
