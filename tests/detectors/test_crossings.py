@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.crossings import Book, Order, crosses
@@ -47,6 +47,7 @@ def told(draw: st.DrawFn) -> tuple[str, int, str, float, float, bool]:
     )
 
 
+@settings(deadline=None)  # a loaded machine
 @given(st.lists(told(), max_size=40))
 def test_a_book_finds_what_comparing_with_all_finds(said):
     """Every order meets the same partner, in whatever order spans come and whatever they repeat."""

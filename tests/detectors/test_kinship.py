@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.kinship import Kin, calls
@@ -27,6 +27,7 @@ def kin_of(pairs: list[tuple[int, int, int]]) -> Kin:
     return Kin(hashes, parent, zeros, child, zeros, start, zeros + 5, source, np.arange(len(pairs)))
 
 
+@settings(deadline=None)  # a loaded machine
 @given(st.lists(PAIR, min_size=1, max_size=60))
 def test_calls_are_counted_by_parent_and_operation(pairs):
     """One row for each parent and operation, however often called, and it is the earliest call."""
@@ -45,6 +46,7 @@ def test_calls_are_counted_by_parent_and_operation(pairs):
     assert len(firsts.place) == len(expected)
 
 
+@settings(deadline=None)  # a loaded machine
 @given(st.lists(PAIR, min_size=1, max_size=20))
 def test_rows_follow_their_children(pairs):
     """What is taken of a family shows the ids of exactly those children, with or without the source."""
