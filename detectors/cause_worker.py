@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from detectors.causes import CauseFinder
 
-# After a look it rests for so many times as long as that took: a third of one core at most, however many
+# After a look it rests for so many times as long as that took: a quarter of one core at most, however many
 # incidents grow at once.
-_REST_LOOKS = 2.0
+_REST_LOOKS = 3.0
 _WAIT_MAX_S = 1.0  # a clock that is moved by hand is looked at again
 _PAUSE_AFTER_ERROR_S = 1.0
 # Localising is Python, and whoever needs the interpreter meanwhile waits for its turn to end, many times in a

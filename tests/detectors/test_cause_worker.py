@@ -198,14 +198,14 @@ class Busy:
 
 
 def test_looks_take_a_bounded_share_of_time():
-    """However much there is to look at, the thread rests twice as long as it works."""
+    """However much there is to look at, the thread rests three times as long as it works."""
     busy = Busy()
     worker = CauseWorker(busy)  # type: ignore[arg-type]  # two methods of the real one
     began_s = time.monotonic()
     worker.start()
     time.sleep(0.6)
     worker.stop(5)
-    assert 0 < busy.busy_s <= 0.4 * (time.monotonic() - began_s) + 0.02
+    assert 0 < busy.busy_s <= 0.3 * (time.monotonic() - began_s) + 0.02
 
 
 def test_looks_take_short_turns_at_the_interpreter():
