@@ -203,7 +203,7 @@ class Detection:
                     save_positions(con, {_READER: upto, _SIGNALS: signals}, now_unix_nano)
                 break
             except duckdb.ConstraintException:
-                if again:
+                if again or attempt == _WRITE_TRIES - 1:
                     raise
                 again = True
             except duckdb.TransactionException:
@@ -256,9 +256,8 @@ class Detection:
         if not names:
             return self._store.read(spans_query(with_amounts=False), bounds), SCHEMA.empty_table()
         spans = self._store.read(spans_query(with_amounts=True), {**bounds, "names": names})
-        return spans.select(spans.schema.names[: spans.schema.get_field_index("service_name")]), amounts_of(
-            spans
-        )
+        usual = spans.schema.names[: spans.schema.get_field_index("service_name")]
+        return spans.select(usual), amounts_of(spans)
 
     def _whales(self, amounts: pa.Table) -> tuple[list[Anomaly], list[Anomaly]]:
         """(new whales, known whales that were now seen in an enclosing span)."""
