@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.detect.anomaly import AMOUNT, EVENTS, LATENCY, Anomaly
+from detectors.detect.anomaly import AMOUNT, EVENTS, LATENCY, METRIC, Anomaly
 from detectors.incidents import Incident
 from detectors.texts import amount_text, duration_text, worth_text
 
@@ -122,6 +122,8 @@ def _event_title(incident: Incident) -> str:
     worst = max(incident.anomalies, key=lambda a: a.sigma)
     others = len({a.operation_key for a in incident.anomalies}) - 1
     more = f", and {others} more operation{'s' * (others > 1)}" if others else ""
+    if worst.detector == METRIC:  # what it says begins with the metric's name
+        return f"{worst.service_name}: {worst.text}{more.replace('operation', 'metric')}"
     return f"{worst.operation} in {worst.service_name}: {worst.text}{more}"
 
 

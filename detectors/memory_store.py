@@ -17,6 +17,7 @@ from detectors.detect.market import MarketWatch
 from detectors.detect.metric import MetricWatch
 from detectors.detect.price import PriceWatch
 from detectors.detect.wash import Past, WashWatch
+from detectors.growth_store import load_growths, save_growths
 from detectors.window_store import LOG_MEASURE, RATES, rate_row
 
 _QUERIES = "detectors.queries"
@@ -51,6 +52,7 @@ def load_memory(store: Store, memory: Memory) -> None:
         watch = memory.metrics if row["kind"] == memory.metrics.name else memory.market
         points = np.array(row["points"], dtype=np.float64)
         watch.restore(row["series"], points, row["quiet_count"], row["newest_unix_nano"])
+    load_growths(store, memory.metrics)
     for row in store.read("SELECT * FROM price_distances").to_pylist():
         cell = (*(row[name] for name in ("service_name", "operation", "span_kind", "order_pair")),)
         memory.prices.restore((*cell, row["direction"]), Sketch.from_counts(row["buckets"], row["counts"]))
@@ -69,6 +71,7 @@ def save_memory(con: duckdb.DuckDBPyConnection, memory: Memory, now_unix_nano: i
     count = _write(
         con, "changed_levels", pa.Table.from_pylist(levels, schema=_LEVELS), "save_levels", now_unix_nano
     )
+    count += save_growths(con, memory.metrics, now_unix_nano)
     learned = memory.prices.learn()
     distances = [
         {

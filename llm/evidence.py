@@ -212,6 +212,8 @@ def _localised_statement(span: TracedSpan, kind: str, item: Mapping[str, object]
         return error_statement(span)
     observed, expected = _number(item.get("observed")), _number(item.get("expected"))
     unit = asset(item.get("unit") or "")
+    if kind == "metric":  # of the service, the span only stands for the time
+        return f'{clean_name(span.service)}: "{redact_text(item.get("text") or "").replace(chr(34), "")}"'
     if observed is None or expected is None:
         return f'{place(span)}: "{redact_text(item.get("text") or "").replace(chr(34), "")}"'
     verbs = {"exclusive_time": "took {} of its own", "edge_time": "spent {} outside the service it called"}
@@ -227,6 +229,7 @@ def _localised_confidence(case: Case, incident: Incident, share: float | None, s
 
 def _kind_of(case: Case, ranked: Mapping[str, object], operation: str) -> CauseKind:
     kinds: dict[object, CauseKind] = {"error": "error", "amount": "amount", "edge_time": "remote_call"}
+    kinds["metric"] = "resource"
     if ranked.get("kind") in kinds:
         return kinds[ranked["kind"]]
     for span in (*case.trace.spans, *case.cited.values()):

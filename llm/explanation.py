@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SubjectKind = Literal["anomaly", "incident", "trace"]
-CauseKind = Literal["database", "remote_call", "message_gap", "own_code", "error", "amount"]
+CauseKind = Literal["database", "remote_call", "message_gap", "own_code", "error", "amount", "resource"]
 
 
 class Frozen(BaseModel):

@@ -30,7 +30,7 @@ it should; Bonferroni over scales. Kendall's test at 5% takes two of three rando
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -51,6 +51,8 @@ _OVER = 0.25  # of the growth that began it
 _SERIES_MAX = 5_000  # 10 kB each
 _BELOW = 0.01
 _LEAST_P = 1e-300
+_STORED_FROM_S = 10
+_NEVER = -(10**12)  # the number of a stretch
 _NS = 1_000_000_000
 _HOUR_S = 3_600
 
@@ -85,7 +87,7 @@ class Growth(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Stretches:
+class Stretches:
     """One series at one scale."""
 
     number: int  # of the stretch that is under way
@@ -97,7 +99,9 @@ class _Stretches:
 
 
 @dataclass(slots=True)
-class _Episode:
+class Episode:
+    """Growth that has been seen and is followed."""
+
     scale: int
     level: float
     least: float  # what counting alone may come to
@@ -109,17 +113,39 @@ class _Episode:
 
 
 class Growths:
-    """Follows stocks by code. Not thread-safe; memory only, and bounded."""
+    """Follows stocks by code. Not thread-safe, and bounded; `detectors.growth_store` keeps it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._series: dict[int, list[_Stretches]] = {}
-        self._episodes: dict[int, _Episode] = {}
+        self._series: dict[int, list[Stretches]] = {}
+        self._episodes: dict[int, Episode] = {}
+        self._changed: set[tuple[int, int]] = set()  # code and scale, since it was stored
 
     @property
     def growing(self) -> Iterable[int]:
         """The codes of what grows now and has been told of."""
         return self._episodes.keys()
+
+    def restore(self, code: int, stretch_s: int, stretches: Stretches, episode: Episode | None) -> None:
+        """Begin one scale of a series with what a former run has seen; scales of before are passed over."""
+        index = next((i for i, scale in enumerate(SCALES) if scale.stretch_s == stretch_s), None)
+        if index is None or (code not in self._series and len(self._series) >= _SERIES_MAX):
+            return
+        nothing = (Stretches(_NEVER, 0.0, _NEVER) for _ in SCALES)
+        self._series.setdefault(code, list(nothing))[index] = stretches
+        if episode is not None:
+            self._episodes[code] = episode
+
+    def learned(self) -> Iterator[tuple[int, int, Stretches, Episode | None]]:
+        """(code, length of a stretch in s, stretches, what is followed) of what has changed since it was
+        stored; seconds are over before a restart is."""
+        for code, index in sorted(self._changed):
+            episode = self._episodes.get(code)
+            followed = episode if episode is not None and episode.scale == index else None
+            yield code, SCALES[index].stretch_s, self._series[code][index], followed
+
+    def saved(self) -> None:
+        self._changed.clear()
 
     def take(self, code: int, unix_nano: int, figure: float, noise: float = 0.0) -> Growth | None:
         """Take the points of a series in order of time; growth is told when it is seen, and as it gets worse.
@@ -132,7 +158,7 @@ class Growths:
             if len(self._series) >= _SERIES_MAX:
                 return None
             numbers = [unix_nano // (scale.stretch_s * _NS) for scale in SCALES]
-            self._series[code] = [_Stretches(number, figure, number) for number in numbers]
+            self._series[code] = [Stretches(number, figure, number) for number in numbers]
             return None
         found = None
         for index, (scale, stretches) in enumerate(zip(SCALES, scales, strict=True)):
@@ -141,17 +167,19 @@ class Growths:
                 stretches.lowest = min(stretches.lowest, figure)
             elif number > stretches.number:
                 if number - stretches.number > STEPS:  # nobody looked for so long: a series of its own
-                    scales[index] = _Stretches(number, figure, number)
+                    scales[index] = Stretches(number, figure, number)
                     if code in self._episodes and self._episodes[code].scale == index:
                         del self._episodes[code]
                     continue
                 stretches.floors.append(stretches.lowest)
                 stretches.numbers.append(stretches.number)
                 stretches.number, stretches.lowest = number, figure
+                if scale.stretch_s >= _STORED_FROM_S:
+                    self._changed.add((code, index))
                 found = self._close(code, index, stretches, noise) or found
         return found
 
-    def _close(self, code: int, index: int, stretches: _Stretches, noise: float) -> Growth | None:
+    def _close(self, code: int, index: int, stretches: Stretches, noise: float) -> Growth | None:
         """A stretch is over."""
         floors = stretches.floors
         if len(floors) <= STEPS:
@@ -176,7 +204,7 @@ class Growths:
                 return None
         return self._tell(episode, floors[-1])
 
-    def _begin(self, index: int, stretches: _Stretches, noise: float) -> _Episode | None:
+    def _begin(self, index: int, stretches: Stretches, noise: float) -> Episode | None:
         scale, floors = SCALES[index], stretches.floors
         level, now = floors[-1 - STEPS], floors[-1]
         grown = now - level
@@ -199,9 +227,9 @@ class Growths:
             or late < _LATE_PACE * _LATE_STEPS / STEPS * grown
         ):
             return None
-        return _Episode(index, level, 4 * noise, grown, first * scale.stretch_s * _NS, STEPS, upwards)
+        return Episode(index, level, 4 * noise, grown, first * scale.stretch_s * _NS, STEPS, upwards)
 
-    def _tell(self, episode: _Episode, now: float) -> Growth | None:
+    def _tell(self, episode: Episode, now: float) -> Growth | None:
         p = max(len(SCALES) * float(bdtrc(episode.upwards - 1, episode.steps, 0.5)), _LEAST_P)
         sigma = bounded_by_growth(
             float(-ndtri(min(p, 0.5))), max(abs(episode.level), episode.least), now, self._settings

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from detectors.baseline.sketch import FloatArray
 from detectors.detect.anomaly import GROWTH, METRIC, Anomaly
-from detectors.detect.growth import Growth, Growths
+from detectors.detect.growth import Episode, Growth, Growths, Stretches
 from detectors.detect.resource import is_stock
 from detectors.exemplars import window_anomaly
 from detectors.levels import Levels, Shift
@@ -35,6 +35,7 @@ MIN_CHANGE = 0.25
 _SERIES_MAX = 20_000  # 1.5 kB each
 _BELOW = 0.01
 _NS = 1e9
+_SEPARATOR = "\x1f"  # of service, metric and attributes in the name of a series
 _POINTS_OF_A_SHIFT = 4
 STALE_NS = 3_600_000_000_000
 # service, since, until (ns since 1970) → its newest stored span of that time, or at all; None without one
@@ -117,11 +118,29 @@ class MetricWatch:
         self._cells = {code: cell for code, cell in self._cells.items() if code in growing}
         return set(self._cells.values())
 
+    def restore_growth(
+        self, series: str, stretch_s: int, stretches: Stretches, episode: Episode | None
+    ) -> None:
+        """Begin with what a former run has seen of a resource."""
+        if series not in self._codes and len(self._codes) < _SERIES_MAX:
+            self._codes[series] = len(self._codes)
+            self._levels.grow(len(self._codes))
+        if series in self._codes:
+            self._growths.restore(self._codes[series], stretch_s, stretches, episode)
+            if episode is not None:
+                self._cells[self._codes[series]] = series.partition(_SEPARATOR)[0]
+
+    def learned_growths(self) -> Iterator[tuple[str, int, Stretches, Episode | None]]:
+        """As `Growths.learned`, by series."""
+        names = {code: series for series, code in self._codes.items()}
+        for code, stretch_s, stretches, episode in self._growths.learned():
+            yield names[code], stretch_s, stretches, episode
+
     def restore(self, series: str, points: FloatArray, quiet_count: int, newest_unix_nano: int) -> None:
         """Begin with the points of a former run."""
-        if len(self._codes) >= _SERIES_MAX or series in self._codes:
+        if series not in self._codes and len(self._codes) >= _SERIES_MAX:
             return
-        code = self._codes[series] = len(self._codes)
+        code = self._codes.setdefault(series, len(self._codes))
         self._levels.grow(len(self._codes))
         self._levels.restore(code, points, quiet_count)
         self._newest[code] = self._restored[code] = newest_unix_nano
@@ -135,6 +154,7 @@ class MetricWatch:
 
     def levels_saved(self) -> None:
         self._levels.changed[:] = False
+        self._growths.saved()
 
     def _follow(self, code: int, unix_nano: int) -> None:
         """What was restored and is too old begins anew: after a night, another level is no news."""
@@ -247,7 +267,8 @@ class MetricWatch:
 
 
 def _what(row: dict[str, Any]) -> str:
-    return f"{row['metric_name']} {row['attributes']}".strip()
+    attributes = "" if row["attributes"] == "{}" else row["attributes"]
+    return f"{row['metric_name']} {attributes}".strip()
 
 
 def _is_held(row: dict[str, Any]) -> bool:

@@ -67,7 +67,7 @@ def test_leak_is_one_incident_that_names_its_service(process, store):
     (incident,) = process.incidents()
     assert (incident["kind"], incident["severity"], incident["services"]) == ("metric", 4, ["kx-exchange"])
     title = str(incident["title"])
-    assert title.startswith("process.memory.usage in kx-exchange: process.memory.usage grew from 20")
+    assert title.startswith("kx-exchange: process.memory.usage grew from 20")
     assert "does not level off" in title
     assert '"service": "kx-exchange"' in str(incident["root_causes"])
     found = store.read(
@@ -95,6 +95,19 @@ def test_leak_that_becomes_large_is_the_same_incident(process):
     process.holds(leaking(80, 6.0))
     (incident,) = process.incidents()
     assert (incident["severity"], incident["anomaly_count"]) == (3, 2)
+
+
+def test_leak_outlives_a_restart(process, store, clock):
+    """Its incident stays open, and becomes SEV3 when the memory has doubled."""
+    grown = leaking(80, 6.0)
+    process.holds(grown[:26])
+    process.pipeline.learn_settled()
+    process.pipeline = Pipeline(store, clock_ns=clock.time_ns, monotonic_s=clock.monotonic_s)
+    for begin in range(26, 80, 9):
+        process.holds(grown[begin : begin + 9])
+    (incident,) = process.incidents()
+    assert (incident["state"], incident["severity"], incident["anomaly_count"]) == ("open", 3, 2)
+    process.pipeline.stop(1.0)
 
 
 def test_what_one_service_holds_grows_together(process):

@@ -69,7 +69,8 @@ def test_nothing_stored() -> None:
 @pytest.mark.parametrize(
     ("kind", "word"),
     [("database", "lock waits"), ("remote_call", "network"), ("message_gap", "queue"),
-     ("own_code", "garbage collection"), ("error", "logs"), ("amount", "account")],
+     ("own_code", "garbage collection"), ("error", "logs"), ("amount", "account"),
+     ("resource", "heap profiles")],
 )  # fmt: skip
 def test_recommendations_fit_the_kind(kind: str, word: str) -> None:
     """Each kind of cause has steps of its own."""
