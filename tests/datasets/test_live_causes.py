@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
 import pytest
 
 from datasets.evaluate import Reference, evaluate
 from datasets.incidents import IncidentFolder
-from datasets.live_causes import Raised, as_live
+from datasets.live_causes import Raised, as_live, moved_metrics
 from detectors.baseline.models import Baselines
 from detectors.settings import Settings
 
@@ -82,3 +83,18 @@ def test_case_is_compared_with_its_own_recording(folder):
         for case_id in opened.case_ids():
             assert set(reference.usual(opened.case_spans(case_id)).spans["run"].to_pylist()) == {"first"}
         assert evaluate(opened).localisation["hit@1"] == alone["hit@1"]
+
+
+def test_metrics_count_that_moved_while_a_case_went_on():
+    """Of the case's own recording, overlapping its time; anomalies of other detectors have no such times."""
+    anomalies = pa.table(
+        {
+            "detector": ["metric"] * 4 + ["latency"],
+            "run": ["a", "a", "a", "b", "a"],
+            "operation": ["before", "during", "after", "elsewhere", "GET"],
+            "since_unix_nano": pa.array([0, 8, 30, 8, None], pa.int64()),
+            "until_unix_nano": pa.array([9, 12, 31, 12, None], pa.int64()),
+        }
+    )
+    case = pa.table({"run": ["a", "a"], "start_unix_nano": [10, 20]})
+    assert moved_metrics(anomalies, case)["metric_name"].to_pylist() == ["during"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -140,6 +141,30 @@ def test_metric_that_changes_its_level_is_a_lone_anomaly(watched, system, clock,
     assert (found["operation"], found["incident_id"]) == ("queue.depth", None)
     assert "queue" in str(found["said"])
     assert rows(store, STORED) == [{"n": 0}]
+
+
+def test_metric_that_moved_meanwhile_is_evidence(watched, system, clock, store):
+    """An incident of failing calls names the connections of its service that rose in the same seconds."""
+    before = [(number - 60, 40.0 + number % 7) for number in range(60)]
+    for points in (before, *([(0, 900.0)] for _ in range(6))):
+        for order in range(50):
+            system.order(failed=points is not before and order % 3 == 0)
+        batch = system.land()
+        with store.transaction() as con:
+            for after_s, value in points:
+                at = system.now_ns + after_s * 10**9
+                con.execute(METRIC, {"batch": batch, "at": at, "value": value})
+        watched.judge_landed(batch)
+        clock.now_s += 1
+    clock.now_s += 20
+    watched.end_quiet_incidents()
+    (incident,) = rows(store, "SELECT kind, root_causes::VARCHAR AS causes FROM incidents")
+    assert incident["kind"] == "error"
+    first = json.loads(str(incident["causes"]))[0]
+    assert (first["service"], first["operation"]) == ("kx-exchange", "SELECT wallets")
+    said = [item["text"] for item in first["evidence"] if item["kind"] == "metric"]
+    assert len(said) == 1
+    assert "went from 42.5 message to 900 message" in said[0]
 
 
 def test_recalculation_keeps_what_spans_alone_cannot_tell(watched, store):
