@@ -132,7 +132,12 @@ def judge_series(series: Series, trace_count: int | None = None) -> Found:
         lengths=_PART_WINDOWS,
     )
     slow = series.slow & (whole.sigma >= _LEAST_SIGMA)
-    partly = series.part & (part.sigma >= _LEAST_PART_SIGMA) & ~slow
+    # One that is so by chance may lie in the same window as many that are not.
+    company = np.zeros(len(series.at), dtype=np.bool_)
+    side_by_side = series.part[1:] & series.part[:-1] & (np.diff(series.at) == 1)
+    company[1:] |= side_by_side
+    company[:-1] |= side_by_side
+    partly = series.part & company & (part.sigma >= _LEAST_PART_SIGMA) & ~slow
     merged = Windows(*(np.where(partly, there, here) for here, there in zip(whole, part, strict=True)))
     return Found(merged, partly, np.flatnonzero(slow | partly))
 
@@ -236,13 +241,13 @@ class ShiftWatch:
             windows, in_part, shifted = judge_series(series)
             if not len(shifted):
                 continue
-            rows, moments = _within_reach(keys, series.keys, shifted)
+            rows, moments = _within_reach(keys, series.keys, shifted, in_part)
             trace_count = pc.count_distinct(self._spans["trace_id"].take(pa.array(rows))).as_py()
             if trace_count < windows.slow_count.max():
                 windows, in_part, shifted = judge_series(series, trace_count)
                 if not len(shifted):
                     continue
-                rows, moments = _within_reach(keys, series.keys, shifted)
+                rows, moments = _within_reach(keys, series.keys, shifted, in_part)
             self._moments.mark(series.keys[shifted])
             own = self._spans["span_sigma"].to_numpy()[rows]
             ratio = self._spans["duration_ns"].to_numpy()[rows] / max(self._models[code].tail.p50, 1.0)
@@ -278,14 +283,18 @@ class ShiftWatch:
         }
 
 
-def _within_reach(keys: IntArray, series_keys: IntArray, shifted: IntArray) -> tuple[IntArray, IntArray]:
+def _within_reach(
+    keys: IntArray, series_keys: IntArray, shifted: IntArray, in_part: BoolArray
+) -> tuple[IntArray, IntArray]:
     """(rows of `keys` in a shifted moment or next to one, the shifted moment of each).
 
-    Next to one, since the first and the last moment of a shift are slow only in part.
+    Next to one, since the first and the last moment of a shift are slow only in part; one that is shifted in
+    part has no such neighbours.
     """
     centre = series_keys[shifted]
     right = np.minimum(np.searchsorted(centre, keys), len(centre) - 1)
     left = np.maximum(right - 1, 0)
     nearest = np.where(np.abs(keys - centre[left]) < np.abs(keys - centre[right]), left, right)
-    rows = np.flatnonzero(np.abs(keys - centre[nearest]) <= 1)
+    reach = np.where(in_part[shifted], 0, 1)[nearest]
+    rows = np.flatnonzero(np.abs(keys - centre[nearest]) <= reach)
     return rows, shifted[nearest[rows]]

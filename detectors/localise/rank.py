@@ -1,13 +1,15 @@
 """Weighs the sources against each other, by service.
 
     score = own_time + edge_time + 2 · time_share
-          + max(½ · errors, ¼ · structure, ½ · repeats, ½ · logs, ⅖ · values, ⅒ · attributes) + ½ · metrics
+          + max(½ · errors, ¼ · structure, ½ · repeats, ½ · logs, ⅖ · values, ⅒ · attributes)
+          + ½ · max(0, 1 - S / 4) · metrics,    S the largest sum of the others
 
 Units are of one size: r = 5 is a hundred times slower than usual, z = 8 is beyond all chance, and to hold
 all the time that was lost counts as a slowdown of e². Failures, calls and messages are three views of one
 behaviour, so the strongest speaks and they do not add up; a changed path alone is more often a consequence
-than a cause. The weights were chosen on half of the incidents of one public system, where every neighbouring
-choice does about as well.
+than a cause. A metric is of a whole service, or of all that run in one process: it is heard as far as spans
+and logs leave a doubt, and not where a behaviour is beyond all chance (S = 4). The weights were chosen on
+half of the incidents of one public system, where every neighbouring choice does about as well.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ SOURCES = (*WEIGHTS, STALLS)  # the last has no opinion of its own, it tells who
 _ONE_VIEW = (ERRORS, STRUCTURE, REPEATS, LOGS, VALUES, ATTRIBUTES)
 _CAUSES_MAX = 5
 _CLEARLY_SLOW = math.log(3)  # in units of r
+_NO_DOUBT = 4.0
 _LEAST_SHARE = 0.02  # of all scores; below, a cause is noise
 _BEHAVIOUR = {
     ERRORS: (error_events, errors),
@@ -160,13 +163,17 @@ def ranked_causes(
         for service, score in found.services.items():
             if name in _ONE_VIEW:
                 strongest[service] = max(strongest[service], weights[name] * score)
-            else:
+            elif name != METRICS:
                 total[service] += weights[name] * score
-        for (service, operation), finding in found.findings.items():
-            weighed = replace(finding, score=weights[name] * finding.score)
-            findings[service][operation].append(weighed)
     for service, score in strongest.items():
         total[service] += score
+    doubt = max(1 - max(total.values(), default=0.0) / _NO_DOUBT, 0.0)
+    for service, score in scores.get(METRICS, Scores()).services.items():
+        total[service] += weights[METRICS] * doubt * score
+    for name, found in scores.items():
+        weight = weights[name] * (doubt if name == METRICS else 1.0)
+        for (service, operation), finding in found.findings.items():
+            findings[service][operation].append(replace(finding, score=weight * finding.score))
     least = _LEAST_SHARE * sum(total.values())
     # Names decide between equals, so that the order never depends on that of the spans.
     ranked = sorted(total, key=lambda service: (-total[service], service))

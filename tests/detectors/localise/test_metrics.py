@@ -70,6 +70,15 @@ def test_slow_spans_outweigh_a_metric(shop, usual):
         assert (first["service"], first["operation"]) == ("stock", "SELECT stock")
 
 
+def test_metrics_of_a_whole_process_do_not_outvote_spans(shop, usual):
+    """A query that is eight times slower, and memory and processor of another service at the same time."""
+    for _ in range(20):
+        shop.trace(db_ms=8)
+    told = moved(("price", "process.memory.usage", 8.0), ("price", "process.cpu.time", 8.0))
+    ranked = localise(shop.span_table(), usual, shop.log_table(), moved=told)
+    assert ranked[0]["service"] == "stock"
+
+
 def test_resources_count_more_than_what_the_application_measures(ordinary, usual):
     """A surer shift of a duration is weaker than memory."""
     traces = Traces.of(ordinary.span_table(), usual)
