@@ -114,14 +114,22 @@ class Moments:
             slow_counts / np.maximum(counts, 1),
         )
 
-    def suspicious(self, codes: IntArray, least: int, least_part: int | None = None) -> IntArray:
-        """Those of the operations that have at least so many slow moments, or such as are so in part."""
+    def suspicious(self, codes: IntArray, least: int, part: tuple[int, int] | None = None) -> IntArray:
+        """Those of the operations that have enough slow moments.
+
+        Args:
+            least: so many, anywhere.
+            part: (k, n), or k in any n that follow each other are slow in part.
+        """
         size = len(self._codes)
-        slow = self._keys[self._slow_counts * 2 > self._span_counts] >> _NUMBER_BITS
+        owners = self._keys >> _NUMBER_BITS
+        slow = owners[self._slow_counts * 2 > self._span_counts]
         found = np.bincount(slow, minlength=size)[codes] >= least
-        if least_part is not None:
-            part = self._keys[self._in_part(self._slow_counts, self._span_counts)] >> _NUMBER_BITS
-            found |= np.bincount(part, minlength=size)[codes] >= least_part
+        if part is not None and len(owners) >= part[1]:
+            k, n = part
+            total = np.r_[0, np.cumsum(self._in_part(self._slow_counts, self._span_counts))]
+            dense = (total[n:] - total[:-n] >= k) & (owners[n - 1 :] == owners[: len(owners) - n + 1])
+            found |= np.isin(codes, owners[: len(dense)][dense])
         return codes[found]
 
     def mark(self, keys: IntArray) -> None:
