@@ -5,6 +5,7 @@ queues and rates move in every service behind a fault. So they count for a quart
 no span shows a process that runs out of memory or of a processor. Services that none of the traces has called
 are left out: in a large system something always moves somewhere.
 """
+
 from __future__ import annotations
 
 import numpy as np
