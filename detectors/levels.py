@@ -70,6 +70,7 @@ class Levels:
         self._values: FloatArray = np.zeros((64, KEPT))
         self._counts: IntArray = np.zeros(64, dtype=np.int64)
         self._quiet_until: IntArray = np.zeros(64, dtype=np.int64)  # by point: a shift is reported once
+        self._matters: FloatArray = np.full(64, min_change)  # of each, where it is not as of all
         self.changed = np.zeros(64, dtype=bool)  # since it was stored
         self.count = 0
 
@@ -90,6 +91,11 @@ class Levels:
             for name in ("_values", "_counts", "_quiet_until", "changed"):
                 array = getattr(self, name)
                 setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
+            self._matters = np.r_[self._matters, np.full(len(self._matters), self._min_change)]
+
+    def set_min_change(self, code: int, min_change: float) -> None:
+        """Another least change that matters, of one series."""
+        self._matters[code] = min_change
 
     def add(self, codes: IntArray, values: FloatArray, noise: FloatArray) -> list[Shift]:
         """Take points in order of time, each series as often as it likes; returns the shifts.
@@ -158,7 +164,7 @@ class Levels:
         outside = (now.min(axis=1) > before.max(axis=1)) | (now.max(axis=1) < before.min(axis=1))
         level = np.median(before, axis=1)
         change = np.median(now, axis=1) - level
-        large = np.abs(change) >= np.maximum(self._min_change * np.abs(level), 2 * noise)
+        large = np.abs(change) >= np.maximum(self._matters[codes] * np.abs(level), 2 * noise)
         found = []
         for i in np.flatnonzero(outside & large).tolist():  # few: only these need their whole history
             shift = _shift(
@@ -167,7 +173,7 @@ class Levels:
                 float(change[i]),
                 float(level[i]),
                 noise=float(noise[i]),
-                floor=_FLOOR_SHARE * self._min_change,
+                floor=_FLOOR_SHARE * float(self._matters[codes[i]]),
                 beyond=_BEYOND_HISTORY if self._counts[codes[i]] >= READY_POINTS else _BEYOND_YOUTH,
             )
             if shift is not None and shift.sigma >= self._least_sigma:
@@ -183,7 +189,7 @@ class Levels:
             return []
         first = recent[:, -_CLIMB - 1]
         least_step = np.diff(recent[:, -_CLIMB - 1 :], axis=1).min(axis=1)
-        matters = np.maximum(self._min_change * np.abs(first), 2 * noise) / _CLIMB
+        matters = np.maximum(self._matters[codes] * np.abs(first), 2 * noise) / _CLIMB
         found = []
         for i in np.flatnonzero((least_step >= matters) & (least_step > 0)).tolist():
             series = self.newest_points(int(codes[i]))

@@ -2,9 +2,9 @@
 
 A gauge is its value, a counter its rate between two points, a histogram the mean of what it gained. A
 counter that fell was reset: that point says nothing. Formula and sources: `detectors.levels`. A change of a
-quarter or more; where events are counted, also beyond what counting them allows. SEV4 at most: a figure
-that moved is a hint, and no incident by itself. A resource that grows without end is one, by the rule and the
-formula of `detectors.detect.growth`.
+quarter or more, of 15% where a resource is held; where events are counted, also beyond what counting them
+allows. SEV4 at most: a figure that moved is a hint, and no incident by itself. A resource that grows without
+end is one, by the rule and the formula of `detectors.detect.growth`.
 
 >>> rate = Figures()
 >>> points = [(0, 100.0), (10, 150.0), (20, 20.0), (30, 70.0)]
@@ -32,6 +32,7 @@ from detectors.settings import Settings
 from detectors.texts import figure_text, length_text
 
 MIN_CHANGE = 0.25
+MIN_CHANGE_HELD = 0.15  # what is held has an end: a sixth of it in a moment is worth a hint
 _SERIES_MAX = 20_000  # 1.5 kB each
 _BELOW = 0.01
 _NS = 1e9
@@ -97,17 +98,18 @@ class MetricWatch:
             code = self._codes.get(row["series"])
             if code is None and len(self._codes) < _SERIES_MAX:
                 code = self._codes[row["series"]] = len(self._codes)
+                self._levels.grow(len(self._codes))
             if code is not None:
                 self._follow(code, row["unix_nano"])
             value, noise = self._figure(row) if code is not None else (math.nan, 0.0)
             if code is not None and math.isfinite(value) and _is_held(row):
+                self._levels.set_min_change(code, MIN_CHANGE_HELD)
                 growth = self._growths.take(code, row["unix_nano"], value, noise)
                 if growth is not None and (anomaly := self._report_growth(code, growth, row)):
                     found.append(anomaly)
             codes.append(code or 0)
             values.append(value)
             noises.append(noise)
-        self._levels.grow(len(self._codes))
         shifts = self._levels.add(np.array(codes, dtype=np.int64), _floats(values), _floats(noises))
         newest = {codes[i]: row for i, row in enumerate(rows)} if shifts else {}
         return found + [anomaly for shift in shifts if (anomaly := self._report(shift, newest[shift.code]))]
