@@ -1,25 +1,35 @@
 """From a sketch to a calibrated σ: empirical inside, an extreme-value tail beyond, and humility.
 
-With n samples, threshold u (about the k-th largest) and y = log(x / u), the survival is
+With n samples, of which k(x) lie above x, threshold u (about the k-th largest) and y = log(x / u), the
+survival is what was observed, updated from what the fit expects:
 
-    S(x) = k/n · (1 + ξ y / β)^(-1/ξ)  +  ¼ · 1/(n+1) · (1 + (x - u) / r)^(-3)
+    S(x) = (k(x) + 1) / (n + 1 / max(F(x), k(x)/n))  +  ¼ · 1/(n+1) · (1 + (x - u) / r)^(-3)
+    F(x) = k(u)/n · (1 + ξ y / β)^(-1/ξ)
 
-The first term is a generalised Pareto tail on the log scale (peaks over threshold: Pickands 1975;
-ξ by L-moments, Hosking & Wallis 1987), shrunk towards a prior where k is small and widened by 1/k for
-the uncertainty of β, as the predictive distribution of an exponential with unknown rate is.
-The second term is what n samples cannot exclude: a regime that none of them has shown (a pause of the
+F is a generalised Pareto tail on the log scale (peaks over threshold: Pickands 1975; ξ by L-moments, Hosking &
+Wallis 1987), shrunk towards a prior where k is small and widened by 1/k for the uncertainty of β, as the
+predictive distribution of an exponential with unknown rate is. The rate of exceedances is a Gamma with F as
+its prior, worth one exceedance (Gamma-Poisson shrinkage: Clayton & Kaldor 1987): F decides where nothing was
+seen, the samples where there are many, since no smooth tail fits what stalls of one length leave behind.
+Inside the observed range S is never below the share that was observed.
+The last term is what n samples cannot exclude: a regime that none of them has shown (a pause of the
 scheduler or of a collector), of scale r. So the first 30 ms hiccup of a 1 ms operation is a small matter
-while 150 ms again and again, or 5 s once, is not. Inside the observed range S is never below the share
-that was observed. σ is the normal quantile of S: 3σ means 0.135% on any distribution.
+while 150 ms again and again, or 5 s once, is not. σ is the normal quantile of S: 3σ means 0.135% on any
+distribution.
 
-In a fine cell S is also never below min(S_operation(x), 2 / (n + 1)). Its samples come from few stretches of
-time, and within one they are no independent witnesses of a tail: three quiet hours do not exclude a stall
-that the operation meets every other day. Two lie within the 95% bound of none seen in n, which is three.
+A fine cell, such as an hour of the week, has too few samples for a tail of its own, and they come from few
+stretches of time. There the prior is the operation's S, worth two exceedances:
+
+    S_cell(x) = (k(x) + 2) / (n + 2 / max(S_operation(x), k(x)/n))
+
+With many samples above x the cell speaks for itself; with none it says 2/n or what the operation says,
+whichever is less, so that three quiet hours do not exclude what the operation meets every other day.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,9 +52,13 @@ _REGIME_EXPONENT = 3.0
 # real normal spans (100 to 200 samples an operation) exceed 3σ in 0.13%; without it in 0.34%, with a whole
 # sample in 0.02% (tests/benchmarks/calibration.py; the ideal is 0.135%).
 _REGIME_SAMPLES = 0.25
-# With it 24 unlearned hours of the exchange exceed 3σ in 0.07%, without in 0.50%, nearly all of that in
-# hour cells of about 500 samples (tests/benchmarks/calibration_exchange.py).
-_COARSER_SAMPLES = 2.0
+# Share beyond 3σ as a multiple of the ideal, of durations with stalls (2,000 samples): 1.0, where the larger of fit
+# and observation gave 0.04; of log-normal ones 1.2 and 0.9; at 200 samples both within a fifth of each other.
+_PRIOR_OF_FIT = 1.0
+# The same for cells of 600 to 1,500 samples, over ordinary, stalling, bimodal and daily changing durations: 0.5 to
+# 1.3, where a tail fitted to each cell gave 0.05 to 1.3. Worth one exceedance: up to 4.7, where the samples come
+# from three stretches of time.
+_PRIOR_OF_OPERATION = 2.0
 _GRID_POINTS = 400
 _GRID_LOG_SPAN = 12.0  # up to e^12 = 160,000 × the threshold
 _SMALLEST_P = 1e-300
@@ -54,8 +68,8 @@ _SMALLEST_P = 1e-300
 class Tail:
     """A fitted distribution of one cell, in the unit of its samples.
 
-    `shape` and `scale` are ξ and β above; `edges` are the upper edges of the
-    occupied buckets and `survivals` the share of samples above each.
+    `shape` and `scale` are ξ and β above; `edges` are the upper edges of the occupied buckets and `survivals`
+    the share of samples above each; `restored_share` of all were kept out, and lie above all that are here.
     """
 
     sample_count: int
@@ -67,6 +81,7 @@ class Tail:
     regime_scale: float
     edges: FloatArray
     survivals: FloatArray
+    restored_share: float = 0.0
     coarser: Tail | None = None
 
     def survival(self, x: npt.ArrayLike) -> FloatArray:
@@ -75,23 +90,44 @@ class Tail:
         # The bucket below that of x: samples in x's own bucket may all be larger than x.
         step = np.searchsorted(self.edges, points, side="left") - 1
         observed = np.where(step < 0, 1.0, self.survivals[np.maximum(step, 0)])
-        y = np.log(np.maximum(points, self.threshold) / self.threshold)
-        base = np.maximum(1.0 + self.shape * y / self.scale, 0.0)
-        with np.errstate(divide="ignore", over="ignore", under="ignore"):
-            fitted = self.threshold_share * (
-                np.exp(-y / self.scale) if abs(self.shape) < 1e-9 else base ** (-1.0 / self.shape)
-            )
+        if self.coarser is not None:
+            own = self._updated(self.coarser.survival, points, observed, _PRIOR_OF_OPERATION)
+            return np.clip(own, _SMALLEST_P, 1.0)
         excess = np.maximum(points - self.threshold, 0.0)
         regime = _REGIME_SAMPLES / (self.sample_count + 1)
         unseen = regime * (1.0 + excess / self.regime_scale) ** -_REGIME_EXPONENT
         edge = int(np.searchsorted(self.edges, self.threshold, side="left")) - 1
         at_threshold = 1.0 if edge < 0 else self.survivals[edge]
-        beyond = np.minimum(np.maximum(fitted, observed) + unseen, at_threshold)
+        updated = self._updated(self._fitted, points, observed, _PRIOR_OF_FIT)
+        beyond = np.minimum(updated + unseen, at_threshold)
         own = np.where(points > self.threshold, beyond, observed)
-        if self.coarser is not None:
-            unseen_share = _COARSER_SAMPLES / (self.sample_count + 1)
-            own = np.maximum(own, np.minimum(self.coarser.survival(points), unseen_share))
         return np.clip(own, _SMALLEST_P, 1.0)
+
+    def _fitted(self, points: FloatArray) -> FloatArray:
+        y = np.log(np.maximum(points, self.threshold) / self.threshold)
+        base = np.maximum(1.0 + self.shape * y / self.scale, 0.0)
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):
+            beyond = np.exp(-y / self.scale) if abs(self.shape) < 1e-9 else base ** (-1.0 / self.shape)
+        fitted: FloatArray = self.threshold_share * beyond
+        return fitted
+
+    def _updated(
+        self,
+        expected: Callable[[FloatArray], FloatArray],
+        points: FloatArray,
+        observed: FloatArray,
+        worth: float,
+    ) -> FloatArray:
+        """The posterior mean of a survival, what is expected being worth so many exceedances."""
+        prior = np.maximum(expected(points), _SMALLEST_P)
+        if self.restored_share:
+            # That nothing is seen beyond the largest sample is no evidence where such samples are kept out.
+            largest = self.edges[-1:]
+            share = np.minimum(prior / np.maximum(expected(largest), _SMALLEST_P), 1.0)
+            observed = np.where(points > largest, self.restored_share * share, observed)
+        n = self.sample_count
+        updated: FloatArray = (n * observed + worth) / (n + worth / np.maximum(prior, observed))
+        return updated
 
     def sigma(self, x: npt.ArrayLike) -> FloatArray:
         """The calibrated σ of each x: the normal quantile of its survival (negative below the median)."""
@@ -140,8 +176,8 @@ def fit_tail(
     dof = k + _PRIOR_EXCEEDANCES
     widened = shape + 1.0 / dof
     p50 = sketch.quantile(0.5)
-    # Restored samples lie beyond the threshold for sure, but where is for the fitted tail to say.
-    beyond = np.where(np.arange(len(above)) < edge, restored, 0.0)
+    # Restored samples lie beyond all that was kept. How far beyond is for the fitted tail to say.
+    beyond = np.where(np.arange(len(above)) < len(above) - 1, restored, 0.0)
     return Tail(
         sample_count=n,
         p50=p50,
@@ -152,6 +188,7 @@ def fit_tail(
         regime_scale=max(regime_scale_min, p50),
         edges=upper_of(sketch.buckets),
         survivals=(above + beyond) / (n + restored),
+        restored_share=restored / (n + restored),
         coarser=coarser,
     )
 

@@ -120,21 +120,25 @@ def spread(spans: pa.Table) -> pa.Table:
     exchange. Traces that are dated 15 s apart would have met stalls one by one, which is what drawing
     restores. Traces stay whole, and the rhythm of the days stays as it was.
     """
-    began = spans.group_by("trace_id").aggregate([("start_unix_nano", "min")])
-    roots = began["start_unix_nano_min"].to_numpy()
+    began, roots = _beginnings(spans)
     drawn = np.random.default_rng(3).permutation(roots)
-    return _moved(spans, began["trace_id"], drawn - roots)
+    return _moved(spans, began, drawn - roots)
 
 
 def days_mixed(spans: pa.Table) -> pa.Table:
     """Each hour of the day, whole, on another day: what else the machine did meets all days alike."""
-    began = spans.group_by("trace_id").aggregate([("start_unix_nano", "min")])
-    roots = began["start_unix_nano_min"].to_numpy()
+    began, roots = _beginnings(spans)
     back_ns = roots.max() - roots
     days, hours = back_ns // DAY_NS, back_ns % DAY_NS // (3_600 * S)
     rng = np.random.default_rng(3)
     places = np.array([rng.permutation(int(days.max()) + 1) for _ in range(24)])
-    return _moved(spans, began["trace_id"], (days - places[hours, days]) * DAY_NS)
+    return _moved(spans, began, (days - places[hours, days]) * DAY_NS)
+
+
+def _beginnings(spans: pa.Table) -> tuple[pa.ChunkedArray, IntArray]:
+    """(trace ids, when each trace began), in an order that each run repeats."""
+    began = spans.group_by("trace_id").aggregate([("start_unix_nano", "min")]).sort_by("trace_id")
+    return began["trace_id"], began["start_unix_nano_min"].to_numpy()
 
 
 def _moved(spans: pa.Table, trace_ids: pa.ChunkedArray, shift_ns: IntArray) -> pa.Table:
