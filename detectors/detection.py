@@ -108,7 +108,8 @@ class Detection:
         groups = group_spans(spans, self._baselines)
         slow = detect_latency(spans, self._baselines, self._settings, groups)
         slow, raised = with_shift(slow, self._shifts.observe(spans, groups, now_s))
-        enclosing = self._enclosing.observe(spans, groups)
+        least = self._held.count(spans.num_rows, now_s)
+        enclosing = self._enclosing.observe(spans, groups, least)
         self.windows.hold(self.tracker.troubled())
         windowed, worse = self.windows.observe(spans, now_s, groups)
         raised += worse
@@ -128,7 +129,7 @@ class Detection:
         counts = groups.counts()
         self.tracker.still_grows(self.windows.growing(), now_s)
         grouped = self.tracker.observe(now_s, now_unix_nano, counts, [*slow, *whales, *windowed], raised)
-        raised, held = self._held.settle(grouped, raised, enclosing, now_s)
+        raised, held = self._held.settle(grouped, raised, enclosing, least, now_s)
         for whale in moved:
             if incident := self.tracker.moved(whale):
                 grouped.changed[incident.incident_id] = incident
@@ -171,7 +172,7 @@ class Detection:
         """Start from what is stored: at first, and after a pass that could not be written."""
         self._shifts = ShiftWatch(self._settings)
         self._enclosing = EnclosingWatch(self._settings)
-        self._held = HeldBack()
+        self._held = HeldBack(self._settings)
         self.faster = FasterWatch(self._settings)
         self.windows = Windows(self._store, self._baselines, self._settings, now_s)
         self.tracker = IncidentTracker(self._settings)

@@ -32,6 +32,11 @@ class Settings(BaseSettings):
     detect_shift_sev3_ratio: float = Field(
         10.0, ge=1, description="A span in a sustained shift, below this many medians, is SEV3 at most."
     )
+    detect_lone_per_hour: float = Field(
+        1.0,
+        gt=0,
+        description="A slow span that stands alone is an anomaly when chance gives fewer like it in an hour.",
+    )
     detect_sigma_sev5: float = Field(3.0, gt=0, description="Calibrated σ from which an anomaly is SEV5.")
     detect_sigma_sev4: float = Field(4.0, gt=0, description="Calibrated σ from which an anomaly is SEV4.")
     detect_sigma_sev3: float = Field(5.0, gt=0, description="Calibrated σ from which an anomaly is SEV3.")

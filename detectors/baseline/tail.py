@@ -6,11 +6,11 @@ survival is what was observed, updated from what the fit expects:
     S(x) = (k(x) + 1) / (n + 1 / max(F(x), k(x)/n))  +  ¼ · 1/(n+1) · (1 + (x - u) / r)^(-3)
     F(x) = k(u)/n · (1 + ξ y / β)^(-1/ξ)
 
-F is a generalised Pareto tail on the log scale (peaks over threshold: Pickands 1975; ξ by L-moments, Hosking &
-Wallis 1987), shrunk towards a prior where k is small and widened by 1/k for the uncertainty of β, as the
-predictive distribution of an exponential with unknown rate is. The rate of exceedances is a Gamma with F as
-its prior, worth one exceedance (Gamma-Poisson shrinkage: Clayton & Kaldor 1987): F decides where nothing was
-seen, the samples where there are many, since no smooth tail fits what stalls of one length leave behind.
+F is a generalised Pareto tail on the log scale (peaks over threshold: Pickands 1975; ξ by L-moments,
+Hosking & Wallis 1987), shrunk towards a prior where k is small and widened by 1/k for the uncertainty of β,
+as the predictive distribution of an exponential with unknown rate is. The rate of exceedances is a Gamma
+with F as its prior, worth one exceedance (Gamma-Poisson shrinkage: Clayton & Kaldor 1987): F decides where
+nothing was seen, the samples where there are many, since no smooth tail fits what stalls leave behind.
 Inside the observed range S is never below the share that was observed.
 The last term is what n samples cannot exclude: a regime that none of them has shown (a pause of the
 scheduler or of a collector), of scale r. So the first 30 ms hiccup of a 1 ms operation is a small matter
@@ -52,12 +52,12 @@ _REGIME_EXPONENT = 3.0
 # real normal spans (100 to 200 samples an operation) exceed 3σ in 0.13%; without it in 0.34%, with a whole
 # sample in 0.02% (tests/benchmarks/calibration.py; the ideal is 0.135%).
 _REGIME_SAMPLES = 0.25
-# Share beyond 3σ as a multiple of the ideal, of durations with stalls (2,000 samples): 1.0, where the larger of fit
-# and observation gave 0.04; of log-normal ones 1.2 and 0.9; at 200 samples both within a fifth of each other.
+# Share beyond 3σ as a multiple of the ideal, of durations with stalls (2,000 samples): 1.0, where the larger
+# of fit and observation gave 0.04; of log-normal ones 1.2 and 0.9; at 200 samples 0.4 to 1.8, as before.
 _PRIOR_OF_FIT = 1.0
-# The same for cells of 600 to 1,500 samples, over ordinary, stalling, bimodal and daily changing durations: 0.5 to
-# 1.3, where a tail fitted to each cell gave 0.05 to 1.3. Worth one exceedance: up to 4.7, where the samples come
-# from three stretches of time.
+# The same for cells of 600 to 1,500 samples, of ordinary, stalling and daily changing durations: 0.5 to 1.3
+# (0.13 where 600 are of hours ten times apart), where a tail fitted to each cell gave 0.05 to 1.3. Worth one
+# exceedance: up to 4.7, where the samples come from three stretches of time.
 _PRIOR_OF_OPERATION = 2.0
 _GRID_POINTS = 400
 _GRID_LOG_SPAN = 12.0  # up to e^12 = 160,000 × the threshold

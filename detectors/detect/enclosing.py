@@ -39,7 +39,7 @@ class Slow(NamedTuple):
     start_unix_nano: int
     end_unix_nano: int
     excess_ns: int  # above its operation's median
-    severity: int  # of the worst that stays in it
+    severity: int  # of the worst that stays in it; 6 for none
 
 
 def own_time_ns(start_unix_nano: int, duration_ns: int, within: Iterable[Slow]) -> int:
@@ -59,12 +59,13 @@ class EnclosingWatch:
         self._settings = settings
         self._within: dict[int, list[Slow]] = {}  # by the hash of the span that they are in
 
-    def observe(self, spans: pa.Table, groups: SpanGroups) -> set[SpanKey]:
+    def observe(self, spans: pa.Table, groups: SpanGroups, least: float = 0.0) -> set[SpanKey]:
         """(trace id, span id) of the enclosing ones among the slow spans of a batch.
 
         Args:
             spans: columns of `queries/new_spans.sql`.
             groups: of these spans.
+            least: below this σ nothing stays: then what encloses it is not explained by it.
         """
         if not spans.num_rows:
             return set()
@@ -77,18 +78,18 @@ class EnclosingWatch:
             range(len(rows)), key=lambda n: (-rows[n]["start_unix_nano"], rows[n]["duration_ns"])
         ):
             model = models[number]
-            if model is not None and self._is_enclosing(rows[number], model):
+            if model is not None and self._is_enclosing(rows[number], model, least):
                 found.add((rows[number]["trace_id"], rows[number]["span_id"]))
         return found
 
-    def _is_enclosing(self, row: dict[str, Any], model: Model) -> bool:
+    def _is_enclosing(self, row: dict[str, Any], model: Model, least: float) -> bool:
         duration = row["duration_ns"]
         sigma = float(model.tail.sigma(float(duration)))
-        severity = severity_of(sigma, self._settings.severity_sigmas())
+        severity = severity_of(sigma, self._settings.severity_sigmas()) if sigma >= least else 6
         within: Sequence[Slow] = self._within.get(row["span_hash"], ())
         own = own_time_ns(row["start_unix_nano"], duration, within)
-        worst = min((slow.severity for slow in within), default=6)
-        enclosing = own <= model.flag_above and worst <= severity
+        worst = min((slow.severity for slow in within), default=7)
+        enclosing = own <= model.flag_above and worst <= min(severity, 5)
         if row["parent_hash"]:
             end = row["start_unix_nano"] + duration
             excess = duration - int(model.tail.p50)

@@ -13,7 +13,7 @@ WITH new_spans AS (
     FROM (
         SELECT trace_id, span_id, incident_id FROM anomalies WHERE detector IN ('latency', 'error', 'structure', 'gap')
         UNION ALL
-        SELECT trace_id, span_id, NULL FROM enclosing_spans
+        SELECT trace_id, span_id, NULL FROM held_spans
     )
     GROUP BY trace_id, span_id
 )

@@ -17,7 +17,7 @@ WITH own AS (
     FROM (
         SELECT trace_id, span_id, detected_at FROM anomalies WHERE detector IN ('latency', 'error', 'structure', 'gap')
         UNION ALL
-        SELECT trace_id, span_id, detected_at FROM enclosing_spans
+        SELECT trace_id, span_id, detected_at FROM held_spans
     )
     GROUP BY trace_id, span_id
 )

@@ -119,7 +119,7 @@ def test_incident_has_what_was_held_back_before_it(trained, system, clock, store
     ]
 
 
-def test_enclosing_spans_are_not_learned(trained, system, clock, store):
+def test_held_spans_are_not_learned(trained, system, clock, store):
     """What was slow for another's sake is no example of what is normal."""
 
     def learned() -> Mapping[str, int]:

@@ -126,7 +126,7 @@ def stalling(count: int, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("draw", [stalling, lambda count, seed: log_normal(count, 0.5, seed)])
 @pytest.mark.parametrize("count", [500, 1_500])
 def test_fine_cells_are_calibrated(draw, count):
-    """24 hours of 500 or 1,500 samples each: of what was not learned, 0.135% lie beyond 3σ, within a factor of 2."""
+    """Of what was not learned in cells of few samples, 0.135% lie beyond 3σ, within a factor of 2."""
     hours = [draw(count, hour) for hour in range(24)]
     operation = fit(np.concatenate(hours))
     cells = [fit_tail(Sketch.of(hour), regime_scale_min=20 * MS, coarser=operation) for hour in hours]
@@ -135,7 +135,7 @@ def test_fine_cells_are_calibrated(draw, count):
 
 
 def test_an_hour_of_its_own_is_judged_by_its_own():
-    """With an hour five times slower than the others, its usual spans are usual, and those of the others are not."""
+    """In an hour five times slower than the others its usual spans are usual, in the others they are not."""
     others = [log_normal(2_000, 0.3, seed, 10 * MS) for seed in range(23)]
     slow = log_normal(2_000, 0.3, 50, 50 * MS)
     operation = fit(np.concatenate([*others, slow]))

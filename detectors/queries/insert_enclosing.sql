@@ -1,4 +1,0 @@
--- Judging the same span again changes nothing.
-INSERT INTO enclosing_spans
-SELECT trace_id, span_id, make_timestamp_ns($now) FROM held_spans
-ON CONFLICT (trace_id, span_id) DO NOTHING
