@@ -8,7 +8,10 @@ import pytest
 
 @pytest.mark.parametrize(
     "name",
-    ["error", "throughput", "structure", "gap", "metric", "growth", "resource", "market", "log", "refusal"],
+    [
+        *("error", "throughput", "structure", "gap", "metric", "growth", "resource", "market", "log", "refusal"),
+        "enclosing",
+    ],
 )
 def test_documented_example_runs(name):
     """The formula's example in the docstring is true."""
@@ -17,7 +20,7 @@ def test_documented_example_runs(name):
     assert outcome.failed == 0
 
 
-@pytest.mark.parametrize("name", ["rates", "exemplars", "texts"])
+@pytest.mark.parametrize("name", ["rates", "exemplars", "texts", "held_back"])
 def test_documented_example_of_a_part_runs(name):
     """So is that of what the detectors share."""
     outcome = doctest.testmod(importlib.import_module(f"detectors.{name}"))
