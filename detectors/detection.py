@@ -106,10 +106,10 @@ class Detection:
         bounds = {"after": after, "upto": upto}
         spans, amounts = self._read(bounds)
         groups = group_spans(spans, self._baselines)
-        slow = detect_latency(spans, self._baselines, self._settings, groups)
-        slow, raised = with_shift(slow, self._shifts.observe(spans, groups, now_s))
+        alone = detect_latency(spans, self._baselines, self._settings, groups)
+        slow, raised = with_shift(alone, self._shifts.observe(spans, groups, now_s))
         least = self._held.count(spans.num_rows, now_s)
-        enclosing = self._enclosing.observe(spans, groups, least)
+        enclosing = self._enclosing.observe(spans, groups, alone, least)
         self.windows.hold(self.tracker.troubled())
         windowed, worse = self.windows.observe(spans, now_s, groups)
         raised += worse
@@ -171,7 +171,7 @@ class Detection:
     def _reload(self, now_s: float) -> None:
         """Start from what is stored: at first, and after a pass that could not be written."""
         self._shifts = ShiftWatch(self._settings)
-        self._enclosing = EnclosingWatch(self._settings)
+        self._enclosing = EnclosingWatch()
         self._held = HeldBack(self._settings)
         self.faster = FasterWatch(self._settings)
         self.windows = Windows(self._store, self._baselines, self._settings, now_s)

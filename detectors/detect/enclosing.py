@@ -22,12 +22,12 @@ import numpy as np
 import pyarrow as pa
 
 from detectors.baseline.models import Model
-from detectors.detect.anomaly import severity_of
+from detectors.detect.anomaly import Anomaly
 from detectors.detect.latency import SpanGroups
-from detectors.settings import Settings
 
 # A span and what it belongs to mostly land within a second of each other; at 1,000 slow ones a second 20 s.
 _REMEMBERED_MAX = 20_000
+_NONE = 6  # a severity that is none
 _COLUMNS = ["trace_id", "span_id", "start_unix_nano", "duration_ns", "span_hash", "parent_hash"]
 
 SpanKey = tuple[str, str]
@@ -39,7 +39,7 @@ class Slow(NamedTuple):
     start_unix_nano: int
     end_unix_nano: int
     excess_ns: int  # above its operation's median
-    severity: int  # of the worst that stays in it; 6 for none
+    severity: int  # of the worst that stays in it, `_NONE` for none
 
 
 def own_time_ns(start_unix_nano: int, duration_ns: int, within: Iterable[Slow]) -> int:
@@ -55,41 +55,45 @@ def own_time_ns(start_unix_nano: int, duration_ns: int, within: Iterable[Slow]) 
 class EnclosingWatch:
     """Finds them as spans land. Not thread-safe; memory only, and bounded."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self) -> None:
         self._within: dict[int, list[Slow]] = {}  # by the hash of the span that they are in
 
-    def observe(self, spans: pa.Table, groups: SpanGroups, least: float = 0.0) -> set[SpanKey]:
+    def observe(
+        self, spans: pa.Table, groups: SpanGroups, alone: Sequence[Anomaly], least: float = 0.0
+    ) -> set[SpanKey]:
         """(trace id, span id) of the enclosing ones among the slow spans of a batch.
 
         Args:
             spans: columns of `queries/new_spans.sql`.
             groups: of these spans.
+            alone: of these spans, `detect_latency`.
             least: below this σ nothing stays: then what encloses it is not explained by it.
         """
-        if not spans.num_rows:
+        if not alone:
             return set()
+        severities = {
+            (slow.trace_id, slow.span_id): slow.severity if slow.sigma >= least else _NONE for slow in alone
+        }
         slow = np.flatnonzero(spans["duration_ns"].to_numpy() > groups.limits(lambda m: m.flag_above))
         rows = spans.select(_COLUMNS).take(pa.array(slow)).to_pylist()
         models = [groups.models[group] for group in groups.group_of[slow].tolist()]
         found = set()
         # What is within begins later and ends earlier: the innermost first.
-        for number in sorted(
-            range(len(rows)), key=lambda n: (-rows[n]["start_unix_nano"], rows[n]["duration_ns"])
+        for row, model in sorted(
+            zip(rows, models, strict=True),
+            key=lambda pair: (-pair[0]["start_unix_nano"], pair[0]["duration_ns"]),
         ):
-            model = models[number]
-            if model is not None and self._is_enclosing(rows[number], model, least):
-                found.add((rows[number]["trace_id"], rows[number]["span_id"]))
+            key = row["trace_id"], row["span_id"]
+            if model is not None and self._is_enclosing(row, model, severities.get(key, _NONE)):
+                found.add(key)
         return found
 
-    def _is_enclosing(self, row: dict[str, Any], model: Model, least: float) -> bool:
+    def _is_enclosing(self, row: dict[str, Any], model: Model, severity: int) -> bool:
         duration = row["duration_ns"]
-        sigma = float(model.tail.sigma(float(duration)))
-        severity = severity_of(sigma, self._settings.severity_sigmas()) if sigma >= least else 6
         within: Sequence[Slow] = self._within.get(row["span_hash"], ())
         own = own_time_ns(row["start_unix_nano"], duration, within)
-        worst = min((slow.severity for slow in within), default=7)
-        enclosing = own <= model.flag_above and worst <= min(severity, 5)
+        worst = min((slow.severity for slow in within), default=_NONE)
+        enclosing = own <= model.flag_above and worst <= severity and worst < _NONE
         if row["parent_hash"]:
             end = row["start_unix_nano"] + duration
             excess = duration - int(model.tail.p50)

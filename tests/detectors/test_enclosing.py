@@ -10,7 +10,7 @@ from collector.store.store import Store
 from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
 from detectors.detect.enclosing import EnclosingWatch, Slow, own_time_ns
-from detectors.detect.latency import group_spans
+from detectors.detect.latency import detect_latency, group_spans
 
 MS = 1_000_000
 ALONE = "SELECT operation FROM anomalies WHERE detector = 'latency' ORDER BY operation"
@@ -91,7 +91,9 @@ def test_the_worst_severity_of_a_trace_stays(settings, hiccups, enclosing):
     judged = spans([("statement", "statement", 60.0), ("request", "request", 61.0)])
     judged = judged.append_column("span_hash", pa.array([2, 1], pa.uint64()))
     judged = judged.append_column("parent_hash", pa.array([1, 0], pa.uint64()))
-    assert EnclosingWatch(settings).observe(judged, group_spans(judged, baselines)) == enclosing
+    groups = group_spans(judged, baselines)
+    alone = detect_latency(judged, baselines, settings, groups)
+    assert EnclosingWatch().observe(judged, groups, alone) == enclosing
 
 
 def test_parents_that_land_later_are_told_by_what_landed_before(trained, system, store):
