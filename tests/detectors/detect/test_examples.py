@@ -9,7 +9,18 @@ import pytest
 @pytest.mark.parametrize(
     "name",
     [
-        *("error", "throughput", "structure", "gap", "metric", "growth", "resource", "market", "log", "refusal"),
+        *(
+            "error",
+            "throughput",
+            "structure",
+            "gap",
+            "metric",
+            "growth",
+            "resource",
+            "market",
+            "log",
+            "refusal",
+        ),
         "enclosing",
     ],
 )
