@@ -122,7 +122,7 @@ class Tail:
         prior = np.maximum(expected(points), _SMALLEST_P)
         if self.restored_share:
             # That nothing is seen beyond the largest sample is no evidence where such samples are kept out.
-            largest = self.edges[-1:]
+            largest = np.asarray(self.edges[-1])
             share = np.minimum(prior / np.maximum(expected(largest), _SMALLEST_P), 1.0)
             observed = np.where(points > largest, self.restored_share * share, observed)
         n = self.sample_count

@@ -143,3 +143,12 @@ def test_an_hour_of_its_own_is_judged_by_its_own():
     fast = fit_tail(Sketch.of(others[0]), regime_scale_min=20 * MS, coarser=operation)
     assert own.sigma(90 * MS) < 2.5
     assert fast.sigma(90 * MS) > 2.9
+
+
+def test_what_was_left_out_says_nothing_of_beyond_the_largest():
+    """Where larger samples are kept out, that none is seen beyond the largest kept one proves nothing."""
+    kept = np.sort(log_normal(5_000, 0.5))[:-5]
+    beyond = 1.02 * float(kept[-1])
+    assert fit(kept, 0).sigma(beyond) > fit(kept, 5).sigma(beyond)
+    assert fit(kept, 5).sigma(beyond) > 2.9
+    assert fit(kept, 5).sigma(beyond).ndim == 0
