@@ -236,6 +236,8 @@ def calibration(judged: pa.Table, baselines: Baselines) -> dict[str, Any]:
             own = groups.group_of == number
             sigma[own] = model.tail.sigma(duration[own])
     scored = np.isfinite(sigma)
+    if not scored.any():
+        raise SystemExit("no judged span has a baseline to be compared with; record more orders or days")
     by_operation = []
     names = np.array([" ".join(operation) for operation in groups.operations], dtype=object)
     keys = names[groups.group_of]
