@@ -181,10 +181,14 @@ def _add_localisation(book: FactBook, case: Case, ranked: Mapping[str, object]) 
     added: list[str] = []
     first = ""
     for item in listed[:MAX_EVIDENCE_PER_INCIDENT_CAUSE] if isinstance(listed, list) else ():
-        span = case.span(str(item.get("trace_id") or ""), str(item.get("span_id") or ""))
+        place_of = str(item.get("trace_id") or ""), str(item.get("span_id") or "")
+        kind = redact_text(item.get("kind") or "localisation")
+        span = case.span(*place_of)
+        if span is None and kind == "metric":  # a service may send metrics alone: its anomaly stands for it
+            known = (a for a in case.anomalies if (a.trace_id, a.span_id) == place_of)
+            span = next((_span_of(case, anomaly) for anomaly in known), None)
         if span is None:
             continue
-        kind = redact_text(item.get("kind") or "localisation")
         if any(fact.span_id == span.span_id and fact.kind == kind for fact in book.facts):
             continue  # the exemplar trace already says so, with more figures
         statement = _localised_statement(span, kind, item)

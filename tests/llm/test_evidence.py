@@ -164,3 +164,21 @@ def test_evidence_of_spans_that_are_not_stored_is_left_out() -> None:
     incident = Incident("in", "latency", 2, "title", 0, 0, 20, 9, TRACE, causes)
     trace = TracedTrace((span("a", "root", 5, 5),), (), 1)
     assert gather(Case(Subject(kind="incident", id="in"), trace, [], incident)).causes == ()
+
+
+def test_leak_of_a_service_without_spans() -> None:
+    """A metric's anomaly stands for itself: the cause is the resource, in the detector's words, quoted."""
+    text = "process.memory.usage grew from 200 MB to 400 MB in 14 min"
+    item = {"kind": "metric", "trace_id": "", "span_id": "", "text": text, "observed": 4e8, "expected": 2e8}
+    causes = [
+        {"service": "shop", "operation": "process.memory.usage", "kind": "metric", "evidence": [item]},
+    ]
+    incident = Incident("in", "metric", 3, "title", 0, 0, 2, 1, "", causes)
+    anomaly = Anomaly(
+        "an", "metric", 3, 5.9, "", "", "shop", "process.memory.usage", "", 0, 0,
+        observed=4e8, expected=2e8, unit="By", cell="shop", sample_count=80, details={"text": text},
+    )  # fmt: skip
+    case = Case(Subject(kind="incident", id="in"), TracedTrace((), (), 0), [anomaly], incident)
+    (cause,) = gather(case).causes
+    assert (cause.service, cause.operation, cause.kind) == ("shop", "process.memory.usage", "resource")
+    assert cause.statement == f'shop: "{text}"'
