@@ -9,9 +9,11 @@ however it wanders, each step upwards is a toss of a coin. Growth counts when
     - it is a quarter of the level before (in half a minute: all of it), and more than counting explains;
     - it has not levelled off: the last third grew at half of the average or more (a cache that fills slows
       down);
-    - it is three times the growth in any such time of the last 25 hours, and the series has been
-      watched before for as long again, at least `Scale.known_s`: a warm-up follows a start, and a morning
-      has one the day before. Over 25 steps of an hour a tide has turned: nothing of before is asked there.
+    - it is three times the growth in any such time of the last 25 hours, and the series has been watched
+      before for as long again, at least `Scale.known_s`, without a fall by a fifth in one step: a warm-up
+      follows a start, and a morning has one the day before. Over 25 steps of an hour a tide has turned:
+      nothing of before is asked there. Nor where it has doubled over 50 steps of a minute, and the last third
+      kept 80% of the pace: so long no start warms up, and a process may leak from its first minute.
 
 Then it is followed until it has fallen back by half or 25 steps have brought less than a quarter of what it
 began with; n and k go on counting. Small growth is a small matter however sure: SEV4 at most below twice the
@@ -30,7 +32,7 @@ it should; Bonferroni over scales. Kendall's test at 5% takes two of three rando
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -41,11 +43,12 @@ from detectors.detect.anomaly import severity_of
 from detectors.settings import Settings
 
 STEPS = 25
-_UPWARDS_LEAST = 24
 _LEAST_GROWTH = 0.25
 _LARGEST_STEP = 0.25  # of the growth
-_LATE_STEPS, _LATE_PACE = 8, 0.5
+_LATE_PACE, _LATE_PACE_ALONE = 0.5, 0.8
+_ALONE_S = 60  # the scale at which growth needs no past to be compared with
 _BEYOND_PAST = 3.0
+_FALL = 0.8  # what 25% of growth would have to make up for
 _PAST_H = 25  # a day, and the hour that is under way
 _OVER = 0.25  # of the growth that began it
 _SERIES_MAX = 2_000  # 22 kB each
@@ -92,7 +95,7 @@ class Stretches:
 
     number: int  # of the stretch that is under way
     lowest: float
-    begun: int  # the first
+    begun: int  # the first, or the newest that fell, as after a restart
     floors: deque[float] = field(default_factory=lambda: deque(maxlen=2 * STEPS + 1))
     numbers: deque[int] = field(default_factory=lambda: deque(maxlen=2 * STEPS + 1))
     past: dict[int, float] = field(default_factory=dict)  # hour → the largest growth that ended in it
@@ -182,6 +185,8 @@ class Growths:
     def _close(self, code: int, index: int, stretches: Stretches, noise: float) -> Growth | None:
         """A stretch is over."""
         floors = stretches.floors
+        if len(floors) > 1 and floors[-1] < _FALL * floors[-2]:
+            stretches.begun = stretches.numbers[-1]
         if len(floors) <= STEPS:
             return None
         if len(floors) == floors.maxlen:
@@ -205,29 +210,22 @@ class Growths:
         return self._tell(episode, floors[-1])
 
     def _begin(self, index: int, stretches: Stretches, noise: float) -> Episode | None:
-        scale, floors = SCALES[index], stretches.floors
-        level, now = floors[-1 - STEPS], floors[-1]
-        grown = now - level
-        if grown <= max(scale.least_growth * abs(level), 4 * noise, 0.0):
-            return None
+        """Growth that is news, or has gone on for so long that it is no warm-up."""
+        scale, floors = SCALES[index], list(stretches.floors)
         first = stretches.numbers[-1 - STEPS]
-        if scale.known_s is not None and (
-            not stretches.past
-            or (first - stretches.begun) * scale.stretch_s < scale.known_s
-            or grown < _BEYOND_PAST * max(stretches.past.values())
-        ):
-            return None
-        newest = list(floors)[-1 - STEPS :]
-        steps = [after - before for before, after in pairwise(newest)]
-        upwards = sum(step > 0 for step in steps)
-        late = newest[-1] - newest[-1 - _LATE_STEPS]
-        if (
-            upwards < _UPWARDS_LEAST
-            or max(steps) > _LARGEST_STEP * grown
-            or late < _LATE_PACE * _LATE_STEPS / STEPS * grown
-        ):
-            return None
-        return Episode(index, level, 4 * noise, grown, first * scale.stretch_s * _NS, STEPS, upwards)
+        known_s = (first - stretches.begun) * scale.stretch_s
+        if scale.known_s is None or (stretches.past and known_s >= scale.known_s):
+            least = scale.least_growth * abs(floors[-1 - STEPS])
+            if scale.known_s is not None:
+                least = max(least, _BEYOND_PAST * max(stretches.past.values()))
+            upwards = steady_steps(floors[-1 - STEPS :], max(least, 4 * noise), late_pace=_LATE_PACE)
+            if upwards:
+                return _episode(index, floors[-1 - STEPS :], first, upwards, noise)
+        if scale.stretch_s == _ALONE_S and len(floors) == 2 * STEPS + 1:
+            upwards = steady_steps(floors, max(abs(floors[0]), 4 * noise), late_pace=_LATE_PACE_ALONE)
+            if upwards:
+                return _episode(index, floors, stretches.numbers[0], upwards, noise)
+        return None
 
     def _tell(self, episode: Episode, now: float) -> Growth | None:
         p = max(len(SCALES) * float(bdtrc(episode.upwards - 1, episode.steps, 0.5)), _LEAST_P)
@@ -239,6 +237,37 @@ class Growths:
             return None
         episode.severity = severity
         return Growth(sigma, episode.level, now, episode.since_unix_nano, episode.steps, episode.upwards)
+
+
+def steady_steps(floors: Sequence[float], least: float, late_pace: float) -> int:
+    """How many steps lead upwards, where they grow steadily by more than `least`; else 0.
+
+    One in 25 may lead down. The last third must keep `late_pace` of the average.
+
+    >>> even, at_once, levelling = range(26), [0] * 25 + [26], [50 * x**0.2 for x in range(26)]
+    >>> [steady_steps(floors, 10.0, 0.5) for floors in (even, at_once, levelling)]
+    [25, 0, 0]
+    """
+    count = len(floors) - 1
+    grown = floors[-1] - floors[0]
+    if grown <= max(least, 0.0):
+        return 0
+    steps = [after - before for before, after in pairwise(floors)]
+    upwards = sum(step > 0 for step in steps)
+    late = count // 3
+    if (
+        upwards < count - count // STEPS
+        or max(steps) > _LARGEST_STEP * grown
+        or floors[-1] - floors[-1 - late] < late_pace * late / count * grown
+    ):
+        return 0
+    return upwards
+
+
+def _episode(index: int, floors: Sequence[float], first: int, upwards: int, noise: float) -> Episode:
+    since_unix_nano = first * SCALES[index].stretch_s * _NS
+    grown = floors[-1] - floors[0]
+    return Episode(index, floors[0], 4 * noise, grown, since_unix_nano, len(floors) - 1, upwards)
 
 
 def bounded_by_growth(sigma: float, level: float, now: float, settings: Settings) -> float:

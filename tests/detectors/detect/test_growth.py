@@ -124,6 +124,28 @@ def test_warming_up_after_a_start_is_quiet(every_s, warm_s):
     assert follow(full, every_s) == []
 
 
+@pytest.mark.parametrize("every_s", [1, 10, 60])
+@pytest.mark.parametrize("from_share", [0.1, 0.6])
+@pytest.mark.parametrize("warm_s", [20, 300, 600])
+def test_restart_of_what_is_long_known_is_quiet(every_s, from_share, warm_s):
+    """It falls, and warms up at an even pace; one of the processes behind a series is enough."""
+    at = np.arange(0, HOUR, every_s)
+    warm = 200 * MB * np.minimum(from_share + (1 - from_share) * at / warm_s, 1.0)
+    noise = 1 + 0.002 * np.random.default_rng(5).random(len(at))
+    assert follow(np.r_[steady(2 * HOUR // every_s), warm * noise], every_s) == []
+
+
+@pytest.mark.parametrize("every_s", [10, 60])
+@pytest.mark.parametrize("known_s", [0, 2 * HOUR])
+def test_leak_from_the_first_minute_is_found_within_an_hour(known_s, every_s):
+    """A process that has never been otherwise, or a new version of one."""
+    at = np.arange(0, 90 * 60, every_s)
+    leak = 100 * MB * (1 + 0.05 * at / 60) * (1 + 0.001 * np.random.default_rng(6).random(len(at)))
+    at_s, growth = follow(np.r_[steady(known_s // every_s), leak], every_s)[0]
+    assert 900 <= at_s - known_s <= HOUR
+    assert 99 * MB < growth.level < growth.now / 1.25
+
+
 def test_figure_of_counts_that_chance_explains_is_quiet():
     """A queue from none to ten messages."""
     queue = np.r_[np.zeros(200), np.arange(0, 10, 0.3)]
