@@ -27,6 +27,9 @@ from detectors.settings import Settings
 _WAIT_S = 0.25  # also how soon a stop and a due learning pass are noticed
 _PAUSE_AFTER_ERROR_S = 1.0
 _QUIET_PASS_S = 2.0  # without news: incidents must end although no span lands
+# Detection waits while learning goes on: where a pass of it takes longer than the pause between two, as on a
+# machine that is saturated, every pass of detection would wait for one.
+_LEARN_REST = 5.0  # times as long as the last one took
 _log = logging.getLogger("spyhop.detectors")
 
 
@@ -61,12 +64,14 @@ class Pipeline:
         self._pass = threading.Lock()  # a pass and a recalculation exclude each other
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._learned_s = self._passed_s = monotonic_s()
+        self._passed_s = monotonic_s()
+        self._learn_due_s = monotonic_s() + self.settings.detect_learn_interval_s
         self._begun_s = -math.inf  # the last pass over what landed
         self._figures: dict[str, Any] = {
             "span_count": 0,
             "anomaly_count": 0,
             "last_pass_ms": 0.0,
+            "last_learn_ms": 0.0,
             "error": None,
         }
 
@@ -147,12 +152,16 @@ class Pipeline:
         """Learn what has settled; returns how many sketch rows were added."""
         with self._pass:
             settled = self._learner.settled_batch_id(self._monotonic_s())
-            now_s = self._learned_s = self._monotonic_s()
+            now_s = self._monotonic_s()
             windows = self._detection.windows
             windows.save_due(now_s, self._clock_ns())
             waited = windows.gaps.learned(now_s - self.settings.detect_learn_delay_s)
             added = self._learner.take(waited, self._clock_ns())
-            return added + self._learner.learn(settled, self._clock_ns())
+            added += self._learner.learn(settled, self._clock_ns())
+            took_s = self._monotonic_s() - now_s
+            self._figures["last_learn_ms"] = round(took_s * 1e3, 2)
+            self._learn_due_s = now_s + max(self.settings.detect_learn_interval_s, (1 + _LEARN_REST) * took_s)
+            return added
 
     def set_anomaly_state(self, anomaly_id: str, state: object) -> dict[str, Any]:
         """What a person decided of one anomaly; its incident follows when all its anomalies agree."""
@@ -227,5 +236,6 @@ class Pipeline:
             self.judge_landed(self._store.newest_traces_batch_id)
         elif self._monotonic_s() - self._passed_s >= _QUIET_PASS_S:
             self.end_quiet_incidents()
-        if self._monotonic_s() - self._learned_s >= self.settings.detect_learn_interval_s:
+        if self._monotonic_s() >= self._learn_due_s:
+            self._learn_due_s = self._monotonic_s() + self.settings.detect_learn_interval_s  # if it fails
             self.learn_settled()

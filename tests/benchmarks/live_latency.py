@@ -115,6 +115,7 @@ class Watch:
         self.landed: dict[int, int] = {}
         self.passes_ms: list[float] = []
         self.looks_ms: list[float] = []
+        self.learning_ms: list[float] = []
         self.errors: set[str] = set()
 
     def look(self) -> None:
@@ -130,6 +131,7 @@ class Watch:
         self.passes_ms.append(detection["last_pass_ms"])
         if looked := detection.get("localisation", {}).get("last_look_ms"):
             self.looks_ms.append(looked)
+        self.learning_ms.append(detection.get("last_learn_ms", 0.0))
         if detection["error"]:
             self.errors.add(detection["error"])
 
@@ -175,6 +177,7 @@ def measure(rate: float, learn_s: float, rounds: int) -> dict[str, Any]:
         "detectors": rows,
         "pass_ms": spread(watch.passes_ms),
         "look_ms": spread(watch.looks_ms),
+        "learning_ms": spread(watch.learning_ms),
         "errors": sorted(watch.errors),
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from collector.store.store import Store
@@ -120,3 +122,21 @@ def test_amounts_are_read_where_they_were_learned(trained, system, store):
     trained.judge_landed(system.land())
     found = store.read("SELECT trace_id FROM anomalies WHERE detector = 'amount'").to_pylist()
     assert found == [{"trace_id": whale}]
+
+
+def test_learning_rests_five_times_as_long_as_it_takes(pipeline, clock, monkeypatch):
+    """However slow learning is, detection has most of the time: what takes 3 s comes every 18 s."""
+    begun: list[float] = []
+
+    def slow(settled: int, now_unix_nano: int) -> int:
+        begun.append(clock.now_s)
+        clock.now_s += 3
+        return 0
+
+    monkeypatch.setattr(pipeline._learner, "learn", slow)
+    for _ in range(60):
+        clock.now_s += 0.5
+        pipeline._work(0.0)
+    assert len(begun) > 1
+    assert min(later - earlier for earlier, later in pairwise(begun)) >= 18
+    assert pipeline.status()["last_learn_ms"] == 3_000
