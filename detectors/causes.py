@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from detectors.incidents import Incident
 from detectors.localise import USUAL_TRACES_MAX, Analysis, Usual, analyse
 
 _QUERIES = "detectors.queries"
-_TRACES_MAX = 100  # newest of an incident; more change no ranking
+_TRACES_MAX = 100  # of an incident; more change no ranking
 # Spans of one trace arrive from several processes over some seconds: look again that much later.
 _LOOK_AGAIN_S = (0.0, 1.0, 3.0, 10.0)
 _PAUSE_S = 1.0  # between two looks at one incident that keeps growing
@@ -126,7 +126,7 @@ class CauseFinder:
         if incident.kind in EVENTS:
             return Analysis(causes_of_events(incident), [])
         traces = {
-            "trace_ids": list(incident.traces)[-_TRACES_MAX:],
+            "trace_ids": evenly(list(incident.traces), _TRACES_MAX),
             "earliest": incident.first_span_unix_nano - _REACH_NS,
             "latest": incident.last_span_unix_nano + _REACH_NS,
         }
@@ -160,3 +160,15 @@ class CauseFinder:
         if chosen.num_rows:
             watched.usual = found
         return found
+
+
+def evenly(items: Sequence[str], most: int) -> list[str]:
+    """At most so many of them, from the first to the last.
+
+    >>> evenly("abcdefg", 3)
+    ['a', 'd', 'g']
+    """
+    if len(items) <= most:
+        return list(items)
+    step = (len(items) - 1) / (most - 1)
+    return [items[round(place * step)] for place in range(most)]

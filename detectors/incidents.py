@@ -26,6 +26,7 @@ import math
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import NamedTuple
 
 from scipy.special import ndtr, pdtrc
@@ -39,7 +40,8 @@ _WINDOWS_S = (5.0, 30.0, 300.0)
 # Real tails are rougher than their fits: allow three times the claimed rate, and never less than 1e-4.
 _NOISE_FACTOR = 3.0
 _LEAST_PROBABILITY = 1e-4
-_TRACES_KEPT = 200  # of one incident, the newest; localisation samples these
+# Of one incident: its first ones, which are of what began it, and the newest; localisation samples these.
+_FIRST_TRACES_KEPT, _TRACES_KEPT = 100, 200
 
 
 @dataclass(slots=True)
@@ -94,7 +96,7 @@ class Incident:
             self.trace_count += 1
             self.traces[anomaly.trace_id] = None
             if len(self.traces) > _TRACES_KEPT:
-                del self.traces[next(iter(self.traces))]
+                del self.traces[next(islice(self.traces, _FIRST_TRACES_KEPT, None))]
         if anomaly.sigma > self.worst_sigma or not self.exemplar_trace_id:
             self.worst_sigma, self.exemplar_trace_id = anomaly.sigma, anomaly.trace_id
         self.first_span_unix_nano = min(self.first_span_unix_nano, anomaly.span_start_unix_nano)

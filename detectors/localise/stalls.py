@@ -8,7 +8,8 @@ unusually long, each by itself, the one that began last is the *kernel* of a sta
 start or an end within it. An operation is *stalling* when
 
 - at least three of its spans are kernels, and so are at least half of its slow spans that began last;
-- traces begin at a rate at which so much silence has a probability below 10⁻⁴ (Poisson);
+- so much silence has a probability below 10⁻⁴: of m traces that begin within a kernel or as long before and
+  after it, none does within, (2/3)ᵐ;
 - kernels are of it more often than chance explains (binomial tail below 10⁻⁴): a pause of the machine meets
   whatever happens to run. With L traces under way, one of them is at an operation that usually has the share
   s of all own time with probability 1 - (1 - s)ᴸ.
@@ -40,6 +41,7 @@ _EDGE_NS = 1e6  # of both ends of a kernel: what waited begins and ends about th
 _LEAST_KERNELS = 3
 _SILENT_SHARE = 0.5
 _CHANCE = 1e-4
+_SILENCE = 2 / 3
 
 
 class Stalls(NamedTuple):
@@ -132,41 +134,51 @@ def _interrupted(rows: IntArray, spans: Timeline) -> BoolArray:
 
 def _stalling(silent: IntArray, last: IntArray, spans: Timeline) -> IntArray:
     """The operations that stop the world, as said above."""
-    chance = _met_by_chance(silent, spans)
-    arrivals_per_ns = _arrivals_per_ns(spans)
+    began, ended = _lifetimes(spans)
+    chance = _met_by_chance(silent, spans, began, ended)
     codes, counts = np.unique(spans.operation[silent], return_counts=True)
     found = []
     for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
         own = silent[spans.operation[silent] == code]
-        quiet = float(np.exp(-arrivals_per_ns * float(spans.duration[own].sum())))
+        quiet = _SILENCE ** _beginning_around(own, spans, began)
         enough = count >= max(_LEAST_KERNELS, _SILENT_SHARE * int((spans.operation[last] == code).sum()))
         if enough and quiet < _CHANCE and float(bdtrc(count - 1, len(silent), chance[code])) < _CHANCE:
             found.append(code)
     return np.array(found, dtype=np.int64)
 
 
-def _arrivals_per_ns(spans: Timeline) -> float:
-    inside = np.flatnonzero(spans.incident)
-    began = spans.start[inside]
-    length = float((began + spans.duration[inside]).max() - began.min())
-    return len(np.unique(spans.trace[inside])) / max(length, 1.0)
-
-
-def _met_by_chance(rows: IntArray, spans: Timeline) -> FloatArray:
-    """By operation: the probability that a pause at these moments meets it; 1 if nobody knows what runs."""
-    count = int(spans.operation.max()) + 1
-    usually = np.where(spans.incident, 0, spans.exclusive)
-    worked = np.bincount(spans.operation, usually.astype(np.float64), minlength=count)
-    if not worked.any():
-        return np.ones(count)
+def _lifetimes(spans: Timeline) -> tuple[IntArray, IntArray]:
+    """When the incident's traces begin and end, each ascending."""
     inside = np.flatnonzero(spans.incident)
     trace = np.unique(spans.trace[inside], return_inverse=True)[1]
     began = np.full(int(trace.max()) + 1, np.iinfo(np.int64).max)
     ended = np.zeros_like(began)
     np.minimum.at(began, trace, spans.start[inside])
     np.maximum.at(ended, trace, spans.start[inside] + spans.duration[inside])
+    return np.sort(began), np.sort(ended)
+
+
+def _beginning_around(rows: IntArray, spans: Timeline, began: IntArray) -> int:
+    """How many other traces begin as long before these spans, and after them, as each lasts."""
+    start, length = spans.start[rows], spans.duration[rows]
+    before = np.searchsorted(began, start) - np.searchsorted(began, start - length)
+    after = np.searchsorted(began, start + 2 * length) - np.searchsorted(began, start + length)
+    return max(int((before + after).sum()) - len(rows), 0)  # its own trace begins before each
+
+
+def _met_by_chance(rows: IntArray, spans: Timeline, began: IntArray, ended: IntArray) -> FloatArray:
+    """By operation: the probability that a pause at these moments meets it; 1 if nobody knows what runs.
+
+    Args:
+        began, ended: of the incident's traces, each ascending.
+    """
+    count = int(spans.operation.max()) + 1
+    usually = np.where(spans.incident, 0, spans.exclusive)
+    worked = np.bincount(spans.operation, usually.astype(np.float64), minlength=count)
+    if not worked.any():
+        return np.ones(count)
     moment = spans.start[rows]
-    begun = np.searchsorted(np.sort(began), moment, side="right")
-    under_way = begun - np.searchsorted(np.sort(ended), moment, side="right")
+    begun = np.searchsorted(began, moment, side="right")
+    under_way = begun - np.searchsorted(ended, moment, side="right")
     chance: FloatArray = 1 - (1 - worked / worked.sum()) ** max(float(under_way.mean()), 1.0)
     return chance

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from detectors.causes import evenly
 from detectors.detect.anomaly import AMOUNT, LATENCY, Anomaly, anomaly_id
 from detectors.incidents import Grouped, IncidentTracker
 from detectors.settings import Settings
@@ -162,3 +163,17 @@ def test_mildly_large_amount_stays_a_lone_anomaly():
     outcome = Stream().second(1, severity=5, detector=AMOUNT)
     assert [a.incident_id for a in outcome.anomalies] == [None]
     assert not outcome.changed
+
+
+def test_long_incident_keeps_its_first_traces_and_its_newest():
+    """What began it is still known after a thousand traces, and so is what happens now."""
+    stream = Stream()
+    for _ in range(25):
+        stream.second(50)
+    (incident,) = stream.tracker.open.values()
+    kept = list(incident.traces)
+    assert incident.trace_count == 1_250
+    assert kept == [f"trace{n}" for n in [*range(1, 101), *range(1_151, 1_251)]]
+    assert evenly(kept, 100)[0] == "trace1"
+    assert evenly(kept, 100)[-1] == "trace1250"
+    assert len(set(evenly(kept, 100))) == 100
