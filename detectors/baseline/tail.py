@@ -197,7 +197,7 @@ def _log_excess_moments(log_excess: FloatArray, counts: FloatArray, restored: fl
     """(ξ, mean of the log excess), both shrunk towards the prior by the number of exceedances.
 
     ξ = 2 - λ1/λ2 for a generalised Pareto with first two L-moments λ1, λ2. Restored samples count as
-    censored at the largest observed excess.
+    censored at the largest observed excess, and what is censored has no end that could be seen: ξ ≥ 0.
     """
     k = float(counts.sum())
     total = float(counts @ log_excess)
@@ -209,5 +209,7 @@ def _log_excess_moments(log_excess: FloatArray, counts: FloatArray, restored: fl
     second = float((2 * ranks - 1) @ (counts * log_excess)) / k
     if second <= 0:
         return 0.0, mean
-    raw = min(max(2.0 - (total / k) / second, _SHAPE_RANGE[0]), _SHAPE_RANGE[1])
+    # A tail that has been cut seems to end where it was cut.
+    least = 0.0 if restored else _SHAPE_RANGE[0]
+    raw = min(max(2.0 - (total / k) / second, least), _SHAPE_RANGE[1])
     return raw * k / (k + _SHAPE_PRIOR_EXCEEDANCES), mean

@@ -152,3 +152,13 @@ def test_what_was_left_out_says_nothing_of_beyond_the_largest():
     assert fit(kept, 0).sigma(beyond) > fit(kept, 5).sigma(beyond)
     assert fit(kept, 5).sigma(beyond) > 2.9
     assert fit(kept, 5).sigma(beyond).ndim == 0
+
+
+def test_a_tail_that_was_cut_does_not_end_there():
+    """With the longest stalls left out, one of three times the longest that is left is no wonder."""
+    rng = np.random.default_rng(2)
+    usual = log_normal(24_600, 0.4, 3, 0.3 * MS)
+    kept = np.concatenate([usual, 50 * MS * np.exp(rng.beta(1.0, 2.0, 500))])
+    beyond = 3 * float(kept.max())
+    assert fit(kept, 0).sigma(beyond) > 5.5
+    assert 3 < fit(kept, 20).sigma(beyond) < 4.5
