@@ -26,7 +26,7 @@ from detectors.detect.faster import FasterWatch
 from detectors.detect.latency import detect_latency, group_spans, split_key
 from detectors.detect.shift import Shifted, ShiftWatch
 from detectors.difference_store import save_differences
-from detectors.held_back import HeldBack, save_held
+from detectors.held_back import HeldBack
 from detectors.incident_store import load_open, save_causes, save_incidents
 from detectors.incidents import Grouped, Incident, IncidentTracker, OperationKey
 from detectors.learner import chunks
@@ -195,7 +195,7 @@ class Detection:
             try:
                 with self.writing, self._store.transaction() as con:
                     _insert(con, grouped.anomalies, now_unix_nano, again=again)
-                    save_held(con, held, now_unix_nano)
+                    self._held.save(con, held, now_unix_nano)
                     _move(con, moved)
                     _raise(con, raised)
                     _promote(con, grouped)

@@ -51,6 +51,7 @@ POLL_S = 0.1
 # What each rule must have seen, by its own formula, before it can speak at all.
 NEEDS = {
     "latency": "one span",
+    "latency/joined": "an incident: alone, chance would explain these",
     "amount": "one span",
     "latency/shift": "4 slow moments of 0.5 s (3 of which may be enough)",
     "latency/faster": "15 fast moments of 16, of 0.5 s",
@@ -72,12 +73,14 @@ SELECT
     CASE
         WHEN a.details->>'rule' IN ('shift', 'faster', 'refused')
         THEN a.detector || '/' || (a.details->>'rule')
+        WHEN h.span_id IS NOT NULL THEN 'latency/joined'
         ELSE a.detector
     END AS name,
     (epoch_ns(a.detected_at) - epoch_ns(a.span_start_time) - a.span_duration_ns) / 1e9 AS after_end_s,
     (epoch_ns(a.detected_at) - landed.unix_nano) / 1e9 AS after_landing_s,
     (landed.unix_nano - epoch_ns(a.span_start_time) - a.span_duration_ns) / 1e9 AS landed_after_s
 FROM anomalies a
+LEFT JOIN held_spans h ON h.trace_id = a.trace_id AND h.span_id = a.span_id AND a.detector = 'latency'
 LEFT JOIN spans s ON s.trace_id = a.trace_id AND s.span_id = a.span_id
 ASOF LEFT JOIN landed ON s.batch_id <= landed.batch_id
 """

@@ -47,3 +47,20 @@ def test_the_hour_slides(settings):
     """Spans of more than an hour ago explain nothing."""
     held = HeldBack(settings)
     assert held.count(1_000_000, 0.0) > held.count(0, 3_700.0) == HeldBack(settings).count(0, 0.0)
+
+
+def test_what_was_held_is_forgotten_after_a_week(trained, system, store):
+    """Rows of more than a week ago go with the next that is held; those of six days stay."""
+    days = {"old": 8, "kept": 6}
+    for span_id, ago in days.items():
+        with store.transaction() as con:
+            con.execute(
+                "INSERT INTO held_spans VALUES ('t', $id, make_timestamp_ns($at))",
+                {"id": span_id, "at": system.now_ns - ago * 86_400 * 10**9},
+            )
+    system.order(db_ns=15 * MS)
+    trained.judge_landed(system.land())
+    held = store.read("SELECT span_id FROM held_spans")["span_id"].to_pylist()
+    assert "old" not in held
+    assert "kept" in held
+    assert len(held) > 1
