@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detectors.crossings import Book, Order, crosses
@@ -19,11 +19,11 @@ class Everything:
         self.orders: dict[str, Order] = {}
 
     def take(self, order: Order) -> Order | None:
-        known = self.orders.pop(order.trace_id, None)
+        known = self.orders.get(order.trace_id)
         if known is not None:
             if known.filled or not order.filled:
-                self.orders[order.trace_id] = known
-                return None
+                return None  # what is only repeated keeps its place
+            del self.orders[order.trace_id]
             known.price, known.filled = order.price, True
             order = known
         alike = (o for o in self.orders.values() if (o.pair, o.price) == (order.pair, order.price))
@@ -47,7 +47,16 @@ def told(draw: st.DrawFn) -> tuple[str, int, str, float, float, bool]:
     )
 
 
+REPEATED = [
+    ("1", 0, "BUY", 0.999, 101.0, False),
+    ("3", 0, "BUY", 0.999, 101.0, False),
+    ("1", 0, "BUY", 0.999, 100.0, False),
+    ("2", 0, "SELL", 0.999, 101.0, True),
+]
+
+
 @settings(deadline=None)  # a loaded machine
+@example(REPEATED)
 @given(st.lists(told(), max_size=40))
 def test_a_book_finds_what_comparing_with_all_finds(said):
     """Every order meets the same partner, in whatever order spans come and whatever they repeat."""
