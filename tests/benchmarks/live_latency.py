@@ -54,6 +54,8 @@ NEEDS = {
     "latency/joined": "an incident: alone, chance would explain these",
     "amount": "one span",
     "latency/shift": "4 slow moments of 0.5 s (3 of which may be enough)",
+    "latency/partial shift": "8, 16 or 32 moments of 0.5 s, of which three quarters are slow in part",
+    "gap/partial shift": "as latency",
     "latency/faster": "15 fast moments of 16, of 0.5 s",
     "gap": "one message of SEV3",
     "gap/shift": "4 slow moments of 0.5 s",
@@ -71,7 +73,7 @@ QUERY = """
 CREATE TEMP TABLE found AS
 SELECT
     CASE
-        WHEN a.details->>'rule' IN ('shift', 'faster', 'refused')
+        WHEN a.details->>'rule' IN ('shift', 'partial shift', 'faster', 'refused')
         THEN a.detector || '/' || (a.details->>'rule')
         WHEN h.span_id IS NOT NULL THEN 'latency/joined'
         ELSE a.detector
