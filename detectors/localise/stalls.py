@@ -10,9 +10,9 @@ start or an end within it. An operation is *stalling* when
 - at least three of its spans are kernels, and so are at least half of its slow spans that began last;
 - so much silence has a probability below 10⁻⁴: of m traces that begin within a kernel or as long before and
   after it, none does within, (2/3)ᵐ;
-- kernels are of it more often than chance explains (binomial tail below 10⁻⁴): a pause of the machine meets
-  whatever happens to run. With L traces under way, one of them is at an operation that usually has the share
-  s of all own time with probability 1 - (1 - s)ᴸ.
+- kernels are of it more often, among all slow spans that began last, than chance explains (binomial tail
+  below 10⁻⁴): a pause of the machine meets whatever happens to run. With L traces under way, one of them is
+  at an operation that usually has the share s of all own time with probability 1 - (1 - s)ᴸ.
 
 Own times and waits are then read on a clock that stands still while the world does, and the kernels keep
 their time. Several processes are never silent together by chance for long, so nothing changes for a fault
@@ -135,14 +135,14 @@ def _interrupted(rows: IntArray, spans: Timeline) -> BoolArray:
 def _stalling(silent: IntArray, last: IntArray, spans: Timeline) -> IntArray:
     """The operations that stop the world, as said above."""
     began, ended = _lifetimes(spans)
-    chance = _met_by_chance(silent, spans, began, ended)
+    chance = _met_by_chance(last, spans, began, ended)
     codes, counts = np.unique(spans.operation[silent], return_counts=True)
     found = []
     for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
         own = silent[spans.operation[silent] == code]
         quiet = _SILENCE ** _beginning_around(own, spans, began)
         enough = count >= max(_LEAST_KERNELS, _SILENT_SHARE * int((spans.operation[last] == code).sum()))
-        if enough and quiet < _CHANCE and float(bdtrc(count - 1, len(silent), chance[code])) < _CHANCE:
+        if enough and quiet < _CHANCE and float(bdtrc(count - 1, len(last), chance[code])) < _CHANCE:
             found.append(code)
     return np.array(found, dtype=np.int64)
 
