@@ -50,11 +50,12 @@ def register(app: typer.Typer) -> None:
             typer.Option("--to", metavar="URL", help="OTLP/HTTP address; SPYHOP_OTLP_HTTP without."),
         ] = None,
     ) -> None:
-        """Send files of telemetry again: OTLP JSON lines, OTLP protobuf, Jaeger JSON.
+        """Send files of telemetry again: OTLP JSON lines, OTLP protobuf, Jaeger, Tempo and Zipkin v2 JSON.
 
-        Exits with 1 if anything in them was refused; the rest is sent all the same.
+        Exits with 1 if anything in them was refused, or nothing was sent; the rest is sent all the same.
         """
         from collector.replay.command import run_replay
 
-        if run_replay(paths, to).refused:
+        report = run_replay(paths, to)
+        if report.refused or not report.sent.total():
             raise typer.Exit(1)

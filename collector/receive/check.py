@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError, Message
 
 from collector.errors import MalformedBody
+from collector.receive.former import take_former_lists
 from collector.receive.limits import (
     DEFAULT_LIMITS,
     Limits,
@@ -47,9 +48,10 @@ def check_bytes(signal: Signal, payload: bytes, limits: Limits = DEFAULT_LIMITS)
     request = REQUEST_TYPES[signal]()
     try:
         request.ParseFromString(payload)
+        is_former = take_former_lists(signal, request)
     except (DecodeError, UnicodeDecodeError) as error:
         raise MalformedBody(f"the body is not a protobuf {request.DESCRIPTOR.name} ({error})") from error
-    return check_message(signal, request, payload, limits)
+    return check_message(signal, request, None if is_former else payload, limits)
 
 
 def check_message(

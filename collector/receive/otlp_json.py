@@ -15,6 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from collector.errors import MalformedBody
+from collector.receive.former import former_names
 from collector.signals import REQUEST_TYPES, Signal
 
 _HEX_FIELDS = frozenset({"trace_id", "span_id", "parent_span_id"})
@@ -131,13 +132,14 @@ class _Field(NamedTuple):
 
 @cache
 def _fields(kind: type[Message]) -> dict[str, _Field]:
-    """Fields under their JSON names and, as protobuf's mapping asks, under their own."""
+    """Fields under their JSON names and, as protobuf's mapping asks, under their own; and under those that
+    OTLP gave them before version 0.15."""
     return {
         name: _Field(
             field.name, field.is_repeated, None if field.message_type is not None else _converter(field)
         )
         for field in kind.DESCRIPTOR.fields
-        for name in (field.name, field.json_name)
+        for name in (field.name, field.json_name, *former_names(field.name))
     }
 
 

@@ -30,7 +30,7 @@ def run_replay(paths: Sequence[Path], to: str | None) -> Report:
     if "://" not in url:
         url = parse_address(url).url
     files = expand(paths)
-    total_bytes = sum(path.stat().st_size for path in files)
+    total_bytes = sum(path.stat().st_size for path in files if path.exists())
     console = Console(stderr=True)
     started_s = monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
+
+from collector.replay.found import Converted
 
 _KINDS = {
     "internal": Span.SPAN_KIND_INTERNAL,
@@ -35,37 +37,40 @@ _CONSUMED_TAGS = {
 _REFERENCE_TAG = "opentracing.ref_type"
 
 
-class JaegerSpans(NamedTuple):
-    """The spans of one trace, or the reason why one of them cannot be read."""
-
-    place: str
-    request: ExportTraceServiceRequest | None
-    reason: str
-
-
 def is_jaeger(document: object) -> bool:
-    """A download, `{"data": [trace, …]}`, or one trace of it."""
+    """A download, `{"data": [trace, …]}`, or one trace of it, or a span with its process."""
     if not isinstance(document, dict):
         return False
     traces = document.get("data", [document])
-    return isinstance(traces, list) and all(
-        isinstance(trace, dict) and "traceID" in trace and "spans" in trace for trace in traces
-    )
+    return isinstance(traces, list) and bool(traces) and all(map(_is_trace_or_span, traces))
 
 
-def read_jaeger(document: dict[str, Any]) -> Iterator[JaegerSpans]:
-    """A request for each trace, and a reason for each span that cannot be read."""
+def read_jaeger(document: dict[str, Any]) -> Iterator[Converted]:
+    """A request for each trace, and a reason for each span that cannot be read.
+
+    Jaeger is written in Go, whose JSON has null for an empty list.
+    """
     for trace in document.get("data", [document]):
         place = f"trace {trace['traceID']}"
         request = ExportTraceServiceRequest()
         scopes: dict[tuple[str, str, str], ScopeSpans] = {}
-        for number, source in enumerate(trace["spans"]):
+        for number, source in enumerate(_sources(trace)):
             try:
                 _add_span(request, scopes, trace, source)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                reason = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else str(error)
-                yield JaegerSpans(f"{place} span {number}", None, f"not a Jaeger span ({reason})")
-        yield JaegerSpans(place, request, "")
+            except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+                reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+                yield Converted(f"{place} span {number}", None, f"not a Jaeger span ({reason})")
+        yield Converted(place, request, "")
+
+
+def _is_trace_or_span(trace: object) -> bool:
+    return isinstance(trace, dict) and "traceID" in trace and ("spans" in trace or "spanID" in trace)
+
+
+def _sources(trace: Mapping[str, Any]) -> list[Any]:
+    """Its spans; something that is no list is told as the one span that cannot be read."""
+    spans = trace.get("spans") or [] if "spans" in trace else [trace]
+    return spans if isinstance(spans, list) else [spans]
 
 
 def _add_span(
@@ -76,8 +81,8 @@ def _add_span(
 ) -> None:
     span = _span(source)
     tags = {tag["key"]: tag.get("value") for tag in source.get("tags") or ()}
-    process_id = source.get("processID", "")
-    process = source.get("process") or (trace.get("processes") or {})[process_id]
+    process_id = source.get("processID") or ""
+    process = source.get("process") or (trace.get("processes") or {}).get(process_id) or {}
     name, version = (
         next((str(tags[tag]) for tag in among if tag in tags), "")
         for among in (_SCOPE_NAME_TAGS, _SCOPE_VERSION_TAGS)
@@ -86,9 +91,8 @@ def _add_span(
     scope = scopes.get(key)
     if scope is None:
         envelope = request.resource_spans.add()
-        envelope.resource.attributes.add(
-            key="service.name", value=AnyValue(string_value=process["serviceName"])
-        )
+        if service := process.get("serviceName"):
+            envelope.resource.attributes.add(key="service.name", value=AnyValue(string_value=service))
         for tag in process.get("tags") or ():
             envelope.resource.attributes.add(key=tag["key"], value=_value(tag))
         scope = scopes[key] = envelope.scope_spans.add()
@@ -106,7 +110,7 @@ def _span(source: Mapping[str, Any]) -> Span:
         name=source["operationName"],
         kind=_KINDS.get(str(by_key.get("span.kind", "")).lower(), Span.SPAN_KIND_UNSPECIFIED),
         start_time_unix_nano=start_ns,
-        end_time_unix_nano=start_ns + int(source["duration"]) * 1000,
+        end_time_unix_nano=start_ns + int(source.get("duration") or 0) * 1000,
         trace_state=str(by_key.get("w3c.tracestate", "")),
         flags=int(source.get("flags") or 0) & 0xFF,
     )
@@ -117,9 +121,9 @@ def _span(source: Mapping[str, Any]) -> Span:
     _set_references(span, source)
     for log in source.get("logs") or ():
         event = span.events.add(time_unix_nano=int(log["timestamp"]) * 1000, name="log")
-        for field in log["fields"]:
+        for field in log.get("fields") or ():
             if field["key"] == "event":
-                event.name = str(field["value"])
+                event.name = str(field.get("value"))
             else:
                 event.attributes.add(key=field["key"], value=_value(field))
     return span
@@ -141,7 +145,7 @@ def _set_references(span: Span, source: Mapping[str, Any]) -> None:
         span.parent_span_id = _id(source["parentSpanID"], 8)
     for reference in references:
         trace_id, span_id = _id(reference["traceID"], 16), _id(reference["spanID"], 8)
-        kind = reference.get("refType", "CHILD_OF")
+        kind = reference.get("refType") or "CHILD_OF"
         if kind == "CHILD_OF" and trace_id == span.trace_id and span.parent_span_id in (b"", span_id):
             span.parent_span_id = span_id
             continue
@@ -155,7 +159,9 @@ def _id(text: str, size_bytes: int) -> bytes:
 
 
 def _value(tag: Mapping[str, Any]) -> AnyValue:
-    value = tag["value"]
+    value = tag.get("value")
+    if value is None:
+        return AnyValue()
     match tag.get("type", ""):
         case "bool":
             return AnyValue(bool_value=value if isinstance(value, bool) else str(value).lower() == "true")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from collector.errors import InvalidInput
 from collector.receive.check import check_message
-from collector.replay.reader import Found, Refused, read_file
+from collector.replay.found import Found, Refused
+from collector.replay.reader import read_file
 from collector.replay.sender import REQUEST_BYTES_MAX, Sender, parts
 from collector.signals import Signal
 
@@ -58,38 +60,66 @@ def replay(files: Iterable[Path], sender: Sender, advance: Callable[[int], None]
         advance: called with the number of bytes read since its last call.
     """
     report = Report()
-    waiting: dict[Signal, list[tuple[str, bytes]]] = {signal: [] for signal in Signal}
+    waiting: dict[Signal, list[_Checked]] = {signal: [] for signal in Signal}
 
     def flush(signal: Signal) -> None:
         if waiting[signal]:
-            first, last = waiting[signal][0][0], waiting[signal][-1][0]
+            first, last = waiting[signal][0].place, waiting[signal][-1].place
             place = first if first == last else f"{first} to {last}"
             # The encoding of repeated fields, joined, is the encoding of the joined fields.
-            sender.send(place, signal, b"".join(payload for _, payload in waiting[signal]))
+            payload = b"".join(part.payload for part in waiting[signal])
+            sender.send(place, signal, payload, sum(part.item_count for part in waiting[signal]))
             waiting[signal] = []
 
     with sender:
         for path in files:
             read_bytes = 0
-            try:
-                for item, now_bytes in read_file(path):
-                    for place, signal, payload in _checked(item, report):
-                        waiting[signal].append((place, payload))
-                        if sum(len(body) for _, body in waiting[signal]) >= REQUEST_BYTES_MAX:
-                            flush(signal)
-                    advance(now_bytes - read_bytes)
-                    read_bytes = now_bytes
-            except InvalidInput as error:
-                report.refused.append(Refused(str(path), str(error)))
+            for part, now_bytes in _read(path, report):
+                if part is not None:
+                    waiting[part.signal].append(part)
+                    if sum(len(each.payload) for each in waiting[part.signal]) >= REQUEST_BYTES_MAX:
+                        flush(part.signal)
+                advance(now_bytes - read_bytes)
+                read_bytes = now_bytes
             with suppress(OSError):
                 advance(path.stat().st_size - read_bytes)
         for signal in Signal:
             flush(signal)
+    report.sent = sender.accepted
     report.refused += [Refused(place, f"{count} × {reason}") for place, count, reason in sender.rejected]
     return report
 
 
-def _checked(item: Found | Refused, report: Report) -> Iterable[tuple[str, Signal, bytes]]:
+class _Checked(NamedTuple):
+    """A request that our own receivers would take."""
+
+    place: str
+    signal: Signal
+    payload: bytes
+    item_count: int
+
+
+def _read(path: Path, report: Report) -> Iterator[tuple[_Checked | None, int]]:
+    """What can be sent of one file, each with the bytes read by then; why not goes into `report`.
+
+    A file never stops those after it, whatever is wrong with it.
+    """
+    sound_count, refused_count = 0, len(report.refused)
+    try:
+        for item, now_bytes in read_file(path):
+            for part in _checked(item, report):
+                sound_count += part.item_count
+                yield part, now_bytes
+            yield None, now_bytes
+    except InvalidInput as error:
+        report.refused.append(Refused(str(path), str(error)))
+    except Exception as error:  # a fault of ours costs this file, not the others
+        report.refused.append(Refused(str(path), f"cannot be read ({type(error).__name__}: {error})"))
+    if sound_count == 0 and len(report.refused) == refused_count:
+        report.refused.append(Refused(str(path), "holds no spans, log records or data points"))
+
+
+def _checked(item: Found | Refused, report: Report) -> Iterable[_Checked]:
     """By the rules of our own receivers, so that what is refused is told with its place."""
     if isinstance(item, Refused):
         report.refused.append(item)
@@ -100,5 +130,4 @@ def _checked(item: Found | Refused, report: Report) -> Iterable[tuple[str, Signa
         if checked.rejected_count:
             report.refused.append(Refused(item.place, checked.reason))
         if checked.accepted_count:
-            report.sent[item.signal] += checked.accepted_count
-            yield item.place, item.signal, checked.payload
+            yield _Checked(item.place, item.signal, checked.payload, checked.accepted_count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic, sleep
@@ -31,7 +32,8 @@ class Rejected(NamedTuple):
 
 
 class Sender:
-    """A few requests under way at a time. Use as a context manager; `rejected` is complete after it."""
+    """A few requests under way at a time. Use as a context manager; what the endpoint `accepted` of each
+    signal and what it `rejected` is complete after it."""
 
     def __init__(self, base_url: str, *, token: str = "", retry_s: float = 1.0) -> None:
         headers = {"content-type": "application/x-protobuf"}
@@ -44,6 +46,8 @@ class Sender:
         self._slots = threading.Semaphore(2 * _SENDERS)
         self._retry_s = retry_s
         self._failure: SpyhopError | None = None
+        self._guard = threading.Lock()
+        self.accepted: Counter[Signal] = Counter()
         self.rejected: list[Rejected] = []
 
     def __enter__(self) -> Sender:
@@ -55,8 +59,9 @@ class Sender:
         if kind is None and self._failure is not None:
             raise self._failure
 
-    def send(self, place: str, signal: Signal, payload: bytes) -> None:
-        """Queue one request; waits while too many are under way.
+    def send(self, place: str, signal: Signal, payload: bytes, item_count: int) -> None:
+        """Queue one request of `item_count` spans, log records or data points; waits while too many are
+        under way.
 
         Raises:
             Unavailable: the endpoint cannot be reached, or takes nothing any more.
@@ -65,7 +70,7 @@ class Sender:
         if self._failure is not None:
             raise self._failure
         self._slots.acquire()
-        self._pool.submit(self._post, place, signal, payload).add_done_callback(self._done)
+        self._pool.submit(self._post, place, signal, payload, item_count).add_done_callback(self._done)
 
     def _done(self, future: Future[None]) -> None:
         self._slots.release()
@@ -73,7 +78,7 @@ class Sender:
         if error is not None and self._failure is None:
             self._failure = error if isinstance(error, SpyhopError) else SpyhopError(str(error))
 
-    def _post(self, place: str, signal: Signal, payload: bytes) -> None:
+    def _post(self, place: str, signal: Signal, payload: bytes, item_count: int) -> None:
         deadline_s = monotonic() + _PATIENCE_S
         while True:
             try:
@@ -94,18 +99,25 @@ class Sender:
             )
         if answer.status_code != 200:
             text = answer.text.strip()[:200]
-            self.rejected.append(Rejected(place, 1, f"answered with {answer.status_code} {text}"))
+            self._note(signal, 0, Rejected(place, item_count, f"answered with {answer.status_code} {text}"))
             return
-        self._note_partial(place, signal, answer.content)
+        rejected_count, reason = _partial(signal, answer.content)
+        self._note(signal, item_count - rejected_count, Rejected(place, rejected_count, reason))
 
-    def _note_partial(self, place: str, signal: Signal, body: bytes) -> None:
-        try:
-            partial: Any = RESPONSE_TYPES[signal].FromString(body).partial_success  # type: ignore[attr-defined]  # every response has it
-        except DecodeError:
-            return  # 200 is what counts; other servers answer with what they like
-        count = getattr(partial, REJECTED_FIELDS[signal])
-        if count:
-            self.rejected.append(Rejected(place, count, partial.error_message))
+    def _note(self, signal: Signal, accepted_count: int, rejected: Rejected) -> None:
+        with self._guard:
+            self.accepted[signal] += accepted_count
+            if rejected.item_count:
+                self.rejected.append(rejected)
+
+
+def _partial(signal: Signal, body: bytes) -> tuple[int, str]:
+    """How much the endpoint refused in its answer, and why."""
+    try:
+        partial: Any = RESPONSE_TYPES[signal].FromString(body).partial_success  # type: ignore[attr-defined]  # every response has it
+    except DecodeError:
+        return 0, ""  # 200 is what counts; other servers answer with what they like
+    return getattr(partial, REJECTED_FIELDS[signal]), partial.error_message
 
 
 def parts(request: Message) -> Iterator[bytes]:
