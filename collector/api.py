@@ -23,6 +23,7 @@ from collector.errors import (
     Unavailable,
 )
 from collector.guard import LocalOnly
+from collector.receive.senders import Senders
 from collector.settings import Settings
 from collector.store.query import run_query
 from collector.store.store import Store
@@ -147,6 +148,17 @@ def _sql_router(store: Store, settings: Settings) -> APIRouter:
             content, media_type = formats.as_json(result), "application/json"
         headers = {TRUNCATED_HEADER: str(result.truncated).lower()}
         return Response(content, media_type=media_type, headers=headers)
+
+    return router
+
+
+def senders_router(senders: Senders) -> APIRouter:
+    """Who sends telemetry, what was taken of it, and why something was not."""
+    router = APIRouter()
+
+    @router.get("/api/senders")
+    def list_senders() -> dict[str, object]:
+        return {"senders": senders.status()}
 
     return router
 

@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import APIRouter
 
 from collector.address import Address, listen, parse_address
-from collector.api import create_app
+from collector.api import create_app, senders_router
 from collector.disk import DiskWatch
 from collector.errors import StartupError
 from collector.land import Lander, read_position
@@ -182,6 +182,7 @@ class Server:
         )
         if settings.otlp_http_cors_origins:
             http_receiver = with_cors(http_receiver, settings.otlp_http_cors_origins)
+        routers = [*routers, senders_router(self._intake.senders)]
         app = create_app(
             store, routers, settings=settings, readiness=self._readiness, metrics=self._prometheus
         )
@@ -206,6 +207,7 @@ class Server:
         spool, landing = self._spool.status(), self._lander.status()
         disk = self._disk.status()
         checks: dict[str, object] = {"spool": spool, "landing": landing, "disk": disk}
+        checks["senders"] = self._intake.senders.summary()
         checks["lake"] = self._sealer.status()
         checks |= {worker.name: worker.status() for worker in self._workers}
         return not (spool["failure"] or landing["failure"] or disk["failure"]), checks

@@ -39,12 +39,12 @@ class Settings(BaseSettings):
     otlp_max_value_bytes: int = Field(
         default=MIB,
         ge=64 * 1024,
-        description="Longest attribute value, log body or other text, in bytes; beyond, it is rejected.",
+        description="Longest attribute value, log body or other text, in bytes; what is longer is cut there.",
     )
     otlp_max_name_chars: int = Field(
         default=4096,
         ge=1,
-        description="Longest span or metric name, in characters: names are keys of baselines and lists.",
+        description="Longest span or metric name, in characters, where it is cut: names are keys of lists.",
     )
     otlp_grpc_threads: int = Field(default=8, ge=1, description="Threads that take OTLP/gRPC requests.")
     otlp_tls_cert: Path | None = Field(

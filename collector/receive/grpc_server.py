@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from collector.errors import (
+    InvalidInput,
     MalformedBody,
     PortInUse,
     SpyhopError,
@@ -22,6 +24,7 @@ from collector.errors import (
 )
 from collector.receive.access import Tls, TokenCheck
 from collector.receive.intake import Intake
+from collector.receive.senders import Sender
 from collector.signals import GRPC_METHODS, Signal
 
 RETRY_PUSHBACK_MS = "1000"
@@ -35,6 +38,7 @@ _CODES: list[tuple[type[SpyhopError], grpc.StatusCode]] = [
     (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
 ]
 _OTLP_SERVICES = [method.split("/")[1] for method in GRPC_METHODS.values()]
+_GRPCS_OWN_PREFIX = "/grpc."  # health and reflection
 _HEALTH_PREFIX = f"/{health.SERVICE_NAME}/"
 # A peer that vanished without a word is noticed after 80 s; clients may ask for life every 10 s, also
 # between two exports, where gRPC's default is to close on them with "too many pings" below 5 minutes.
@@ -81,7 +85,7 @@ class GrpcReceiver:
                 *_KEEP_ALIVE,
             ],
         )
-        self._server.add_generic_rpc_handlers((_Handlers(intake, threads, self._patience),))
+        self._server.add_generic_rpc_handlers((_Handlers(intake, threads, self._patience, max_body_bytes),))
         # Watchers keep a thread each for as long as they watch: not the threads that take requests.
         self._health = health.HealthServicer(
             experimental_non_blocking=True,
@@ -153,17 +157,26 @@ class _Patience:
 
 
 class _Handlers(grpc.GenericRpcHandler):
-    def __init__(self, intake: Intake, threads: int, patience: _Patience) -> None:
+    def __init__(self, intake: Intake, threads: int, patience: _Patience, max_body_bytes: int) -> None:
         # No (de)serialisers: bytes in, bytes out. On the wire a unary call is a stream of one message; taken
         # as a stream it is known to us, and can be cancelled, before that message has come.
         working = threading.Semaphore(threads)
         self._by_method: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            method: grpc.stream_unary_rpc_method_handler(_export(intake, signal, working, patience))
+            method: grpc.stream_unary_rpc_method_handler(
+                _export(intake, signal, working, patience, max_body_bytes)
+            )
             for signal, method in GRPC_METHODS.items()
         }
 
+        self._unknown: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_unary_rpc_method_handler(
+            _refuse_unknown(intake)
+        )
+
     def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
-        return self._by_method.get(call.method)
+        known = self._by_method.get(call.method)
+        if known is None and not call.method.startswith(_GRPCS_OWN_PREFIX):
+            return self._unknown  # as without it, but the sender is noted
+        return known
 
 
 class _Doorkeeper(grpc.ServerInterceptor):
@@ -178,11 +191,12 @@ class _Doorkeeper(grpc.ServerInterceptor):
         call = handler_call_details
         if call.method.startswith(_HEALTH_PREFIX):
             return continuation(call)
+        metadata = {key: str(value) for key, value in call.invocation_metadata or ()}
         try:
-            self._token.check({key: str(value) for key, value in call.invocation_metadata or ()})
+            self._token.check(metadata)
         except Unauthenticated as error:
             if call.method in self._signals:
-                self._intake.refused(self._signals[call.method], error)
+                self._intake.refused(self._signals[call.method], error, _sender("unknown", metadata))
             message = str(error)
 
             def refuse(_: Any, context: grpc.ServicerContext) -> bytes:
@@ -192,16 +206,46 @@ class _Doorkeeper(grpc.ServerInterceptor):
         return continuation(call)
 
 
+def _peer(context: grpc.ServicerContext) -> Sender:
+    return _sender(context.peer(), {key: str(value) for key, value in context.invocation_metadata()})
+
+
+def _sender(peer: str, metadata: Mapping[str, str]) -> Sender:
+    """`peer` as gRPC writes it: `ipv4:127.0.0.1:5123`, `ipv6:%5B::1%5D:5123`, `unix:`."""
+    address = unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
+    return Sender(address or "unknown", metadata.get("user-agent", ""), "grpc")
+
+
+def _refuse_unknown(intake: Intake) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
+    def handle(_: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        error = InvalidInput(
+            "a gRPC method that is not OTLP's was called", hint=f"send to one of {', '.join(_OTLP_SERVICES)}"
+        )
+        intake.refused(None, error, _peer(context))
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, str(error))
+
+    return handle
+
+
 def _export(
-    intake: Intake, signal: Signal, working: threading.Semaphore, patience: _Patience
+    intake: Intake, signal: Signal, working: threading.Semaphore, patience: _Patience, max_body_bytes: int
 ) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
+    incomplete = MalformedBody(
+        f"a message did not come whole: it is larger than {max_body_bytes} bytes "
+        "(SPYHOP_OTLP_MAX_BODY_BYTES), damaged, too slow, or the client went away"
+    )
+
     def handle(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        body = patience.first(messages, context)
+        try:
+            body = patience.first(messages, context)
+        except grpc.RpcError:  # gRPC itself has answered
+            intake.refused(signal, incomplete, _peer(context))
+            raise
         if body is None:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message: send one request")
         try:
             with working:
-                accepted = intake.accept(signal, body)
+                accepted = intake.accept(signal, body, sender=_peer(context))
             if accepted.durable is not None:
                 accepted.durable.result()
         except SpyhopError as error:

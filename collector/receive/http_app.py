@@ -23,6 +23,7 @@ from collector.errors import (
 from collector.receive.access import TokenCheck
 from collector.receive.compression import UnsupportedEncoding, decompress
 from collector.receive.intake import Intake
+from collector.receive.senders import Sender
 from collector.signals import HTTP_PATHS, Signal
 
 PROTOBUF = "application/x-protobuf"
@@ -118,14 +119,14 @@ class HttpReceiver:
         }
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         content_type = JSON if media_type == JSON else PROTOBUF
+        sender = _sender(scope, headers, content_type)
         try:
             try:
                 signal, body = await self._admit(scope, headers, media_type, receive)
             except SpyhopError as error:
-                if refused := HTTP_PATHS.get(scope["path"]):
-                    self._intake.refused(refused, error)
+                self._intake.refused(HTTP_PATHS.get(scope["path"]), error, sender)
                 raise
-            return await self._export(signal, body, content_type)
+            return await self._export(signal, body, content_type, sender)
         except SpyhopError as error:
             return _error_answer(error, content_type)
         except Exception:  # a fault of ours: OTLP asks for a Status body even then, and senders retry
@@ -156,16 +157,24 @@ class HttpReceiver:
             body = await asyncio.to_thread(decompress, body, encoding, self._max_body_bytes)
         return signal, body
 
-    async def _export(self, signal: Signal, body: bytes, content_type: str) -> Answer:
+    async def _export(self, signal: Signal, body: bytes, content_type: str, sender: Sender) -> Answer:
         is_json = content_type == JSON
         if is_json or len(body) > _INLINE_BYTES_MAX:
             # Slow enough to hold up the loop: JSON runs at some 10k spans/s.
-            accepted = await asyncio.to_thread(self._intake.accept, signal, body, is_json=is_json)
+            accepted = await asyncio.to_thread(
+                self._intake.accept, signal, body, is_json=is_json, sender=sender
+            )
         else:
-            accepted = self._intake.accept(signal, body)
+            accepted = self._intake.accept(signal, body, sender=sender)
         if accepted.durable is not None:
             await asyncio.wrap_future(accepted.durable)
         return Answer(200, _encode(accepted.response, content_type), content_type, [])
+
+
+def _sender(scope: Scope, headers: dict[str, str], content_type: str) -> Sender:
+    address = (scope.get("client") or ("unknown",))[0]
+    transport = "http/json" if content_type == JSON else "http/protobuf"
+    return Sender(address, headers.get("user-agent", ""), transport)
 
 
 async def _read_body(receive: Receive, content_length: str, max_bytes: int, timeout_s: float) -> bytes:

@@ -16,8 +16,11 @@ from collector.receive.json_wire import TraceTranslator
 from collector.receive.limits import DEFAULT_LIMITS, Limits
 from collector.receive.otlp_json import parse_json
 from collector.receive.parts import refuse_too_many_parts
+from collector.receive.senders import Sender, Senders
 from collector.signals import REJECTED_FIELDS, RESPONSE_TYPES, Signal
 from collector.spool import Spool
+
+UNKNOWN = Sender()
 
 
 class Accepted(NamedTuple):
@@ -30,15 +33,24 @@ class Accepted(NamedTuple):
 class Intake:
     """Thread-safe entrance to the spool."""
 
-    def __init__(self, spool: Spool, disk: DiskWatch, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        disk: DiskWatch,
+        limits: Limits = DEFAULT_LIMITS,
+        senders: Senders | None = None,
+    ) -> None:
         self._limits = limits
+        self.senders = senders or Senders()
         self._spool = spool
         self._disk = disk
         self._guard = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
         self._traces = TraceTranslator()
 
-    def accept(self, signal: Signal, body: bytes, *, is_json: bool = False) -> Accepted:
+    def accept(
+        self, signal: Signal, body: bytes, *, is_json: bool = False, sender: Sender = UNKNOWN
+    ) -> Accepted:
         """Check a decompressed body and queue it for the spool.
 
         Raises:
@@ -56,13 +68,29 @@ class Intake:
                 checked = check_bytes(signal, body, self._limits)
             durable = self._spool.append(signal, checked.payload) if checked.accepted_count else None
         except SpyhopError as error:
-            self.refused(signal, error)
+            self.refused(signal, error, sender)
             raise
-        self._count(signal, received=checked.accepted_count, rejected=checked.rejected_count, requests=1)
+        self._count(
+            signal,
+            received=checked.accepted_count,
+            rejected=checked.rejected_count,
+            truncated_values=sum(checked.cut.values()),
+            requests=1,
+        )
+        self.senders.accepted(sender, signal, checked.accepted_count)
+        self.senders.rejected(sender, signal, checked.rejected)
+        self.senders.cut(sender, signal, checked.cut)
         return Accepted(durable, _response(signal, checked))
 
-    def refused(self, signal: Signal, error: SpyhopError) -> None:
-        """Count a request that was not taken: by fault of the sender, for want of room, or of a token."""
+    def refused(self, signal: Signal | None, error: SpyhopError, sender: Sender = UNKNOWN) -> None:
+        """Count a request that was not taken: by fault of the sender, for want of room, or of a token.
+
+        Args:
+            signal: None when the request names none, e.g. by an unknown path.
+        """
+        self.senders.refused(sender, signal, str(error))
+        if signal is None:
+            return
         if isinstance(error, Unavailable):
             self._count(signal, unavailable_requests=1)
         elif isinstance(error, Unauthenticated):
@@ -89,9 +117,9 @@ class Intake:
 
 def _response(signal: Signal, checked: Checked) -> Message:
     response = RESPONSE_TYPES[signal]()
-    if checked.rejected_count:
-        # Left unset on full success, as the specification asks.
+    if reason := checked.reason:
+        # Left unset on full success, as the specification asks; with no item rejected it is a warning.
         partial = response.partial_success  # type: ignore[attr-defined]  # every response has it
         setattr(partial, REJECTED_FIELDS[signal], checked.rejected_count)
-        partial.error_message = checked.reason
+        partial.error_message = reason
     return response

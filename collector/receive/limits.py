@@ -1,4 +1,8 @@
-"""Values and names that are too long to keep: their spans, log records and data points are taken out."""
+"""Values and names that are too long to keep are cut at the limit, counted, and marked where they stood.
+
+The mark is the attribute `spyhop.truncated_values`, how many values were cut: on the span, log record, data
+point or exemplar, on the resource or scope, or, for a metric's own texts, in its metadata.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,16 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
-from collector.receive.walk import LEVELS, item_count, point_list, retain
+from collector.receive.walk import LEVELS, point_list, retain
 from collector.signals import Signal
 
+MARK = "spyhop.truncated_values"
 _SHOWN_CHARS = 64
+_FRAME_BYTES = 6  # tag and length around a nested part, at most
 
 
 class Limits(NamedTuple):
-    """Beyond these a span, log record or data point is rejected.
+    """Beyond these a value or a name is cut.
 
     `value_bytes` is at least 64 KiB: a request below it cannot hold a value beyond it and is not looked at.
     """
@@ -26,126 +32,200 @@ class Limits(NamedTuple):
 DEFAULT_LIMITS = Limits()
 
 
-def drop_long(signal: Signal, request: Message, limits: Limits) -> Counter[str]:
-    """Take out of `request` each item with a value beyond `limits.value_bytes`; how many for each reason.
+def cut_values(
+    signal: Signal, request: Message, limits: Limits, cut: Counter[str], refused: Counter[str]
+) -> None:
+    """Cut each value beyond `limits.value_bytes` in `request`.
 
-    What is too long in a resource, a scope or a metric costs all items below it. Parts that are smaller than
-    the limit as a whole are passed over, so the work lies in the few that are not.
+    Parts that are smaller than the limit as a whole are passed over: the work lies in the few that are not.
+
+    Args:
+        cut: gets how many values were cut for each place.
+        refused: gets the data points that were taken out, since a list of numbers cannot be cut.
     """
-    reasons: Counter[str] = Counter()
+    max_bytes = limits.value_bytes
     resources, scopes, items = LEVELS[signal]
     for resource in getattr(request, resources):
-        if resource.ByteSize() <= limits.value_bytes:
+        if resource.ByteSize() <= max_bytes:
             continue
-        if place := long_part(resource, limits.value_bytes, without=scopes):
-            count = sum(item_count(signal, getattr(scope, items)) for scope in getattr(resource, scopes))
-            reasons[_reason(place, limits)] += count
-            resource.Clear()
-            continue
+        cutter = _Cutter(max_bytes, cut)
+        cutter.cut(resource, without=scopes)
+        cutter.mark(lambda each=resource: each.resource.attributes)
         for scope in getattr(resource, scopes):
-            if scope.ByteSize() <= limits.value_bytes:
+            if scope.ByteSize() <= max_bytes:
                 continue
-            if place := long_part(scope, limits.value_bytes, without=items):
-                reasons[_reason(place, limits)] += item_count(signal, getattr(scope, items))
-                scope.Clear()
+            cutter.cut(scope, without=items)
+            cutter.mark(lambda each=scope: each.scope.attributes)
+            for item in getattr(scope, items):
+                if item.ByteSize() <= max_bytes:
+                    continue
+                if signal is Signal.METRICS:
+                    _cut_metric(item, cutter, refused)
+                else:
+                    cutter.cut(item)
+                    cutter.mark(lambda each=item: each.attributes)
+
+
+def cut_metric_names(metrics: Any, limits: Limits, cut: Counter[str]) -> None:
+    """Cut the names of metrics at `limits.name_chars`."""
+    for metric in metrics:
+        if len(metric.name) > limits.name_chars:
+            cut_name(metric, metric.metadata, limits, cut)
+
+
+def cut_name(item: Any, attributes: Any, limits: Limits, cut: Counter[str]) -> None:
+    """Cut the name of a span or metric that is longer than `limits.name_chars`."""
+    item.name = item.name[: limits.name_chars]
+    cut[f"the name was cut at {limits.name_chars} characters (SPYHOP_OTLP_MAX_NAME_CHARS)"] += 1
+    _add_mark(attributes, 1)
+
+
+def cut_text(text: str, max_bytes: int) -> str:
+    """The longest beginning of `text` within `max_bytes` of UTF-8, whole characters only."""
+    return text.encode()[:max_bytes].decode(errors="ignore")
+
+
+class _Cutter:
+    """Cuts, and counts what it cut since the last mark."""
+
+    def __init__(self, max_bytes: int, places: Counter[str]) -> None:
+        self.max_bytes = max_bytes
+        self._places = places
+        self._count = 0
+
+    def mark(self, attributes: Any) -> None:
+        """Note in `attributes()` how many values were cut since the last mark, when any were."""
+        if self._count:
+            _add_mark(attributes(), self._count)
+            self._count = 0
+
+    def cut(self, message: Message, *, without: str = "") -> None:
+        """Cut every value in `message`, but for its field `without`.
+
+        A value is a text or a byte string; an attribute's value or a log's body counts as one value with all
+        that is nested in it.
+        """
+        max_bytes = self.max_bytes
+        for field, content in message.ListFields():
+            if field.name == without:
                 continue
-            if signal is Signal.METRICS:
-                _drop_metrics(scope.metrics, limits, reasons)
-            else:
-                _drop(getattr(scope, items), limits, reasons)
-    return +reasons  # without those that cost no item
+            if field.message_type is None:
+                if field.is_repeated:
+                    self._cut_list(content, field.name)
+                elif _size_bytes(content) > max_bytes:
+                    setattr(message, field.name, _beginning(content, max_bytes))
+                    self._note(field.name)
+                continue
+            for part in content if field.is_repeated else (content,):
+                if part.ByteSize() <= max_bytes:
+                    continue
+                match part.DESCRIPTOR.name:
+                    case "KeyValue":
+                        self._cut_pair(part)
+                    case "AnyValue":
+                        self._cut_value(part, field.name)
+                    case _:
+                        self.cut(part)
+
+    def _cut_pair(self, pair: Any) -> None:
+        place = f"attribute {pair.key[:_SHOWN_CHARS]!r}"
+        if _size_bytes(pair.key) > self.max_bytes:
+            pair.key = cut_text(pair.key, self.max_bytes)
+            self._note(place)
+        self._cut_value(pair.value, place)
+
+    def _cut_value(self, value: Any, place: str) -> None:
+        kind = value.WhichOneof("value")
+        is_plain = kind in ("string_value", "bytes_value")
+        if (_size_bytes(getattr(value, kind)) if is_plain else value.ByteSize()) > self.max_bytes:
+            _fit(value, self.max_bytes)
+            self._note(place)
+
+    def _cut_list(self, content: Any, name: str) -> None:
+        """Numbers stay: what is left of a histogram would be another one (see `_has_long_list`)."""
+        if not isinstance(content[0], str | bytes):
+            return
+        room = self.max_bytes
+        for number, text in enumerate(content):
+            room -= _size_bytes(text)
+            if room < 0:
+                del content[number:]
+                self._note(name)
+                return
+
+    def _note(self, place: str) -> None:
+        self._count += 1
+        limit = f"{self.max_bytes} bytes (SPYHOP_OTLP_MAX_VALUE_BYTES)"
+        self._places[f"{place} was cut at {limit}"] += 1
 
 
-def drop_long_metric_names(metrics: Any, limits: Limits, reasons: Counter[str]) -> None:
-    """Take metrics whose name is too long out of a list of them, and count their data points."""
-    if all(len(metric.name) <= limits.name_chars for metric in metrics):
-        return
+def _cut_metric(metric: Any, cutter: _Cutter, refused: Counter[str]) -> None:
+    cutter.cut(metric, without=metric.WhichOneof("data") or "")
+    cutter.mark(lambda: metric.metadata)
 
-    def keep(metric: Any) -> bool:
-        if len(metric.name) <= limits.name_chars:
+    def keep(point: Any) -> bool:
+        if point.ByteSize() <= cutter.max_bytes:
             return True
-        reasons[name_fault(limits)] += item_count(Signal.METRICS, [metric])
-        return False
+        if place := _long_list(point, cutter.max_bytes):
+            refused[f"{place} has more than {cutter.max_bytes} bytes (SPYHOP_OTLP_MAX_VALUE_BYTES)"] += 1
+            return False
+        cutter.cut(point, without="exemplars")
+        cutter.mark(lambda: point.attributes)
+        for exemplar in getattr(point, "exemplars", ()):
+            cutter.cut(exemplar)
+            cutter.mark(lambda each=exemplar: each.filtered_attributes)
+        return True
 
-    retain(metrics, keep)
+    if points := point_list(metric):
+        retain(points, keep)
 
 
-def name_fault(limits: Limits) -> str:
-    return f"the name is longer than {limits.name_chars} characters (SPYHOP_OTLP_MAX_NAME_CHARS)"
-
-
-def long_part(message: Message, max_bytes: int, *, without: str = "") -> str:
-    """What in `message`, but for its field `without`, is longer than `max_bytes`; empty when nothing is.
-
-    A value is a text, a byte string or a list of numbers; an attribute's value or a log's body counts as one
-    value with all that is nested in it.
-    """
+def _long_list(message: Message, max_bytes: int) -> str:
+    """The list of numbers in `message` that takes more than `max_bytes`; empty when none does."""
     for field, content in message.ListFields():
-        if field.name == without:
-            continue
-        parts = content if field.is_repeated else (content,)
         if field.message_type is None:
-            if any(_size_bytes(part) > max_bytes for part in parts) or 8 * len(parts) > max_bytes:
+            if field.is_repeated and 8 * len(content) > max_bytes:
                 return str(field.name)
-            continue
-        for part in parts:
-            if part.ByteSize() <= max_bytes:
-                continue
-            match part.DESCRIPTOR.name:
-                case "KeyValue":
-                    place = f"attribute {part.key[:_SHOWN_CHARS]!r}" if _is_long_pair(part, max_bytes) else ""
-                case "AnyValue":
-                    place = str(field.name) if _value_bytes(part) > max_bytes else ""
-                case _:
-                    place = long_part(part, max_bytes)
-            if place:
-                return place
+        elif not field.is_repeated and (place := _long_list(content, max_bytes)):
+            return place
     return ""
 
 
-def _drop(items: Any, limits: Limits, reasons: Counter[str], **options: str) -> None:
-    def keep(item: Any) -> bool:
-        if item.ByteSize() <= limits.value_bytes:
-            return True
-        place = long_part(item, limits.value_bytes, **options)
-        if place:
-            reasons[_reason(place, limits)] += 1
-        return not place
-
-    retain(items, keep)
-
-
-def _drop_metrics(metrics: Any, limits: Limits, reasons: Counter[str]) -> None:
-    def keep(metric: Any) -> bool:
-        if metric.ByteSize() <= limits.value_bytes:
-            return True
-        place = long_part(metric, limits.value_bytes, without=metric.WhichOneof("data") or "")
-        if place:
-            reasons[_reason(place, limits)] += item_count(Signal.METRICS, [metric])
-            return False
-        if points := point_list(metric):
-            _drop(points, limits, reasons)
-        return True
-
-    retain(metrics, keep)
-
-
-def _reason(place: str, limits: Limits) -> str:
-    return f"{place} is longer than {limits.value_bytes} bytes (SPYHOP_OTLP_MAX_VALUE_BYTES)"
-
-
-def _is_long_pair(pair: Any, max_bytes: int) -> bool:
-    return _size_bytes(pair.key) > max_bytes or _value_bytes(pair.value) > max_bytes
-
-
-def _value_bytes(value: Any) -> int:
+def _fit(value: Any, room: int) -> None:
+    """Cut a value with all that is nested in it to at most `room` bytes: what comes first stays."""
     kind = value.WhichOneof("value")
-    if kind in ("string_value", "bytes_value"):
-        return _size_bytes(getattr(value, kind))
-    return int(value.ByteSize())
+    match kind:
+        case "string_value" | "bytes_value":
+            setattr(value, kind, _beginning(getattr(value, kind), max(room, 0)))
+        case "array_value" | "kvlist_value":
+            parts = getattr(value, kind).values
+            room -= _FRAME_BYTES
+            for number, part in enumerate(parts):
+                size_bytes = part.ByteSize() + _FRAME_BYTES
+                if size_bytes <= room:
+                    room -= size_bytes
+                    continue
+                inner, key_bytes = (part, 0) if kind == "array_value" else (part.value, _size_bytes(part.key))
+                inner_room = room - key_bytes - 3 * _FRAME_BYTES
+                if inner_room > 0:
+                    _fit(inner, inner_room)
+                del parts[number + (inner_room > 0) :]
+                return
 
 
-def _size_bytes(part: Any) -> int:
+def _beginning(content: str | bytes, max_bytes: int) -> str | bytes:
+    return cut_text(content, max_bytes) if isinstance(content, str) else content[:max_bytes]
+
+
+def _add_mark(attributes: Any, count: int) -> None:
+    for pair in attributes:
+        if pair.key == MARK:
+            pair.value.int_value += count
+            return
+    attributes.add(key=MARK).value.int_value = count
+
+
+def _size_bytes(part: object) -> int:
     if isinstance(part, str):
         return len(part.encode())
     return len(part) if isinstance(part, bytes) else 8

@@ -25,12 +25,14 @@ class Report:
 
     sent: Counter[Signal] = field(default_factory=Counter)
     refused: list[Refused] = field(default_factory=list)
+    cut_count: int = 0  # values that were too long
 
     def summary(self) -> str:
         """`12 spans, 3 log records sent, 1 record refused`."""
         counts = [f"{count:,} {NAMES[signal]}" for signal, count in sorted(self.sent.items()) if count]
         refused = f", {len(self.refused):,} refused" if self.refused else ""
-        return f"{', '.join(counts) or 'nothing'} sent{refused}"
+        cut = f", {self.cut_count:,} values cut" if self.cut_count else ""
+        return f"{', '.join(counts) or 'nothing'} sent{refused}{cut}"
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:
@@ -127,7 +129,8 @@ def _checked(item: Found | Refused, report: Report) -> Iterable[_Checked]:
     for payload in parts(item.request):
         request = type(item.request).FromString(payload)
         checked = check_message(item.signal, request, payload)
-        if checked.rejected_count:
+        report.cut_count += sum(checked.cut.values())
+        if checked.rejected:
             report.refused.append(Refused(item.place, checked.reason))
         if checked.accepted_count:
             yield _Checked(item.place, item.signal, checked.payload, checked.accepted_count)

@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collector.errors import TooLarge
 from collector.receive.check import check_bytes, check_message
-from collector.receive.limits import Limits
+from collector.receive.limits import MARK, Limits
 from collector.receive.parts import refuse_too_many_parts
 from collector.signals import Signal
 
@@ -67,28 +67,57 @@ def many_short_values(span: Any) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_where_a_span_is_too_long(
+def test_where_a_span_is_cut(
     make_request: Callable[..., Any], change: Callable[[Any], None], place: str
 ) -> None:
-    """Any one text, byte string or value beyond the limit costs its span; many short ones do not."""
+    """Any one text, byte string or value beyond the limit is cut and marked; many short ones are not."""
     request = make_request(3, name="op")
     change(request.resource_spans[0].scope_spans[0].spans[1])
     checked = check_message(Signal.TRACES, request, limits=LIMITS)
-    assert (checked.accepted_count, checked.rejected_count) == ((2, 1) if place else (3, 0))
-    reason = f"1 × {place} is longer than 100 bytes (SPYHOP_OTLP_MAX_VALUE_BYTES)"
+    assert (checked.accepted_count, checked.rejected_count) == (3, 0)
+    reason = f"1 × {place} was cut at 100 bytes (SPYHOP_OTLP_MAX_VALUE_BYTES)"
     assert checked.reason == (reason if place else "")
     kept = ExportTraceServiceRequest.FromString(checked.payload).resource_spans[0].scope_spans[0].spans
-    assert len(kept) == checked.accepted_count
+    marks = [[pair.value.int_value for pair in span.attributes if pair.key == MARK] for span in kept]
+    assert marks == [[], [1] if place else [], []]
+    again = check_message(Signal.TRACES, ExportTraceServiceRequest.FromString(checked.payload), limits=LIMITS)
+    assert again.reason == "", "what was cut fits"
 
 
-def test_texts_are_measured_in_bytes(make_request: Callable[..., Any]) -> None:
-    """99 characters of two bytes each are 198 bytes."""
-    checked = check_message(Signal.TRACES, make_request(1, name="op", trace_state="é" * 99), limits=LIMITS)
-    assert checked.rejected_count == 1
+def test_texts_are_cut_between_characters(make_request: Callable[..., Any]) -> None:
+    """99 characters of two bytes each are 198 bytes; what is left of them is valid UTF-8."""
+    request = make_request(1, name="op", trace_state="x" + "é" * 99)
+    checked = check_message(Signal.TRACES, request, limits=LIMITS)
+    kept = ExportTraceServiceRequest.FromString(checked.payload).resource_spans[0].scope_spans[0].spans[0]
+    assert kept.trace_state == "x" + "é" * 49
+
+
+def test_what_comes_first_in_a_value_stays(make_request: Callable[..., Any], any_value: Any) -> None:
+    """A long conversation keeps its first messages, the last of them cut, and is one cut value."""
+    messages = [{"role": "user", "content": letter * 60} for letter in "abc"]
+    request = make_request(1, name="op", attributes={"gen_ai.prompt": messages})
+    large = Limits(value_bytes=200, name_chars=10)
+    checked = check_message(Signal.TRACES, request, limits=large)
+    assert checked.cut == {"attribute 'gen_ai.prompt' was cut at 200 bytes (SPYHOP_OTLP_MAX_VALUE_BYTES)": 1}
+    value = request.resource_spans[0].scope_spans[0].spans[0].attributes[0].value
+    assert value.ByteSize() <= 200
+    first, second = value.array_value.values
+    assert first == any_value(messages[0])
+    assert second.kvlist_value.values[0].value.string_value == "user"
+    assert second.kvlist_value.values[1].value.string_value.startswith("b")
+
+
+def test_marks_add_up(make_request: Callable[..., Any]) -> None:
+    """A span with three long values says three; so does one that was cut on its way here already."""
+    request = make_request(1, name="o" * 11, attributes={MARK: 5, "a": LONG, "b": LONG})
+    check_message(Signal.TRACES, request, limits=LIMITS)
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    assert span.name == "o" * 10
+    assert [pair.value.int_value for pair in span.attributes if pair.key == MARK] == [8]
 
 
 def test_metrics() -> None:
-    """A long description costs all points of its metric, a long attribute or list of numbers one point."""
+    """Texts are cut, marked in the metric's metadata or the point; a long list of numbers costs its point."""
     request = ExportMetricsServiceRequest()
     metrics = request.resource_metrics.add().scope_metrics.add().metrics
     for _ in range(2):
@@ -97,10 +126,17 @@ def test_metrics() -> None:
     histogram.data_points.add(count=1)
     histogram.data_points.add(count=1, bucket_counts=[1] * 20)
     histogram.data_points.add(count=1).attributes.add(key="k").value.string_value = LONG
+    exemplar = histogram.data_points.add(count=1).exemplars.add(as_int=1)
+    exemplar.filtered_attributes.add(key="k").value.string_value = LONG
     checked = check_message(Signal.METRICS, request, limits=LIMITS)
-    assert (checked.accepted_count, checked.rejected_count) == (1, 4)
-    parts = sorted(part.partition(" is longer")[0] for part in checked.reason.split("; "))
-    assert parts == ["1 × attribute 'k'", "1 × bucket_counts", "2 × description"]
+    assert (checked.accepted_count, checked.rejected_count) == (5, 1)
+    assert list(checked.rejected) == [
+        "bucket_counts has more than 100 bytes (SPYHOP_OTLP_MAX_VALUE_BYTES)",
+    ]
+    assert sum(checked.cut.values()) == 4
+    assert [len(metric.metadata) for metric in metrics] == [1, 1, 0]
+    assert [len(point.attributes) for point in histogram.data_points] == [0, 2, 0]
+    assert len(histogram.data_points[2].exemplars[0].filtered_attributes) == 2
 
 
 def test_answer_stays_short(make_request: Callable[..., Any]) -> None:

@@ -1,0 +1,106 @@
+"""What is not taken is seen by the person who runs the server: in its log, on /readyz and at /api/senders."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import grpc
+import pytest
+
+from collector.receive.senders import (
+    LINES_PER_MINUTE_MAX,
+    PROBLEMS_PER_SENDER_MAX,
+    SENDERS_MAX,
+    Sender,
+    Senders,
+)
+from collector.signals import GRPC_METHODS, Signal
+from tests.collector.receive.otlp_calls import batch, send, wire
+
+SENDER = Sender("10.0.0.7", "agent/1", "grpc")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1_790_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_one_line_a_minute(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """The same problem is logged at once, then once a minute with the sum; another one at once."""
+    senders = Senders(clock)
+    for _ in range(100):
+        senders.rejected(SENDER, Signal.TRACES, {"trace_id is all zero": 3})
+    senders.refused(SENDER, None, "nothing is served at /v1/trace")
+    clock.now_s += 60
+    senders.rejected(SENDER, Signal.TRACES, {"trace_id is all zero": 3})
+    assert [record.message for record in caplog.records] == [
+        "sender 10.0.0.7 (grpc, agent/1): traces: 3 spans rejected: trace_id is all zero",
+        "sender 10.0.0.7 (grpc, agent/1): 1 requests refused: nothing is served at /v1/trace",
+        "sender 10.0.0.7 (grpc, agent/1): traces: 300 spans rejected: trace_id is all zero",
+    ]
+    problems: Any = senders.status()[0]["problems"]
+    assert [problem["count"] for problem in problems] == [303, 1]
+
+
+def test_bounded(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Thousands of names and reasons take neither memory nor the log, and steer no terminal."""
+    senders = Senders(clock)
+    for number in range(2000):
+        senders.refused(Sender("10.0.0.8", f"a{number}", "grpc"), Signal.LOGS, "why")
+        senders.refused(SENDER, Signal.LOGS, f"\x1b[2J{number}" + "x" * 10_000)
+    status: Any = senders.status()
+    assert len(status) == SENDERS_MAX
+    assert max(len(sender["problems"]) for sender in status) == PROBLEMS_PER_SENDER_MAX
+    assert len(caplog.records) == LINES_PER_MINUTE_MAX
+    assert "\x1b" not in caplog.text
+    assert max(len(record.message) for record in caplog.records) < 400
+
+
+@pytest.mark.parametrize("transport", ["grpc", "protobuf", "json"])
+def test_every_refusal_is_seen(running: Any, caplog: pytest.LogCaptureFixture, transport: str) -> None:
+    """A rejected span, a cut value and a refused body are told with the sender's name, address and reason."""
+    caplog.set_level(logging.WARNING)
+    send(running, Signal.TRACES, transport, wire(batch(Signal.TRACES, "s", 3, trace_id=bytes(16)), transport))
+    long = batch(Signal.LOGS, "s", 1, text="x" * 1_100_000)
+    send(running, Signal.LOGS, transport, wire(long, transport))
+    send(running, Signal.METRICS, transport, b"\xffgarbage")
+    (sender,) = [s for s in running.api.get("/api/senders").json()["senders"] if s["accepted"]]
+    assert sender["address"] == "127.0.0.1"
+    assert sender["transport"] == ("grpc" if transport == "grpc" else f"http/{transport}")
+    assert ("grpc-python" if transport == "grpc" else "httpx") in sender["agent"]
+    assert sender["accepted"] == {"traces": 2, "logs": 1}
+    assert [(problem["signal"], problem["what"], problem["count"]) for problem in sender["problems"]] == [
+        ("metrics", "requests refused", 1),
+        ("logs", "values cut", 1),
+        ("traces", "spans rejected", 1),
+    ]
+    assert len([r for r in caplog.records if r.name == "collector.receive.senders"]) == 3
+    readiness = running.api.get("/readyz").json()["checks"]["senders"]
+    assert (readiness["count"], len(readiness["problems"])) == (1, 3)
+    metrics = running.api.get("/metrics").text
+    assert 'spyhop_truncated_values_total{signal="logs"} 1' in metrics
+
+
+def test_wrong_addresses_are_seen(running: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A sender of a path, a media type or a gRPC method that is not served is named too."""
+    running.http.post("/v1/trace", content=b"", headers={"content-type": "application/x-protobuf"})
+    running.http.post("/v1/traces", content=b"", headers={"content-type": "text/plain"})
+    with grpc.insecure_channel(running.addresses["otlp_grpc"]) as channel:
+        with pytest.raises(grpc.RpcError):
+            channel.unary_unary("/jaeger.api_v2.CollectorService/PostSpans")(b"", timeout=5)
+        with pytest.raises(grpc.RpcError):
+            channel.unary_unary(GRPC_METHODS[Signal.TRACES])(bytes(65 * 2**20), timeout=20)
+    text = caplog.text
+    assert "nothing is served at /v1/trace" in text
+    assert "Content-Type text/plain is not supported" in text
+    assert "a gRPC method that is not OTLP's" in text
+    assert "larger than" in text
