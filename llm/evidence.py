@@ -19,7 +19,7 @@ from llm.facts import (
     place,
     time_confidence,
 )
-from llm.redact import allowed_attributes, clean_name, redact_text
+from llm.redact import allowed_attributes, redact_name, redact_text
 from llm.traced import TracedSpan
 from llm.units import cell_text, counted, duration, quantity, significant
 
@@ -90,8 +90,8 @@ def _add_anomaly(book: FactBook, case: Case, anomaly: Anomaly) -> list[Cause]:
     samples = anomaly.sample_count
     return [
         Cause(
-            service=clean_name(anomaly.service),
-            operation=clean_name(anomaly.operation),
+            service=redact_name(anomaly.service),
+            operation=redact_name(anomaly.operation),
             kind="amount",
             statement=f"The amount itself is the anomaly, not the system: {statement}",
             score=1.0,
@@ -151,7 +151,7 @@ def _add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> lis
     assert incident is not None
     causes: list[Cause] = []
     for ranked in incident.root_causes[:MAX_CAUSES]:
-        service, operation = clean_name(ranked.get("service")), clean_name(ranked.get("operation"))
+        service, operation = (redact_name(str(ranked.get(key) or "")) for key in ("service", "operation"))
         same = sorted(
             (cause for cause in traced if cause.service == service), key=lambda c: c.operation != operation
         )
@@ -217,7 +217,7 @@ def _localised_statement(span: TracedSpan, kind: str, item: Mapping[str, object]
     observed, expected = _number(item.get("observed")), _number(item.get("expected"))
     unit = asset(item.get("unit") or "")
     if kind == "metric":  # of the service, the span only stands for the time
-        return f'{clean_name(span.service)}: "{redact_text(item.get("text") or "").replace(chr(34), "")}"'
+        return f'{redact_name(span.service)}: "{redact_text(item.get("text") or "").replace(chr(34), "")}"'
     if observed is None or expected is None:
         return f'{place(span)}: "{redact_text(item.get("text") or "").replace(chr(34), "")}"'
     verbs = {"exclusive_time": "took {} of its own", "edge_time": "spent {} outside the service it called"}
@@ -237,7 +237,7 @@ def _kind_of(case: Case, ranked: Mapping[str, object], operation: str) -> CauseK
     if ranked.get("kind") in kinds:
         return kinds[ranked["kind"]]
     for span in (*case.trace.spans, *case.cited.values()):
-        if clean_name(span.operation) == operation:
+        if redact_name(span.operation) == operation:
             return cause_kind(span)
     return "own_code"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from llm.explanation import Cause, CauseKind, Fact
-from llm.redact import clean_name, redact_text
+from llm.redact import redact_name, redact_text
 from llm.traced import Gap, TracedSpan, TracedTrace
 from llm.units import duration, percent, quantity, significant
 
@@ -38,8 +38,8 @@ class FactBook:
             evidence_id=f"E{next(self._numbers)}",
             trace_id=span.trace_id,
             span_id=span.span_id,
-            service=clean_name(span.service),
-            operation=clean_name(span.operation),
+            service=redact_name(span.service),
+            operation=redact_name(span.operation),
             kind=kind,
             statement=statement,
             **numbers,
@@ -65,7 +65,7 @@ class Excess:
 
 def place(span: TracedSpan) -> str:
     """Where, in a statement. Quotation marks there enclose the sender's words, so names must hold none."""
-    return f"{clean_name(span.operation)} in {clean_name(span.service)}".replace('"', "'")
+    return f"{redact_name(span.operation)} in {redact_name(span.service)}".replace('"', "'")
 
 
 def asset(text: object) -> str:
@@ -153,8 +153,8 @@ def add_error_facts(book: FactBook, trace: TracedTrace, *, symptom_is_time: bool
         evidence_id = book.add(span, "error", error_statement(span), observed=span.duration_ns, unit="ns")
         causes.append(
             Cause(
-                service=clean_name(span.service),
-                operation=clean_name(span.operation),
+                service=redact_name(span.service),
+                operation=redact_name(span.operation),
                 kind="error",
                 statement=f"{place(span)} failed, and nothing it called failed",
                 score=ERROR_SCORE if symptom_is_time else 1.0,
@@ -176,7 +176,7 @@ def add_path_fact(book: FactBook, trace: TracedTrace) -> tuple[str, ...]:
         f" {place(longest)} holds {duration(longest.exclusive_ns)} of it"
     )
     book.add(trace.root, "critical_path", statement, observed=longest.exclusive_ns, unit="ns")
-    return tuple(f"{clean_name(span.service)}: {clean_name(span.operation)}" for span in steps)
+    return tuple(f"{redact_name(span.service)}: {redact_name(span.operation)}" for span in steps)
 
 
 def error_statement(span: TracedSpan) -> str:
@@ -208,8 +208,8 @@ def _time_cause(
     span: TracedSpan, kind: CauseKind, statement: str, *, share: float, samples: int, evidence_id: str
 ) -> Cause:
     return Cause(
-        service=clean_name(span.service),
-        operation=clean_name(span.operation),
+        service=redact_name(span.service),
+        operation=redact_name(span.operation),
         kind=kind,
         statement=statement,
         score=share,

@@ -14,23 +14,33 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from collector.errors import InvalidInput, NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from llm.redact import strip_invisible
+from llm.redact import redact_paragraphs, redact_text, strip_invisible
 from llm.service import iso_utc
 
 ANONYMOUS = "anonymous"
 
 
+TEXT_LIMIT_CHARS = 4000
+LINE_LIMIT_CHARS = 200
+
+
 def _clean(text: str) -> str:
-    """Visible text only; line breaks stay, since a summary may have paragraphs."""
-    return "\n".join(" ".join(strip_invisible(line).split()) for line in text.splitlines()).strip()
+    """Visible text without secrets: people paste log lines, and what is kept here may be exported."""
+    return redact_paragraphs(text, TEXT_LIMIT_CHARS)
 
 
 def _clean_line(text: str) -> str:
-    return " ".join(_clean(text).split())
+    return redact_text(text, LINE_LIMIT_CHARS)
 
 
-Line = Annotated[str, Field(max_length=200), AfterValidator(_clean_line)]
-Text = Annotated[str, Field(max_length=4000), AfterValidator(_clean)]
+def _visible_line(text: str) -> str:
+    return " ".join(strip_invisible(text).split())
+
+
+Line = Annotated[str, Field(max_length=LINE_LIMIT_CHARS), AfterValidator(_clean_line)]
+Text = Annotated[str, Field(max_length=TEXT_LIMIT_CHARS), AfterValidator(_clean)]
+# A reviewer may sign with an address: it stays in the store, and no export holds it.
+Reviewer = Annotated[str, Field(max_length=LINE_LIMIT_CHARS), AfterValidator(_visible_line)]
 
 
 class Correction(BaseModel):
@@ -66,7 +76,7 @@ class Feedback(BaseModel):
     rating: Literal["up", "down"]
     correction: Correction | None = None
     comment: Text | None = None
-    rater: Line | None = None
+    rater: Reviewer | None = None
     expected: bool = False  # the incident shows what is normal now: baselines adopt it
 
 

@@ -107,7 +107,7 @@ class _Checker:
     def summary_sentence(self, sentence: str) -> str | None:
         cited = [i for group in _CITATION.findall(sentence) for i in re.findall(r"E\d+", group)]
         text = plain_text(_CITATION.sub(" ", sentence)).rstrip(".!? ")
-        text = re.sub(r"\s+([,;:.])", r"\1", text)
+        text = redact_text(re.sub(r"\s+([,;:.])", r"\1", text), MAX_SENTENCE_CHARS + 1)
         known = self._check(text, cited, "summary")
         return f"{text} [{', '.join(known)}]." if known else None
 
@@ -129,7 +129,8 @@ class _Checker:
     def _narrated(self, candidate: RootCause, named: AnsweredCause | None, rank: int) -> RootCause:
         update: dict[str, object] = {"rank": rank}
         if named is not None:
-            text = plain_text(_CITATION.sub(" ", named.statement)).rstrip(".!? ")
+            text = redact_text(plain_text(_CITATION.sub(" ", named.statement)), MAX_SENTENCE_CHARS + 1)
+            text = text.rstrip(".!? ")
             known = self._check(
                 text, [i for i in named.evidence_ids if i in candidate.evidence], "root cause"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from time import monotonic
 from typing import Any, Literal
 
@@ -22,6 +22,28 @@ _FORMATS: tuple[Format, ...] = ("json_schema", "json_object", "prompt")
 _NO_KEY = "none"  # the client insists on a key; local endpoints ignore it
 _RETRIES = 1  # for refused connections and 5xx; the deadline bounds all of it
 _UNDERSTOOD_WITHIN_TRIES = 5  # three formats and one change of the limit's name, then no more
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A body that ends with ModelFailed beyond `limit_bytes`, before the rest is read."""
+
+    def __init__(self, body: httpx2.AsyncByteStream, limit_bytes: int) -> None:
+        self._body = body
+        self._limit_bytes = limit_bytes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        read_bytes = 0
+        async for chunk in self._body:
+            read_bytes += len(chunk)
+            if read_bytes > self._limit_bytes:
+                raise ModelFailed(
+                    f"the model's answer is longer than {self._limit_bytes:,} bytes"
+                    " (SPYHOP_LLM_MAX_ANSWER_BYTES)"
+                )
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
 
 
 class Model:
@@ -68,7 +90,9 @@ class Model:
             raise ModelFailed("the model endpoint could not be reached") from error
         except openai.APIStatusError as error:
             raise ModelFailed(_status_reason(error)) from error
-        except (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+        except (
+            openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError
+        ) as error:  # fmt: skip
             raise ModelFailed(f"the model endpoint answered unusably ({type(error).__name__})") from error
 
     def _client(self) -> openai.AsyncOpenAI:
@@ -78,9 +102,21 @@ class Model:
             base_url=self._base_url,
             timeout=self._settings.llm_request_timeout_s,
             max_retries=_RETRIES,
-            # A redirect would carry telemetry to a host that nobody configured.
-            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
+            http_client=openai.DefaultAsyncHttpxClient(
+                # A redirect would carry telemetry to a host that nobody configured.
+                follow_redirects=False,
+                # What is not compressed cannot be a thousand times as large once it is unpacked.
+                headers={"Accept-Encoding": "identity"},
+                event_hooks={"response": [self._bound_body]},
+            ),
         )
+
+    async def _bound_body(self, response: httpx2.Response) -> None:
+        """Lets no more than the limit of a body be read, whatever its status, its type and its pace."""
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise ModelFailed("the model endpoint sent a compressed answer, which was not asked for")
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _Bounded(response.stream, self._settings.llm_max_answer_bytes)
 
     async def _ask(self, client: openai.AsyncOpenAI, messages: list[dict[str, str]]) -> Answer:
         text = await self._complete(client, messages)

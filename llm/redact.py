@@ -6,13 +6,15 @@ explanation or an export) and invisible characters (which a person does not see 
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 
-REDACTION_VERSION = "redact-1"
+from llm.secret_patterns import RULES
+
+REDACTION_VERSION = "redact-2"
 TEXT_LIMIT_CHARS = 400
 NAME_LIMIT_CHARS = 120
 UNCHECKED = "[redacted: could not be checked]"
@@ -33,28 +35,9 @@ _INVISIBLE = re.compile(
     "[\U000e0000-\U000e01ef\ufe00-\ufe0f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     "\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb]"
 )
+_UUID = re.compile(r"(?<![\w-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![\w-])", re.IGNORECASE)
+_ASIDE = re.compile("\ue000uuid(\\d+)\ue001")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-_CARD = re.compile(r"(?<![\w.])(?:\d[ -]?){12,18}\d(?![\w.])")
-_IPV6 = re.compile(r"(?<![\w:])(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![\w:])", re.IGNORECASE)
-
-_PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("key", re.compile(r"-----BEGIN [^-]{0,40}-----.*?(?:-----END [^-]{0,40}-----|\Z)", re.DOTALL)),
-    ("token", re.compile(r"\beyJ[\w-]{5,}(?:\.[\w-]*){1,4}")),
-    ("key", re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,}\b")),
-    ("key", re.compile(r"\b(?:sk|pk|rk|ghp|gho|ghs|ghu|github_pat|glpat|xox[abprs]|hf|AIza)[-_]?[\w-]{16,}")),
-    ("credentials", re.compile(r"(?<=://)[^\s/@]*:[^\s/@]*@|(?<=://)[^\s/@]{1,200}@")),
-    ("token", re.compile(r"\b(?:bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)),
-    (
-        "secret",
-        re.compile(
-            r"(?i)\b[\w.-]{0,40}(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|authorization|cookie"
-            r"|session[_-]?id|credential)s?\b[\"']?\s*(?:[=:]|\bis\s(?=\s*\S*\d))\s*(?:\"[^\"]*\"|'[^']*'|[^\s,;&]+)"
-        ),
-    ),
-    ("email", re.compile(r"[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")),
-    ("ip", re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")),
-    ("token", re.compile(r"\b(?=[\w+/-]*\d)(?=[\w+/-]*[A-Za-z])[\w+/-]{32,}={0,2}")),
-)
 
 
 def strip_invisible(text: str) -> str:
@@ -73,14 +56,19 @@ def redact_text(text: object, limit_chars: int = TEXT_LIMIT_CHARS) -> str:
         return UNCHECKED
 
 
-def redact_name(name: object) -> str:
-    """A service, operation or attribute name fit to leave the process."""
+@lru_cache(maxsize=4096)  # a trace repeats few names in many spans
+def redact_name(name: str) -> str:
+    """The name of a service or an operation: visible, on one line, bounded, without secrets."""
     return redact_text(name, NAME_LIMIT_CHARS)
 
 
-def clean_name(name: object) -> str:
-    """A name to show inside: visible characters on one line, bounded, otherwise as it was sent."""
-    return " ".join(strip_invisible(str(name)[: NAME_LIMIT_CHARS * 2]).split())[:NAME_LIMIT_CHARS]
+def redact_paragraphs(text: str, limit_chars: int) -> str:
+    """As `redact_text`, with line breaks: what a person wrote has paragraphs. Closed on failure, too."""
+    try:
+        scrubbed = _scrub(text[: limit_chars * 2])
+    except Exception:  # as above
+        return UNCHECKED
+    return "\n".join(" ".join(line.split()) for line in scrubbed.splitlines()).strip()[:limit_chars]
 
 
 def allowed_attributes(attributes: Mapping[str, object]) -> dict[str, str | int | float | bool]:
@@ -97,31 +85,34 @@ def allowed_attributes(attributes: Mapping[str, object]) -> dict[str, str | int 
 
 def _redact(text: str, limit_chars: int) -> str:
     scan_chars = limit_chars * 3
-    # Full-width and other compatibility forms would slip through the patterns.
-    scanned = unicodedata.normalize("NFKC", strip_invisible(text[: scan_chars + 1]))
+    scanned = strip_invisible(text[: scan_chars + 1])
     if len(text) > scan_chars:  # a secret cut in half matches no pattern: drop the last word
         scanned = scanned[: scanned.rfind(" ") + 1] if " " in scanned else ""
-    for kind, pattern in _PATTERNS:
-        scanned = pattern.sub(f"[redacted:{kind}]", scanned)
-    scanned = _CARD.sub(_only_if(_passes_luhn, "card"), scanned)
-    scanned = _IPV6.sub(_only_if(_is_ip, "ip"), scanned)
-    line = " ".join(scanned.split())
+    line = " ".join(_scrub(scanned).split())
     return line if len(line) <= limit_chars and len(text) <= scan_chars else line[: limit_chars - 1] + "…"
 
 
-def _only_if(check: Callable[[str], bool], kind: str) -> Callable[[re.Match[str]], str]:
-    return lambda match: f"[redacted:{kind}]" if check(match.group()) else match.group()
+def _scrub(text: str) -> str:
+    """`text` without secrets, as it stands in NFKC: full-width forms would slip through the patterns."""
+    visible = strip_invisible(text)
+    normal = "µ".join(unicodedata.normalize("NFKC", part) for part in visible.split("µ"))  # µs stays µs
+    scanned, ids = _set_aside_ids(normal)
+    for hint, rules in RULES:
+        if hint.search(scanned):
+            for pattern, replacement in rules:
+                scanned = pattern.sub(replacement, scanned)
+    return _ASIDE.sub(lambda match: ids[int(match.group(1))], scanned)
 
 
-def _passes_luhn(text: str) -> bool:
-    digits = [int(char) for char in text if char.isdigit()]
-    doubled = (sum(divmod(digit * 2, 10)) for digit in digits[-2::-2])
-    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+def _set_aside_ids(text: str) -> tuple[str, list[str]]:
+    """`text` with its UUIDs as placeholders, which no rule takes for a card or an IBAN, and those UUIDs.
 
+    A UUID that stands where a secret would (`api_key=…`) goes with it.
+    """
+    ids: list[str] = []
 
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    def aside(match: re.Match[str]) -> str:
+        ids.append(match.group())
+        return f"\ue000uuid{len(ids) - 1}\ue001"
+
+    return _UUID.sub(aside, re.sub("[\ue000\ue001]", "", text)), ids

@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     llm_max_output_tokens: int = Field(
         default=4000, ge=100, description="Always sent: some endpoints cut answers short silently otherwise."
     )
+    llm_max_answer_bytes: int = Field(
+        default=1_000_000,  # 4,000 tokens are about 16 kB; models that send their reasoning along, 100 kB
+        ge=10_000,
+        description="Bytes read of one answer of the endpoint; a longer one is not used.",
+    )
     llm_max_concurrent: int = Field(
         default=2, ge=1, description="Model requests at the same time; others wait within their deadline."
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -159,6 +161,54 @@ def test_total_deadline(endpoint: Any, model_settings: Settings) -> None:
     with pytest.raises(ModelFailed, match=r"within 0\.7 s"):
         Model(settings).ask(MESSAGES)
     assert time.monotonic() - started_s < 2
+
+
+def flood(media_type: str, status_code: int = 200) -> Any:
+    """200 MB in chunks of 100 kB."""
+
+    def reply(request: dict[str, Any]) -> Response:
+        chunks = (b'data: {"x": "' + b"y" * 100_000 + b'"}\n\n' for _ in range(2000))
+        return StreamingResponse(chunks, media_type=media_type, status_code=status_code)
+
+    return reply
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "text/event-stream", "text/html"])
+@pytest.mark.parametrize("status_code", [200, 400, 404])
+def test_a_flood_is_not_buffered(
+    endpoint: Any, model_settings: Settings, media_type: str, status_code: int
+) -> None:
+    """An answer of 200 MB, streamed or not, right or an error, ends at the limit in bytes."""
+    endpoint.sends(flood(media_type, status_code))
+    tracemalloc.start()
+    with pytest.raises(ModelFailed, match="longer than 1,000,000 bytes"):
+        Model(model_settings).ask(MESSAGES)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 20_000_000
+    assert len(endpoint.requests) == 1
+
+
+def test_compressed_answer(endpoint: Any, model_settings: Settings) -> None:
+    """A small answer that unpacks to 200 MB is refused before it is unpacked."""
+    bomb = gzip.compress(b" " * 200_000_000, 1)
+    endpoint.sends(
+        lambda r: Response(bomb, media_type="application/json", headers={"Content-Encoding": "gzip"})
+    )
+    with pytest.raises(ModelFailed, match="compressed"):
+        Model(model_settings).ask(MESSAGES)
+    assert endpoint.headers[0]["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 50_000, "```" + " " * 300_000, "{" * 300_000])
+def test_deep_or_padded_answer(endpoint: Any, model_settings: Settings, content: str) -> None:
+    """What nests without end or pads without end is a failure within the deadline."""
+    endpoint.says(content)
+    endpoint.says(content)
+    started_s = time.monotonic()
+    with pytest.raises(ModelFailed, match="twice"):
+        Model(model_settings).ask(MESSAGES)
+    assert time.monotonic() - started_s < 3
 
 
 def test_unreachable(model_settings: Settings) -> None:

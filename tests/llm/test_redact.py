@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm import redact
-from llm.redact import UNCHECKED, allowed_attributes, clean_name, redact_text
+from llm.redact import UNCHECKED, allowed_attributes, redact_name, redact_text
 
 SECRETS = {
     "password": ("login failed password=hunter2canary now", "hunter2canary"),
@@ -77,7 +77,7 @@ def test_never_raises_and_never_hides(text: str) -> None:
 
 def test_names_lose_only_what_cannot_be_seen() -> None:
     """A name keeps its own characters, without tag and zero-width ones."""
-    assert clean_name("publish\u200b <default>\U000e0041\n") == "publish <default>"
+    assert redact_name("publish\u200b <default>\U000e0041\n") == "publish <default>"
 
 
 def test_attributes_by_allow_list() -> None:
