@@ -23,6 +23,7 @@ from collector.segment import DamagedRecord, Position, Record
 from collector.signals import Signal
 from collector.spool import Spool
 from collector.store.dedupe import RecentKeys, load_recent
+from collector.store.faults import MACHINE_FAULTS
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 
@@ -34,16 +35,6 @@ PIECE_BYTES_MAX = 4 * 1024 * 1024
 ROWS_MAX = 2 * 122_880
 _NEXT_PIECE_TIMEOUT_S = 0.5
 RETRY_FIRST_S, RETRY_LAST_S = 0.25, 5.0
-# Faults of the machine, not of the data: wait and try again. All others are the batch's own.
-_MACHINE_FAULTS = (
-    duckdb.IOException,
-    duckdb.OutOfMemoryException,
-    duckdb.TransactionException,
-    duckdb.InternalException,
-    duckdb.FatalException,
-    duckdb.ConnectionException,
-    duckdb.InterruptException,
-)
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +165,7 @@ class Lander:
                     batch = following
                     taken.append(batch.end)
                 totals = insertion.set_position(batch.end, self._clock_ns())
-        except _MACHINE_FAULTS:
+        except MACHINE_FAULTS:
             raise
         except (ValueError, pa.ArrowException, duckdb.Error) as error:
             log.info("landing piece by piece: %s", error)
@@ -200,7 +191,7 @@ class Lander:
         """Land all, or, when something among them cannot be stored, all but that."""
         try:
             self._commit(_unlooked(records) if tables is None else tables, end, len(records))
-        except _MACHINE_FAULTS:
+        except MACHINE_FAULTS:
             raise
         except (ValueError, pa.ArrowException, duckdb.Error) as error:
             if len(records) == 1:

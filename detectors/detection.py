@@ -31,6 +31,7 @@ from detectors.incident_store import load_open, save_causes, save_incidents
 from detectors.incidents import Grouped, Incident, IncidentTracker, OperationKey
 from detectors.learner import chunks
 from detectors.localise import Analysis
+from detectors.set_aside import SetAside
 from detectors.settings import Settings
 from detectors.texts import amount_text, worth_text
 from detectors.windows import Windows
@@ -61,8 +62,16 @@ class Found:
 class Detection:
     """Judges batches in order. The pipeline's thread owns it, but for `record`, which any may call."""
 
-    def __init__(self, store: Store, baselines: Baselines, settings: Settings, now_s: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        baselines: Baselines,
+        settings: Settings,
+        now_s: float,
+        set_aside: SetAside | None = None,
+    ) -> None:
         self._store = store
+        self._set_aside = set_aside or SetAside(store)
         self._baselines = baselines
         self._settings = settings
         self.position = read_position(store, _READER)
@@ -103,8 +112,23 @@ class Detection:
             now_s, now_unix_nano: when the pass began.
             clock_ns: tells when its rows are written; None: as it began.
         """
-        bounds = {"after": after, "upto": upto}
-        spans, amounts = self._read(bounds)
+        spans, amounts = self._read({"after": after, "upto": upto})
+        try:
+            return self._judge(spans, amounts, upto, now_s, now_unix_nano, clock_ns)
+        except BaseException:
+            # The batches will be judged again: what memory has made of them must not count twice.
+            self._reload(now_s)
+            raise
+
+    def _judge(  # noqa: PLR0917  # as `judge`
+        self,
+        spans: pa.Table,
+        amounts: pa.Table,
+        upto: int,
+        now_s: float,
+        now_unix_nano: int,
+        clock_ns: Callable[[], int] | None,
+    ) -> Found:
         groups = group_spans(spans, self._baselines)
         alone = detect_latency(spans, self._baselines, self._settings, groups)
         slow, raised = with_shift(alone, self._shifts.observe(spans, groups, now_s))
@@ -120,12 +144,7 @@ class Detection:
         signals = max(_newest(landed), upto)
         if _newest(landed) < upto:
             landed = landed | self._store.read(load_sql(_QUERIES, "signals_landed")).to_pylist()[0]
-        windowed += self.windows.observe_signals(
-            self.signal_position,
-            signals,
-            lines=self._has_new(landed, "logs_batch_id", "log_count"),
-            points=self._has_new(landed, "metrics_batch_id", "metric_point_count"),
-        )
+        windowed += self._of_signals(landed, signals)
         counts = groups.counts()
         self.tracker.still_grows(self.windows.growing(), now_s)
         grouped = self.tracker.observe(now_s, now_unix_nano, counts, [*slow, *whales, *windowed], raised)
@@ -133,15 +152,10 @@ class Detection:
         for whale in moved:
             if incident := self.tracker.moved(whale):
                 grouped.changed[incident.incident_id] = incident
-        try:
-            if grouped.anomalies or grouped.changed or moved or raised or held or self._is_due(now_s):
-                written_ns = clock_ns() if clock_ns else now_unix_nano
-                self._write(grouped, moved, raised, (upto, signals), written_ns, held=held)
-                self._saved, self._saved_s = (upto, signals), now_s
-        except BaseException:
-            # The batches will be judged again: what memory has made of them must not count twice.
-            self._reload(now_s)
-            raise
+        if grouped.anomalies or grouped.changed or moved or raised or held or self._is_due(now_s):
+            written_ns = clock_ns() if clock_ns else now_unix_nano
+            self._write(grouped, moved, raised, (upto, signals), written_ns, held=held)
+            self._saved, self._saved_s = (upto, signals), now_s
         self.position, self.signal_position, self._landed = upto, signals, landed
         if upto == self._promised[0]:
             self._judged_total = self._promised[1]
@@ -159,6 +173,31 @@ class Detection:
                 whale.trace_id,
             )
         return Found(spans.num_rows, len(grouped.anomalies), list(grouped.changed))
+
+    def _of_signals(self, landed: Landed, upto: int) -> list[Anomaly]:
+        """Anomalies of logs and metrics up to a batch. None of them can stop the spans."""
+        lines = self._has_new(landed, "logs_batch_id", "log_count")
+        points = self._has_new(landed, "metrics_batch_id", "metric_point_count")
+        found: list[Anomaly] = []
+        self._set_aside.read(
+            _SIGNALS,
+            (self.signal_position, upto),
+            lambda after, last: found.extend(
+                self.windows.observe_signals(after, last, lines=lines, points=points)
+            ),
+            self._batches_of_signals,
+            lambda _: None,
+            tries=1,
+        )
+        return found
+
+    def _batches_of_signals(self, after: int, upto: int) -> list[int]:
+        rows = self._store.read(load_sql(_QUERIES, "batches_of_signals"), {"after": after, "upto": upto})
+        return [int(batch_id) for batch_id in rows["batch_id"].to_pylist()]
+
+    def pass_over(self, batch_id: int) -> None:
+        """Go on behind a batch that cannot be judged."""
+        self.position = batch_id
 
     def _valued(self, whale: Anomaly) -> Anomaly:
         """With what it is worth at the newest landed price."""

@@ -42,6 +42,7 @@ _NOISE_FACTOR = 3.0
 _LEAST_PROBABILITY = 1e-4
 # Of one incident: its first ones, which are of what began it, and the newest; localisation samples these.
 _FIRST_TRACES_KEPT, _TRACES_KEPT = 100, 200
+_AHEAD_NS = 86_400 * 10**9  # how far a clock may be ahead of ours
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ class Incident:
                 self.worst_sigma, self.exemplar_trace_id = worst.sigma, worst.trace_id
         return bool(known)
 
-    def take(self, anomaly: Anomaly) -> Anomaly:
+    def take(self, anomaly: Anomaly, now_unix_nano: int) -> Anomaly:
         self.anomaly_count += 1
         self.severity = min(self.severity, anomaly.severity)
         if anomaly.trace_id not in self.traces:
@@ -99,8 +100,10 @@ class Incident:
                 del self.traces[next(islice(self.traces, _FIRST_TRACES_KEPT, None))]
         if anomaly.sigma > self.worst_sigma or not self.exemplar_trace_id:
             self.worst_sigma, self.exemplar_trace_id = anomaly.sigma, anomaly.trace_id
-        self.first_span_unix_nano = min(self.first_span_unix_nano, anomaly.span_start_unix_nano)
-        self.last_span_unix_nano = max(self.last_span_unix_nano, anomaly.span_start_unix_nano)
+        # A clock of another century must not let the incident last until then: nothing would be learned.
+        start = min(anomaly.span_start_unix_nano, now_unix_nano + _AHEAD_NS)
+        self.first_span_unix_nano = min(self.first_span_unix_nano, start)
+        self.last_span_unix_nano = max(self.last_span_unix_nano, start)
         self.services.add(anomaly.service_name)
         self.operations.add(anomaly.operation_key)
         taken = anomaly.in_incident(self.incident_id)
@@ -280,7 +283,7 @@ class IncidentTracker:
     def _join(self, incident: Incident, anomaly: Anomaly, now_ns: int, outcome: Grouped) -> Anomaly:
         incident.last_seen_unix_nano = now_ns
         outcome.changed[incident.incident_id] = incident
-        return incident.take(anomaly)
+        return incident.take(anomaly, now_ns)
 
     def _trouble(
         self, operation: OperationKey, flags: list[_Flag], now_s: float, *, since_s: float

@@ -30,6 +30,7 @@ from detectors.baseline.persist import (
 )
 from detectors.detect.faster import FasterWatch
 from detectors.exclusion import Exclusion
+from detectors.set_aside import SetAside
 from detectors.settings import Settings
 from detectors.windows import Windows
 
@@ -51,15 +52,22 @@ class Learner:
     """One pass at a time; the pipeline's thread owns it."""
 
     def __init__(
-        self, store: Store, baselines: Baselines, settings: Settings, watches: Callable[[], Watches]
+        self,
+        store: Store,
+        baselines: Baselines,
+        settings: Settings,
+        watches: Callable[[], Watches],
+        set_aside: SetAside | None = None,
     ) -> None:
         self._store = store
+        self._set_aside = set_aside or SetAside(store)
         self._baselines = baselines
         self._settings = settings
         self.adoption = Adoption(store, baselines, settings, lambda: watches().windows)
         self._exclusion = Exclusion(store, baselines, lambda: watches().faster.episodes)
         self.position = read_position(store, _READER)
         self._judged: deque[tuple[float, int]] = deque()  # (when, newest batch judged by then)
+        self._settled = 0  # what is old enough, learned or not yet: learning may fail
         self._rows = self._row_count()
         self._rows_compacted = self._rows
 
@@ -70,27 +78,23 @@ class Learner:
 
     def settled_batch_id(self, now_s: float) -> int:
         """The newest batch that is old enough to be learned."""
-        settled = self.position
         while self._judged and now_s - self._judged[0][0] >= self._settings.detect_learn_delay_s:
-            settled = max(settled, self._judged.popleft()[1])
-        return settled
+            self._settled = max(self._settled, self._judged.popleft()[1])
+        return max(self._settled, self.position)
 
     def learn(self, upto_batch_id: int, now_unix_nano: int) -> int:
         """Learn everything up to this batch, in chunks; returns how many sketch rows were added."""
         self._exclusion.take_out(now_unix_nano)
-        added = 0
-        for after, upto in chunks(self._store, self.position, upto_batch_id, self._settings):
-            deltas = self._read(after, upto, self.adoption.observe)
-            with self._store.transaction() as con:
-                append_sketches(con, deltas)
-                save_position(con, _READER, upto, now_unix_nano)
-            self._exclusion.learned(self.position, upto, now_unix_nano)
-            self.position = upto
-            self._rows += deltas.num_rows
-            added += deltas.num_rows
-            touched = self._baselines.add(deltas)
-            with self._store.transaction() as con:
-                save_fitted(con, self._baselines, touched, now_unix_nano)
+        rows_before = self._rows
+        for span in chunks(self._store, self.position, upto_batch_id, self._settings):
+            self._set_aside.read(
+                _READER,
+                span,
+                lambda after, upto: self._learn(after, upto, now_unix_nano),
+                self._batches,
+                lambda batch_id: self._pass_over(batch_id, now_unix_nano),
+            )
+        added = self._rows - rows_before
         for version in self.adoption.decide(self.position, now_unix_nano):
             _log.info("baseline %s", version.text)
         if self._rows > max(_COMPACT_ROWS_MIN, _COMPACT_GROWTH * self._rows_compacted):
@@ -98,6 +102,27 @@ class Learner:
                 compact_sketches(con)
             self._rows = self._rows_compacted = self._row_count()
         return added
+
+    def _learn(self, after: int, upto: int, now_unix_nano: int) -> None:
+        deltas = self._read(after, upto, self.adoption.observe)
+        with self._store.transaction() as con:
+            append_sketches(con, deltas)
+            save_position(con, _READER, upto, now_unix_nano)
+        self._exclusion.learned(self.position, upto, now_unix_nano)
+        self.position = upto
+        self._rows += deltas.num_rows
+        touched = self._baselines.add(deltas)
+        with self._store.transaction() as con:
+            save_fitted(con, self._baselines, touched, now_unix_nano)
+
+    def _pass_over(self, batch_id: int, now_unix_nano: int) -> None:
+        """Go on behind a batch that cannot be learned."""
+        with self._store.transaction() as con:
+            save_position(con, _READER, batch_id, now_unix_nano)
+        self.position = batch_id
+
+    def _batches(self, after: int, upto: int) -> list[int]:
+        return batch_ids(span_batches(self._store, after, upto))
 
     def take(self, deltas: pa.Table, now_unix_nano: int) -> int:
         """Add what detection itself has measured, such as how long messages waited."""
@@ -119,10 +144,14 @@ class Learner:
         parts = [kept.filter(pc.equal(kept["measure"], GAP_MEASURE)).cast(DELTA_SCHEMA)]
         book = SketchBook()
         book.add(parts[0])
-        for after, upto in chunks(self._store, 0, self.position, self._settings):
+
+        def add(after: int, upto: int) -> None:
             deltas = self._read(after, upto)
             book.add(deltas)
             parts.append(deltas)
+
+        for span in chunks(self._store, 0, self.position, self._settings):
+            self._set_aside.read(_READER, span, add, self._batches, lambda _: None, tries=1)
         with self._store.transaction() as con:
             con.execute("DELETE FROM baseline_sketches")
             append_sketches(con, pa.concat_tables(parts))
@@ -153,7 +182,7 @@ def chunks(store: Store, after: int, upto: int, settings: Settings) -> list[tupl
     """The batches in (after, upto] as ranges of at most `detect_chunk_spans` spans, one batch at least."""
     if upto <= after:
         return []
-    batches = store.read(load_sql(_QUERIES, "landed_batches"), {"after": after, "upto": upto})
+    batches = span_batches(store, after, upto)
     ranges: list[tuple[int, int]] = []
     begin, last, size = after, after, 0
     for batch_id, count in zip(
@@ -164,3 +193,14 @@ def chunks(store: Store, after: int, upto: int, settings: Settings) -> list[tupl
             begin, size = last, 0
         last, size = batch_id, size + count
     return [*ranges, (begin, upto)]
+
+
+def span_batches(store: Store, after: int, upto: int) -> pa.Table:
+    """`batch_id` and `span_count` of the batches in (after, upto] that hold spans."""
+    return store.read(load_sql(_QUERIES, "landed_batches"), {"after": after, "upto": upto})
+
+
+def batch_ids(rows: pa.Table) -> list[int]:
+    """The column `batch_id`."""
+    ids: list[int] = rows["batch_id"].to_pylist()
+    return ids

@@ -21,7 +21,8 @@ from detectors.cause_worker import CauseWorker
 from detectors.causes import CauseFinder
 from detectors.detection import Detection, Found
 from detectors.expectation import expected
-from detectors.learner import Learner
+from detectors.learner import Learner, batch_ids, span_batches
+from detectors.set_aside import SetAside
 from detectors.settings import Settings
 
 _WAIT_S = 0.25  # also how soon a stop and a due learning pass are noticed
@@ -55,8 +56,11 @@ class Pipeline:
         self._clock_ns = clock_ns
         self._monotonic_s = monotonic_s
         self.baselines = Baselines(self.settings, load_book(store))
-        self._detection = Detection(store, self.baselines, self.settings, monotonic_s())
-        self._learner = Learner(store, self.baselines, self.settings, lambda: self._detection)
+        self._set_aside = SetAside(store, clock_ns)
+        self._detection = Detection(store, self.baselines, self.settings, monotonic_s(), self._set_aside)
+        self._learner = Learner(
+            store, self.baselines, self.settings, lambda: self._detection, self._set_aside
+        )
         # What an earlier run judged and did not learn counts as judged now.
         self._learner.note_judged(self._detection.position, monotonic_s())
         self._causes = CauseFinder(store, self.baselines, self._detection.record, monotonic_s)
@@ -98,6 +102,7 @@ class Pipeline:
             "operations": self.baselines.counts(),
             "windows": self._detection.windows.status(),
             "localisation": self._cause_worker.status(),
+            "set_aside": self._set_aside.status(),
             **self._figures,
             "error": self._figures["error"] or self._cause_worker.error,
         }
@@ -109,22 +114,27 @@ class Pipeline:
 
     def judge_landed(self, upto_batch_id: int) -> int:
         """Judge everything up to this batch; returns how many anomalies were found."""
-        found_count = 0
+        before = self._figures["anomaly_count"]
         self._begun_s = self._monotonic_s()
         with self._pass:
-            for after, upto in self._detection.ranges(upto_batch_id):
-                began_s = self._monotonic_s()
-                found = self._detection.judge(after, upto, began_s, self._clock_ns(), self._clock_ns)
-                ended_s = self._monotonic_s()
-                self._learner.note_judged(upto, ended_s)
-                self._hand_over(found)
-                found_count += found.anomaly_count
-                self._figures["span_count"] += found.span_count
-                self._figures["anomaly_count"] += found.anomaly_count
-                self._figures["last_pass_ms"] = round((ended_s - began_s) * 1e3, 2)
+            for span in self._detection.ranges(upto_batch_id):
+                self._set_aside.read("detect", span, self._judge, self._batches, self._detection.pass_over)
             self._passed_s = self._monotonic_s()
             self._localise()
-        return found_count
+        return int(self._figures["anomaly_count"] - before)
+
+    def _judge(self, after: int, upto: int) -> None:
+        began_s = self._monotonic_s()
+        found = self._detection.judge(after, upto, began_s, self._clock_ns(), self._clock_ns)
+        ended_s = self._monotonic_s()
+        self._learner.note_judged(upto, ended_s)
+        self._hand_over(found)
+        self._figures["span_count"] += found.span_count
+        self._figures["anomaly_count"] += found.anomaly_count
+        self._figures["last_pass_ms"] = round((ended_s - began_s) * 1e3, 2)
+
+    def _batches(self, after: int, upto: int) -> list[int]:
+        return batch_ids(span_batches(self._store, after, upto))
 
     def end_quiet_incidents(self) -> None:
         """A pass without spans: time alone ends incidents, and late spans may have changed causes."""

@@ -3,7 +3,8 @@
 The newest second is where most of a batch lies, not its latest span: one host whose clock is ahead must
 not make everything else late. What lies outside the ring (a host that lags, a clock that jumped) counts at
 its newest second, so that no service is ever invisible; when all of a batch is that old, time itself has
-jumped back, and the ring begins anew.
+jumped back, and the ring begins anew. It leaps ahead by more than a day only when a second batch in a row
+says so: a sender whose clock stands in another century, alone in its batch, would take all seconds with it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ SLOTS = 128  # seconds that are remembered; twice the longest window
 SETTLE_S = 20  # a second is learned when it is this old: by then an alarm about it has been raised
 _STEP_S = 32  # a batch that covers more time is taken in steps, as if it had landed live
 _AHEAD_S = 5  # a span may be this far ahead of nine tenths of its batch, and as far as that is wide
+_LEAP_S = 86_400  # further ahead than any backlog is behind, and than a clock that is only badly set
 _NS = 1_000_000_000
 
 
@@ -48,6 +50,7 @@ class Ring:
         self.head: int | None = None
         self.begun: int = 0  # the first whole second since the start or the last jump
         self._learned = 0  # seconds up to here were learned
+        self._leaping = False  # the newest batch lay beyond a leap
 
     def steps(self, end_unix_nano: IntArray) -> Iterator[Step]:
         """Take the ends of a batch of spans, in any order."""
@@ -58,12 +61,16 @@ class Ring:
         ordered = np.partition(ticks, (low, high))
         usual, width = int(ordered[high]), int(ordered[high] - ordered[low])
         newest = int(ticks[ticks <= usual + width + _AHEAD_S].max())
+        leaping = self.head is not None and usual > self.head + _LEAP_S
+        if self.head is not None and leaping and not self._leaping:
+            usual = newest = self.head
+        self._leaping = leaping
         jumped = self.head is None or usual <= self.head - SLOTS
         if jumped:
-            first = int(ticks[ticks > usual - 86_400].min()) if self.head is None else usual
+            first = int(ticks[ticks > usual - _LEAP_S].min()) if self.head is None else usual
             self._begin(first)
         head = self.head if self.head is not None else newest
-        late = ticks <= head - SLOTS
+        late = (ticks <= head - SLOTS) | (ticks > newest + _LEAP_S)
         ticks = np.where(ticks > newest, newest, np.where(late, head, ticks))
         stage = np.maximum(ticks - head - 1, -1) // _STEP_S  # -1: not beyond the present
         if stage.max(initial=-1) <= 0 and ticks[~late].min(initial=newest) > newest - SETTLE_S:

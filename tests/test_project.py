@@ -88,3 +88,10 @@ def test_no_package_host_stands_in_the_project() -> None:
     ]
 
     assert found == []
+
+
+def test_sql_of_detectors_makes_times_that_cannot_overflow() -> None:
+    """From the times of spans only `time_at` and `time_plus` make others; `make_timestamp_ns` is for now."""
+    for path in (ROOT / "detectors").rglob("*.sql"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"INTERVAL|to_microseconds|make_timestamp_ns\((?!\$now\b)", text), path

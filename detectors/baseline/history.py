@@ -96,6 +96,8 @@ class LevelHistory:
                 if len(self._filling) >= _OPERATIONS_MAX:
                     continue
                 filling = self._filling[operation] = _Filling(slot)
+            if filling.slot - slot > SLOTS_PER_DAY:  # a clock was ahead, or time has jumped back
+                filling = self._filling[operation] = _Filling(slot)
             if slot > filling.slot:
                 if level := self._finish(operation, filling):
                     finished.append(level)
@@ -177,6 +179,9 @@ def _parts(spans: pa.Table) -> list[tuple[OperationKey, int, Sketch, int]]:
     encoded = names.dictionary_encode()
     codes = encoded.indices.to_numpy()[new].astype(np.int64)
     slots = np.maximum(spans["start_unix_nano"].to_numpy()[new], 0) // SLOT_NS
+    # A clock that is set to another year must not end the quarters of those that are right.
+    near = np.abs(slots - int(np.median(slots))) <= SLOTS_PER_DAY
+    new, codes, slots = new[near], codes[near], slots[near]
     series = (codes << _SLOT_BITS) | slots
     buckets = bucket_of(spans["duration_ns"].to_numpy()[new]) + _BUCKET_OFFSET
     keys, counts = np.unique((series << _BUCKET_BITS) | buckets, return_counts=True)

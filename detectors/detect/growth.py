@@ -168,8 +168,9 @@ class Growths:
             number = unix_nano // (scale.stretch_s * _NS)
             if number == stretches.number:
                 stretches.lowest = min(stretches.lowest, figure)
-            elif number > stretches.number:
-                if number - stretches.number > STEPS:  # nobody looked for so long: a series of its own
+            elif number > stretches.number or stretches.number - number > STEPS:
+                # Nobody looked for so long, or a clock had been ahead by as much: a series of its own.
+                if abs(number - stretches.number) > STEPS:
                     scales[index] = Stretches(number, figure, number)
                     if code in self._episodes and self._episodes[code].scale == index:
                         del self._episodes[code]

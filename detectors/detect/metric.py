@@ -39,6 +39,8 @@ _NS = 1e9
 _SEPARATOR = "\x1f"  # of service, metric and attributes in the name of a series
 _POINTS_OF_A_SHIFT = 4
 STALE_NS = 3_600_000_000_000
+# Beyond it a figure has no square, and a change of it no spread: it says nothing, as NaN and infinity do.
+_FIGURE_MAX = 1e150
 # service, since, until (ns since 1970) → its newest stored span of that time, or at all; None without one
 SpanOf = Callable[[str, int, int], dict[str, Any] | None]
 
@@ -102,6 +104,8 @@ class MetricWatch:
             if code is not None:
                 self._follow(code, row["unix_nano"])
             value, noise = self._figure(row) if code is not None else (math.nan, 0.0)
+            if not abs(value) < _FIGURE_MAX:
+                value = math.nan
             if code is not None and math.isfinite(value) and _is_held(row):
                 self._levels.set_min_change(code, MIN_CHANGE_HELD)
                 growth = self._growths.take(code, row["unix_nano"], value, noise)

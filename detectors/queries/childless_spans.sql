@@ -3,15 +3,15 @@ SELECT trace_id, span_id, epoch_ns(start_time) AS start_unix_nano, duration_ns
 FROM spans AS parent
 WHERE
     service_name = $service AND span_name = $operation AND span_kind = $kind
-    AND start_time >= make_timestamp_ns($since - 60000000000) AND start_time < make_timestamp_ns($until)
+    AND start_time >= time_at($since::HUGEINT - 60000000000) AND start_time < time_at($until)
     AND epoch_ns(start_time) + duration_ns >= $since AND epoch_ns(start_time) + duration_ns < $until
     AND NOT EXISTS (
         FROM spans AS child
         WHERE
             child.trace_id = parent.trace_id AND child.parent_span_id = parent.span_id
             AND child.service_name = $child_service AND child.span_name = $child_operation
-            AND child.start_time >= make_timestamp_ns($since - 60000000000)
-            AND child.start_time < make_timestamp_ns($until + 60000000000)
+            AND child.start_time >= time_at($since::HUGEINT - 60000000000)
+            AND child.start_time < time_at($until::HUGEINT + 60000000000)
     )
 ORDER BY start_time DESC
 LIMIT 25

@@ -5,7 +5,7 @@ WITH chosen AS (
     FROM spans
     WHERE
         trace_id IN (SELECT unnest($trace_ids::VARCHAR[]))
-        AND start_time >= make_timestamp_ns($earliest) AND start_time <= make_timestamp_ns($latest)
+        AND start_time >= time_at($earliest) AND start_time <= time_at($latest)
 ), named AS (
     SELECT trace_id, span_id, '' AS prefix, held, unnest(json_keys(held)) AS key FROM chosen
     UNION ALL

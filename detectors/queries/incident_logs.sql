@@ -3,4 +3,4 @@ SELECT trace_id, span_id, service_name, severity_number, body::VARCHAR AS body
 FROM logs
 WHERE
     trace_id IN (SELECT unnest($trace_ids::VARCHAR[]))
-    AND "time" >= make_timestamp_ns($earliest) AND "time" <= make_timestamp_ns($latest)
+    AND "time" >= time_at($earliest) AND "time" <= time_at($latest)

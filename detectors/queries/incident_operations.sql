@@ -15,6 +15,6 @@ SELECT
 FROM found f
 LEFT JOIN spans s
     ON s.service_name = f.service_name AND s.span_name = f.operation AND s.span_kind = f.span_kind
-    AND s.start_time >= make_timestamp_ns($since) AND s.start_time <= make_timestamp_ns($until)
+    AND s.start_time >= time_at($since) AND s.start_time <= time_at($until)
 GROUP BY ALL
 ORDER BY ALL

@@ -5,4 +5,4 @@ SELECT
 FROM spans
 WHERE
     trace_id IN (SELECT unnest($trace_ids::VARCHAR[]))
-    AND start_time >= make_timestamp_ns($earliest) AND start_time <= make_timestamp_ns($latest)
+    AND start_time >= time_at($earliest) AND start_time <= time_at($latest)

@@ -1,14 +1,14 @@
 INSERT OR REPLACE INTO baseline_versions BY NAME
 SELECT
     $version_id AS version_id,
-    make_timestamp_ns($adopted) AS adopted_at,
+    time_at($adopted) AS adopted_at,
     $service_name AS service_name,
     $operation AS operation,
     $span_kind AS span_kind,
     $measure AS measure,
     $reason AS reason,
     $way AS way,
-    make_timestamp_ns($began) AS began_at,
+    time_at($began) AS began_at,
     $from_value::DOUBLE AS from_value,
     $to_value::DOUBLE AS to_value,
     $from_p90::DOUBLE AS from_p90,

@@ -8,8 +8,8 @@ FROM incidents i
 JOIN anomalies a ON a.incident_id = i.incident_id
 WHERE
     a.detector IN ('latency', 'error', 'structure', 'gap', 'log')
-    AND i.first_span_time <= make_timestamp_ns($latest)
-    AND (i.state <> 'resolved' OR i.last_span_time >= make_timestamp_ns($earliest))
+    AND i.first_span_time <= time_at($latest)
+    AND (i.state <> 'resolved' OR i.last_span_time >= time_at($earliest))
     AND NOT EXISTS (
         FROM baseline_versions v
         WHERE

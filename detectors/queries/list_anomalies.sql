@@ -17,6 +17,6 @@ WHERE
     AND ($service::VARCHAR IS NULL OR service_name = $service)
     AND ($detector::VARCHAR IS NULL OR detector = $detector)
     AND ($state::VARCHAR IS NULL OR state = $state)
-    AND ($since::BIGINT IS NULL OR detected_at >= make_timestamp_ns($since::BIGINT))
+    AND ($since::HUGEINT IS NULL OR detected_at >= time_at($since))
 ORDER BY CASE WHEN $by = 'severity' THEN severity ELSE 0 END, anomalies.detected_at DESC, sigma DESC, anomaly_id
 LIMIT $limit

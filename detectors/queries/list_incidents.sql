@@ -14,6 +14,6 @@ WHERE
     AND ($service::VARCHAR IS NULL OR list_contains(services, $service))
     AND ($kind::VARCHAR IS NULL OR kind = $kind)
     AND ($state::VARCHAR IS NULL OR state = $state)
-    AND ($since::BIGINT IS NULL OR last_seen_at >= make_timestamp_ns($since::BIGINT))
+    AND ($since::HUGEINT IS NULL OR last_seen_at >= time_at($since))
 ORDER BY CASE WHEN $by = 'severity' THEN severity ELSE 0 END, incidents.opened_at DESC, incident_id
 LIMIT $limit

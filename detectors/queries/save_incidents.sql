@@ -1,9 +1,9 @@
 -- What a person decided outlives every update but the end of the incident.
 INSERT INTO incidents
 SELECT
-    incident_id, kind, state, severity, title, make_timestamp_ns(opened_unix_nano),
-    make_timestamp_ns(last_seen_unix_nano), make_timestamp_ns(first_span_unix_nano),
-    make_timestamp_ns(last_span_unix_nano), anomaly_count, trace_count, exemplar_trace_id, services,
+    incident_id, kind, state, severity, title, time_at(opened_unix_nano),
+    time_at(last_seen_unix_nano), time_at(first_span_unix_nano),
+    time_at(last_span_unix_nano), anomaly_count, trace_count, exemplar_trace_id, services,
     root_causes::JSON
 FROM saved_incidents
 ON CONFLICT (incident_id) DO UPDATE SET

@@ -10,7 +10,7 @@ FROM spans callee
 JOIN spans caller ON caller.trace_id = callee.trace_id AND caller.span_id = callee.parent_span_id
 WHERE
     callee.service_name <> caller.service_name
-    AND callee.start_time >= make_timestamp_ns($since) AND callee.start_time <= make_timestamp_ns($now)
-    AND caller.start_time >= make_timestamp_ns($since - 300000000000)
+    AND callee.start_time >= time_at($since) AND callee.start_time <= make_timestamp_ns($now)
+    AND caller.start_time >= time_at($since - 300000000000)
 GROUP BY ALL
 ORDER BY caller, callee

@@ -8,7 +8,7 @@ WITH red AS (
         count(*) FILTER (status_code = 'ERROR') / count(*) AS error_rate,
         quantile_cont(duration_ns, [0.5, 0.95, 0.99]) AS quantiles_ns
     FROM spans
-    WHERE start_time >= make_timestamp_ns($since) AND start_time <= make_timestamp_ns($now)
+    WHERE start_time >= time_at($since) AND start_time <= make_timestamp_ns($now)
     GROUP BY service_name
 ), troubled AS (
     SELECT service_name, count(*) AS incident_count

@@ -5,8 +5,8 @@ WITH new_spans AS (
     SELECT trace_id, start_time, duration_ns FROM spans WHERE batch_id > $after AND batch_id <= $upto
 ), bounds AS (
     SELECT
-        min(start_time) - INTERVAL 1 MINUTE AS earliest,
-        max(start_time) + to_microseconds(greatest(max(duration_ns), 0) // 1000) + INTERVAL 1 MINUTE AS latest
+        time_plus(min(start_time), -60000000000) AS earliest,
+        time_plus(max(start_time), greatest(max(duration_ns), 0)::HUGEINT + 60000000000) AS latest
     FROM new_spans
 ), tainted AS (
     SELECT trace_id, span_id, bool_or(incident_id IS NOT NULL) AS in_incident

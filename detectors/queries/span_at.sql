@@ -5,6 +5,6 @@ SELECT
 FROM spans
 WHERE
     service_name = $service
-    AND start_time >= make_timestamp_ns($since) AND start_time <= make_timestamp_ns($until)
+    AND start_time >= time_at($since) AND start_time <= time_at($until)
 ORDER BY start_time DESC, span_id
 LIMIT 1

@@ -4,4 +4,4 @@ SELECT trace_id, span_id, service_name, span_name AS operation, span_kind,
 FROM spans
 WHERE
     trace_id IN (SELECT unnest($trace_ids::VARCHAR[])) AND span_id IN (SELECT unnest($span_ids::VARCHAR[]))
-    AND start_time >= make_timestamp_ns($earliest) AND start_time <= make_timestamp_ns($latest)
+    AND start_time >= time_at($earliest) AND start_time <= time_at($latest)

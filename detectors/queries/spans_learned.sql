@@ -5,12 +5,12 @@ WITH own AS (
     FROM spans
     WHERE
         service_name = $service AND span_name = $operation AND span_kind = $kind
-        AND start_time >= make_timestamp_ns($since) AND start_time < make_timestamp_ns($until)
+        AND start_time >= time_at($since) AND start_time < time_at($until)
         AND batch_id > $after AND batch_id <= $upto
 ), bounds AS (
     SELECT
-        min(start_time) - INTERVAL 1 MINUTE AS earliest,
-        max(start_time) + to_microseconds(greatest(max(duration_ns), 0) // 1000) + INTERVAL 1 MINUTE AS latest
+        time_plus(min(start_time), -60000000000) AS earliest,
+        time_plus(max(start_time), greatest(max(duration_ns), 0)::HUGEINT + 60000000000) AS latest
     FROM own
 ), noticed AS (
     SELECT trace_id, span_id, min(detected_at) AS detected_at

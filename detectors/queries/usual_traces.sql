@@ -4,13 +4,13 @@ WITH roots AS (
     FROM spans
     WHERE
         trace_id IN (SELECT unnest($trace_ids::VARCHAR[])) AND parent_span_id IS NULL
-        AND start_time >= make_timestamp_ns($earliest) AND start_time <= make_timestamp_ns($latest)
+        AND start_time >= time_at($earliest) AND start_time <= time_at($latest)
 )
 SELECT trace_id
 FROM spans
 WHERE
     parent_span_id IS NULL
-    AND start_time >= make_timestamp_ns($begin) AND start_time < make_timestamp_ns($end)
+    AND start_time >= time_at($begin) AND start_time < time_at($end)
     AND (service_name, span_name) IN (SELECT (service_name, span_name) FROM roots)
     AND trace_id NOT IN (SELECT trace_id FROM anomalies)
 ORDER BY start_time DESC

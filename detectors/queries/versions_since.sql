@@ -6,5 +6,5 @@ SELECT
 FROM baseline_versions
 WHERE
     measure = 'duration' AND (way = 'replaced' OR reason = 'engineer')
-    AND adopted_at >= make_timestamp_ns($earliest)
+    AND adopted_at >= time_at($earliest)
 ORDER BY adopted_at

@@ -22,7 +22,8 @@ def waiting_parent(parent: IntArray, start: IntArray, end: IntArray) -> IntArray
     ancestor = parent[climbing]
     for _ in range(LEVELS_MAX):
         overlap = np.minimum(end[climbing], end[ancestor]) - np.maximum(start[climbing], start[ancestor])
-        covers = 2 * overlap >= end[climbing] - start[climbing]
+        # Half of it: not twice the overlap, which may be centuries and then has no int64.
+        covers = overlap >= end[climbing] - start[climbing] - np.maximum(overlap, 0)
         chosen[climbing[covers]] = ancestor[covers]
         onward = ~covers & (parent[ancestor] != NO_PARENT) & (parent[ancestor] != climbing)
         climbing, ancestor = climbing[onward], parent[ancestor[onward]]

@@ -24,6 +24,7 @@ from detectors.trace.exclusive import NO_PARENT
 
 _CALLING_KINDS = ["CLIENT", "PRODUCER"]
 _SERVING_KINDS = ["SERVER", "CONSUMER"]
+_LONGEST_NS = 2**62 - 1  # two of them have a sum: a span may end in 2262
 
 
 class Edges(NamedTuple):
@@ -60,6 +61,7 @@ def find_edges(
     end = start + np.maximum(duration, 0)
     before = start[callee] - start[caller]
     after = end[caller] - end[callee]
+    before, after = (np.clip(part, -_LONGEST_NS, _LONGEST_NS) for part in (before, after))
     return Edges(caller, callee, np.maximum(before + np.maximum(after, 0), 0), before, after)
 
 

@@ -10,7 +10,6 @@ makes clock skew harmless. Cost is O(n log n).
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -78,19 +77,20 @@ def _coverage(parent: IntArray, start: IntArray, end: IntArray) -> tuple[IntArra
 
 
 def _add_union_lengths(covered: IntArray, owner: IntArray, lower: IntArray, upper: IntArray) -> None:
-    """Add to `covered[owner]` the length of the union of that owner's intervals."""
+    """Add to `covered[owner]` the length of the union of that owner's intervals, from 0 on."""
     order = np.lexsort((lower, owner))
     owner, lower, upper = owner[order], lower[order], upper[order]
-    stride = int(upper.max()) + 1
-    group: npt.NDArray[np.int64] = np.cumsum(np.r_[0, (owner[1:] != owner[:-1]).astype(np.int64)])
-    if (int(group[-1]) + 1) * stride > _KEY_LIMIT:  # hours-long spans by the million: halve the work
-        cut = int(np.searchsorted(group, (int(group[-1]) + 1) // 2))
-        _add_union_lengths(covered, owner[:cut], lower[:cut], upper[:cut])
-        _add_union_lengths(covered, owner[cut:], lower[cut:], upper[cut:])
-        return
+    group: IntArray = np.cumsum(np.r_[0, owner[1:] != owner[:-1]]).astype(np.int64)
+    ends, stride = upper, int(upper.max()) + 1
+    ranked = (int(group[-1]) + 1) * stride > _KEY_LIMIT
+    if ranked:  # hours-long spans by the million, or one of centuries: their order is all that is needed
+        known, ends = np.unique(upper, return_inverse=True)
+        stride = len(known)
     # Shifting each owner by its own stride lets one running maximum serve all owners.
     base = group * stride
-    reached = np.maximum.accumulate(upper + base)
-    before = np.maximum(np.r_[0, reached[:-1]], base)
-    added = np.maximum(reached - np.maximum(lower + base, before), 0)
-    np.add.at(covered, owner, added)
+    reached = np.maximum.accumulate(ends + base) - base
+    if ranked:
+        reached = known[reached]
+    before = np.r_[0, reached[:-1]]
+    before[np.r_[True, owner[1:] != owner[:-1]]] = 0
+    np.add.at(covered, owner, np.maximum(reached - np.maximum(lower, before), 0))

@@ -177,3 +177,15 @@ def test_long_incident_keeps_its_first_traces_and_its_newest():
     assert evenly(kept, 100)[0] == "trace1"
     assert evenly(kept, 100)[-1] == "trace1250"
     assert len(set(evenly(kept, 100))) == 100
+
+
+def test_clock_of_another_century_does_not_stretch_an_incident():
+    """Learning keeps out of an incident's time: it must not last until 2262."""
+    stream = Stream()
+    for _ in range(5):
+        stream.second(20)
+    far = replace(stream.slow(0, 5), span_start_unix_nano=2**63 - 2)
+    stream.tracker.observe(float(stream.now_s), stream.now_s * SECOND_NS, {OPERATION: 1}, [far])
+    (incident,) = stream.tracker.open.values()
+    assert far.anomaly_id in {a.anomaly_id for a in incident.anomalies}
+    assert incident.last_span_unix_nano <= (stream.now_s + 86_400) * SECOND_NS

@@ -68,3 +68,15 @@ def test_jump_begins_the_ring_anew(jump_s):
 def test_last_slots_end_with_the_lag():
     """A window leaves out the seconds that still fill."""
     assert (last(SLOTS + 9, 3, 2) == [5, 6, 7]).all()
+
+
+def test_batch_from_another_century_moves_time_only_when_the_next_one_agrees():
+    """A sender whose clock is wrong may be alone in its batch: the ring keeps its seconds."""
+    ring = Ring()
+    steps(ring, NOW)
+    far = NOW + 10**9
+    ((ticks, _, head),) = steps(ring, far)
+    assert (ticks, head) == ([NOW], NOW)
+    assert steps(ring, NOW + 1)[0][2] == NOW + 1
+    steps(ring, far)
+    assert steps(ring, far)[-1][2] == far

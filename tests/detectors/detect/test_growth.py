@@ -212,3 +212,14 @@ def test_scales_double_check_each_other():
 def test_what_is_held_is_known_by_its_name(name, unit, held):
     """Memory, descriptors, threads, connections and queues; neither clocks nor limits nor business."""
     assert is_stock(name, unit) is held
+
+
+def test_one_point_from_another_century_does_not_blind_a_series():
+    """A leak is told although a clock was once ahead by years."""
+    growths, told = Growths(Settings()), []
+    growths.take(7, (BEGIN + 10**9) * S, 200 * MB)
+    for number, figure in enumerate(then_leaking(10, HOUR, 400, 5.0)):
+        growth = growths.take(7, (BEGIN + number * 10) * S, figure)
+        if growth is not None:
+            told.append(growth)
+    assert len(told) == 1
