@@ -29,6 +29,7 @@ from collector.receive.http_app import HttpReceiver
 from collector.receive.intake import Intake
 from collector.receive.limits import Limits
 from collector.receive.patience import http_protocol
+from collector.receive.times import TimeLimits
 from collector.seal import Policy, Sealer
 from collector.settings import Settings
 from collector.spool import Spool
@@ -162,7 +163,8 @@ class Server:
         token = TokenCheck(settings.otlp_token.get_secret_value())
         self._disk = DiskWatch(store.folder, reserve_bytes=settings.disk_reserve_bytes)
         limits = Limits(settings.otlp_max_value_bytes, settings.otlp_max_name_chars)
-        self._intake = Intake(self._spool, self._disk, limits)
+        times = TimeLimits(settings.otlp_max_age_days, settings.otlp_max_ahead_s)
+        self._intake = Intake(self._spool, self._disk, limits, times=times)
         grpc_receiver = GrpcReceiver(
             self._intake,
             *grpc_address,

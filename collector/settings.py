@@ -46,6 +46,16 @@ class Settings(BaseSettings):
         ge=1,
         description="Longest span or metric name, in characters, where it is cut: names are keys of lists.",
     )
+    otlp_max_age_days: float = Field(
+        default=3650.0,
+        ge=0,
+        description="Oldest span, log record or data point that is taken, in days before now; 0: any.",
+    )
+    otlp_max_ahead_s: float = Field(
+        default=3600.0,
+        ge=0,
+        description="Latest span, log record or data point that is taken, in seconds after now; 0: any.",
+    )
     otlp_grpc_threads: int = Field(default=8, ge=1, description="Threads that take OTLP/gRPC requests.")
     otlp_tls_cert: Path | None = Field(
         default=None, description="PEM file with the certificate chain of both OTLP receivers; empty: no TLS."

@@ -10,6 +10,7 @@ _HELP = {
     "spyhop_received_total": "Spans, log records and data points that were acknowledged.",
     "spyhop_rejected_total": "Spans, log records and data points that were refused in a partial success.",
     "spyhop_truncated_values_total": "Values and names that were cut because they were too long.",
+    "spyhop_unset_times_total": "Spans, log records and data points whose start, end or time was not set.",
     "spyhop_requests_total": "OTLP requests by outcome.",
     "spyhop_landed_total": "Spans, log records and data points in the store, since the database was made.",
     "spyhop_duplicate_spans_total": "Spans that a sender repeated; stored once.",

@@ -138,7 +138,7 @@ def _exemplars(lists: pa.ListArray) -> pa.ListArray:
         lists,
         pa.StructArray.from_arrays(
             [
-                times(exemplars.field("time_unix_nano")),
+                times_or_null(exemplars.field("time_unix_nano")),
                 exemplars.field("as_double"),
                 exemplars.field("as_int"),
                 ids_or_null(exemplars.field("trace_id"), 16),

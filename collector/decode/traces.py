@@ -17,7 +17,7 @@ from collector.decode.columns import (
     null_if_empty,
     open_envelope,
     rebuild_lists,
-    times,
+    times_or_null,
 )
 from collector.decode.variant import encode_attributes, variant_field
 from collector.signals import Signal
@@ -85,7 +85,7 @@ def _events(lists: pa.ListArray) -> pa.ListArray:
         lists,
         pa.StructArray.from_arrays(
             [
-                times(events.field("time_unix_nano")),
+                times_or_null(events.field("time_unix_nano")),
                 events.field("name"),
                 encode_attributes(events.field("attributes")),
                 events.field("dropped_attributes_count"),

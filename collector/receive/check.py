@@ -19,14 +19,23 @@ from collector.receive.limits import (
     cut_values,
 )
 from collector.receive.parts import refuse_too_many_parts
-from collector.receive.walk import LEVELS, item_count, retain
+from collector.receive.times import (
+    ANY_TIME,
+    TimeRange,
+    are_log_times_sound,
+    are_point_times_sound,
+    set_log_times,
+    set_point_times,
+    set_span_times,
+    time_fault,
+)
+from collector.receive.walk import LEVELS, item_count, point_list, retain
 from collector.signals import REQUEST_TYPES, Signal
 
 TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
 _ZERO_TRACE_ID, _ZERO_SPAN_ID = bytes(TRACE_ID_BYTES), bytes(SPAN_ID_BYTES)
 # A clock may step back while a span is open; more than this is not a clock.
 END_BEFORE_START_TOLERANCE_NS = 1_000_000_000
-_TIME_LIMIT_NS = 2**63 - 1  # DuckDB's TIMESTAMP_NS is an int64
 NOTHING: Mapping[str, int] = MappingProxyType({})
 _REASONS_TOLD_MAX = 8  # a hostile request has as many reasons as items; its answer stays short
 
@@ -38,6 +47,7 @@ class Checked(NamedTuple):
     accepted_count: int
     rejected: Mapping[str, int] = NOTHING  # items that were taken out, for each reason
     cut: Mapping[str, int] = NOTHING  # values that were cut, for each place
+    made_up: Mapping[str, int] = NOTHING  # items whose times were not set, for each way to find another
 
     @property
     def rejected_count(self) -> int:
@@ -49,7 +59,9 @@ class Checked(NamedTuple):
         return "; ".join(filter(None, (_summary(self.rejected), _summary(self.cut))))
 
 
-def check_bytes(signal: Signal, payload: bytes, limits: Limits = DEFAULT_LIMITS) -> Checked:
+def check_bytes(
+    signal: Signal, payload: bytes, limits: Limits = DEFAULT_LIMITS, times: TimeRange = ANY_TIME
+) -> Checked:
     """Check protobuf wire bytes.
 
     Raises:
@@ -63,11 +75,15 @@ def check_bytes(signal: Signal, payload: bytes, limits: Limits = DEFAULT_LIMITS)
         is_former = take_former_lists(signal, request)
     except (DecodeError, UnicodeDecodeError) as error:
         raise MalformedBody(f"the body is not a protobuf {request.DESCRIPTOR.name} ({error})") from error
-    return check_message(signal, request, None if is_former else payload, limits)
+    return check_message(signal, request, None if is_former else payload, limits, times)
 
 
 def check_message(
-    signal: Signal, request: Message, payload: bytes | None = None, limits: Limits = DEFAULT_LIMITS
+    signal: Signal,
+    request: Message,
+    payload: bytes | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    times: TimeRange = ANY_TIME,
 ) -> Checked:
     """Take out what cannot be stored, cut what is too long; `payload` is the request's wire form, made here
     when None.
@@ -75,42 +91,58 @@ def check_message(
     1.1 M spans/s on one core: parsing and this walk together, seven fields a span.
     """
     wire = request.SerializeToString() if payload is None else payload
-    rejected: Counter[str] = Counter()
-    cut: Counter[str] = Counter()
+    found = _Findings(Counter(), Counter(), Counter())
     # A request that is shorter than the limit holds nothing longer: most are, and pay nothing.
     if len(wire) > limits.value_bytes:
-        cut_values(signal, request, limits, cut, rejected)
+        cut_values(signal, request, limits, found.cut, found.rejected)
     resources, scopes, items = LEVELS[signal]
     accepted_count = 0
     for resource in getattr(request, resources):
         for scope in getattr(resource, scopes):
-            if signal is Signal.TRACES:
-                _check_spans(scope.spans, limits, rejected, cut)
-            elif signal is Signal.METRICS:
-                cut_metric_names(scope.metrics, limits, cut)
+            match signal:
+                case Signal.TRACES:
+                    _check_spans(scope.spans, limits, times, found)
+                case Signal.LOGS:
+                    if not are_log_times_sound(scope.log_records, times):
+                        retain(scope.log_records, set_log_times(times, found.made_up, found.rejected))
+                case Signal.METRICS:
+                    cut_metric_names(scope.metrics, limits, found.cut)
+                    for points in map(point_list, scope.metrics):
+                        if not are_point_times_sound(points, times):
+                            retain(points, set_point_times(times, found.made_up, found.rejected))
             accepted_count += item_count(signal, getattr(scope, items))
-    if not (rejected or cut):
+    if not any(found):
         return Checked(wire, accepted_count)
-    return Checked(request.SerializeToString(), accepted_count, rejected, cut)
+    return Checked(request.SerializeToString(), accepted_count, *found)
 
 
-def _check_spans(spans: Any, limits: Limits, rejected: Counter[str], cut: Counter[str]) -> None:
-    if _are_sound(spans, limits.name_chars):
+class _Findings(NamedTuple):
+    """What `Checked` tells of a request, while it is found."""
+
+    rejected: Counter[str]
+    cut: Counter[str]
+    made_up: Counter[str]
+
+
+def _check_spans(spans: Any, limits: Limits, times: TimeRange, found: _Findings) -> None:
+    if _are_sound(spans, limits.name_chars, times):
         return
 
     def keep(span: Any) -> bool:
-        fault = span_fault(span)
+        fault = span_fault(span, times)
         if fault:
-            rejected[fault] += 1
-        elif len(span.name) > limits.name_chars:
-            cut_name(span, span.attributes, limits, cut)
-        return not fault
+            found.rejected[fault] += 1
+            return False
+        set_span_times(span, times, found.made_up)
+        if len(span.name) > limits.name_chars:
+            cut_name(span, span.attributes, limits, found.cut)
+        return True
 
     retain(spans, keep)
 
 
-def span_fault(span: Any) -> str:  # noqa: PLR0911  # one for each rule
-    """Why this span cannot be stored; empty when it can."""
+def span_fault(span: Any, times: TimeRange = ANY_TIME) -> str:  # noqa: PLR0911  # one for each rule
+    """Why this span cannot be stored; empty when it can. A time of 0 is not set, which is no fault."""
     if len(span.trace_id) != TRACE_ID_BYTES:
         return f"trace_id has {len(span.trace_id)} bytes instead of {TRACE_ID_BYTES}"
     if span.trace_id == _ZERO_TRACE_ID:
@@ -121,16 +153,16 @@ def span_fault(span: Any) -> str:  # noqa: PLR0911  # one for each rule
         return "span_id is all zero"
     if len(span.parent_span_id) not in (0, SPAN_ID_BYTES):
         return f"parent_span_id has {len(span.parent_span_id)} bytes instead of 0 or {SPAN_ID_BYTES}"
-    if max(span.start_time_unix_nano, span.end_time_unix_nano) >= _TIME_LIMIT_NS:
-        return "a time lies beyond the year 2262"
-    if span.end_time_unix_nano + END_BEFORE_START_TOLERANCE_NS < span.start_time_unix_nano:
+    start_ns, end_ns = span.start_time_unix_nano, span.end_time_unix_nano
+    if end_ns and end_ns + END_BEFORE_START_TOLERANCE_NS < start_ns:
         return "the end lies more than 1 s before the start"
-    return ""
+    return time_fault(start_ns or end_ns, max(start_ns, end_ns), times)
 
 
-def _are_sound(spans: Any, name_chars: int) -> bool:
+def _are_sound(spans: Any, name_chars: int, times: TimeRange) -> bool:
     # The same rules as `span_fault`, in the order that costs a sound span least, and in one frame: a call for
     # each span is a tenth of the whole check.
+    first_ns, last_ns = times.first_ns, times.last_ns
     for span in spans:
         trace_id, span_id, start, end = (
             span.trace_id,
@@ -141,8 +173,8 @@ def _are_sound(spans: Any, name_chars: int) -> bool:
         if not (
             len(trace_id) == TRACE_ID_BYTES
             and len(span_id) == SPAN_ID_BYTES
-            and start <= end + END_BEFORE_START_TOLERANCE_NS
-            and start < _TIME_LIMIT_NS > end
+            and first_ns <= start <= end + END_BEFORE_START_TOLERANCE_NS
+            and 0 < end <= last_ns >= start
             and trace_id != _ZERO_TRACE_ID
             and span_id != _ZERO_SPAN_ID
             and len(span.parent_span_id) in (0, SPAN_ID_BYTES)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Future
+from time import time_ns
 from typing import NamedTuple
 
 from google.protobuf.message import Message
@@ -17,6 +19,7 @@ from collector.receive.limits import DEFAULT_LIMITS, Limits
 from collector.receive.otlp_json import parse_json
 from collector.receive.parts import refuse_too_many_parts
 from collector.receive.senders import Sender, Senders
+from collector.receive.times import TimeLimits, TimeRange
 from collector.signals import REJECTED_FIELDS, RESPONSE_TYPES, Signal
 from collector.spool import Spool
 
@@ -38,10 +41,14 @@ class Intake:
         spool: Spool,
         disk: DiskWatch,
         limits: Limits = DEFAULT_LIMITS,
-        senders: Senders | None = None,
+        *,
+        times: TimeLimits | None = None,
+        clock_ns: Callable[[], int] = time_ns,
     ) -> None:
         self._limits = limits
-        self.senders = senders or Senders()
+        self._times = times or TimeLimits()
+        self._clock_ns = clock_ns
+        self.senders = Senders()
         self._spool = spool
         self._disk = disk
         self._guard = threading.Lock()
@@ -65,7 +72,7 @@ class Intake:
                 checked = self._check_json(signal, body)
             else:  # JSON's wire form may be much smaller, so only these know their size yet
                 self._spool.check_room(len(body))
-                checked = check_bytes(signal, body, self._limits)
+                checked = check_bytes(signal, body, self._limits, self._now())
             durable = self._spool.append(signal, checked.payload) if checked.accepted_count else None
         except SpyhopError as error:
             self.refused(signal, error, sender)
@@ -75,11 +82,13 @@ class Intake:
             received=checked.accepted_count,
             rejected=checked.rejected_count,
             truncated_values=sum(checked.cut.values()),
+            unset_times=sum(checked.made_up.values()),
             requests=1,
         )
         self.senders.accepted(sender, signal, checked.accepted_count)
         self.senders.rejected(sender, signal, checked.rejected)
         self.senders.cut(sender, signal, checked.cut)
+        self.senders.untimed(sender, signal, checked.made_up)
         return Accepted(durable, _response(signal, checked))
 
     def refused(self, signal: Signal | None, error: SpyhopError, sender: Sender = UNKNOWN) -> None:
@@ -106,8 +115,11 @@ class Intake:
     def _check_json(self, signal: Signal, body: bytes) -> Checked:
         wire = self._traces.translate(body) if signal is Signal.TRACES else None
         if wire is not None:
-            return check_bytes(signal, wire, self._limits)
-        return check_message(signal, parse_json(signal, body), limits=self._limits)
+            return check_bytes(signal, wire, self._limits, self._now())
+        return check_message(signal, parse_json(signal, body), limits=self._limits, times=self._now())
+
+    def _now(self) -> TimeRange:
+        return self._times.at(self._clock_ns())
 
     def _count(self, signal: Signal, **amounts: int) -> None:
         with self._guard:

@@ -83,6 +83,11 @@ class Senders:
         for place, count in places.items():
             self._complain(sender, signal.label, "values cut", place, count)
 
+    def untimed(self, sender: Sender, signal: Signal, ways: Mapping[str, int]) -> None:
+        """Note the items that came without a time."""
+        for way, count in ways.items():
+            self._complain(sender, signal.label, f"{_ITEMS[signal]} without time", way, count)
+
     def refused(self, sender: Sender, signal: Signal | None, reason: str) -> None:
         """Note a request of which nothing was taken; `signal` None: it names none."""
         self._complain(sender, "" if signal is None else signal.label, "requests refused", reason, 1)

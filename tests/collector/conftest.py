@@ -31,10 +31,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def make_settings(folder: Path, **changes: Any) -> Settings:
-    """Free ports, and landing after 20 ms so that tests need not wait."""
+    """Free ports, and landing after 20 ms so that tests need not wait; any time, since theirs are fixed."""
     anywhere = "127.0.0.1:0"
-    defaults = {"data": folder, "otlp_grpc": anywhere, "otlp_http": anywhere, "api": anywhere}
-    return Settings(**{**defaults, "land_interval_ms": 20, **changes})
+    defaults: dict[str, Any] = {"data": folder, "otlp_grpc": anywhere, "otlp_http": anywhere, "api": anywhere}
+    times = {"otlp_max_age_days": 0, "otlp_max_ahead_s": 0}
+    return Settings(**{**defaults, **times, "land_interval_ms": 20, **changes})
 
 
 @pytest.fixture

@@ -84,6 +84,11 @@ def long_body(_: Signal, service: str, transport: str) -> bytes:
     return wire(request, transport)
 
 
+def untimed(signal: Signal, service: str, transport: str) -> bytes:
+    names = ("start_time_unix_nano", "end_time_unix_nano") if signal is TRACES else ("time_unix_nano",)
+    return wire(batch(signal, service, 2, **dict.fromkeys(names, 0)), transport)
+
+
 def as_document(change: Callable[[Any], None]) -> Make:
     """JSON of one item whose document is changed before it is sent."""
 
@@ -140,6 +145,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 SPANS, ID_BEARERS = frozenset({TRACES}), frozenset({TRACES, LOGS})
 CUT = f"was cut at {VALUE_MAX_BYTES} bytes (SPYHOP_OTLP_MAX_VALUE_BYTES)"
 CUT_NAME = f"the name was cut at {NAME_MAX_CHARS} characters"
+TOO_NEW = "the time lies beyond the year 2262"
 CHARSET = f"{JSON}; charset=utf-8"
 ZIPPED_BOMB = raw(bytes(2 * BODY_MAX_BYTES))
 
@@ -172,11 +178,12 @@ PROBES = [
     bad_span("an all-zero span id", "span_id is all zero", span_id=bytes(8)),
     bad_span("a long span id", "span_id has 16 bytes instead of 8", span_id=b"\x01" * 16),
     bad_span("an odd parent id", "parent_span_id has 2 bytes instead of 0 or 8", parent_span_id=b"\x01\x02"),
-    bad_span("a time that no clock shows", "a time lies beyond the year 2262", end_time_unix_nano=2**64 - 1),
+    bad_span("a time that no clock shows", TOO_NEW, end_time_unix_nano=2**64 - 1),
     bad_span("an end before its start", "the end lies more than 1 s before the start", end_time_unix_nano=1),
     Probe("SHOULD", "an all-zero trace id is none", items(2, trace_id=bytes(16)), lands=2, signals=frozenset({LOGS})),
     Probe("SHOULD", "a trace id of a wrong length is none", items(2, trace_id=b"\x01"), lands=2, signals=frozenset({LOGS})),
-    Probe("here", "a time beyond all clocks is the last there is", items(2, time_unix_nano=2**64 - 1), lands=2, signals=frozenset({LOGS, METRICS})),
+    Probe("here", "a time beyond all clocks costs its item", items(2, time_unix_nano=2**64 - 1), lands=1, rejected=1, reason=f"1 × {TOO_NEW}", signals=frozenset({LOGS, METRICS})),
+    Probe("here", "no time is that of receipt", untimed, lands=2),
     Probe("here", "a long attribute is cut", items(3, text=LONG), lands=3, rejected=0, reason=f"1 × attribute 'text' {CUT}"),
     Probe("here", "a value at the limit lands", items(2, text=LONG[1:]), lands=2),
     Probe("here", "a long resource attribute is cut", long_resource, lands=4, rejected=0, reason=f"1 × attribute 'long' {CUT}"),
