@@ -7,37 +7,38 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from collector import formats
 from collector.client import ARROW_STREAM, TRUNCATED_HEADER
-from collector.errors import (
-    Conflict,
-    InvalidInput,
-    NotFound,
-    SpyhopError,
-    Timeout,
-    TooLarge,
-    Unavailable,
-)
+from collector.errors import InvalidInput, NotFound, SpyhopError, Unavailable
 from collector.guard import LocalOnly
+from collector.http import docs_page
+from collector.http.answers import answer_of, error_answer
+from collector.http.latest import Latest
+from collector.http.places import Places
+from collector.http.requests import WholeRequests
 from collector.receive.senders import Senders
 from collector.settings import Settings
 from collector.store.query import run_query
 from collector.store.store import Store
 
-# The most particular class first.
-_STATUSES: list[tuple[type[SpyhopError], int]] = [
-    (TooLarge, 413),
-    (InvalidInput, 400),
-    (NotFound, 404),
-    (Conflict, 409),
-    (Unavailable, 503),
-    (Timeout, 504),
-]
-RETRY_AFTER_S = 1
+# Together fewer than the threads (40) that plain functions share. A page of the dashboard asks for some six
+# at once; an explanation may wait a minute for its model; an export reads every explanation.
+PLACES = {
+    "/api/monitor/": 12,
+    "/api/monitor/analyze": 6,
+    "/api/monitor/recalculate": 1,
+    "/api/monitor/training/": 2,
+    "/api/traces/": 4,
+    "/jaeger/": 4,
+    "/tempo/": 4,
+}
+PROBLEMS_MAX = 20
+PLACE_CHARS_MAX = 200
+STALE_CHECKS_S = 10.0  # readiness that has not been found out for so long is none
 
 Readiness = Callable[[], tuple[bool, Mapping[str, object]]]
 Metrics = Callable[[], str]
@@ -66,12 +67,18 @@ def create_app(
         metrics: the process's figures as Prometheus text.
     """
     settings = settings or Settings()
-    app = FastAPI(title="Spyhop", docs_url="/docs", redoc_url=None)
+    app = FastAPI(title="Spyhop", docs_url=None, redoc_url=None)
     map_errors(app)
     app.include_router(_sql_router(store, settings))
     app.include_router(_process_router(readiness, metrics))
     for router in routers:
         app.include_router(router)
+    app.include_router(_docs_router(app))
+    # The last is the outermost.
+    app.add_middleware(Places, counts=PLACES)
+    app.add_middleware(
+        WholeRequests, max_body_bytes=settings.api_max_body_bytes, timeout_s=settings.api_timeout_s
+    )
     app.add_middleware(LocalOnly, allowed_hosts=allowed_hosts(settings))
     return app
 
@@ -85,41 +92,31 @@ def allowed_hosts(settings: Settings) -> Iterable[str]:
 def map_errors(app: FastAPI) -> None:
     """Give every error of every router one form: `{error: {code, message, details}}`."""
 
+    # Coroutines: plain functions would need a thread, which may all be taken.
     @app.exception_handler(SpyhopError)
-    def domain_error(_: Request, error: SpyhopError) -> JSONResponse:
-        status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
-        headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
-        return _error(status, error.code, str(error), error.details, headers)
+    async def domain_error(_: Request, error: SpyhopError) -> Response:
+        return answer_of(error)
 
     @app.exception_handler(RequestValidationError)
-    def wrong_request(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def wrong_request(_: Request, error: RequestValidationError) -> Response:
         problems = [
-            {"place": ".".join(map(str, problem["loc"])), "problem": problem["msg"]}
-            for problem in error.errors()
+            {"place": ".".join(map(str, problem["loc"]))[:PLACE_CHARS_MAX], "problem": problem["msg"]}
+            for problem in error.errors()[:PROBLEMS_MAX]
         ]
         message = "; ".join(f"{problem['place']}: {problem['problem']}" for problem in problems)
-        return _error(422, InvalidInput.code, message, {"problems": problems})
+        return error_answer(422, InvalidInput.code, message, {"problems": problems})
 
     @app.exception_handler(HTTPException)
-    def http_error(request: Request, error: HTTPException) -> JSONResponse:
+    async def http_error(request: Request, error: HTTPException) -> Response:
         codes = {404: NotFound.code, 405: "method_not_allowed"}
         message = f"nothing is served at {request.url.path}" if error.status_code == 404 else error.detail
-        return _error(error.status_code, codes.get(error.status_code, "http"), message, {}, error.headers)
+        code = codes.get(error.status_code, "http")
+        return error_answer(error.status_code, code, message, {}, error.headers)
 
     @app.exception_handler(Exception)
-    def unexpected(_: Request, error: Exception) -> JSONResponse:
-        return _error(500, SpyhopError.code, f"the request failed inside the server ({type(error).__name__})")
-
-
-def _error(
-    status: int,
-    code: str,
-    message: str,
-    details: Mapping[str, object] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
-    body = {"error": {"code": code, "message": message, "details": dict(details or {})}}
-    return JSONResponse(body, status_code=status, headers=headers)
+    async def unexpected(_: Request, error: Exception) -> Response:
+        message = f"the request failed inside the server ({type(error).__name__})"
+        return error_answer(500, SpyhopError.code, message)
 
 
 def _sql_router(store: Store, settings: Settings) -> APIRouter:
@@ -157,7 +154,7 @@ def senders_router(senders: Senders) -> APIRouter:
     router = APIRouter()
 
     @router.get("/api/senders")
-    def list_senders() -> dict[str, object]:
+    async def list_senders() -> dict[str, object]:
         return {"senders": senders.status()}
 
     return router
@@ -166,17 +163,37 @@ def senders_router(senders: Senders) -> APIRouter:
 def _process_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
     router = APIRouter()
 
+    readiness_now, metrics_now = Latest(readiness, "readiness"), Latest(metrics, "metrics")
+
     @router.get("/healthz")
-    def healthz() -> dict[str, str]:
+    async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
     @router.get("/readyz")
-    def readyz() -> JSONResponse:
-        ready, checks = readiness()
+    async def readyz() -> JSONResponse:
+        result, age_s = await readiness_now.get()
+        ready, checks = result or (False, {})
+        if age_s > STALE_CHECKS_S or result is None:
+            ready = False
+            checks = {**checks, "checks": {"failure": f"they have not answered for {age_s:.1f} s"}}
         return JSONResponse({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
 
     @router.get("/metrics")
-    def prometheus() -> PlainTextResponse:
-        return PlainTextResponse(metrics(), media_type="text/plain; version=0.0.4")
+    async def prometheus() -> PlainTextResponse:
+        text, age_s = await metrics_now.get()
+        if text is None:
+            raise Unavailable(f"the figures could not be read for {age_s:.1f} s", hint="try again later")
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+    return router
+
+
+def _docs_router(app: FastAPI) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        headers = {"content-security-policy": docs_page.CONTENT_SECURITY_POLICY}
+        return HTMLResponse(docs_page.render(app.openapi()), headers=headers)
 
     return router

@@ -4,6 +4,7 @@ SpyhopError
 ├── InvalidInput        the caller sent something that cannot be used
 │   ├── MalformedBody   bytes that do not parse as what they claim to be
 │   ├── TooLarge        a body beyond the limit, after decompression
+│   ├── TooSlow         a body that does not come
 │   └── RefusedQuery    SQL that is not one read-only statement
 ├── Unauthenticated     no bearer token, or not the right one
 ├── NotFound            an id that is not stored
@@ -55,6 +56,10 @@ class MalformedBody(InvalidInput):
 
 class TooLarge(InvalidInput):
     code = "too_large"
+
+
+class TooSlow(InvalidInput):
+    code = "too_slow"
 
 
 class RefusedQuery(InvalidInput):

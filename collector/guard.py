@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+import re
+from collections.abc import Iterable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from starlette.responses import JSONResponse
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+
+from collector.http.answers import error_answer
+from collector.http.body import Receive
+from collector.http.requests import App, Scope, Send
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+_AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9._-]{1,253}))(?::\d{1,5})?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+# Nothing here is for pages of others: not to be framed, not to be read as something else.
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+}
+# What a person may come to by a link on somebody's page. A page cannot read what it links to.
+_LINKED_PATHS = frozenset({"/docs", "/openapi.json"})
 
 
 class LocalOnly:
     """ASGI middleware. Refuses
 
-    - a Host header that is not ours, which is what DNS rebinding arrives with,
-    - an Origin header of another host, which browsers put on every cross-site POST,
-    - a body that is not JSON, which is all that a page may send without asking first.
+    - a Host header that is not ours, which is what DNS rebinding arrives with, or more than one,
+    - a request that a browser sends for a page of another origin: by its Origin header, which browsers put on
+      every POST, or by Sec-Fetch-Site. Another port of this machine is another origin,
+    - a body that is not plain JSON, which is all that a page may send without asking first.
     """
 
     def __init__(self, app: App, allowed_hosts: Iterable[str] = ()) -> None:
@@ -29,42 +41,81 @@ class LocalOnly:
         self._hosts = LOCAL_HOSTS | {host.lower() for host in allowed_hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
 
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await (self._refusal(scope) or self._app)(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> Response | None:
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
-        host = host_name(headers.get("host", ""))
+        hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
+        if len(hosts) > 1:
+            return _refuse(400, f"{len(hosts)} Host headers were sent", "send one")
+        authority = headers.get("host", "").lower()
+        host = host_name(authority)
         if host not in self._hosts:
             return _refuse(
                 403,
-                f"the Host header names {host!r}, which is not this server",
+                f"the Host header names {authority!r}, which is not this server",
                 "name it in SPYHOP_API_ALLOWED_HOSTS, e.g. '[\"spyhop.internal\"]'",
             )
-        origin = headers.get("origin")
-        if origin is not None and (urlsplit(origin).hostname or "") not in self._hosts:
-            return _refuse(
-                403, f"requests from the web page {origin} are refused", "call from a local program"
-            )
-        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if has_body and media_type != "application/json":
-            return _refuse(
-                415, f"Content-Type {media_type or 'missing'} is not supported", "send application/json"
-            )
-        return None
+        if foreign := _foreign_page(scope, headers, authority):
+            return _refuse(403, f"requests from {foreign} are refused", "call from a local program")
+        return _unfit_body(headers)
 
 
 def host_name(authority: str) -> str:
-    """`LOCALHOST:4320` → `localhost`, `[::1]:4320` → `::1`."""
-    try:
-        return urlsplit(f"//{authority}").hostname or ""
-    except ValueError:
-        return ""
+    """`localhost:4320` → `localhost`, `[::1]:4320` → `::1`; empty for anything but a host and a port."""
+    match = _AUTHORITY.fullmatch(authority)
+    return "" if match is None else match["v6"] or match["name"]
 
 
-def _refuse(status: int, message: str, hint: str) -> JSONResponse:
-    body = {"error": {"code": "refused", "message": f"{message}: {hint}", "details": {}}}
-    return JSONResponse(body, status_code=status)
+def is_same_origin(origin: str, authority: str) -> bool:
+    """Whether a page of `origin` was served by the host and port that it now calls."""
+    scheme, _, origin_authority = origin.lower().partition("://")
+    port = _DEFAULT_PORTS.get(scheme)
+    return port is not None and origin_authority.removesuffix(port) == authority.removesuffix(port)
+
+
+def _foreign_page(scope: Scope, headers: dict[str, str], authority: str) -> str:
+    """Which page of another origin a browser sends this for; empty when it is none."""
+    origin = headers.get("origin")
+    if origin is not None and not is_same_origin(origin, authority):
+        return f"the web page {origin}"
+    site = headers.get("sec-fetch-site", "none").lower()
+    is_followed_link = (
+        scope["method"] == "GET"
+        and scope["path"] in _LINKED_PATHS
+        and headers.get("sec-fetch-mode", "").lower() == "navigate"
+    )
+    if site not in ("none", "same-origin") and not is_followed_link:
+        return "web pages of other origins"
+    return ""
+
+
+def _unfit_body(headers: dict[str, str]) -> Response | None:
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return None
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        return _refuse(
+            415, f"Content-Type {media_type or 'missing'} is not supported", "send application/json"
+        )
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        return _refuse(415, f"Content-Encoding {encoding!r} is not supported", "send the body as it is")
+    return None
+
+
+def _refuse(status: int, message: str, hint: str) -> Response:
+    return error_answer(status, "refused", f"{message}: {hint}")

@@ -68,6 +68,7 @@ class Sealer:
         self._stopping = threading.Event()
         self._working: duckdb.DuckDBPyConnection | None = None
         self._failure = ""
+        self._totals = self._read_totals()
         self._rows_max = rows_that_fit(store.memory_limit_bytes())  # halved when memory does not suffice
         self._thread = threading.Thread(target=self._loop, name="sealing", daemon=True)
 
@@ -85,9 +86,11 @@ class Sealer:
             self._thread.join(0.05)
 
     def status(self) -> dict[str, object]:
-        """`files`, `rows` and `bytes` of this collector in the lake, and the reason of the last failure."""
-        (row,) = self._store.read(load_sql(_QUERIES, "lake_totals")).to_pylist()
-        return {**row, "failure": self._failure}
+        """`files`, `rows` and `bytes` of this collector in the lake, and the reason of the last failure.
+
+        As of the last look: whoever asks whether the process lives must not wait for the database.
+        """
+        return {**self._totals, "failure": self._failure}
 
     def run_once(self) -> int:
         """Seal, compact, expire and publish what is due; returns how many rows left the database."""
@@ -105,7 +108,12 @@ class Sealer:
         self._listing.publish()  # before files go: who reads the listing must find what it names
         delete_expired(self._store, self._clock_ns())
         self._listing.take_in()
+        self._totals = self._read_totals()
         return moved
+
+    def _read_totals(self) -> dict[str, object]:
+        (row,) = self._store.read(load_sql(_QUERIES, "lake_totals")).to_pylist()
+        return dict(row)
 
     def _loop(self) -> None:
         while not self._stopping.wait(self._policy.interval_s):

@@ -21,14 +21,14 @@ from collector.address import Address, listen, parse_address
 from collector.api import create_app, senders_router
 from collector.disk import DiskWatch
 from collector.errors import StartupError
+from collector.http.connections import connections_max, http_protocol, raise_descriptor_limit
 from collector.land import Lander, read_position
 from collector.receive.access import TokenCheck, load_tls
-from collector.receive.cors import with_cors
+from collector.receive.cors import Origins, with_cors
 from collector.receive.grpc_server import GrpcReceiver
 from collector.receive.http_app import HttpReceiver
 from collector.receive.intake import Intake
 from collector.receive.limits import Limits
-from collector.receive.patience import http_protocol
 from collector.receive.times import TimeLimits
 from collector.seal import Policy, Sealer
 from collector.settings import Settings
@@ -40,7 +40,6 @@ START_TIMEOUT_S = 10.0
 RECEIVER_GRACE_S = 0.5
 # Exporters send every 5 s or more rarely; a connection closed between two exports fails the second.
 KEEP_ALIVE_S = 75
-HEADER_TIMEOUT_S = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +75,7 @@ def run(
     Raises:
         StartupError: a port or the data folder cannot be had; the message says what to do.
     """
+    raise_descriptor_limit()
     # Not an Event: a handler that runs while this thread holds the Event's own lock would wait for ever.
     stop: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -176,21 +176,29 @@ class Server:
         )
         self._exits.callback(grpc_receiver.stop, RECEIVER_GRACE_S)
         timeout_s = settings.otlp_http_timeout_s
+        origins = Origins(settings.otlp_http_cors_origins)
         http_receiver: Any = HttpReceiver(
             self._intake,
             max_body_bytes=settings.otlp_max_body_bytes,
             body_timeout_s=timeout_s,
             token=token,
+            origins=origins,
         )
         if settings.otlp_http_cors_origins:
-            http_receiver = with_cors(http_receiver, settings.otlp_http_cors_origins)
+            http_receiver = with_cors(http_receiver, origins)
         routers = [*routers, senders_router(self._intake.senders)]
         app = create_app(
             store, routers, settings=settings, readiness=self._readiness, metrics=self._prometheus
         )
-        self._exits.enter_context(AsgiThread("api", app, api_socket))
+        self._exits.enter_context(AsgiThread("api", app, api_socket, header_timeout_s=settings.api_timeout_s))
         self._exits.enter_context(
-            AsgiThread("otlp-http", http_receiver, http_socket, tls.context if tls else None, timeout_s)
+            AsgiThread(
+                "otlp-http",
+                http_receiver,
+                http_socket,
+                tls.context if tls else None,
+                header_timeout_s=timeout_s,
+            )
         )
         grpc_receiver.start()
 
@@ -233,7 +241,8 @@ class AsgiThread:
         app: Any,
         sock: socket.socket,
         tls: ssl.SSLContext | None = None,
-        header_timeout_s: float = HEADER_TIMEOUT_S,
+        *,
+        header_timeout_s: float,
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -243,7 +252,8 @@ class AsgiThread:
             timeout_graceful_shutdown=1,
             timeout_keep_alive=KEEP_ALIVE_S,
             server_header=False,
-            http=http_protocol(header_timeout_s),
+            http=http_protocol(header_timeout_s, connections_max()),
+            ws="none",
             ssl_context_factory=None if tls is None else lambda *_: tls,
         )
         self._server = uvicorn.Server(config)

@@ -33,6 +33,15 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Host names, as a JSON list, that the API answers to besides the local ones and its own.",
     )
+    api_max_body_bytes: int = Field(
+        default=MIB, ge=1024, description="Largest request body of the HTTP API, in bytes."
+    )
+    api_timeout_s: float = Field(
+        default=15.0,
+        gt=0,
+        description="Seconds in which a client of the HTTP API must send its headers, and each piece of its "
+        "body.",
+    )
     otlp_max_body_bytes: int = Field(
         default=64 * MIB, ge=1024, description="Largest OTLP request after decompression, in bytes."
     )

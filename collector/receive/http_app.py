@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from time import monotonic
 from typing import Any, NamedTuple
 
 from google.protobuf import json_format
@@ -17,23 +16,25 @@ from collector.errors import (
     MalformedBody,
     SpyhopError,
     TooLarge,
+    TooSlow,
     Unauthenticated,
     Unavailable,
 )
+from collector.http.body import BODIES_AT_ONCE, BodyLimits, BodyRoom, Receive, read_body
 from collector.receive.access import TokenCheck
-from collector.receive.compression import UnsupportedEncoding, decompress
+from collector.receive.compression import UnsupportedEncoding
+from collector.receive.cors import ForeignPage, Origins
 from collector.receive.intake import Intake
 from collector.receive.senders import Sender
+from collector.receive.turns import Export, HttpTurns
 from collector.signals import HTTP_PATHS, Signal
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 RETRY_AFTER_S = 1
-BODY_BYTES_PER_S_MIN = 1024  # after the first wait: a body that trickles would hold its connection for days
-_INLINE_BYTES_MAX = 1024 * 1024  # checks in about 1.5 ms; a thread costs a tenth of that for each request
+_SHOWN_CHARS = 200
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 log = logging.getLogger(__name__)
@@ -45,10 +46,6 @@ class UnsupportedMediaType(InvalidInput):
 
 class WrongMethod(InvalidInput):
     """Anything but POST."""
-
-
-class TooSlow(InvalidInput):
-    """A body that does not come."""
 
 
 class UnknownPath(InvalidInput):
@@ -69,6 +66,7 @@ _STATUSES: list[tuple[type[SpyhopError], int, int]] = [
     (UnsupportedEncoding, 415, code_pb2.INVALID_ARGUMENT),
     (WrongMethod, 405, code_pb2.UNIMPLEMENTED),
     (UnknownPath, 404, code_pb2.NOT_FOUND),
+    (ForeignPage, 403, code_pb2.PERMISSION_DENIED),
     (TooSlow, 408, code_pb2.DEADLINE_EXCEEDED),
     (Unauthenticated, 401, code_pb2.UNAUTHENTICATED),
     (MalformedBody, 400, code_pb2.INVALID_ARGUMENT),
@@ -86,15 +84,18 @@ class HttpReceiver:
         max_body_bytes: int,
         body_timeout_s: float,
         token: TokenCheck | None = None,
+        origins: Origins | None = None,
     ) -> None:
         """
         Args:
             body_timeout_s: longest wait for the next piece of a body.
         """
         self._intake = intake
-        self._max_body_bytes = max_body_bytes
-        self._body_timeout_s = body_timeout_s
+        self._limits = BodyLimits(max_body_bytes, body_timeout_s, "SPYHOP_OTLP_MAX_BODY_BYTES")
+        self._room = BodyRoom(BODIES_AT_ONCE * max_body_bytes)
+        self._turns = HttpTurns(intake, max_body_bytes)
         self._token = token or TokenCheck()
+        self._origins = origins or Origins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -121,91 +122,50 @@ class HttpReceiver:
         content_type = JSON if media_type == JSON else PROTOBUF
         sender = _sender(scope, headers, content_type)
         try:
-            try:
-                signal, body = await self._admit(scope, headers, media_type, receive)
-            except SpyhopError as error:
-                self._intake.refused(HTTP_PATHS.get(scope["path"]), error, sender)
-                raise
-            return await self._export(signal, body, content_type, sender)
+            with self._room.share() as share:
+                try:
+                    signal = self._admit(scope, headers, media_type)
+                    length = headers.get("content-length", "")
+                    body = await read_body(receive, length, self._limits, self._room, share)
+                except SpyhopError as error:
+                    self._intake.refused(HTTP_PATHS.get(scope["path"]), error, sender)
+                    raise
+                encoding = headers.get("content-encoding", "")
+                export = Export(signal, body, encoding, content_type == JSON, sender)
+                accepted = await self._turns.accept(export)
+                if accepted.durable is not None:
+                    await asyncio.wrap_future(accepted.durable)
+                return Answer(200, _encode(accepted.response, content_type), content_type, [])
         except SpyhopError as error:
             return _error_answer(error, content_type)
         except Exception:  # a fault of ours: OTLP asks for a Status body even then, and senders retry
             log.exception("an OTLP/HTTP request failed")
             return _error_answer(SpyhopError("the request failed inside the server"), content_type)
 
-    async def _admit(
-        self, scope: Scope, headers: dict[str, str], media_type: str, receive: Receive
-    ) -> tuple[Signal, bytes]:
-        """The signal and the decompressed body of a request that may be looked into."""
+    def _admit(self, scope: Scope, headers: dict[str, str], media_type: str) -> Signal:
+        """The signal of a request whose body may be read."""
         signal = HTTP_PATHS.get(scope["path"])
         if signal is None:
             raise UnknownPath(
-                f"nothing is served at {scope['path']}", hint=f"send to one of {', '.join(HTTP_PATHS)}"
+                f"nothing is served at {scope['path'][:_SHOWN_CHARS]}",
+                hint=f"send to one of {', '.join(HTTP_PATHS)}",
             )
         if scope["method"] != "POST":
             raise WrongMethod(f"{scope['method']} is not allowed", hint="send OTLP by POST")
+        self._origins.check(headers)
         self._token.check(headers)
         if media_type not in (PROTOBUF, JSON):
             raise UnsupportedMediaType(
-                f"Content-Type {media_type or 'missing'} is not supported",
+                f"Content-Type {media_type[:_SHOWN_CHARS] or 'missing'} is not supported",
                 hint=f"send {PROTOBUF} or {JSON}",
             )
-        length = headers.get("content-length", "")
-        body = await _read_body(receive, length, self._max_body_bytes, self._body_timeout_s)
-        if encoding := headers.get("content-encoding", ""):
-            # Not in the loop, which a bomb would hold up for a long time.
-            body = await asyncio.to_thread(decompress, body, encoding, self._max_body_bytes)
-        return signal, body
-
-    async def _export(self, signal: Signal, body: bytes, content_type: str, sender: Sender) -> Answer:
-        is_json = content_type == JSON
-        if is_json or len(body) > _INLINE_BYTES_MAX:
-            # Slow enough to hold up the loop: JSON runs at some 10k spans/s.
-            accepted = await asyncio.to_thread(
-                self._intake.accept, signal, body, is_json=is_json, sender=sender
-            )
-        else:
-            accepted = self._intake.accept(signal, body, sender=sender)
-        if accepted.durable is not None:
-            await asyncio.wrap_future(accepted.durable)
-        return Answer(200, _encode(accepted.response, content_type), content_type, [])
+        return signal
 
 
 def _sender(scope: Scope, headers: dict[str, str], content_type: str) -> Sender:
     address = (scope.get("client") or ("unknown",))[0]
     transport = "http/json" if content_type == JSON else "http/protobuf"
     return Sender(address, headers.get("user-agent", ""), transport)
-
-
-async def _read_body(receive: Receive, content_length: str, max_bytes: int, timeout_s: float) -> bytes:
-    too_large = TooLarge(
-        f"the body is larger than {max_bytes} bytes",
-        hint="send smaller batches, or raise SPYHOP_OTLP_MAX_BODY_BYTES",
-        details={"max_bytes": max_bytes},
-    )
-    if content_length.isdigit() and int(content_length) > max_bytes:
-        raise too_large
-    pieces: list[bytes] = []
-    size_bytes = 0
-    more = True
-    started_s = monotonic()
-    while more:
-        if monotonic() - started_s > timeout_s + size_bytes / BODY_BYTES_PER_S_MIN:
-            raise TooSlow(f"the body comes at less than {BODY_BYTES_PER_S_MIN} bytes/s")
-        try:
-            async with asyncio.timeout(timeout_s):
-                event = await receive()
-        except TimeoutError as error:
-            raise TooSlow(f"nothing of the body came for {timeout_s:g} s") from error
-        if event["type"] == "http.disconnect":
-            raise MalformedBody("the client went away before the body was complete")
-        piece = event.get("body", b"")
-        size_bytes += len(piece)
-        if size_bytes > max_bytes:
-            raise too_large
-        pieces.append(piece)
-        more = event.get("more_body", False)
-    return b"".join(pieces)
 
 
 def _error_answer(error: SpyhopError, content_type: str) -> Answer:

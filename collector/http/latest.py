@@ -1,0 +1,43 @@
+"""Answers about the process itself, which come at once whatever the process is busy with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+WAIT_S = 0.5
+
+
+class Latest(Generic[Value]):
+    """The result of a function that may have to wait for a lock or the database.
+
+    It runs in a thread of its own. Who asks waits for a result that is newer than the question, but no longer
+    than `WAIT_S`: then the last one has to do.
+    """
+
+    def __init__(self, compute: Callable[[], Value], name: str) -> None:
+        self._compute = compute
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._next: Future[None] | None = None  # until it begins it serves all who ask
+        self._value: Value | None = None
+        self._since_s = monotonic()
+
+    async def get(self) -> tuple[Value | None, float]:
+        """The value, and for how many seconds the function has given no newer one; None before the first."""
+        if self._next is None or self._next.running() or self._next.done():
+            self._next = self._thread.submit(self._run)
+        asked_s = monotonic()
+        computed = asyncio.wrap_future(self._next)
+        done, _ = await asyncio.wait({computed}, timeout=WAIT_S)
+        for future in done:
+            future.result()
+        return self._value, 0.0 if done else max(0.0, asked_s - self._since_s) + WAIT_S
+
+    def _run(self) -> None:
+        self._value = self._compute()
+        self._since_s = monotonic()

@@ -1,0 +1,202 @@
+"""Requests that are too long, too slow or too many, on both HTTP ports."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+
+from collector.http import connections
+from collector.server import Server
+from collector.settings import MIB, Settings
+
+TIMEOUT_S = 0.4
+JSON_HEAD = b"POST /api/sql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+SPANS_HEAD = b"POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-protobuf\r\n"
+HEADS = {"api": JSON_HEAD, "otlp_http": SPANS_HEAD}
+HEALTH = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+Connect = Callable[[str], socket.socket]
+AnswerTo = Callable[[socket.socket], bytes]
+
+
+@pytest.fixture
+def impatient(settings: Settings, make_running: Callable[[Server], Any]) -> Iterator[Any]:
+    """A server that waits 0.4 s and takes bodies of 1 MiB."""
+    changes = {"api_timeout_s": TIMEOUT_S, "otlp_http_timeout_s": TIMEOUT_S, "otlp_max_body_bytes": MIB}
+    running = make_running(Server(settings.model_copy(update=changes)))
+    yield running
+    running.stop()
+
+
+@pytest.mark.parametrize("port", HEADS)
+def test_declared_length(whole: Any, connect: Connect, answer_to: AnswerTo, port: str) -> None:
+    """A body that says it has 900 MB is 413 before any of it was sent."""
+    with connect(whole.addresses[port]) as connection:
+        connection.sendall(HEADS[port] + b"content-length: 900000000\r\n\r\n")
+        assert b"HTTP/1.1 413 " in connection.recv(4096)
+
+
+@pytest.mark.parametrize("port", HEADS)
+def test_body_without_a_length(impatient: Any, connect: Connect, answer_to: AnswerTo, port: str) -> None:
+    """A body in chunks is 413 when it passes the limit; what still comes is not read for long."""
+    piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    with connect(impatient.addresses[port]) as connection:
+        connection.sendall(HEADS[port] + b"transfer-encoding: chunked\r\n\r\n")
+        sent_bytes = 0
+        with suppress(ConnectionError, TimeoutError):
+            while sent_bytes < 100 * MIB:
+                connection.sendall(piece)
+                sent_bytes += len(piece)
+        assert answer_to(connection).startswith(b"HTTP/1.1 413 ")
+        assert sent_bytes < 20 * MIB  # what both sockets hold counts as sent
+
+
+@pytest.mark.parametrize("port", HEADS)
+def test_answered_early(impatient: Any, connect: Connect, answer_to: AnswerTo, port: str) -> None:
+    """Who was answered before the end of his body, and then sends nothing, is disconnected."""
+    with connect(impatient.addresses[port]) as connection:
+        connection.sendall(HEADS[port] + b"content-length: 900000000\r\n\r\nabc")
+        started_s = monotonic()
+        assert answer_to(connection).startswith(b"HTTP/1.1 413 ")
+        assert monotonic() - started_s < connections.DRAIN_S + 2
+
+
+def test_slow_bodies(impatient: Any, connect: Connect, answer_to: AnswerTo) -> None:
+    """300 bodies that stop in the middle are answered with 408 and closed; others are answered meanwhile."""
+    with ExitStack() as stack:
+        slow = [stack.enter_context(connect(impatient.addresses["api"])) for _ in range(300)]
+        for connection in slow:
+            connection.sendall(JSON_HEAD + b'content-length: 100\r\n\r\n{"query"')
+        assert impatient.api.get("/healthz").status_code == 200
+        for connection in slow:
+            assert answer_to(connection).startswith(b"HTTP/1.1 408 ")
+
+
+def test_slow_heads(impatient: Any, connect: Connect) -> None:
+    """Headers that do not end are cut off on the API too."""
+    with connect(impatient.addresses["api"]) as connection:
+        connection.sendall(JSON_HEAD)
+        started_s = monotonic()
+        connection.settimeout(0.05)
+        with suppress(ConnectionError):
+            while monotonic() - started_s < 5:
+                connection.sendall(b"x-a: b\r\n")
+                with suppress(TimeoutError):
+                    if connection.recv(10) == b"":
+                        break
+        assert TIMEOUT_S / 2 < monotonic() - started_s < 3
+
+
+def test_room_for_bodies(impatient: Any, connect: Connect, answer_to: AnswerTo, make_request: Any) -> None:
+    """Large bodies that stop before their end lose their room to one that comes whole."""
+    with ExitStack() as stack:
+        slow = [stack.enter_context(connect(impatient.addresses["otlp_http"])) for _ in range(4)]
+        for connection in slow:
+            connection.sendall(SPANS_HEAD + b"content-length: 1048576\r\n\r\n" + bytes(MIB - 1))
+        sleep(0.1)  # all are read: three quarters of the room and more are taken
+        body = make_request(500, attributes={"text": "x" * 100}).SerializeToString()
+        headers = {"content-type": "application/x-protobuf"}
+        assert impatient.http.post("/v1/traces", content=body, headers=headers).status_code == 200
+        statuses = sorted(answer_to(connection)[9:12] for connection in slow)
+        assert statuses == [b"408", b"408", b"408", b"503"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"x-long: " + b"a" * 70_000 + b"\r\n\r\n",
+        b"x-endless: " + b"a" * 2_000_000,
+        b"x: y\r\n" * 10_000 + b"\r\n",
+    ],
+    ids=["long", "endless", "many"],
+)
+@pytest.mark.parametrize("port", HEADS)
+def test_long_heads(whole: Any, connect: Connect, answer_to: AnswerTo, port: str, head: bytes) -> None:
+    """Headers beyond 64 KiB are 431."""
+    with connect(whole.addresses[port]) as connection:
+        with suppress(ConnectionError):
+            connection.sendall(HEADS[port] + head)
+        assert answer_to(connection).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("path", ["/healthz?q=", "/api/monitor/trace/", "/api/monitor/anomalies?service="])
+def test_long_addresses(whole: Any, connect: Connect, answer_to: AnswerTo, path: str) -> None:
+    """An address of a megabyte is refused in the form of all errors."""
+    with connect(whole.addresses["api"]) as connection:
+        with suppress(ConnectionError):
+            connection.sendall(f"GET {path}{'a' * 1_000_000} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        head, _, body = answer_to(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 431 ")
+    assert json.loads(body)["error"]["code"] == "too_large"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: " + b"9" * 5000 + b"\r\n\r\n",
+        JSON_HEAD + b"content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+        JSON_HEAD + b"transfer-encoding: gzip\r\n\r\n",
+        JSON_HEAD + b"transfer-encoding: chunked\r\n\r\nfffffffffffffffffff\r\n",
+        b"GET /\xff HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"CONNECT evil.example:443 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 nothing of HTTP\r\n\r\n",
+    ],
+)
+def test_broken_requests(whole: Any, connect: Connect, answer_to: AnswerTo, head: bytes) -> None:
+    """Lengths that contradict each other, unknown transfer codings and the like are 4xx, and the end."""
+    with connect(whole.addresses["api"]) as connection:
+        connection.sendall(head)
+        connection.shutdown(socket.SHUT_WR)
+        answer = answer_to(connection)
+        assert answer.startswith(b"HTTP/1.1 4"), answer
+        assert b'"error"' in answer
+
+
+def test_compressed_body(whole: Any) -> None:
+    """The API takes no compressed bodies, and says so."""
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = whole.api.post("/api/sql", content=b"\x1f\x8b", headers=headers)
+    assert answer.status_code == 415
+    assert "gzip" in answer.json()["error"]["message"]
+
+
+def test_too_many_connections(
+    settings: Settings,
+    make_running: Callable[[Server], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    connect: Connect,
+    answer_to: AnswerTo,
+) -> None:
+    """Beyond the limit the connection that has been idle longest is closed, and new ones are answered."""
+    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 20)
+    running = make_running(Server(settings))
+    try:
+        for port in HEADS:
+            with ExitStack() as stack:
+                idle = [stack.enter_context(connect(running.addresses[port])) for _ in range(50)]
+                with connect(running.addresses[port]) as connection:
+                    connection.sendall(HEALTH.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+                    assert answer_to(connection).startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 404 "))
+                assert answer_to(idle[0]) == b""
+    finally:
+        running.stop()
+
+
+def test_requests_sent_ahead(whole: Any, connect: Connect, answer_to: AnswerTo) -> None:
+    """Some requests may be sent ahead; a thousand at once are refused."""
+    with connect(whole.addresses["api"]) as connection:
+        connection.sendall(HEALTH * 10)
+        answers = b""
+        while answers.count(b"HTTP/1.1 200 ") < 10:
+            answers += connection.recv(65536)
+    with connect(whole.addresses["api"]) as connection:
+        connection.sendall(HEALTH * 1000)
+        assert b"HTTP/1.1 429 " in answer_to(connection)
