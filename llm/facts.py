@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 
 from llm.explanation import Cause, CauseKind, Fact
@@ -74,16 +74,11 @@ def asset(text: object) -> str:
 
 
 def operation_excesses(trace: TracedTrace) -> list[Excess]:
-    """Operations on the critical path that took longer than usual, the largest excess first.
-
-    Time that an operation spent waiting for a late message is the message's, not its own.
-    """
-    late_ns = _waiting_for_messages(trace)
+    """Operations on the critical path that took longer than usual, the largest excess first."""
     grouped: dict[tuple[str, str, str], list[TracedSpan]] = {}
     for span in trace.spans:
         if span.expected_ns is not None and span.on_critical_path:
-            own = replace(span, exclusive_ns=span.exclusive_ns - round(late_ns.get(span.span_id, 0)))
-            grouped.setdefault((span.service, span.operation, span.kind), []).append(own)
+            grouped.setdefault((span.service, span.operation, span.kind), []).append(span)
     excesses = [_excess(spans) for spans in grouped.values()]
     return sorted(
         (excess for excess in excesses if excess.excess_ns >= MIN_EXCESS_NS), key=lambda e: -e.excess_ns
@@ -216,18 +211,6 @@ def _time_cause(
         confidence=time_confidence(share, samples, 1),
         evidence=(evidence_id,),
     )
-
-
-def _waiting_for_messages(trace: TracedTrace) -> dict[str, float]:
-    """For each span that waited for a late message, the time that belongs to the message."""
-    waited: dict[str, float] = {}
-    for gap in late_gaps(trace):
-        late_ns = gap.gap_ns - (gap.expected_ns or 0)
-        for ancestor in trace.ancestors(gap.consumer):
-            if ancestor.excess_ns - waited.get(ancestor.span_id, 0) >= late_ns / 2:
-                waited[ancestor.span_id] = waited.get(ancestor.span_id, 0) + min(late_ns, ancestor.excess_ns)
-                break
-    return waited
 
 
 def _excess(spans: Iterable[TracedSpan]) -> Excess:

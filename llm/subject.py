@@ -8,8 +8,9 @@ from typing import Any
 from collector.errors import NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.trace.critical_path import critical_path
-from detectors.trace.exclusive import exclusive_ns
+from detectors.baseline.book import GAP_MEASURE
+from detectors.baseline.sketch import IntArray, Sketch
+from detectors.trace.analysis import MessageWaits, analyse_trace, message_waits
 from detectors.trace.tree import build_tree
 from llm.case import Anomaly, Case, Incident
 from llm.explanation import Subject
@@ -18,7 +19,6 @@ from llm.traced import Gap, TracedSpan, TracedTrace
 MAX_SPANS = 5_000  # of one trace; what lies beyond is counted, not read
 MAX_GAPS = 5
 MAX_ANOMALIES = 3
-_GAP_HISTORY_NS = 15 * 60 * 1_000_000_000
 
 
 _EXISTS = {
@@ -92,46 +92,45 @@ def load_trace(store: Store, trace_id: str) -> TracedTrace:
     if not table.num_rows:
         return TracedTrace(())
     tree = build_tree(table)
-    start, length = table["start_unix_nano"].to_numpy(), table["duration_ns"].to_numpy()
-    exclusive = exclusive_ns(tree.parent, start, length)
+    length = table["duration_ns"].to_numpy()
+    found = analyse_trace(table, tree.parent)
     root = max(tree.roots, key=lambda index: int(length[index]))  # an orphan's branch is rarely the story
-    on_path = set(critical_path(tree.parent, start, length, root))
+    on_path = set(found.critical_path(root))
     rows = table.to_pylist()
     spans = [
-        _span(rows[index], int(exclusive[index]), on_path=index in on_path, is_leaf=not tree.children[index])
+        _span(
+            rows[index],
+            int(found.self_time_ns[index]),
+            on_path=index in on_path,
+            is_leaf=not tree.children[index],
+        )
         for index in [root, *(index for index in tree.order if index != root)]
     ]
-    trace = TracedTrace(spans)
-    return TracedTrace(spans, _gaps(store, trace), int(table["span_count"][0].as_py()))
+    gaps = _gaps(store, TracedTrace(spans), message_waits(table, tree.parent), tree.parent, rows)
+    return TracedTrace(spans, gaps, int(table["span_count"][0].as_py()))
 
 
-def _gaps(store: Store, trace: TracedTrace) -> list[Gap]:
+def _gaps(
+    store: Store, trace: TracedTrace, messages: MessageWaits, parent: IntArray, rows: list[dict[str, Any]]
+) -> list[Gap]:
+    """Waits that no span's self time holds: a reply that is only linked is waited for by who called."""
     found: list[Gap] = []
-    for consumer in trace.spans:
-        producer = trace.by_id.get(consumer.parent_span_id or "")
-        if producer is None or (producer.kind, consumer.kind) != ("PRODUCER", "CONSUMER"):
+    for sender, taker, wait_ns in zip(*(column.tolist() for column in messages), strict=True):
+        if parent[taker] != sender:
             continue
-        gap_ns = consumer.start_unix_nano - producer.start_unix_nano
-        found.append(Gap(producer, consumer, gap_ns, *_usual_gap(store, producer, consumer)))
+        producer, consumer = trace.by_id[rows[sender]["span_id"]], trace.by_id[rows[taker]["span_id"]]
+        found.append(Gap(producer, consumer, wait_ns, *_usual_gap(store, consumer)))
         if len(found) == MAX_GAPS:
             break
     return found
 
 
-def _usual_gap(store: Store, producer: TracedSpan, consumer: TracedSpan) -> tuple[float | None, int]:
-    row = store.read(
-        _sql("message_gap"),
-        {
-            "consumer_service": consumer.service,
-            "consumer_operation": consumer.operation,
-            "producer_service": producer.service,
-            "producer_operation": producer.operation,
-            "before_unix_nano": consumer.start_unix_nano,
-            "history_ns": _GAP_HISTORY_NS,
-            "trace_id": consumer.trace_id,
-        },
-    ).to_pylist()[0]
-    return row["gap_ns"], row["sample_count"]
+def _usual_gap(store: Store, consumer: TracedSpan) -> tuple[float | None, int]:
+    """(median, samples) of what messages to this operation usually wait, as detection has learned it."""
+    key = {"service": consumer.service, "operation": consumer.operation, "kind": consumer.kind}
+    rows = store.read(_sql("usual_message_wait"), {**key, "measure": GAP_MEASURE})
+    usual = Sketch.from_counts(rows["bucket"].to_numpy(), rows["sample_count"].to_numpy())
+    return (usual.quantile(0.5), usual.sample_count) if usual.sample_count else (None, 0)
 
 
 def _span(row: dict[str, Any], own_ns: int, *, on_path: bool, is_leaf: bool) -> TracedSpan:

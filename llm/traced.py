@@ -50,7 +50,7 @@ class TracedSpan:
 
 @dataclass(frozen=True)
 class Gap:
-    """The way of a message: from the start of its producer span to the start of its consumer span."""
+    """A message under way: `gap_ns` from the end of its producer span to the start of its consumer span."""
 
     producer: TracedSpan
     consumer: TracedSpan

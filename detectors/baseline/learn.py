@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from detectors.baseline.book import AMOUNT, DELTA_SCHEMA, DURATION, EDGE, EXCLUSIVE
 from detectors.baseline.cells import hour_of_week
-from detectors.baseline.sketch import IntArray, bucket_of
+from detectors.baseline.sketch import bucket_of
 from detectors.detect.amount import facets_of
-from detectors.trace.edges import Edges, find_edges, under_way
-from detectors.trace.exclusive import exclusive_ns, parent_index
+from detectors.trace.analysis import analyse_trace
+from detectors.trace.edges import Edges
 
 _KEYS = [name for name in DELTA_SCHEMA.names if name != "sample_count"]
 
@@ -27,27 +27,16 @@ def learn_times(spans: pa.Table) -> pa.Table:
     Args:
         spans: columns of `queries/settled_spans.sql`; whole traces, of which `is_new` rows are learned.
     """
-    parent = parent_index(spans["trace_id"], spans["span_id"], spans["parent_span_id"])
-    start, duration = spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy()
-    edges = find_edges(parent, _services(spans), spans["span_kind"], start, duration)
-    exclusive = exclusive_ns(parent, start, duration, under_way(edges, start, duration))
+    found = analyse_trace(spans)
     learned = pc.and_(spans["is_new"], pc.invert(spans["in_incident"])).to_numpy(zero_copy_only=False)
     normal = learned & ~spans["flagged"].to_numpy(zero_copy_only=False)
     return pa.concat_tables(
         [
-            _deltas(spans, DURATION, duration, learned),
-            _deltas(spans, EXCLUSIVE, exclusive, normal),
-            _edges(spans, edges, normal),
+            _deltas(spans, DURATION, found.duration, learned),
+            _deltas(spans, EXCLUSIVE, found.self_time_ns, normal),
+            _edges(spans, found.edges, normal),
         ]
     )
-
-
-def _services(spans: pa.Table) -> IntArray:
-    """A number for the service of each span."""
-    services = spans["service_name"].combine_chunks().dictionary_encode()
-    if isinstance(services, pa.ChunkedArray):  # an empty column stays chunked
-        services = pa.concat_arrays(services.chunks)
-    return np.asarray(services.indices.to_numpy(), dtype=np.int64)
 
 
 def _edges(spans: pa.Table, edges: Edges, normal: npt.NDArray[np.bool_]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Spans that were slow because a span within them was: own = d - Σ min(d_c - p50_c, overlap_c).
+"""Spans that were slow because a span within them was: own = d - |∪ last min(d_c - p50_c, overlap_c)|.
 
 One slow statement makes its request, the gateway before it and the client slow as well, each by its own
 history, so that one observation would be five anomalies. Of a span that is slow, the excess of every slow
@@ -43,12 +43,23 @@ class Slow(NamedTuple):
 
 
 def own_time_ns(start_unix_nano: int, duration_ns: int, within: Iterable[Slow]) -> int:
-    """What is left of a span without the excess of the slow ones in it."""
+    """What is left of a span without the excess of the slow ones in it: the last part of each.
+
+    What several lost at the same time is taken off once.
+
+    >>> own_time_ns(0, 50, [Slow(5, 45, 30, 5), Slow(6, 45, 30, 5)])
+    20
+    """
     end = start_unix_nano + duration_ns
-    taken = 0
+    lost = []
     for slow in within:
-        overlap = min(end, slow.end_unix_nano) - max(start_unix_nano, slow.start_unix_nano)
-        taken += max(min(slow.excess_ns, overlap), 0)
+        last = min(end, slow.end_unix_nano)
+        overlap = last - max(start_unix_nano, slow.start_unix_nano)
+        lost.append((last - min(slow.excess_ns, overlap), last))
+    taken, reached = 0, start_unix_nano
+    for first, last in sorted(lost):
+        taken += max(last - max(first, reached), 0)
+        reached = max(reached, last)
     return duration_ns - taken
 
 

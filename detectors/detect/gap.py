@@ -3,10 +3,10 @@
 The consumer's link names the producer, else its parent does. Gaps are judged like durations of the
 consuming operation (`detectors.detect.latency` and `.shift`: tail of its own history, minimum effect,
 sustained shifts), for a message that waits shows in no span's duration. Clocks of two hosts that differ may
-make a gap negative; it counts as none.
+make a gap negative; it counts as none (`detectors.trace.analysis`).
 
->>> message_gap_ns(np.array([1_500]), np.array([1_000])), message_gap_ns(np.array([1_500]), np.array([1_600]))
-(array([500]), array([0]))
+>>> message_wait_ns(np.array([1_500, 1_500]), np.array([1_000, 1_600]))
+array([500,   0])
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from detectors.baseline.book import DELTA_SCHEMA, GAP_MEASURE
 from detectors.baseline.cells import hour_of_week
 from detectors.baseline.models import Baselines, Model
-from detectors.baseline.sketch import IntArray, bucket_of
+from detectors.baseline.sketch import bucket_of
 from detectors.batch import Batch
 from detectors.detect.anomaly import GAP, Anomaly, anomaly_id
 from detectors.detect.latency import detect_latency, group_spans
@@ -29,17 +29,13 @@ from detectors.detect.shift import ShiftWatch
 from detectors.kinship import ROW_COLUMNS, Kinship
 from detectors.settings import Settings
 from detectors.texts import duration_text
+from detectors.trace.analysis import message_wait_ns
 
 _LASTED_MAX = 20_000
 _ALONE_SEVERITY = 3  # in four minutes of a shared machine: 68 lone gaps of SEV5 and SEV4, 1 of SEV3
 _KEPT_MAX = 100_000  # gaps that wait to be learned
 _NEEDED = [*ROW_COLUMNS, "span_hash", "producer_hash"]
 _KEYS = [name for name in DELTA_SCHEMA.names if name != "sample_count"]
-
-
-def message_gap_ns(consumer_start: IntArray, producer_end: IntArray) -> IntArray:
-    waited: IntArray = np.maximum(consumer_start - producer_end, 0)
-    return waited
 
 
 class _Gaps:
@@ -150,7 +146,7 @@ class GapWatch:
         codes, place = np.unique(kin.child_code, return_inverse=True)
         names = [keys[code] for code in codes.tolist()]
         rows_of = pa.array(place)
-        waited = message_gap_ns(kin.start_unix_nano, kin.parent_end)
+        waited = message_wait_ns(kin.start_unix_nano, kin.parent_end)
         ids = kin.rows()
         return pa.table(
             {

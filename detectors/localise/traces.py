@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 
 from detectors.baseline.sketch import EMPTY, IntArray, Sketch
 from detectors.localise.stalls import Stalls, Timeline, find_stalls
-from detectors.trace.edges import Edges, find_edges, under_way
-from detectors.trace.exclusive import NO_PARENT, exclusive_ns, parent_index
+from detectors.trace.analysis import analyse_times
+from detectors.trace.edges import Edges
+from detectors.trace.exclusive import NO_PARENT, parent_index
 
 USUAL_TRACES_MAX = 500  # enough to see what an operation does; more cost time and change no ranking
 BoolArray = npt.NDArray[np.bool_]
@@ -108,8 +109,8 @@ class Traces:
         numbers = {name: number for number, name in enumerate(services)}
         service = np.array([numbers[key.service_name] for key in keys], dtype=np.int64)[operation]
         incident = np.arange(table.num_rows) < spans.num_rows
-        edges = find_edges(parent, service, table["span_kind"], start, duration)
-        exclusive = exclusive_ns(parent, start, duration, under_way(edges, start, duration))
+        found = analyse_times(parent, service, table["span_kind"], start, duration)
+        edges, exclusive = found.edges, found.self_time_ns
         stalls, held_ns = None, 0.0
         if with_stalls:
             trace = table["trace_id"].combine_chunks().dictionary_encode().indices.to_numpy()
@@ -119,8 +120,8 @@ class Traces:
             end = np.where(incident, stalls.clock(start + duration), start + duration)
             start = np.where(incident, stalls.clock(start), start)
             duration = end - start
-            moving = find_edges(parent, service, table["span_kind"], start, duration)
-            alone = exclusive_ns(parent, start, duration, under_way(moving, start, duration))
+            found = analyse_times(parent, service, table["span_kind"], start, duration)
+            moving, alone = found.edges, found.self_time_ns
             alone[stalls.rows] = exclusive[stalls.rows]
             held_ns = float((exclusive - alone).sum() + (edges.gap_ns - moving.gap_ns).sum())
             edges, exclusive = moving, alone

@@ -2,6 +2,7 @@
 SELECT
     s.trace_id, s.span_id, s.parent_span_id, s.service_name, s.span_name, s.span_kind,
     epoch_ns(s.start_time) AS start_unix_nano, s.duration_ns, s.status_code, s.status_message,
+    links[1].trace_id AS linked_trace_id, links[1].span_id AS linked_span_id,
     s.attributes::JSON::VARCHAR AS attributes,
     to_json(list_transform(
         s.events,

@@ -12,8 +12,8 @@ from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.baseline.cells import hour_of_week
 from detectors.baseline.models import Baselines
-from detectors.trace.critical_path import critical_path
-from detectors.trace.exclusive import NO_PARENT, exclusive_ns
+from detectors.trace.analysis import analyse_trace, message_waits
+from detectors.trace.exclusive import NO_PARENT
 from detectors.trace.tree import build_tree
 
 SPANS_MAX = 5_000  # more help nobody in one picture; the answer says `truncated`
@@ -48,13 +48,15 @@ def describe_trace(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
     """Spans in tree order with their figures; `spans` as from `queries/trace_spans.sql`."""
     tree = build_tree(spans)
     start, duration = spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy()
-    exclusive = exclusive_ns(tree.parent, start, duration)
+    found = analyse_trace(spans, tree.parent)
     root = max(tree.roots, key=lambda i: duration[i])
-    path = critical_path(tree.parent, start, duration, root)
+    path = found.critical_path(root)
+    messages = message_waits(spans, tree.parent)
+    waits = dict(zip(messages.consumer.tolist(), messages.wait_ns.tolist(), strict=True))
     on_path = set(path)
     begin, end = int(start.min()), int((start + duration).max())
     hours = hour_of_week(start)
-    rows = spans.drop_columns(["trace_id", "span_count"]).to_pylist()
+    rows = spans.drop_columns(["trace_id", "span_count", "linked_trace_id", "linked_span_id"]).to_pylist()
     described = []
     for i in tree.order:
         row, parent = rows[i], int(tree.parent[i])
@@ -63,7 +65,8 @@ def describe_trace(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
                 **row,
                 "start_unix_nano": str(row["start_unix_nano"]),  # JSON numbers lose digits beyond 2^53
                 "offset_ns": row["start_unix_nano"] - begin,
-                "exclusive_ns": int(exclusive[i]),
+                "exclusive_ns": int(found.self_time_ns[i]),
+                "message_wait_ns": waits.get(i),
                 "attributes": json.loads(row["attributes"] or "{}"),
                 "events": json.loads(row["events"] or "[]"),
                 "depth": tree.depth[i],

@@ -1,6 +1,7 @@
 -- The spans of one trace with the usual time of their operations, where that is known.
 SELECT s.trace_id, s.span_id, s.parent_span_id, s.service_name, s.span_name, s.span_kind,
        epoch_ns(s.start_time) AS start_unix_nano, s.duration_ns, s.status_code, s.status_message,
+       s.links[1].trace_id AS linked_trace_id, s.links[1].span_id AS linked_span_id,
        s.attributes::JSON::VARCHAR AS attributes,
        list_filter(s.events, lambda e: e."name" = 'exception')[-1].attributes::JSON::VARCHAR AS exception,
        b.p50_ns, b.exclusive_p50_ns, b.sample_count,

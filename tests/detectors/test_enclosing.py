@@ -54,6 +54,7 @@ def spans(rows: list[tuple[str, str, float]]) -> pa.Table:
         ([], 50),
         ([Slow(5 * MS, 45 * MS, 38 * MS, 5)], 12),
         ([Slow(5 * MS, 20 * MS, 10 * MS, 5), Slow(20 * MS, 45 * MS, 20 * MS, 5)], 20),
+        ([Slow(5 * MS, 45 * MS, 30 * MS, 5), Slow(6 * MS, 45 * MS, 30 * MS, 5)], 20),  # at the same time
         ([Slow(60 * MS, 900 * MS, 800 * MS, 5)], 50),  # begins after its parent has ended
         ([Slow(40 * MS, 900 * MS, 800 * MS, 5)], 40),  # outlasts it
         ([Slow(-900 * MS, 10 * MS, 800 * MS, 5)], 40),  # a clock that is behind

@@ -8,16 +8,31 @@ import random
 from collections import defaultdict
 from decimal import Decimal
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
+from collector.decode.traces import decode_traces
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+from detectors.baseline.book import EXCLUSIVE
+from detectors.baseline.learn import learn_times
+from detectors.baseline.models import Baselines
+from detectors.baseline.sketch import bucket_of
+from detectors.localise.traces import Traces, Usual
+from detectors.settings import Settings
+from detectors.trace.view import load_trace_view
 from exchange_ref.addresses import address_of
 from exchange_ref.cfd.words import TradeSide
 from exchange_ref.engine.orders import OrderType, Side
 from exchange_ref.population import MIXED
 from exchange_ref.traders import Traders
 from exchange_ref.wallet import NewOrder, NewTrade, NewTransfer
+from llm.subject import load_trace
 
 # Service, name and kind by depth, children in the order of their names; `<` names the span that is linked to.
 ORDER = """\
@@ -369,3 +384,72 @@ def test_a_kind_of_trace_is_as_documented(traces, kind: str) -> None:
 def test_every_kind_was_walked(traces) -> None:
     """Nothing that the exchange did is left out of the drawings."""
     assert set(traces) == set(KINDS)
+
+
+def landed(store: Store, traces: dict[str, list[list[ReadableSpan]]]) -> dict[str, str]:
+    """The first trace of each kind in the store, as sent; their ids by kind."""
+    first = {kind: found[0] for kind, found in traces.items()}
+    request = encode_spans([span for spans in first.values() for span in spans])
+    rows = decode_traces([request.SerializeToString()])
+    with store.transaction() as con:
+        con.register("rows", rows)
+        con.execute("INSERT INTO spans_recent BY NAME SELECT 1 AS batch_id, * FROM rows")
+        con.unregister("rows")
+    return {kind: f"{spans[0].context.trace_id:032x}" for kind, spans in first.items()}
+
+
+def self_times_of_every_reader(store: Store, trace_id: str) -> dict[str, dict[str, int]]:
+    """(reader → span id → self time in ns) of one trace; learning keeps buckets of 2%."""
+    baselines = Baselines(Settings())
+    own = store.read(
+        load_sql("detectors.queries", "settled_spans") + " AND s.trace_id = $trace_id ORDER BY s.start_time",
+        {"after": 0, "upto": 1, "trace_id": trace_id},
+    )
+    ids = own["span_id"].to_pylist()
+    whole = own.append_column("status_code", pa.repeat("UNSET", len(own)))
+    whole = whole.append_column("status_message", pa.repeat("", len(own)))
+    learned = {}
+    for number, span_id in enumerate(ids):
+        alone = np.zeros(len(own), dtype=bool)
+        alone[number] = True
+        place = own.schema.get_field_index("is_new")
+        rows = learn_times(own.set_column(place, "is_new", pa.array(alone)))
+        (learned[span_id],) = rows.filter(pc.equal(rows["measure"], EXCLUSIVE))["bucket"].to_pylist()
+    localised = Traces.of(whole, Usual(), with_stalls=False)
+    view = load_trace_view(store, baselines, trace_id)["spans"]
+    return {
+        "learned": learned,
+        "localised": dict(zip(ids, localised.exclusive.tolist(), strict=True)),
+        "shown": {span["span_id"]: span["exclusive_ns"] for span in view},
+        "explained": {span.span_id: span.exclusive_ns for span in load_trace(store, trace_id).spans},
+    }
+
+
+def test_every_reader_measures_the_same_self_time(traces, tmp_path) -> None:
+    """Learning, localisation, trace view and explanation agree on each span of each kind of trace."""
+    store = Store.open(tmp_path)
+    try:
+        for kind, trace_id in landed(store, traces).items():
+            found = self_times_of_every_reader(store, trace_id)
+            assert found["shown"] == found["explained"] == found["localised"], kind
+            buckets = {span_id: int(bucket_of(ns)) for span_id, ns in found["shown"].items()}
+            assert found["learned"] == buckets, kind
+    finally:
+        store.close()
+
+
+def test_a_waiting_request_is_shown_as_it_was_learned(traces, tmp_path) -> None:
+    """The time of a message in a queue is not the publisher's; the view gives it at the consumer."""
+    store = Store.open(tmp_path)
+    try:
+        view = load_trace_view(store, Baselines(Settings()), landed(store, traces)["order"])["spans"]
+    finally:
+        store.close()
+    by_name = {span["span_name"]: span for span in view}
+    producer, consumer = by_name["publish <default>"], by_name["order.match"]
+    sent = int(producer["start_unix_nano"]) + producer["duration_ns"]
+    assert consumer["message_wait_ns"] == max(int(consumer["start_unix_nano"]) - sent, 0)
+    reply, taken = by_name["order.response"], by_name["payment_response process"]
+    replied = int(reply["start_unix_nano"]) + reply["duration_ns"]
+    assert taken["message_wait_ns"] == max(int(taken["start_unix_nano"]) - replied, 0)
+    assert producer["message_wait_ns"] is None

@@ -1,0 +1,103 @@
+"""What a trace's time is made of: the one source of self time, message waits, edges and critical paths.
+
+Learning, localisation, the trace view and explanations all ask here, so that what is compared with a baseline
+is what the baseline was learned from. Columnar: a table of many traces costs as much a span as one trace.
+
+- Self time: a span's duration without the union of what runs below it, and without the time that a message
+  below it lies in a queue (`detectors.trace.exclusive`, `detectors.trace.edges.under_way`).
+- Message wait: from the end of the producer to the start of the consumer. The consumer's first link names its
+  producer, else its parent does, if that is a producer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors.baseline.sketch import IntArray
+from detectors.trace.critical_path import critical_path
+from detectors.trace.edges import Edges, find_edges, under_way
+from detectors.trace.exclusive import NO_PARENT, exclusive_ns, parent_index
+
+
+class MessageWaits(NamedTuple):
+    """Aligned rows of producers and consumers, and how long the message between them waited, in ns."""
+
+    producer: IntArray
+    consumer: IntArray
+    wait_ns: IntArray
+
+
+class Analysis(NamedTuple):
+    """Of some spans; arrays aligned with them, times in ns."""
+
+    parent: IntArray  # as from `parent_index`
+    start: IntArray
+    duration: IntArray
+    edges: Edges
+    self_time_ns: IntArray
+
+    def critical_path(self, root: int) -> list[int]:
+        """The spans on the critical path below `root`, in the order in which they start."""
+        return critical_path(self.parent, self.start, self.duration, root)
+
+
+def analyse_trace(spans: pa.Table, parent: IntArray | None = None) -> Analysis:
+    """The analysis of one trace or of many.
+
+    Args:
+        spans: columns `service_name, span_kind, start_unix_nano, duration_ns`, and where no parents are given
+            `trace_id, span_id, parent_span_id`.
+        parent: of each span, as in `Tree.parent`.
+    """
+    if parent is None:
+        parent = parent_index(spans["trace_id"], spans["span_id"], spans["parent_span_id"])
+    start, duration = spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy()
+    return analyse_times(parent, _numbers(spans["service_name"]), spans["span_kind"], start, duration)
+
+
+def analyse_times(
+    parent: IntArray, service: IntArray, kind: pa.ChunkedArray, start: IntArray, duration: IntArray
+) -> Analysis:
+    """The same of columns; `service` is a number for each span's service."""
+    edges = find_edges(parent, service, kind, start, duration)
+    self_time = exclusive_ns(parent, start, duration, under_way(edges, start, duration))
+    return Analysis(parent, start, duration, edges, self_time)
+
+
+def message_wait_ns(consumer_start: IntArray, producer_end: IntArray) -> IntArray:
+    """How long messages waited; what two clocks that differ make negative counts as none."""
+    waited: IntArray = np.maximum(consumer_start - producer_end, 0)
+    return waited
+
+
+def message_waits(spans: pa.Table, parent: IntArray) -> MessageWaits:
+    """The messages among some spans.
+
+    Args:
+        spans: as for `analyse_trace`, with `linked_trace_id, linked_span_id`, what a span links to first.
+        parent: of each span.
+    """
+    kind = spans["span_kind"]
+    own = pc.binary_join_element_wise(spans["trace_id"], spans["span_id"], ":")
+    named = pc.binary_join_element_wise(spans["linked_trace_id"], spans["linked_span_id"], ":")
+    linked = pc.fill_null(pc.index_in(named, value_set=own), NO_PARENT).to_numpy()
+    names_one = spans["linked_span_id"].is_valid().to_numpy(zero_copy_only=False)
+    producer = np.where(names_one, linked, parent)
+    takes = pc.equal(kind, "CONSUMER").to_numpy(zero_copy_only=False)
+    sends = pc.equal(kind, "PRODUCER").to_numpy(zero_copy_only=False)
+    consumer = np.flatnonzero(takes & (producer != NO_PARENT) & sends[np.maximum(producer, 0)])
+    start, duration = spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy()
+    sender = producer[consumer]
+    end = start[sender] + np.maximum(duration[sender], 0)
+    return MessageWaits(sender, consumer, message_wait_ns(start[consumer], end))
+
+
+def _numbers(names: pa.ChunkedArray) -> IntArray:
+    encoded = names.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):  # an empty column stays chunked
+        encoded = pa.concat_arrays(encoded.chunks)
+    return np.asarray(encoded.indices.to_numpy(), dtype=np.int64)
