@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from collector.segment import Position
 from collector.signals import Signal
-from collector.store.dedupe import Places, without_stored
+from collector.store.dedupe import Places, delete_outdated, resolve
 from collector.store.sqlfile import load_sql
 
 _TABLES = {Signal.TRACES: "spans_recent", Signal.LOGS: "logs_recent", Signal.METRICS: "metrics_recent"}
@@ -46,15 +46,20 @@ class Insertion:
         self._batch_id = totals.batch_id + 1
         self._counts = dict.fromkeys(Signal, 0)
         self._duplicate_count = 0
+        self.replaced_count = 0  # spans of which a later version came
 
     def insert(self, tables: Tables) -> None:
-        """Add the rows of all tables, spans that are stored already left out."""
+        """Add the rows of all tables but for spans that are stored already; a later version replaces one."""
         for signal, decoded in tables.items():
             for rows in decoded:
                 table = rows.table
                 if signal is Signal.TRACES:
-                    table = without_stored(table, rows.suspects, self._con)
-                self._duplicate_count += rows.table.num_rows - table.num_rows
+                    found = resolve(table, rows.suspects, self._con)
+                    table = found.spans
+                    self._duplicate_count += found.duplicate_count
+                    self.replaced_count += found.replaced_count
+                    if found.outdated is not None:
+                        delete_outdated(found.outdated, self._con)
                 self._counts[signal] += table.num_rows
                 _insert(self._con, signal, self._batch_id, table)
 

@@ -64,6 +64,7 @@ class Lander:
         self._clock_ns = clock_ns
         self._quarantine_folder = store.folder / "quarantine"
         self._position, self.totals = read_position(store)
+        self.replaced_spans = 0  # since the process began
         self._recent = _recent_keys(store)  # the decoding thread's, once that has started
         self._piece_bytes = min(max_bytes, PIECE_BYTES_MAX)
         self._reader = BatchReader(
@@ -170,7 +171,7 @@ class Lander:
         except (ValueError, pa.ArrowException, duckdb.Error) as error:
             log.info("landing piece by piece: %s", error)
             return
-        self._landed(batch.end, totals, record_count)
+        self._landed(batch.end, totals, record_count, insertion.replaced_count)
 
     def _following(self, end: Position) -> Batch | None:
         """The next piece when a whole one waits already: landing is behind, and should not commit yet."""
@@ -209,10 +210,13 @@ class Lander:
             insertion = Insertion(con, self.totals)
             insertion.insert(tables)
             totals = insertion.set_position(end, self._clock_ns(), quarantined_count=quarantined_count)
-        self._landed(end, totals, record_count)
+        self._landed(end, totals, record_count, insertion.replaced_count)
 
-    def _landed(self, end: Position, totals: Totals, record_count: int) -> None:
+    def _landed(self, end: Position, totals: Totals, record_count: int, replaced_count: int) -> None:
         self._position, self.totals = end, totals
+        if replaced_count:
+            self.replaced_spans += replaced_count
+            log.info("%d spans came again with a later end; the later versions are kept", replaced_count)
         self._spool.release(end, record_count)
         self._store.announce_landed(totals.traces_batch_id)
 

@@ -226,6 +226,7 @@ class Server:
         return prometheus_text(
             self._intake.counts(),
             self._lander.totals,
+            replaced_spans=self._lander.replaced_spans,
             spool=self._spool.status(),
             landing=self._lander.status(),
             disk=self._disk.status(),

@@ -14,6 +14,7 @@ _HELP = {
     "spyhop_requests_total": "OTLP requests by outcome.",
     "spyhop_landed_total": "Spans, log records and data points in the store, since the database was made.",
     "spyhop_duplicate_spans_total": "Spans that a sender repeated; stored once.",
+    "spyhop_replaced_spans_total": "Spans of which a later version came; that one is kept.",
     "spyhop_quarantined_records_total": "Requests kept in files because they could not be stored.",
     "spyhop_spool_bytes": "Acknowledged bytes that have not landed.",
     "spyhop_spool_records": "Acknowledged requests that have not landed.",
@@ -34,6 +35,7 @@ def prometheus_text(
     counts: Mapping[tuple[str, str], int],
     totals: Totals,
     *,
+    replaced_spans: int,
     spool: Mapping[str, object],
     landing: Mapping[str, object],
     disk: Mapping[str, object],
@@ -49,6 +51,7 @@ def prometheus_text(
     landed = {"traces": totals.spans, "logs": totals.logs, "metrics": totals.metric_points}
     samples["spyhop_landed_total"] = [(f'{{signal="{signal}"}}', number) for signal, number in landed.items()]
     samples["spyhop_duplicate_spans_total"] = [("", totals.duplicate_spans)]
+    samples["spyhop_replaced_spans_total"] = [("", replaced_spans)]
     samples["spyhop_quarantined_records_total"] = [("", totals.quarantined_records)]
     samples["spyhop_spool_bytes"] = [("", spool["bytes"])]
     samples["spyhop_spool_records"] = [("", spool["records"])]

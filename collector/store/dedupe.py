@@ -1,5 +1,9 @@
 """Which spans of a batch are stored already: a sender that got no answer sends its request again.
 
+A retry has the same content. Spans of one id that differ in kind, service or start are different spans, as
+Zipkin's CLIENT and SERVER of one call, and all are kept. Of two versions of one span, sent early and again
+when it had ended, the one that ends later is kept.
+
 Ids are compared in two steps. A 64-bit key of every recent span stays in memory (8 bytes each), and only a
 span whose key is there, a retry or a rare collision, is a suspect that is looked up by its real ids. The
 first step belongs to the thread that decodes, the second to the transaction that stores: a suspect's twin may
@@ -8,6 +12,8 @@ its CPU, and a fifth of its time, since each NumPy call waits for the interprete
 """
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -24,6 +30,15 @@ WINDOW_SPANS = 4_000_000
 # Batches of which a new process knows the spans at most: 200 s at five batches a second.
 BATCHES_MAX = 1_000
 Places = npt.NDArray[np.int64]
+_IDENTITY = ["trace_id", "span_id", "span_kind", "service_name", "start_time"]
+_COMPARED = [
+    *_IDENTITY,
+    "duration_ns",
+    "span_name",
+    "parent_span_id",
+    "status_code",
+    "status_message",
+]
 _NOWHERE: Places = np.zeros(0, dtype=np.int64)
 
 
@@ -63,24 +78,74 @@ class RecentKeys:
             self._old, self._young = self._young, []
 
 
-def without_stored(spans: pa.Table, suspects: Places | None, con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """The spans that are neither stored, as `con` sees it, nor earlier in this table.
+class Resolved(NamedTuple):
+    """What of a batch to insert, and what to delete before."""
+
+    spans: pa.Table
+    duplicate_count: int = 0  # retries, and versions older than what is stored
+    replaced_count: int = 0  # spans of which a later version came
+    outdated: pa.Table | None = None  # columns `_IDENTITY` of stored rows that a later version replaces
+
+
+def resolve(spans: pa.Table, suspects: Places | None, con: duckdb.DuckDBPyConnection) -> Resolved:
+    """Of each span the newest version, when it is not stored already, as `con` sees it.
+
+    Attributes are not compared: reading them would cost more than all else here.
 
     Args:
         suspects: the rows for which that has to be looked up; None: all.
     """
     places = np.arange(len(spans)) if suspects is None else suspects
     if len(places) == 0:
-        return spans
-    ids = spans.select(["trace_id", "span_id"]).take(arrow(places))
-    seen = _stored(ids, con)
+        return Resolved(spans)
+    compared = spans.select(_COMPARED).take(arrow(places))
+    newest: dict[tuple[Any, ...], _Version] = {}
+    for row in _stored(compared, con):
+        version = _Version(row)
+        known = newest.get(version.identity)
+        if known is None or version.end >= known.end:
+            newest[version.identity] = version
     keep = np.ones(len(spans), dtype=bool)
-    for place, pair in zip(
-        places, zip(*(column.to_pylist() for column in ids.columns), strict=True), strict=True
-    ):
-        keep[place] = pair not in seen
-        seen.add(pair)
-    return spans.filter(flags(keep))
+    outdated: list[int] = []
+    replaced_count = 0
+    rows = zip(*(_plain(column) for column in compared.columns), strict=True)
+    for number, (place, row) in enumerate(zip(places, rows, strict=True)):
+        version = _Version(row, int(place))
+        known = newest.get(version.identity)
+        if known is not None and (version.content == known.content or version.end < known.end):
+            keep[place] = False
+            continue
+        if known is not None:
+            replaced_count += 1
+            if known.place is None:
+                outdated.append(number)
+            else:
+                keep[known.place] = False
+        newest[version.identity] = version
+    return Resolved(
+        spans.filter(flags(keep)),
+        int(np.count_nonzero(~keep)) - (replaced_count - len(outdated)),
+        replaced_count,
+        compared.select(_IDENTITY).take(pa.array(outdated)) if outdated else None,
+    )
+
+
+class _Version:
+    """One span as it came once."""
+
+    __slots__ = ("content", "end", "identity", "place")
+
+    def __init__(self, row: tuple[Any, ...], place: int | None = None) -> None:
+        self.identity = row[: len(_IDENTITY)]
+        self.content = row[len(_IDENTITY) :]
+        self.end = row[len(_IDENTITY)]  # the duration: versions have the same start
+        self.place = place
+
+
+def _plain(column: pa.ChunkedArray) -> list[Any]:
+    is_time = pa.types.is_timestamp(column.type)
+    values: list[Any] = (column.cast(pa.int64()) if is_time else column).to_pylist()
+    return values
 
 
 def load_recent(con: duckdb.DuckDBPyConnection, window_spans: int = WINDOW_SPANS) -> RecentKeys:
@@ -93,20 +158,26 @@ def load_recent(con: duckdb.DuckDBPyConnection, window_spans: int = WINDOW_SPANS
     # Constants rather than parameters: the view then does not even open files of other batches.
     counted = load_sql("collector.store.queries", "newest_batches").format(after=newest - BATCHES_MAX)
     ((first,),) = con.execute(counted, [window_spans // 4]).fetchall()
+    first_batch = newest if first is None else first
     spans = con.sql(
-        f"SELECT trace_id, span_id FROM spans WHERE batch_id >= {newest if first is None else first}"  # noqa: S608  # numbers
+        f"SELECT trace_id, span_id, span_kind FROM spans WHERE batch_id >= {first_batch}"  # noqa: S608  # a number
     ).to_arrow_table()
     recent.add(span_keys(spans))
     return recent
 
 
-def _stored(ids: pa.Table, con: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
-    con.register("suspects", ids)
+def _stored(compared: pa.Table, con: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+    con.register("suspects", compared.select(["trace_id", "span_id"]))
     try:
-        return set(
-            con.execute(
-                "SELECT trace_id, span_id FROM spans SEMI JOIN suspects USING (trace_id, span_id)"
-            ).fetchall()
-        )
+        return con.execute(load_sql("collector.store.queries", "suspected_spans")).fetchall()
     finally:
         con.unregister("suspects")
+
+
+def delete_outdated(outdated: pa.Table, con: duckdb.DuckDBPyConnection) -> None:
+    """Delete versions of spans that are replaced, unless they are sealed: then both versions stay."""
+    con.register("outdated", outdated)
+    try:
+        con.execute(load_sql("collector.store.queries", "delete_outdated_spans"))
+    finally:
+        con.unregister("outdated")

@@ -19,7 +19,7 @@ from detectors.baseline.sketch import EMPTY, IntArray, Sketch
 from detectors.localise.stalls import Stalls, Timeline, find_stalls
 from detectors.trace.analysis import analyse_times
 from detectors.trace.edges import Edges
-from detectors.trace.exclusive import NO_PARENT, parent_index
+from detectors.trace.exclusive import NO_PARENT, PARENT_COLUMNS, parent_index
 
 USUAL_TRACES_MAX = 500  # enough to see what an operation does; more cost time and change no ranking
 BoolArray = npt.NDArray[np.bool_]
@@ -102,7 +102,7 @@ class Traces:
             if usual.logs is not None:
                 said.append(_without(usual.logs.select(LOG_COLUMNS), spans["trace_id"]))
         table = pa.concat_tables(parts, promote_options="permissive").combine_chunks()
-        parent = parent_index(table["trace_id"], table["span_id"], table["parent_span_id"])
+        parent = parent_index(*(table[name] for name in PARENT_COLUMNS))
         start, duration = table["start_unix_nano"].to_numpy(), table["duration_ns"].to_numpy()
         operation, keys = _operations(table)
         services = sorted({key.service_name for key in keys})

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from detectors.baseline.sketch import IntArray
 from detectors.trace.critical_path import critical_path
 from detectors.trace.edges import Edges, find_edges, under_way
-from detectors.trace.exclusive import NO_PARENT, exclusive_ns, parent_index
+from detectors.trace.exclusive import NO_PARENT, PARENT_COLUMNS, exclusive_ns, parent_index
 
 
 class MessageWaits(NamedTuple):
@@ -54,7 +54,7 @@ def analyse_trace(spans: pa.Table, parent: IntArray | None = None) -> Analysis:
         parent: of each span, as in `Tree.parent`.
     """
     if parent is None:
-        parent = parent_index(spans["trace_id"], spans["span_id"], spans["parent_span_id"])
+        parent = parent_index(*(spans[name] for name in PARENT_COLUMNS))
     start, duration = spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy()
     return analyse_times(parent, _numbers(spans["service_name"]), spans["span_kind"], start, duration)
 

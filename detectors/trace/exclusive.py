@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from detectors.baseline.sketch import IntArray
 
 NO_PARENT = -1
+PARENT_COLUMNS = ("trace_id", "span_id", "parent_span_id", "span_kind")  # what `parent_index` takes
 # Ancestors that one span may outlive: a message handler outlives two or three. The bound keeps a hostile
 # chain of spans, each outliving all above it, linear; it also ends walks around a cycle.
 LEVELS_MAX = 32
@@ -23,16 +24,31 @@ _KEY_LIMIT = 2**62
 
 
 def parent_index(
-    trace_ids: pa.ChunkedArray, span_ids: pa.ChunkedArray, parent_ids: pa.ChunkedArray
+    trace_ids: pa.ChunkedArray,
+    span_ids: pa.ChunkedArray,
+    parent_ids: pa.ChunkedArray,
+    span_kinds: pa.ChunkedArray,
 ) -> IntArray:
     """Row number of each span's parent in the same table, -1 for roots and orphans.
 
-    A duplicated span id stands for its first row; a span that names itself is a root.
+    A duplicated span id stands for its first row; a span that names itself is a root. Where a CLIENT and a
+    SERVER share an id, as Zipkin's B3 propagation has it, the SERVER is the CLIENT's child, and children of
+    the id are the SERVER's.
     """
     own = pc.binary_join_element_wise(trace_ids, span_ids, ":")
     wanted = pc.binary_join_element_wise(trace_ids, parent_ids, ":")  # NULL for a root
     found = pc.fill_null(pc.index_in(wanted, value_set=own), NO_PARENT)
     index = np.asarray(found.to_numpy(), dtype=np.int64)
+    clients = np.flatnonzero(pc.equal(span_kinds, "CLIENT").to_numpy(zero_copy_only=False))
+    servers = np.flatnonzero(pc.equal(span_kinds, "SERVER").to_numpy(zero_copy_only=False))
+    halves = pc.index_in(own.take(pa.array(servers)), value_set=own.take(pa.array(clients)))
+    if halves.null_count < len(servers):
+        shared = np.flatnonzero(halves.is_valid().to_numpy(zero_copy_only=False))
+        server, client = servers[shared], clients[np.asarray(halves.drop_null().to_numpy(), dtype=np.int64)]
+        stands_for = np.arange(len(index))
+        stands_for[client] = server
+        index = np.where(index == NO_PARENT, NO_PARENT, stands_for[index])
+        index[server] = client
     index[index == np.arange(len(index))] = NO_PARENT
     return index
 

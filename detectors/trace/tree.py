@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from detectors.baseline.sketch import IntArray
-from detectors.trace.exclusive import NO_PARENT, parent_index
+from detectors.trace.exclusive import NO_PARENT, PARENT_COLUMNS, parent_index
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
     """Indices into the spans it was built from.
 
-    `order` is depth-first, siblings by start; duplicates of a span id are not in it. `orphan` marks
+    `order` is depth-first, siblings by start; duplicates of a span id and kind are not in it. `orphan` marks
     spans whose parent is named but not there, and the one span at which a cycle was cut.
     """
 
@@ -28,11 +29,11 @@ class Tree:
 
 
 def build_tree(spans: pa.Table) -> Tree:
-    """From columns `trace_id, span_id, parent_span_id, start_unix_nano` of one trace."""
-    parent = parent_index(spans["trace_id"], spans["span_id"], spans["parent_span_id"])
+    """From columns `trace_id, span_id, parent_span_id, span_kind, start_unix_nano` of one trace."""
+    parent = parent_index(*(spans[name] for name in PARENT_COLUMNS))
     start = spans["start_unix_nano"].to_numpy()
     names_parent = spans["parent_span_id"].is_valid().to_numpy(zero_copy_only=False)
-    first = _first_of_each(spans["span_id"])
+    first = _first_of_each(pc.binary_join_element_wise(spans["span_id"], spans["span_kind"], ":"))
     parent[~first] = NO_PARENT
     count = len(parent)
     children: list[list[int]] = [[] for _ in range(count)]

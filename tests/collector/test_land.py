@@ -127,6 +127,60 @@ def test_retry_beside_poison_is_stored_once(line: Line, make_request: Callable[.
     assert line.lander.totals.duplicate_spans == 3
 
 
+BATCHES = pytest.mark.parametrize("same_batch", [True, False], ids=["same batch", "later batch"])
+
+
+@BATCHES
+def test_shared_id(line: Line, make_request: Callable[..., Any], same_batch: bool) -> None:
+    """CLIENT and SERVER of one call that share their id are two spans; a retry of either is none."""
+    ids = {"trace_id": bytes(range(16)), "span_id": bytes(range(8))}
+    client = make_request(1, kind=3, service="front", **ids)
+    server = make_request(1, kind=2, service="back", **ids)
+    for request in (client, server, client, server):
+        line.send(request.SerializeToString())
+        if not same_batch:
+            line.land()
+    line.land()
+    rows = line.store.read("SELECT span_kind, service_name FROM spans ORDER BY 1").to_pylist()
+    assert [tuple(row.values()) for row in rows] == [("CLIENT", "front"), ("SERVER", "back")]
+    assert (line.lander.totals.duplicate_spans, line.lander.replaced_spans) == (2, 0)
+
+
+@BATCHES
+@pytest.mark.parametrize("early_first", [True, False])
+def test_sent_early_and_again(
+    line: Line, make_request: Callable[..., Any], same_batch: bool, early_first: bool
+) -> None:
+    """Of a span that was sent before its end and again when it had ended, the ended one is kept."""
+    start_ns = 1_790_000_000_000_000_000
+    span = {"trace_id": bytes(range(16)), "span_id": bytes(range(8)), "name": "job"}
+    early, late = (
+        make_request(1, start_time_unix_nano=start_ns, end_time_unix_nano=start_ns + length, **span)
+        for length in (0, 500)
+    )
+    late.resource_spans[0].scope_spans[0].spans[0].status.code = 2
+    other = make_request(2)
+    for request in (early, late) if early_first else (late, early):
+        request.MergeFrom(other)
+        line.send(request.SerializeToString())
+        if not same_batch:
+            line.land()
+    line.land()
+    query = "SELECT duration_ns, status_code FROM spans WHERE span_name = 'job'"
+    assert line.store.read(query).to_pylist() == [{"duration_ns": 500, "status_code": "ERROR"}]
+    assert line.count() == 3
+    assert line.lander.replaced_spans == (1 if early_first else 0)
+    assert line.lander.totals.duplicate_spans == (2 if early_first else 3)
+
+
+def test_two_spans_of_one_id(line: Line, make_request: Callable[..., Any]) -> None:
+    """A sender whose ids repeat loses nothing: spans that began at different times are different spans."""
+    for _ in range(2):
+        line.send(make_request(1, trace_id=bytes(range(16)), span_id=bytes(range(8))).SerializeToString())
+    line.land()
+    assert line.count() == 2
+
+
 def test_retry_after_restart(store: Store, make_request: Callable[..., Any]) -> None:
     """A retry is recognised although the process that stored the first attempt is gone."""
     body = make_request(3).SerializeToString()
@@ -170,7 +224,7 @@ def test_start_knows_the_newest_batches(
         line.land()
     with line.store.transaction() as con:
         recent = load_recent(con, window_spans)
-        stored = con.sql("SELECT trace_id, span_id FROM spans ORDER BY batch_id").to_arrow_table()
+        stored = con.sql("SELECT trace_id, span_id, span_kind FROM spans ORDER BY batch_id").to_arrow_table()
     known = recent.contains(span_keys(stored))
     assert known.tolist() == [False] * (30 - 10 * known_batches) + [True] * (10 * known_batches)
 

@@ -9,18 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.trace.critical_path import critical_path
-from detectors.trace.exclusive import exclusive_ns, parent_index
+from detectors.trace.exclusive import PARENT_COLUMNS, exclusive_ns, parent_index
 from detectors.trace.tree import Tree, build_tree
 
 Row = tuple[str, str | None, int, int]  # span, parent, start, duration
 
 
-def table(rows: list[Row]) -> pa.Table:
+def table(rows: list[Row], kinds: list[str] | None = None) -> pa.Table:
     return pa.table(
         {
             "trace_id": pa.array(["t"] * len(rows), pa.string()),
             "span_id": pa.array([row[0] for row in rows], pa.string()),
             "parent_span_id": pa.array([row[1] for row in rows], pa.string()),
+            "span_kind": pa.array(kinds or ["INTERNAL"] * len(rows), pa.string()),
             "start_unix_nano": pa.array([row[2] for row in rows], pa.int64()),
             "duration_ns": pa.array([row[3] for row in rows], pa.int64()),
         }
@@ -29,7 +30,7 @@ def table(rows: list[Row]) -> pa.Table:
 
 def exclusive(rows: list[Row]) -> dict[str, int]:
     spans = table(rows)
-    parent = parent_index(spans["trace_id"], spans["span_id"], spans["parent_span_id"])
+    parent = parent_index(*(spans[name] for name in PARENT_COLUMNS))
     own = exclusive_ns(parent, spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy())
     return dict(zip([row[0] for row in rows], own.tolist(), strict=True))
 
@@ -186,5 +187,31 @@ def test_parent_in_another_trace_is_no_parent(missing):
     """Span ids are only unique within a trace."""
     spans = table([("a", None, 0, 10), ("b", "a", 0, 5)])
     ids = ["t", "u"] if missing else ["t", "t"]
-    found = parent_index(pa.chunked_array([ids]), spans["span_id"], spans["parent_span_id"])
+    found = parent_index(pa.chunked_array([ids]), *(spans[name] for name in PARENT_COLUMNS[1:]))
     assert found.tolist() == [-1, -1 if missing else 0]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_halves_of_one_call(turned):
+    """CLIENT and SERVER that share an id are two levels of the tree, and what the server did is below it."""
+    rows: list[Row] = [
+        ("root", None, 0, 100),
+        ("call", "root", 10, 80),
+        ("call", "root", 20, 60),
+        ("query", "call", 30, 20),
+    ]
+    kinds = ["INTERNAL", "CLIENT", "SERVER", "CLIENT"]
+    if turned:
+        rows[1], rows[2], kinds[1], kinds[2] = rows[2], rows[1], kinds[2], kinds[1]
+    spans = table(rows, kinds)
+    tree = build_tree(spans)
+    seen = [(rows[i][0], kinds[i], tree.depth[i]) for i in tree.order]
+    assert seen == [
+        ("root", "INTERNAL", 0),
+        ("call", "CLIENT", 1),
+        ("call", "SERVER", 2),
+        ("query", "CLIENT", 3),
+    ]
+    own = exclusive_ns(tree.parent, spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy())
+    assert sorted(own.tolist()) == [20, 20, 20, 40]
+    assert tree.orphan == [False] * 4
