@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from time import monotonic
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,9 +20,12 @@ from collector.errors import (
     Unauthenticated,
     Unavailable,
 )
+from collector.http.connections import connections_max
 from collector.receive.access import Tls, TokenCheck
+from collector.receive.grpc_patience import Patience, PatientServices
 from collector.receive.intake import Intake
 from collector.receive.senders import Sender
+from collector.receive.turns import GrpcTurns
 from collector.signals import GRPC_METHODS, Signal
 
 RETRY_PUSHBACK_MS = "1000"
@@ -48,7 +49,13 @@ _KEEP_ALIVE = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.server_handshake_timeout_ms", 15_000),  # a connection that never becomes HTTP/2
+    (
+        "grpc.max_connection_idle_ms",
+        600_000,
+    ),  # one without any call; its client opens another when it needs it
 ]
+# More than calls may be silent, so that those give way before a connection's own next call has to wait.
+_STREAMS_PER_CONNECTION_MAX = 1000
 
 
 class GrpcReceiver:
@@ -75,13 +82,16 @@ class GrpcReceiver:
         Raises:
             PortInUse: the address is taken or cannot be bound.
         """
-        self._patience = _Patience(message_timeout_s)
+        self._patience = Patience(message_timeout_s)
+        doorkeepers = [_Doorkeeper(intake, token)] if token is not None else []
         self._server = grpc.server(
             ThreadPoolExecutor(threads + WAITING_CALLS_MAX, thread_name_prefix="otlp-grpc"),
-            interceptors=[_Doorkeeper(intake, token)] if token is not None else [],
+            interceptors=[*doorkeepers, PatientServices(self._patience)],
             options=[
                 ("grpc.max_receive_message_length", max_body_bytes),  # of the decompressed message
                 ("grpc.so_reuseport", 0),  # otherwise a second server shares the port in silence
+                ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION_MAX),
+                ("grpc.max_allowed_incoming_connections", connections_max()),
                 *_KEEP_ALIVE,
             ],
         )
@@ -125,45 +135,14 @@ class GrpcReceiver:
         return self._server.add_secure_port(address, credentials)
 
 
-class _Patience:
-    """Cancels calls that opened and then do not send their message."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        self._since_s: dict[grpc.ServicerContext, float] = {}  # changed by single, hence atomic, operations
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="grpc-patience", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    def first(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes | None:
-        """The message of a unary call; None when the client closed without one."""
-        self._since_s[context] = monotonic()
-        try:
-            return next(messages, None)
-        finally:
-            self._since_s.pop(context, None)
-
-    def _loop(self) -> None:
-        while not self._stopping.wait(min(1.0, self._timeout_s / 4)):
-            oldest_s = monotonic() - self._timeout_s
-            for context, since_s in list(self._since_s.items()):
-                if since_s < oldest_s:
-                    context.cancel()
-
-
 class _Handlers(grpc.GenericRpcHandler):
-    def __init__(self, intake: Intake, threads: int, patience: _Patience, max_body_bytes: int) -> None:
+    def __init__(self, intake: Intake, threads: int, patience: Patience, max_body_bytes: int) -> None:
         # No (de)serialisers: bytes in, bytes out. On the wire a unary call is a stream of one message; taken
         # as a stream it is known to us, and can be cancelled, before that message has come.
-        working = threading.Semaphore(threads)
+        turns = GrpcTurns(threads, max_body_bytes)
         self._by_method: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             method: grpc.stream_unary_rpc_method_handler(
-                _export(intake, signal, working, patience, max_body_bytes)
+                _export(intake, signal, turns, patience, max_body_bytes)
             )
             for signal, method in GRPC_METHODS.items()
         }
@@ -202,7 +181,8 @@ class _Doorkeeper(grpc.ServerInterceptor):
             def refuse(_: Any, context: grpc.ServicerContext) -> bytes:
                 context.abort(grpc.StatusCode.UNAUTHENTICATED, message)
 
-            return grpc.unary_unary_rpc_method_handler(refuse)
+            # Taken as a stream it is refused before its message comes, if it ever does.
+            return grpc.stream_unary_rpc_method_handler(refuse)
         return continuation(call)
 
 
@@ -228,7 +208,7 @@ def _refuse_unknown(intake: Intake) -> Callable[[Iterator[bytes], grpc.ServicerC
 
 
 def _export(
-    intake: Intake, signal: Signal, working: threading.Semaphore, patience: _Patience, max_body_bytes: int
+    intake: Intake, signal: Signal, turns: GrpcTurns, patience: Patience, max_body_bytes: int
 ) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
     incomplete = MalformedBody(
         f"a message did not come whole: it is larger than {max_body_bytes} bytes "
@@ -244,7 +224,7 @@ def _export(
         if body is None:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message: send one request")
         try:
-            with working:
+            with turns.turn(len(body)):
                 accepted = intake.accept(signal, body, sender=_peer(context))
             if accepted.durable is not None:
                 accepted.durable.result()

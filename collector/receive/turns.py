@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from collector.errors import SpyhopError, TooLarge, Unavailable
+from collector.http.body import BODIES_AT_ONCE
 from collector.receive.compression import decompress
 from collector.receive.intake import Accepted, Intake
 from collector.receive.senders import Sender
@@ -16,6 +20,39 @@ from collector.signals import Signal
 INLINE_BYTES_MAX = LARGE_BYTES_MIN = 1024 * 1024
 SMALL_THREADS = 4  # each may hold some 70 MB: empty JSON objects are 70 times as large once parsed
 LARGE_WAITING_MAX = 32
+
+
+class GrpcTurns:
+    """Turns of the threads that gRPC gives each call."""
+
+    def __init__(self, threads: int, max_body_bytes: int) -> None:
+        self._small = threading.Semaphore(threads)
+        self._large = threading.Lock()
+        self._guard = threading.Lock()
+        self._waiting_bytes = 0
+        self._max_waiting_bytes = BODIES_AT_ONCE * max_body_bytes
+
+    @contextmanager
+    def turn(self, size_bytes: int) -> Iterator[None]:
+        """Wait until a body of this size may be checked.
+
+        Raises:
+            Unavailable: the large bodies that wait have no room for it.
+        """
+        if size_bytes <= LARGE_BYTES_MIN:
+            with self._small:
+                yield
+            return
+        with self._guard:
+            if self._waiting_bytes + size_bytes > self._max_waiting_bytes:
+                raise _busy()
+            self._waiting_bytes += size_bytes
+        try:
+            with self._large:
+                yield
+        finally:
+            with self._guard:
+                self._waiting_bytes -= size_bytes
 
 
 class Export(NamedTuple):
@@ -54,7 +91,7 @@ class HttpTurns:
             if accepted is not None:
                 return accepted
         if self._large_count >= LARGE_WAITING_MAX:
-            error = Unavailable("too many large requests wait to be checked", hint="send it again later")
+            error = _busy()
             self._intake.refused(export.signal, error, export.sender)
             raise error
         self._large_count += 1
@@ -80,3 +117,7 @@ class HttpTurns:
                 self._intake.refused(signal, error, sender)
                 raise
         return self._intake.accept(signal, body, is_json=is_json, sender=sender)
+
+
+def _busy() -> Unavailable:
+    return Unavailable("too many large requests wait to be checked", hint="send it again later")
