@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import NamedTuple
 
 import pyarrow as pa
 
+from collector.decode.buffers import Bools
+from collector.decode.paths import rows_with_others
 from collector.decode.process import Decoder
 from collector.decode.records import Decoded
 from collector.decode.traces import decode_traces
@@ -23,6 +25,7 @@ from collector.segment import DamagedRecord, Position, Record
 from collector.signals import Signal
 from collector.spool import Spool
 from collector.store.dedupe import RecentKeys
+from collector.store.typed_paths import TypedPaths
 
 _RETRY_S = 0.5
 WARM_UP_DELAY_S = 2.0
@@ -55,21 +58,47 @@ def read_batch(
     return Batch(records, end, tables, noticed_s)
 
 
-def to_insert(decoded: dict[Signal, list[Decoded]], recent: RecentKeys) -> Tables:
-    """The same, and which spans `recent` knows or has had twice; it then knows them all."""
+def to_insert(
+    decoded: dict[Signal, list[Decoded]],
+    typed: Mapping[Signal, TypedPaths],
+    recent: RecentKeys | None = None,
+) -> Tables:
+    """The same, and which rows are stored packed, and which spans `recent` knows or has had twice.
+
+    Args:
+        typed: take note of the paths.
+        recent: knows all the spans then; None: any span may be stored already.
+    """
     return {
         signal: [
-            Rows(part.table, None if part.keys is None else recent.suspects(part.keys)) for part in parts
+            Rows(
+                part.table,
+                None if part.keys is None or recent is None else recent.suspects(part.keys),
+                _packed(part, typed[signal]),
+            )
+            for part in parts
         ]
         for signal, parts in decoded.items()
     }
+
+
+def _packed(part: Decoded, typed: TypedPaths) -> Bools | None:
+    known = typed.admit(part.paths)
+    return None if known is None else rows_with_others(part.table, known)
 
 
 class BatchReader:
     """The thread that stays at most one batch ahead of landing."""
 
     def __init__(
-        self, spool: Spool, recent: RecentKeys, position: Position, *, interval_s: float, max_bytes: int
+        self,
+        spool: Spool,
+        recent: RecentKeys,
+        typed: Mapping[Signal, TypedPaths],
+        position: Position,
+        *,
+        interval_s: float,
+        max_bytes: int,
     ) -> None:
         """
         Args:
@@ -79,7 +108,7 @@ class BatchReader:
             max_bytes: payload bytes that end the gathering early.
         """
         self._spool = spool
-        self._recent = recent
+        self._recent, self._typed = recent, typed
         self._decoder = Decoder()
         self._position = position
         self._interval_s = interval_s
@@ -151,7 +180,7 @@ class BatchReader:
             self.noticed_s = None
 
     def _decode(self, records: Records) -> Tables:
-        return to_insert(self._decoder.decode(records), self._recent)
+        return to_insert(self._decoder.decode(records), self._typed, self._recent)
 
     def _deliver(self, batch: Batch | None) -> None:
         while not self._abandoned.is_set():

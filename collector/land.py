@@ -18,14 +18,16 @@ import pyarrow as pa
 
 from collector.batch import Batch, BatchReader, Records, read_batch, to_insert
 from collector.decode.records import decode_records, payload_bytes
-from collector.insert import Insertion, Rows, Tables, Totals
+from collector.insert import Insertion, Tables, Totals
 from collector.segment import DamagedRecord, Position, Record
 from collector.signals import Signal
 from collector.spool import Spool
 from collector.store.dedupe import RecentKeys, load_recent
 from collector.store.faults import MACHINE_FAULTS
+from collector.store.lake import SEALED_SIGNALS
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
+from collector.store.typed_paths import TypedPaths, load_typed_paths
 
 # Payload bytes that are read, decoded and inserted at once; three of them are under way. CPU a span of the
 # insert: 5.1 µs with 12,800 rows (4 MiB), 5.0 with 25,600, 4.8 with 51,200. Arrow holds 120 MB at 8 MiB.
@@ -35,6 +37,7 @@ PIECE_BYTES_MAX = 4 * 1024 * 1024
 ROWS_MAX = 2 * 122_880
 _NEXT_PIECE_TIMEOUT_S = 0.5
 RETRY_FIRST_S, RETRY_LAST_S = 0.25, 5.0
+_LOOK_INTERVAL_S = 60.0  # rows leave by the hour
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +68,16 @@ class Lander:
         self._quarantine_folder = store.folder / "quarantine"
         self._position, self.totals = read_position(store)
         self.replaced_spans = 0  # since the process began
-        self._recent = _recent_keys(store)  # the decoding thread's, once that has started
+        # The first is the decoding thread's once that has started.
+        self._recent, self._typed = _remembered(store)
         self._piece_bytes = min(max_bytes, PIECE_BYTES_MAX)
         self._reader = BatchReader(
-            spool, self._recent, self._position, interval_s=interval_ms / 1000, max_bytes=self._piece_bytes
+            spool,
+            self._recent,
+            self._typed,
+            self._position,
+            interval_s=interval_ms / 1000,
+            max_bytes=self._piece_bytes,
         )
         self._stopping = threading.Event()
         self._failure = ""
@@ -102,7 +111,7 @@ class Lander:
         """Land one piece of what is durable now; returns the number of its records. Not while started."""
 
         def decode(records: Records) -> Tables:
-            return to_insert(decode_records(records), self._recent)
+            return to_insert(decode_records(records), self._typed, self._recent)
 
         batch = read_batch(self._spool, decode, self._position, self._piece_bytes, monotonic())
         if batch is None:
@@ -110,12 +119,25 @@ class Lander:
         self._land(batch.records, batch.end, batch.tables)
         return len(batch.records)
 
+    def look_for_room(self) -> None:
+        """Let paths have the places of those whose rows have all been sealed or deleted."""
+        for signal in SEALED_SIGNALS:
+            paths = self._typed[Signal[signal.label.upper()]]
+            if paths.is_crowded:
+                query = f"SELECT min(batch_id) AS oldest FROM {signal.table}"  # noqa: S608  # constant name
+                oldest = self._store.read(query)["oldest"][0].as_py()
+                paths.oldest_is(self.totals.batch_id + 1 if oldest is None else oldest)
+
     def _loop(self) -> None:
+        look_s = 0.0
         while (batch := self._reader.next()) is not None:
             self._landing_since_s = batch.noticed_s
             if not self._land_persistently(batch):
                 return
             self._last_lag_s = monotonic() - batch.noticed_s
+            if monotonic() > look_s:
+                look_s = monotonic() + _LOOK_INTERVAL_S
+                self.look_for_room()
             self._landing_since_s = None
 
     def _land_persistently(self, first: Batch) -> bool:
@@ -149,7 +171,7 @@ class Lander:
         batch, size_bytes, record_count, row_count = first, 0, 0, 0
         try:
             with self._store.transaction() as con:
-                insertion = Insertion(con, self.totals)
+                insertion = Insertion(con, self.totals, self._typed)
                 while True:
                     if batch.tables is None:
                         raise ValueError("a record cannot be decoded")
@@ -171,6 +193,7 @@ class Lander:
         except (ValueError, pa.ArrowException, duckdb.Error) as error:
             log.info("landing piece by piece: %s", error)
             return
+        insertion.committed()
         self._landed(batch.end, totals, record_count, insertion.replaced_count)
 
     def _following(self, end: Position) -> Batch | None:
@@ -191,7 +214,9 @@ class Lander:
     def _land(self, records: Records, end: Position, tables: Tables | None = None) -> None:
         """Land all, or, when something among them cannot be stored, all but that."""
         try:
-            self._commit(_unlooked(records) if tables is None else tables, end, len(records))
+            if tables is None:
+                tables = to_insert(decode_records(records), self._typed)
+            self._commit(tables, end, len(records))
         except MACHINE_FAULTS:
             raise
         except (ValueError, pa.ArrowException, duckdb.Error) as error:
@@ -207,9 +232,10 @@ class Lander:
         self, tables: Tables, end: Position, record_count: int, *, quarantined_count: int = 0
     ) -> None:
         with self._store.transaction() as con:
-            insertion = Insertion(con, self.totals)
+            insertion = Insertion(con, self.totals, self._typed)
             insertion.insert(tables)
             totals = insertion.set_position(end, self._clock_ns(), quarantined_count=quarantined_count)
+        insertion.committed()
         self._landed(end, totals, record_count, insertion.replaced_count)
 
     def _landed(self, end: Position, totals: Totals, record_count: int, replaced_count: int) -> None:
@@ -236,19 +262,14 @@ def read_position(store: Store) -> tuple[Position, Totals]:
     return position, Totals(*row.values())
 
 
-def _unlooked(records: Records) -> Tables:
-    """Their rows; that any span may be stored already is found out by looking all up."""
-    return {signal: [Rows(part.table) for part in parts] for signal, parts in decode_records(records).items()}
-
-
 def _row_count(tables: Tables) -> int:
     return sum(rows.table.num_rows for decoded in tables.values() for rows in decoded)
 
 
-def _recent_keys(store: Store) -> RecentKeys:
+def _remembered(store: Store) -> tuple[RecentKeys, dict[Signal, TypedPaths]]:
     cursor = store.cursor()
     try:
-        return load_recent(cursor)
+        return load_recent(cursor), load_typed_paths(cursor)
     finally:
         cursor.close()
 

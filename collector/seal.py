@@ -160,7 +160,9 @@ class Sealer:
     def _due_hours(self, signal: SealedSignal, settled: int, patient: int) -> list[Hour]:
         until_ns = self._clock_ns() - int(self._policy.seal_after_s * 1e9)
         until_ns -= until_ns % _HOUR_NS
-        query = load_sql(_QUERIES, "due_hours").format(table=signal.table, time=signal.time_column)
+        query = load_sql(_QUERIES, "due_hours").format(
+            table=signal.table, packed_table=signal.packed_table, time=signal.time_column
+        )
         params = [ROWS_PER_FILE_MAX, until_ns, settled, signal.label, STRAGGLERS_MIN, patient]
         return [Hour(**row) for row in self._store.read(query, params).to_pylist()]
 

@@ -24,6 +24,9 @@ STRING = 16 << 2
 OBJECT = (0b1_11_11 << 2) | 2
 _ARRAY = (0b1_11 << 2) | 3
 METADATA_HEADER = 0b11_0_1_0001  # version 1, sorted keys, four-byte offsets
+# Keys at several levels: the bit that says "sorted" is not set, which promises less and is true as well. By
+# it `paths.py` finds the rows whose keys are not all of one level without looking at any value.
+DEEP_METADATA_HEADER = 0b11_0_0_0001
 
 EMPTY_METADATA = struct.pack("<BII", METADATA_HEADER, 0, 0)
 
@@ -33,20 +36,22 @@ def encode_object(items: Iterable[tuple[str, AnyValue]]) -> tuple[bytes, bytes]:
     pairs = dict(items)
     keys = sorted({key.encode() for key in _all_keys(pairs)})
     ids = {key: number for number, key in enumerate(keys)}
-    return encode_metadata(keys), _object(pairs, ids)
+    header = DEEP_METADATA_HEADER if any(map(_is_deep, pairs.values())) else METADATA_HEADER
+    return encode_metadata(keys, header), _object(pairs, ids)
 
 
 def encode_value(value: AnyValue) -> tuple[bytes, bytes]:
     """Any value to `(metadata, value)` bytes of one Variant."""
     keys = sorted({key.encode() for key in _keys_of(value)})
     ids = {key: number for number, key in enumerate(keys)}
-    return encode_metadata(keys), _value(value, ids)
+    header = METADATA_HEADER if _is_flat_map(value) else DEEP_METADATA_HEADER
+    return encode_metadata(keys, header), _value(value, ids)
 
 
-def encode_metadata(sorted_keys: list[bytes]) -> bytes:
+def encode_metadata(sorted_keys: list[bytes], header: int = METADATA_HEADER) -> bytes:
     """The dictionary of a Variant's keys."""
     offsets, joined = _joined(sorted_keys)
-    return struct.pack("<BI", METADATA_HEADER, len(sorted_keys)) + offsets + joined
+    return struct.pack("<BI", header, len(sorted_keys)) + offsets + joined
 
 
 def _value(value: AnyValue, ids: dict[bytes, int]) -> bytes:  # noqa: PLR0911  # one for each member
@@ -103,3 +108,23 @@ def _keys_of(value: AnyValue) -> Iterable[str]:
             for pair in value.kvlist_value.values:
                 yield pair.key
                 yield from _keys_of(pair.value)
+
+
+def _is_flat_map(value: AnyValue) -> bool:
+    return value.WhichOneof("value") == "kvlist_value" and not any(
+        _is_deep(pair.value) for pair in value.kvlist_value.values
+    )
+
+
+def _is_deep(value: AnyValue) -> bool:
+    """Whether it is a map, or a list of more than plain values."""
+    match value.WhichOneof("value"):
+        case "kvlist_value":
+            return True
+        case "array_value":
+            return any(
+                item.WhichOneof("value") in ("kvlist_value", "array_value")
+                for item in value.array_value.values
+            )
+        case _:
+            return False

@@ -6,6 +6,7 @@ then each as signal, size and Arrow IPC stream; or `REFUSED` and the reason as o
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 from collections.abc import Sequence
@@ -21,8 +22,9 @@ _COUNT = struct.Struct("<I")
 _ITEM = struct.Struct("<BQ")  # signal or reply, size in bytes
 _OK, _REFUSED = 0, 1
 _BUFFERS_PER_SEND = 512  # below every IOV_MAX
-# The keys of spans travel as one more column.
+# The keys of spans travel as one more column, the counts of paths with the schema.
 _KEY_COLUMN = "span_key"
+_PATHS = b"spyhop.paths"
 
 
 def send_request(sock: socket.socket, records: Sequence[Record]) -> None:
@@ -49,8 +51,9 @@ def send_reply(sock: socket.socket, decoded: dict[Signal, list[Decoded]]) -> Non
     buffers: list[bytes | pa.Buffer] = [_ITEM.pack(_OK, len(tables))]
     for signal, part in tables:
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, _with_keys(part).schema) as writer:
-            writer.write_table(_with_keys(part))
+        table = _as_one_table(part)
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
         stream = sink.getvalue()
         buffers += [_ITEM.pack(signal, stream.size), stream]
     _send_all(sock, buffers)
@@ -75,18 +78,22 @@ def receive_reply(sock: socket.socket) -> dict[Signal, list[Decoded]]:
     for _ in range(count):
         signal, size = _ITEM.unpack(_receive(sock, _ITEM.size))
         with pa.ipc.open_stream(_receive(sock, size)) as reader:
-            decoded.setdefault(Signal(signal), []).append(_without_keys(reader.read_all()))
+            decoded.setdefault(Signal(signal), []).append(_from_one_table(reader.read_all()))
     return decoded
 
 
-def _with_keys(part: Decoded) -> pa.Table:
-    return part.table if part.keys is None else part.table.append_column(_KEY_COLUMN, pa.array(part.keys))
+def _as_one_table(part: Decoded) -> pa.Table:
+    table = part.table.replace_schema_metadata({_PATHS: json.dumps(part.paths)})
+    return table if part.keys is None else table.append_column(_KEY_COLUMN, pa.array(part.keys))
 
 
-def _without_keys(table: pa.Table) -> Decoded:
+def _from_one_table(table: pa.Table) -> Decoded:
+    paths = json.loads(table.schema.metadata[_PATHS])
+    table = table.replace_schema_metadata()
     if _KEY_COLUMN not in table.column_names:
-        return Decoded(table)
-    return Decoded(table.drop_columns([_KEY_COLUMN]), np.asarray(table[_KEY_COLUMN].combine_chunks()))
+        return Decoded(table, None, paths)
+    keys = np.asarray(table[_KEY_COLUMN].combine_chunks())
+    return Decoded(table.drop_columns([_KEY_COLUMN]), keys, paths)
 
 
 def _receive(sock: socket.socket, size_bytes: int) -> pa.Buffer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from collector.decode.logs import decode_logs
 from collector.decode.metrics import decode_metrics
+from collector.decode.paths import count_paths
 from collector.decode.span_keys import Keys, span_keys
 from collector.decode.traces import decode_traces
 from collector.segment import DamagedRecord, Record
@@ -25,6 +26,7 @@ class Decoded(NamedTuple):
 
     table: pa.Table  # of one chunk
     keys: Keys | None = None  # of spans: what their retries would have too
+    paths: Mapping[str, int] = {}  # how many values have each path of attributes: `paths.py`
 
 
 def decode_records(
@@ -43,7 +45,8 @@ def decode_records(
         tables.setdefault(signal, []).extend(_decode(signal, payloads))
     return {
         signal: [
-            Decoded(table, span_keys(table) if signal is Signal.TRACES else None) for table in _joined(parts)
+            Decoded(table, span_keys(table) if signal is Signal.TRACES else None, count_paths(table))
+            for table in _joined(parts)
         ]
         for signal, parts in tables.items()
     }

@@ -14,7 +14,15 @@ from typing import NamedTuple
 import duckdb
 
 from collector.lake.parquet import new_path, partial_of, write_file
-from collector.store.lake import SealedSignal, file_columns, file_list, quoted, refresh_views
+from collector.lake.shredding import shredding_option
+from collector.store.lake import (
+    SealedSignal,
+    file_columns,
+    file_list,
+    quoted,
+    refresh_views,
+    unpacked_rows,
+)
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 
@@ -53,28 +61,40 @@ def seal(
     Landing only adds rows of newer batches and nothing else deletes these: the copy and the deletion, which
     are not in one transaction, see the same rows, and their counts are compared before the commit.
     """
-    rows = (
-        f"FROM {signal.table} WHERE batch_id <= {hour.last_batch_id}"
+    condition = (
+        f"WHERE batch_id <= {hour.last_batch_id}"
         f' AND "{signal.time_column}" >= TIMESTAMP_NS {quoted(hour.start)}'
         f' AND "{signal.time_column}" < TIMESTAMP_NS {quoted(hour.start)} + INTERVAL 1 HOUR'
     )
+    columns = f'"{signal.time_column}", batch_id'
+    places = f"(SELECT {columns} FROM {signal.table} UNION ALL SELECT {columns} FROM {signal.packed_table})"  # noqa: S608  # names of the schema
     if hour.row_count > rows_max:
         ((last_ns,),) = con.execute(
-            f'SELECT epoch_ns(quantile_disc("{signal.time_column}", ?)) {rows}', [rows_max / hour.row_count]
+            f'SELECT epoch_ns(quantile_disc("{signal.time_column}", ?)) FROM {places} {condition}',  # noqa: S608  # own numbers and times
+            [rows_max / hour.row_count],
         ).fetchall()
-        rows += f' AND "{signal.time_column}" <= make_timestamp_ns({last_ns})'
+        condition += f' AND "{signal.time_column}" <= make_timestamp_ns({last_ns})'
+    ((has_packed,),) = con.execute(f"SELECT EXISTS (FROM {signal.packed_table} {condition})").fetchall()
     written, _ = file_columns(con, signal.table)
+    source = f"FROM {signal.table}"
+    if has_packed:
+        source = f"FROM ({source} UNION ALL BY NAME {unpacked_rows(con, signal)})"
+    selected = f"SELECT {written} {source} {condition}"
+    # Typed rows alone have few enough paths.
+    shredding = shredding_option(con, selected) if has_packed else ""
     path = _announce(con, signal, hour.start, hour.last_batch_id, now_ns)
-    selected = f"SELECT {written} {rows}"
-    copied = write_file(con, store.lake / path, signal, selected, hour.row_count)
+    copied = write_file(con, store.lake / path, signal, selected, hour.row_count, shredding=shredding)
     with store.transaction() as moving:
         moving.execute(
-            f'INSERT INTO lake_files SELECT $1, $2, $3, min("{signal.time_column}"),'
+            f'INSERT INTO lake_files SELECT $1, $2, $3, min("{signal.time_column}"),'  # noqa: S608  # as above
             f' max("{signal.time_column}"), min(batch_id), max(batch_id), count(*), $4,'
-            f" make_timestamp_ns($5), NULL {rows}",
+            f" make_timestamp_ns($5), NULL FROM {places} {condition}",
             [path, signal.label, hour.start, (store.lake / path).stat().st_size, now_ns],
         )
-        (deleted,) = moving.execute(f"DELETE {rows}").fetchall()[0]
+        deleted = sum(
+            moving.execute(f"DELETE FROM {table} {condition}").fetchall()[0][0]  # noqa: S608  # as above
+            for table in (signal.table, signal.packed_table)
+        )
         _check_counts(copied, deleted, path)
         _settle(store, moving, path)
     return copied
@@ -102,7 +122,8 @@ def compact(
         f"SELECT * FROM read_parquet({file_list(store.lake, paths)}, hive_partitioning = false,"  # noqa: S608  # own paths, quoted
         " union_by_name = true)"
     )
-    copied = write_file(con, store.lake / path, signal, rows, expected)
+    # Files that are few in paths each may be many together, and rare ones stand in none of their columns.
+    copied = write_file(con, store.lake / path, signal, rows, expected, shredding=shredding_option(con, rows))
     _check_counts(copied, expected, path)
     with store.transaction() as moving:
         size_bytes = (store.lake / path).stat().st_size

@@ -32,17 +32,27 @@ def new_path(signal: SealedSignal, hour: datetime, collector_id: str, last_batch
 
 
 def write_file(
-    con: duckdb.DuckDBPyConnection, target: Path, signal: SealedSignal, rows: str, row_count: int
+    con: duckdb.DuckDBPyConnection,
+    target: Path,
+    signal: SealedSignal,
+    rows: str,
+    row_count: int,
+    *,
+    shredding: str = "",
 ) -> int:
     """Sort `rows`, a SELECT, into `target`, durably.
+
+    Args:
+        shredding: the option that says which paths get columns; empty: all of the first row group.
 
     Returns:
         The number of rows written; `row_count` is what the caller expects, and only shapes the order.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(target)
+    options = ", ".join(filter(None, (_OPTIONS, shredding)))
     copied = con.execute(
-        f"COPY ({rows} ORDER BY {_order(signal, row_count)}) TO {quoted(partial)} ({_OPTIONS})"
+        f"COPY ({rows} ORDER BY {_order(signal, row_count)}) TO {quoted(partial)} ({options})"
     ).fetchall()
     make_durable(partial, target)
     return int(copied[0][0])

@@ -29,9 +29,10 @@ def expire(store: Store, *, now_ns: int, retention_s: float, max_bytes: int) -> 
             [now_ns, horizon_ns, max_bytes or 2**62],
         ).fetchall()
         if horizon_ns:
-            for signal in SEALED_SIGNALS:
+            tables = [(s.time_column, table) for s in SEALED_SIGNALS for table in (s.table, s.packed_table)]
+            for time_column, table in tables:
                 con.execute(
-                    f'DELETE FROM {signal.table} WHERE "{signal.time_column}" < make_timestamp_ns(?)',  # noqa: S608  # constant names
+                    f'DELETE FROM {table} WHERE "{time_column}" < make_timestamp_ns(?)',  # noqa: S608  # constant names
                     [horizon_ns],
                 )
         if expired:

@@ -178,6 +178,7 @@ def delete_outdated(outdated: pa.Table, con: duckdb.DuckDBPyConnection) -> None:
     """Delete versions of spans that are replaced, unless they are sealed: then both versions stay."""
     con.register("outdated", outdated)
     try:
-        con.execute(load_sql("collector.store.queries", "delete_outdated_spans"))
+        for table in ("spans_recent", "spans_packed"):
+            con.execute(load_sql("collector.store.queries", "delete_outdated_spans").format(table=table))
     finally:
         con.unregister("outdated")

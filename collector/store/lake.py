@@ -16,6 +16,7 @@ class SealedSignal(NamedTuple):
 
     label: str  # the folder's name, as in `Signal.label`
     table: str
+    packed_table: str  # the same rows where a path of attributes is not typed: variants as bytes
     view: str
     time_column: str
     order: str  # neighbours compress well and are read together
@@ -24,12 +25,19 @@ class SealedSignal(NamedTuple):
 
 SEALED_SIGNALS = (
     SealedSignal(
-        "traces", "spans_recent", "spans", "start_time", "service_name, span_name, start_time", in_slices=True
+        "traces",
+        "spans_recent",
+        "spans_packed",
+        "spans",
+        "start_time",
+        "service_name, span_name, start_time",
+        in_slices=True,
     ),
-    SealedSignal("logs", "logs_recent", "logs", "time", "service_name, time", in_slices=True),
+    SealedSignal("logs", "logs_recent", "logs_packed", "logs", "time", "service_name, time", in_slices=True),
     SealedSignal(
         "metrics",
         "metrics_recent",
+        "metrics_packed",
         "metrics",
         "time",
         "service_name, metric_name, time",
@@ -45,7 +53,7 @@ def refresh_views(con: duckdb.DuckDBPyConnection, lake: Path) -> None:
     Runs in the caller's transaction, so that views and rows change at one moment.
     """
     for signal in SEALED_SIGNALS:
-        branches = [f"FROM {signal.table}", *_own_branches(con, signal, lake)]
+        branches = [f"FROM {signal.table}", unpacked_rows(con, signal), *_own_branches(con, signal, lake)]
         con.execute(f"CREATE OR REPLACE VIEW {signal.view} AS " + " UNION ALL BY NAME ".join(branches))
     refresh_shared_views(con, lake)
 
@@ -64,13 +72,44 @@ def refresh_shared_views(con: duckdb.DuckDBPyConnection, lake: Path) -> None:
 def file_columns(con: duckdb.DuckDBPyConnection, table: str) -> tuple[str, str]:
     """The SELECT lists that write and read a file. Parquet holds VARIANT as a column of its own only, so a
     list of structs that hold some is written as one VARIANT, which keeps every type inside it."""
-    types = con.execute(f"SELECT column_name, column_type FROM (DESCRIBE {table})").fetchall()  # noqa: S608  # constant names
-    nested = [(name, kind) for name, kind in types if "VARIANT" in kind and kind != "VARIANT"]
+    nested = [(name, kind) for name, kind in _columns(con, table) if "VARIANT" in kind and kind != "VARIANT"]
     if not nested:
         return "*", "*"
     written = ", ".join(f'"{name}"::VARIANT AS "{name}"' for name, _ in nested)
     read = ", ".join(f'"{name}"::{kind} AS "{name}"' for name, kind in nested)
     return f"* REPLACE ({written})", f"* REPLACE ({read})"
+
+
+def unpacked_rows(con: duckdb.DuckDBPyConnection, signal: SealedSignal) -> str:
+    """A SELECT of the packed rows, with the columns of the others."""
+    replaced = ", ".join(
+        f'{_unpacked(name, kind)} AS "{name}"'
+        for name, kind in _columns(con, signal.table)
+        if "VARIANT" in kind
+    )
+    return f"SELECT * REPLACE ({replaced}) FROM {signal.packed_table}"  # noqa: S608  # names of the schema
+
+
+def _unpacked(name: str, kind: str) -> str:
+    if kind == "VARIANT":
+        return f'variant_bytes_to_variant("{name}")'
+    fields = ", ".join(
+        f'"{field}" := '
+        + (f'variant_bytes_to_variant(e."{field}")' if inner == "VARIANT" else f'e."{field}"')
+        for field, inner in struct_fields(kind)
+    )
+    return f'list_transform("{name}", lambda e: struct_pack({fields}))'
+
+
+def struct_fields(kind: str) -> list[tuple[str, str]]:
+    """The fields of `STRUCT(a T, …)[]`, as DESCRIBE prints it. Types that hold a comma do not occur there."""
+    inside = kind.removeprefix("STRUCT(").removesuffix(")[]")
+    names_and_kinds = (field.strip().split(" ", 1) for field in inside.split(","))
+    return [(name.strip('"'), inner) for name, inner in names_and_kinds]
+
+
+def _columns(con: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, str]]:
+    return con.execute(f"SELECT column_name, column_type FROM (DESCRIBE {table})").fetchall()  # noqa: S608  # constant names
 
 
 def quoted(text: object) -> str:

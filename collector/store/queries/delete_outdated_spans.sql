@@ -1,5 +1,5 @@
 -- Versions of spans of which a later one is about to be stored.
-DELETE FROM spans_recent AS s
+DELETE FROM {table} AS s
 USING outdated AS o
 WHERE s.trace_id = o.trace_id
   AND s.span_id = o.span_id

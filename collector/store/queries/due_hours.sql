@@ -1,8 +1,13 @@
--- Hours of {table} that may be sealed, and the last batch of each that one file should hold. An hour that has
+-- Hours of {table} and {packed_table} that may be sealed, and the last batch of each that one file should hold. An hour that has
 -- a file already waits until $5 rows have come late, or the first of them is of batch $6 or older.
-WITH batches AS (
+WITH rows_of_both AS (
+    SELECT "{time}", batch_id FROM {table}
+    UNION ALL
+    SELECT "{time}", batch_id FROM {packed_table}
+),
+batches AS (
     SELECT date_trunc('hour', "{time}") AS hour_start, batch_id, count(*) AS row_count
-    FROM {table}
+    FROM rows_of_both
     WHERE "{time}" < make_timestamp_ns($2) AND batch_id <= $3
     GROUP BY ALL
 ),

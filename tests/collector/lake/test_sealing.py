@@ -171,8 +171,8 @@ def test_short_memory(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not fit into memory is sealed in smaller files, and what failed leaves no file behind."""
     ids = lake.land(5)
 
-    def write(con: Any, target: Path, signal: Any, rows: str, row_count: int) -> int:
-        written = write_file(con, target, signal, rows, row_count)
+    def write(con: Any, target: Path, signal: Any, rows: str, row_count: int, **options: Any) -> int:
+        written = write_file(con, target, signal, rows, row_count, **options)
         if written > 2:
             raise duckdb.OutOfMemoryException("failed to allocate data")
         return written
