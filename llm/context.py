@@ -8,7 +8,7 @@ from llm.explanation import Draft, Evidence, Fact
 from llm.redact import REDACTION_VERSION, redact_name, redact_text
 from llm.templates import data_block, render
 
-PROMPT_VERSION = "v1"
+PROMPT_VERSION = "v2"
 CHARS_PER_TOKEN = 4  # an estimate: the exact tokeniser is the endpoint's secret
 STATEMENT_LIMIT_CHARS = 900  # names are bounded to 120 characters each, quotes to 400
 

@@ -66,19 +66,20 @@ def _sentences(evidence: Evidence, causes: tuple[Cause, ...]) -> list[str]:
     symptom = evidence.fact(evidence.symptom)
     # Two or three sentences are read at night; the rest stands in the list of evidence.
     if not causes:
-        opening = [_said(symptom)] if symptom is not None and symptom.kind in ("anomaly", "amount") else []
+        opening = [said(symptom)] if symptom is not None and symptom.kind in ("anomaly", "amount") else []
         closing = [
-            _said(fact) for fact in evidence.facts if fact.kind in ("extent", "critical_path", "duration")
+            said(fact) for fact in evidence.facts if fact.kind in ("extent", "critical_path", "duration")
         ]
         return [*opening, "No cause stands out in the trace.", *closing]
     sentences = [_cite(causes[0].statement, causes[0].evidence)]
     if symptom is not None and symptom.kind == "anomaly" and symptom.evidence_id not in causes[0].evidence:
-        sentences.append(f"It shows as: {_said(symptom)}")
+        sentences.append(f"It shows as: {said(symptom)}")
     sentences += [_cite(f"Next: {cause.statement}", cause.evidence) for cause in causes[1:2]]
-    return sentences + [_said(fact) for fact in evidence.facts if fact.kind in ("extent", "amount_value")]
+    return sentences + [said(fact) for fact in evidence.facts if fact.kind in ("extent", "amount_value")]
 
 
-def _said(fact: Fact) -> str:
+def said(fact: Fact) -> str:
+    """Code's own sentence about a fact, with its citation."""
     return _cite(fact.statement, [fact.evidence_id])
 
 

@@ -25,7 +25,8 @@ class Fact(Frozen):
     """One checkable statement about one stored span.
 
     `observed` and `expected` are in `unit` ('ns', an asset such as 'BTC', or None for a plain count).
-    `share` is the part in [0, 1] of the trace's slowdown that the fact accounts for.
+    `share` is the part in [0, 1] of the trace's slowdown that the fact accounts for. `peer` is the service
+    and operation at the other end, where the fact is about a way: a message's producer.
     """
 
     evidence_id: str
@@ -41,6 +42,7 @@ class Fact(Frozen):
     sample_count: int | None = None
     sigma: float | None = None
     share: float | None = None
+    peer: tuple[str, str] | None = None
 
 
 class Cause(Frozen):
@@ -83,6 +85,20 @@ class RootCause(Frozen):
     evidence: tuple[str, ...]
 
 
+class SentenceCheck(Frozen):
+    """What became of one sentence of a model: kept, replaced by code's own, or dropped; and by which rule.
+
+    `rule` is "entailed" for what was kept. `shown` is the text that people see, empty for what was dropped.
+    `written` is the model's text; it stays in the store and is shown to nobody.
+    """
+
+    written: str
+    cited: tuple[str, ...]
+    verdict: Literal["kept", "replaced", "dropped"]
+    rule: str
+    shown: str
+
+
 class Draft(Frozen):
     """The text of an explanation, before it is stored. Sentences cite facts as `[E1]`."""
 
@@ -109,3 +125,4 @@ class Explanation(Frozen):
     recommendations: tuple[str, ...]
     confidence: float
     notice: str
+    sentences: tuple[SentenceCheck, ...] = ()

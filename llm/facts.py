@@ -28,11 +28,13 @@ class FactBook:
         self._numbers = count(1)
         self.facts: list[Fact] = []
 
-    def add(self, span: TracedSpan, kind: str, statement: str, **numbers: float | int | str | None) -> str:
+    def add(
+        self, span: TracedSpan, kind: str, statement: str, **more: float | int | str | tuple[str, str] | None
+    ) -> str:
         """The new fact's id. A number that is not finite is left out: JSON has no word for it."""
-        numbers = {
+        more = {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in numbers.items()
+            for name, value in more.items()
         }
         fact = Fact(
             evidence_id=f"E{next(self._numbers)}",
@@ -42,7 +44,7 @@ class FactBook:
             operation=redact_name(span.operation),
             kind=kind,
             statement=statement,
-            **numbers,
+            **more,
         )
         self.facts.append(fact)
         return fact.evidence_id
@@ -127,6 +129,7 @@ def add_time_facts(book: FactBook, trace: TracedTrace) -> list[Cause]:
         evidence_id = book.add(
             gap.consumer, "message_gap", statement,
             observed=gap.gap_ns, expected=gap.expected_ns, unit="ns", sample_count=samples, share=share,
+            peer=(redact_name(gap.producer.service), redact_name(gap.producer.operation)),
         )  # fmt: skip
         causes.append(
             _time_cause(

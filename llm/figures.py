@@ -11,7 +11,7 @@ _NS: dict[str, float] = {
     "ms": 1e6, "millisecond": 1e6, "milliseconds": 1e6, "s": 1e9, "sec": 1e9, "second": 1e9, "seconds": 1e9,
     "min": 60e9, "minute": 60e9, "minutes": 60e9, "h": 3600e9, "hour": 3600e9, "hours": 3600e9,
 }  # fmt: skip
-_NUMBER = re.compile(
+NUMBER = re.compile(
     r"(?<![\w.])(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?:[\s\u00a0-]?(%|×|σ|[A-Za-zµμ]+))?"
 )
 _RELATIVE_TOLERANCE = 0.01
@@ -43,7 +43,7 @@ def find_numbers(text: str) -> list[Number]:
     >>> [(n.value, n.unit) for n in find_numbers("took 152 ms, 84% of it, n = 1,250")]
     [(152000000.0, 'ns'), (84.0, '%'), (1250.0, '')]
     """
-    return [_number(*match.groups()) for match in _NUMBER.finditer(text)]
+    return [as_number(*match.groups()) for match in NUMBER.finditer(text)]
 
 
 def unsupported(text: str, supports: Iterable[str]) -> list[Number]:
@@ -52,7 +52,7 @@ def unsupported(text: str, supports: Iterable[str]) -> list[Number]:
     return [n for n in find_numbers(text) if not any(n.matches(other) for other in known)]
 
 
-def _number(digits: str, unit: str | None) -> Number:
+def as_number(digits: str, unit: str | None) -> Number:
     fraction = digits.partition(".")[2]
     value, half_step = float(digits.replace(",", "")), 0.5 * 10 ** -len(fraction)
     unit = unit or ""

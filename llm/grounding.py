@@ -1,26 +1,29 @@
-"""A model's answer → what of it is borne out by the facts. The model selects and narrates; code decides.
+"""A model's answer → what of it the facts bear out. The model selects, orders and connects; code asserts.
 
-Kept is a sentence that cites facts which exist, whose numbers stand in those facts, and which carries
-nothing over from the free text of telemetry; a root cause that is among the candidates; a recommendation
-that was offered. The candidates' order and confidence stay those of code, and the first one cannot be
-talked away.
+Of the summary a sentence stays when the facts it cites entail it (`llm/entailment.py`). One that they do not
+entail gives way to code's own sentence about the first of them; one that cites nothing known is dropped. The
+causes, their order, confidence and statements are those of code, and the first one cannot be left out.
+Recommendations are those that were offered, in code's words.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from llm.answer import Answer, AnsweredCause
-from llm.explanation import Draft, Evidence, Fact, RootCause
-from llm.figures import unsupported
+from llm.claims import claims_of
+from llm.deterministic import said
+from llm.entailment import Entailment
+from llm.explanation import Draft, Evidence, RootCause, SentenceCheck
 from llm.redact import redact_name, redact_text, strip_invisible
-from llm.units import quantity
 
 MIN_SENTENCE_WORDS = 3  # what is left of a sentence that was all markup says nothing
 MAX_SENTENCE_CHARS = 600
+MAX_SENTENCES = 12  # four are asked for; more are read by nobody
 _CITATION = re.compile(r"\[\s*(E\d+(?:\s*[,;]\s*E\d+)*)\s*\]")
 _SENTENCE = re.compile(r".+?(?:[.!?](?:\s*\[[E\d,; ]+\][.!?]?)*(?=\s|$)|$)", re.DOTALL)
 _MARKUP = re.compile(
@@ -31,47 +34,40 @@ _MARKUP = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _NOISE = re.compile(r"[`*#|~]+|^\s*>+", re.MULTILINE)
-_IDENTIFIER = re.compile(r"[A-Za-z0-9]+(?:[-_./@:][A-Za-z0-9]+)+")
-_ABBREVIATIONS = {"e.g.": "for example", "i.e.": "that is", "vs.": "against", "approx.": "about"}
-_COMPOUND = re.compile(r"[a-z]+(?:[-/][a-z]+)+")
-_BLAME = re.compile(
-    r"\b(?:cause[sd]?|causing|culprit|blame[sd]?|fault|faulty|responsible|due to|because"
-    r"|origin\w*|restart\w*)\b",
-    re.IGNORECASE,
-)
-_QUOTED = re.compile(r'"([^"]*)"')
-_NAME_WORDS = 5
-_TAINT_WORDS = 4  # so many words in a row from telemetry's free text are not the model's own
+_ABBREVIATIONS = {"e.g.": "for example", "i.e.": "that is", "vs.": "versus", "approx.": "about"}
 
 
 @dataclass(frozen=True)
 class Grounded:
-    """`draft` is None when nothing of the answer was borne out. `dropped` says what was left out and why."""
+    """`draft` is None when no sentence of the answer was borne out. `checks` says it sentence by sentence."""
 
     draft: Draft | None
+    checks: tuple[SentenceCheck, ...]
     dropped: tuple[str, ...]
 
 
 def ground(answer: Answer, evidence: Evidence, draft: Draft) -> Grounded:
     """Check `answer` against `evidence`; `draft` is the deterministic explanation that it narrates."""
-    checker = _Checker(evidence)
-    summary = [s for s in map(checker.summary_sentence, _sentences(answer.summary)) if s]
-    if not summary:
-        checker.dropped.append("no sentence of the summary was borne out by the facts")
-        return Grounded(None, tuple(dict.fromkeys(checker.dropped)))
-    causes = checker.causes(answer.root_causes, draft)
+    checks = _check_summary(answer.summary, evidence, draft)
+    dropped = [f"{check.verdict}: {check.rule}" for check in checks if check.verdict != "kept"]
+    if not any(check.verdict == "kept" for check in checks):
+        return Grounded(None, checks, tuple(dict.fromkeys([*dropped, "nothing was borne out by the facts"])))
+    causes, strangers = _causes(answer.root_causes, draft)
+    if strangers:
+        dropped.append("root causes that are not among the candidates")
     offered = {_plain(line): line for line in draft.recommendations}
     chosen = [offered[_plain(text)] for text in answer.recommendations if _plain(text) in offered]
     if len(chosen) < len(answer.recommendations):
-        checker.dropped.append("recommendations that were not offered")
+        dropped.append("recommendations that were not offered")
     return Grounded(
         Draft(
-            summary=" ".join(summary),
+            summary=_with_first_cause(checks, draft),
             root_causes=causes,
             recommendations=tuple(dict.fromkeys(chosen)) or draft.recommendations,
             confidence=draft.confidence,
         ),
-        tuple(dict.fromkeys(checker.dropped)),
+        checks,
+        tuple(dict.fromkeys(dropped)),
     )
 
 
@@ -83,122 +79,75 @@ def plain_text(text: str) -> str:
     return " ".join(_NOISE.sub(" ", strip_invisible(text)).replace("<", " ").replace(">", " ").split())
 
 
-class _Checker:
-    def __init__(self, evidence: Evidence) -> None:
-        self.dropped: list[str] = []
-        self._facts = {fact.evidence_id: fact for fact in evidence.facts}
-        self._names = sorted(
-            {name for fact in evidence.facts for name in _names(fact.service, fact.operation)},
-            key=len,
-            reverse=True,
-        )
-        self._window = evidence.window or ()
-        # A name of many words is no name: what it says is as foreign as any message.
-        wordy = [name for name in self._names if len(name.split()) > _NAME_WORDS]
-        quotes = [quote for fact in evidence.facts for quote in _QUOTED.findall(fact.statement)] + wordy
-        named = set(self._names) - set(wordy)
-        own = {token.lower() for name in named for token in (name, *_IDENTIFIER.findall(name))}
-        self._tainted = {token.lower() for quote in quotes for token in _IDENTIFIER.findall(quote)} - own
-        unquoted = " ".join(_QUOTED.sub(" ", fact.statement) for fact in evidence.facts)
-        spoken = " ".join((unquoted, *map(str, evidence.attributes.values())))
-        self._known = own | {token.lower() for token in _IDENTIFIER.findall(spoken)} - self._tainted
-        self._runs = {run for quote in quotes for run in _runs(quote)}
-
-    def summary_sentence(self, sentence: str) -> str | None:
-        cited = [i for group in _CITATION.findall(sentence) for i in re.findall(r"E\d+", group)]
-        text = plain_text(_CITATION.sub(" ", sentence)).rstrip(".!? ")
+def _check_summary(summary: str, evidence: Evidence, draft: Draft) -> tuple[SentenceCheck, ...]:
+    entailment = Entailment(claims_of(evidence, draft), evidence.window)
+    checks: list[SentenceCheck] = []
+    place: tuple[str, str] | None = None
+    shown: set[str] = set()
+    for sentence in _sentences(summary)[:MAX_SENTENCES]:
+        cited = list(dict.fromkeys(re.findall(r"E\d+", " ".join(_CITATION.findall(sentence)))))
+        known = [i for i in cited if evidence.fact(i)]
+        text = plain_text(_CITATION.sub(" ", sentence)).rstrip(".! ")
         text = redact_text(re.sub(r"\s+([,;:.])", r"\1", text), MAX_SENTENCE_CHARS + 1)
-        known = self._check(text, cited, "summary")
-        return f"{text} [{', '.join(known)}]." if known else None
-
-    def causes(self, answered: Iterable[AnsweredCause], draft: Draft) -> tuple[RootCause, ...]:
-        """The draft's causes that the answer names, in the draft's order and with its confidence."""
-        by_place: dict[tuple[str, str], AnsweredCause] = {}
-        for cause in answered:
-            by_place.setdefault((redact_name(cause.service), redact_name(cause.operation)), cause)
-        kept: list[RootCause] = []
-        for candidate in draft.root_causes:
-            named = by_place.pop((redact_name(candidate.service), redact_name(candidate.operation)), None)
-            if named is None and kept:
-                continue  # the model left it out; the first candidate stays in any case
-            kept.append(self._narrated(candidate, named, rank=len(kept) + 1))
-        if by_place:
-            self.dropped.append("root causes that are not among the candidates")
-        return tuple(kept)
-
-    def _narrated(self, candidate: RootCause, named: AnsweredCause | None, rank: int) -> RootCause:
-        update: dict[str, object] = {"rank": rank}
-        if named is not None:
-            text = redact_text(plain_text(_CITATION.sub(" ", named.statement)), MAX_SENTENCE_CHARS + 1)
-            text = text.rstrip(".!? ")
-            known = self._check(
-                text, [i for i in named.evidence_ids if i in candidate.evidence], "root cause"
-            )
-            if known:
-                update["statement"] = text
-        return candidate.model_copy(update=update)
-
-    def _check(self, text: str, cited: list[str], part: str) -> list[str]:
-        """The existing ids among `cited`, or none when the sentence cannot stand."""
-        known = list(dict.fromkeys(i for i in cited if i in self._facts))
-        if not known or len(known) < len(set(cited)):
-            self.dropped.append(f"{part} sentences that cite no fact that exists")
-            return []
-        if len(text.split()) < MIN_SENTENCE_WORDS or len(text) > MAX_SENTENCE_CHARS:
-            self.dropped.append(f"{part} sentences that are too short or too long")
-            return []
-        if self._carries_telemetry(text):
-            self.dropped.append(f"{part} sentences that repeat free text of the telemetry")
-            return []
-        supports = [self._without_names(line) for i in known for line in _figures(self._facts[i])]
-        if self._names_a_stranger(text):
-            self.dropped.append(f"{part} sentences that speak of what no fact knows")
-            return []
-        if unsupported(self._without_names(text), supports):
-            self.dropped.append(f"{part} sentences with numbers that their facts do not contain")
-            return []
-        return known
-
-    def _carries_telemetry(self, text: str) -> bool:
-        tokens = {token.lower() for token in _IDENTIFIER.findall(self._without_names(text))}
-        return bool(tokens & self._tainted) or any(run in self._runs for run in _runs(text))
-
-    def _names_a_stranger(self, text: str) -> bool:
-        """Whether it speaks of something that no fact knows: an identifier, or a compound word with blame.
-
-        English has compounds of its own ("long-running"), so those alone are no offence.
-        """
-        tokens = {token.lower() for token in _IDENTIFIER.findall(self._without_names(text))} - self._known
-        strange = [token for token in tokens if any(char.isalpha() for char in token)]
-        if any(not _COMPOUND.fullmatch(token) for token in strange):
-            return True
-        return bool(strange) and bool(_BLAME.search(text))
-
-    def _without_names(self, text: str) -> str:
-        for name in (*self._names, *self._window, *(clock[-12:-4] for clock in self._window)):
-            text = text.replace(name, " ")
-        return re.sub(r"\bSEV\d\b|\bp\d+(?:\.\d+)?\b", " ", text)
+        rule = _form_rule(text, cited, known)
+        if not rule:
+            verdict = entailment.check(text, known, place)
+            rule = verdict.rule
+            if verdict.holds:
+                place = verdict.place
+                line = f"{entailment.shown(text)} [{', '.join(known)}]."
+                checks.append(_row(text, cited, "kept", rule, line))
+                continue
+        fact = evidence.fact(known[0]) if known else None
+        line = said(fact) if fact else ""
+        if fact is None or line in shown:
+            checks.append(_row(text, cited, "dropped", rule, ""))
+            continue
+        shown.add(line)
+        place = (fact.service, fact.operation)
+        checks.append(_row(text, cited, "replaced", rule, line))
+    return tuple(checks)
 
 
-def _names(*names: str) -> Mapping[str, None]:
-    return dict.fromkeys(
-        form for name in names for form in (name, redact_name(name), name.replace('"', "'")) if form
+def _form_rule(text: str, cited: list[str], known: list[str]) -> str:
+    """The rule that a sentence fails before its meaning is looked at; empty when there is none."""
+    if not cited:
+        return "cites no fact"
+    if len(known) < len(cited):
+        return "cites a fact that does not exist"
+    if len(text.split()) < MIN_SENTENCE_WORDS or len(text) > MAX_SENTENCE_CHARS:
+        return "too short or too long"
+    return ""
+
+
+def _row(
+    text: str, cited: list[str], verdict: Literal["kept", "replaced", "dropped"], rule: str, shown: str
+) -> SentenceCheck:
+    return SentenceCheck(
+        written=text[:MAX_SENTENCE_CHARS], cited=tuple(cited[:20]), verdict=verdict, rule=rule, shown=shown
     )
 
 
-def _runs(text: str) -> set[tuple[str, ...]]:
-    words = re.findall(r"[^\W_]+", text.lower())
-    return {tuple(words[i : i + _TAINT_WORDS]) for i in range(len(words) - _TAINT_WORDS + 1)}
+def _with_first_cause(checks: Iterable[SentenceCheck], draft: Draft) -> str:
+    """The shown sentences; where none speaks of the first cause, code's sentence about it goes first."""
+    lines = [check.shown for check in checks if check.shown]
+    first = draft.root_causes[0] if draft.root_causes else None
+    cited = set(re.findall(r"E\d+", " ".join(group for line in lines for group in _CITATION.findall(line))))
+    if first is not None and not cited & set(first.evidence):
+        lines.insert(0, f"{first.statement} [{', '.join(first.evidence[:3])}].")
+    return " ".join(lines)
 
 
-def _figures(fact: Fact) -> list[str]:
-    """The statement without the sender's words; and what follows from its numbers: difference and ratio."""
-    lines = [_QUOTED.sub(" ", fact.statement)]
-    if fact.observed is not None and fact.expected is not None:
-        lines.append(quantity(fact.observed - fact.expected, fact.unit))
-        if fact.expected > 0:
-            lines.append(f"{fact.observed / fact.expected:.0f}× {fact.observed / fact.expected:.1f}×")
-    return lines
+def _causes(answered: Iterable[AnsweredCause], draft: Draft) -> tuple[tuple[RootCause, ...], bool]:
+    """The draft's causes that the answer names, in the draft's order and words; whether it named others."""
+    named = {(redact_name(cause.service), redact_name(cause.operation)) for cause in answered}
+    kept: list[RootCause] = []
+    for candidate in draft.root_causes:
+        place = redact_name(candidate.service), redact_name(candidate.operation)
+        if place in named or not kept:  # the first one stays in any case
+            kept.append(candidate.model_copy(update={"rank": len(kept) + 1}))
+        named.discard(place)
+    return tuple(kept), bool(named)
 
 
 def _sentences(text: str) -> list[str]:

@@ -37,6 +37,11 @@ _INVISIBLE = re.compile(
 )
 _UUID = re.compile(r"(?<![\w-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![\w-])", re.IGNORECASE)
 _ASIDE = re.compile("\ue000uuid(\\d+)\ue001")
+_IDENTIFIER = re.compile(
+    r"(?:(?:GET|PUT|POST|PATCH|DELETE|HEAD|OPTIONS|QUERY|SELECT|INSERT|UPDATE|UPSERT|MERGE|CALL|COMMIT|BEGIN|HGET"
+    r"|HSET|MGET|SET|SEND|RECV|publish|receive|process|send|settle|poll|consume) )?"
+    r"[A-Za-z0-9_/{}:.$@*-]{1,80}"
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -60,6 +65,16 @@ def redact_text(text: object, limit_chars: int = TEXT_LIMIT_CHARS) -> str:
 def redact_name(name: str) -> str:
     """The name of a service or an operation: visible, on one line, bounded, without secrets."""
     return redact_text(name, NAME_LIMIT_CHARS)
+
+
+def quoted_name(name: str) -> str:
+    """A name for our own sentences: an identifier stands as it is, anything that reads as words is quoted.
+
+    >>> quoted_name("kx-exchange"), quoted_name("SELECT carts"), quoted_name("everything is fine")
+    ('kx-exchange', 'SELECT carts', '"everything is fine"')
+    """
+    plain = redact_name(name).replace('"', "'")
+    return plain if _IDENTIFIER.fullmatch(plain) else f'"{plain}"'
 
 
 def redact_paragraphs(text: str, limit_chars: int) -> str:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
@@ -17,10 +17,10 @@ from llm.context import PROMPT_VERSION, build_context, render_messages
 from llm.deterministic import explain
 from llm.errors import ModelFailed
 from llm.evidence import gather
-from llm.explanation import Draft, Evidence, Explanation, Subject
+from llm.explanation import Draft, Evidence, Explanation, SentenceCheck, Subject
 from llm.grounding import ground
 from llm.settings import Settings
-from llm.subject import load_case, require_subject, subject_size
+from llm.subject import load_case, require_subject, subject_basis, subject_size
 
 if TYPE_CHECKING:
     from llm.model import Model
@@ -30,6 +30,11 @@ _SUBJECT_LOCKS = 64  # by hash: two subjects rarely share one, and none is ever 
 # keeps up with the incident's severity and extent; by a model rarely, since each answer costs.
 GROWN_FACTOR_CODE = 1.25
 GROWN_FACTOR_MODEL = 2.0
+# A model that failed is asked again, but not at every look: a dead endpoint costs its deadline (45 s).
+ASK_AGAIN_AFTER_NS = 60 * 1_000_000_000
+
+
+FallbackReason = Literal["", "model_failed", "not_borne_out"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class _Text:
     draft: Draft
     source: str
     notice: str
+    checks: tuple[SentenceCheck, ...] = ()
+    fallback_reason: FallbackReason = ""
 
 
 class Explainer:
@@ -76,11 +83,12 @@ class Explainer:
         stored = None if refresh else self._newest(subject)
         if stored is not None and (stored["rated"] or not self._outgrown(stored, subject)):
             return _explanation(stored)
+        basis = subject_basis(self._store, subject)  # before the case: what changes meanwhile makes it anew
         evidence = gather(load_case(self._store, subject))
         draft = explain(evidence)
         context = build_context(evidence, draft, self._settings.llm_context_tokens)
         text = self._narrate(evidence, draft, context)
-        return self._keep(evidence, text, context)
+        return self._keep(evidence, text, context, basis)
 
     def _narrate(self, evidence: Evidence, draft: Draft, context: dict[str, object]) -> _Text:
         if self._model is None or not draft.root_causes:
@@ -88,20 +96,24 @@ class Explainer:
         try:
             answer = self._model.ask(render_messages(context))
         except ModelFailed as error:
-            return _Text(draft, "deterministic", f"This is the text of code: {error.message}.")
+            notice = f"This is the text of code: {error.message}."
+            return _Text(draft, "deterministic", notice, fallback_reason="model_failed")
         grounded = ground(answer, evidence, draft)
         left_out = "; ".join(grounded.dropped)
         if grounded.draft is None:
-            return _Text(
-                draft, "deterministic", f"This is the text of code; the model's was not used: {left_out}."
-            )
-        return _Text(
-            grounded.draft, "model", f"Left out of the model's answer: {left_out}." if left_out else ""
-        )
+            notice = f"This is the text of code; the model's was not used: {left_out}."
+            return _Text(draft, "deterministic", notice, grounded.checks, "not_borne_out")
+        notice = f"Of the model's answer: {left_out}." if left_out else ""
+        return _Text(grounded.draft, "model", notice, grounded.checks)
 
     def _outgrown(self, stored: dict[str, Any], subject: Subject) -> bool:
         if self._model is not None and stored["model"] != self._model.name and stored["root_causes"] != "[]":
             return True  # explained before this model was configured
+        if stored["basis"] != subject_basis(self._store, subject):
+            return True
+        failed_ago_ns = self._clock_ns() - stored["created_at"]
+        if stored["fallback_reason"] == "model_failed" and failed_ago_ns >= ASK_AGAIN_AFTER_NS:
+            return self._model is not None
         grown = GROWN_FACTOR_CODE if self._model is None else GROWN_FACTOR_MODEL
         factor = grown if subject.kind == "incident" else 1
         size, was = subject_size(self._store, subject), int(stored["subject_size"])
@@ -112,7 +124,7 @@ class Explainer:
         rows = self._store.read(sql, {"kind": subject.kind, "id": subject.id}).to_pylist()
         return rows[0] if rows else None
 
-    def _keep(self, evidence: Evidence, text: _Text, context: dict[str, object]) -> Explanation:
+    def _keep(self, evidence: Evidence, text: _Text, context: dict[str, object], basis: str) -> Explanation:
         draft = text.draft
         row: dict[str, Any] = {
             "explanation_id": self._new_id(),
@@ -133,9 +145,16 @@ class Explainer:
             "notice": text.notice,
             "context": _json(context),
         }
+        checks = {
+            "explanation_id": row["explanation_id"],
+            "basis": basis,
+            "fallback_reason": text.fallback_reason,
+            "sentences": _json([check.model_dump() for check in text.checks]),
+        }
         with self._store.transaction() as connection:
             connection.execute(load_sql("llm.queries", "insert_explanation"), row)
-        return _explanation(row | {"created_at": row["created_unix_nano"]})
+            connection.execute(load_sql("llm.queries", "insert_checks"), checks)
+        return _explanation(row | checks | {"created_at": row["created_unix_nano"]})
 
 
 def _open_model(settings: Settings) -> Model | None:
@@ -168,6 +187,7 @@ def _explanation(row: dict[str, Any]) -> Explanation:
         recommendations=json.loads(row["recommendations"]),
         confidence=row["confidence"],
         notice=row["notice"],
+        sentences=[check | {"written": ""} for check in json.loads(row["sentences"])],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -44,6 +45,16 @@ def subject_size(store: Store, subject: Subject) -> int:
     """What `Case.size` would be, without loading the case; 0 when nothing is stored."""
     rows = store.read(_SIZES[subject.kind], {"id": subject.id}).to_pylist()
     return int(next(iter(rows[0].values()))) if rows else 0
+
+
+def subject_basis(store: Store, subject: Subject) -> str:
+    """A digest of what an incident's text rests on besides its size: title, causes, detectors. Else empty."""
+    rows = (
+        store.read(_sql("incident_basis"), {"id": subject.id}).to_pylist()
+        if subject.kind == "incident"
+        else []
+    )
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16] if rows else ""
 
 
 def require_subject(store: Store, subject: Subject) -> None:

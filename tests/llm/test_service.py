@@ -14,7 +14,9 @@ from llm.deterministic import explain
 from llm.evidence import gather
 from llm.explanation import Subject
 from llm.feedback import Feedback, FeedbackBook
+from llm.service import Explainer
 from llm.subject import load_case, subject_size
+from tests.llm.support import T0
 
 SLOW = "5" * 32
 ANOMALY = Subject(kind="anomaly", id="an-slow")
@@ -97,8 +99,62 @@ def test_model_narrates(slow_shop: Any, narrator: Any, endpoint: Any) -> None:
     explanation = narrator.analyse(ANOMALY)
     assert (explanation.source, explanation.model, explanation.notice) == ("model", "scripted", "")
     assert explanation.summary == GOOD["summary"]
-    assert explanation.root_causes[0].statement == "The database call waits"
+    assert "152 ms of exclusive time" in explanation.root_causes[0].statement
     assert explanation.recommendations
+    assert [(check.verdict, check.rule) for check in explanation.sentences] == [("kept", "entailed")]
+
+
+def test_a_plain_lie_is_not_shown(slow_shop: Any, narrator: Any, endpoint: Any, store: Any) -> None:
+    """Words that no fact asserts do not reach the page; the store keeps which rule refused them."""
+    lie = "The network between the data centres dropped packets and nothing is wrong with the database [E2]."
+    endpoint.says({**GOOD, "summary": f"{GOOD['summary']} {lie} Restarting the gateway will fix it [E2]."})
+    explanation = narrator.analyse(ANOMALY)
+    shown = explanation.model_dump_json()
+    for word in ("network", "wrong", "Restarting", "gateway"):
+        assert word not in shown
+    assert [check.verdict for check in explanation.sentences] == ["kept", "replaced", "dropped"]
+    kept = json.loads(
+        store.read("SELECT sentences::VARCHAR AS s FROM explanation_checks").to_pylist()[0]["s"]
+    )
+    assert "Restarting the gateway" in kept[2]["written"]
+    assert kept[2]["rule"] == "a word outside the vocabulary"
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["title = 'INSERT orders in checkout: p50 90 ms'", "root_causes = '[]'"],
+)
+def test_the_text_follows_the_incident(slow_shop: Any, explainer: Any, change: str) -> None:
+    """Another title or other causes make a new explanation, though the incident has not grown."""
+    first = explainer.analyse(INCIDENT)
+    slow_shop.store.cursor().execute(f"UPDATE incidents SET {change}")
+    assert explainer.analyse(INCIDENT).explanation_id != first.explanation_id
+
+
+def test_the_text_follows_the_detectors(slow_shop: Any, explainer: Any) -> None:
+    """An anomaly of another detector in the incident makes a new explanation."""
+    first = explainer.analyse(INCIDENT)
+    slow_shop.anomaly(
+        "an-error", SLOW, "1" * 16, "checkout", "POST /checkout", observed=1, expected=0, unit="errors",
+        detector="error", incident_id="in-slow",
+    )  # fmt: skip
+    assert explainer.analyse(INCIDENT).explanation_id != first.explanation_id
+
+
+def test_a_fallback_is_not_final(
+    store: Any, slow_shop: Any, model_settings: Any, endpoint: Any, new_id: Any
+) -> None:
+    """A model that failed is asked again after a minute, not at every look before."""
+    now_ns = T0
+    narrator = Explainer(store, model_settings, clock_ns=lambda: now_ns, new_id=new_id)
+    endpoint.says("", refusal="no")
+    assert narrator.analyse(ANOMALY).source == "deterministic"
+    now_ns = T0 + 30_000_000_000
+    assert narrator.analyse(ANOMALY).source == "deterministic"
+    now_ns = T0 + 61_000_000_000
+    endpoint.says(GOOD)
+    assert narrator.analyse(ANOMALY).source == "model"
+    assert len(endpoint.requests) == 2
 
 
 def test_model_failure_leaves_the_text_of_code(slow_shop: Any, narrator: Any, endpoint: Any) -> None:

@@ -1,0 +1,171 @@
+"""A fact → what a sentence that cites it may say: of which places, in which words, with which figures."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from llm.explanation import Draft, Evidence, Fact
+from llm.roles import RoleNumber, find_roles
+from llm.units import quantity
+from llm.vocabulary import Family
+
+_QUOTED = re.compile(r'"([^"]*)"')
+_SQL_VERB = re.compile(r"(?:SELECT|INSERT|UPDATE|DELETE|UPSERT|MERGE|COMMIT|BEGIN)\b")
+_PHRASES = (
+    re.compile(r"\b\d[\d,]* of \d[\d,]* \w+"),
+    re.compile(r"\b\d[\d,]* of \d[\d,]*"),
+    re.compile(r"\bSEV\d"),
+)
+_DEVIATES = 1.5  # observed over expected, or the other way round, from which "unusual" is said of it
+_WHOLE_INCIDENT = frozenset({"extent"})
+_TIME_KINDS = frozenset({"exclusive_time", "duration"})
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`names` are the service's and the operation's; `far` those at the other end of a message or a call.
+
+    A claim without names is about the whole incident or trace: no place may be named with it.
+    """
+
+    evidence_id: str
+    service: str
+    operation: str
+    families: frozenset[Family]
+    numbers: tuple[RoleNumber, ...]
+    phrases: frozenset[str]
+    names_a_place: bool = True
+    far: tuple[str, str] | None = None
+    is_relation: bool = False
+    ratio: float | None = None
+    share: float | None = None
+    fraction: float | None = None  # "60 of 61 calls"
+    tokens: frozenset[str] = frozenset()  # exception types and the like, which a sentence may quote
+    words: frozenset[str] = frozenset()  # further words of its own
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.service, self.operation
+
+
+def claims_of(evidence: Evidence, draft: Draft) -> dict[str, Claim]:
+    """One claim for each fact, by its id."""
+    first = draft.root_causes[0] if draft.root_causes else None
+    found: dict[str, Claim] = {}
+    for fact in evidence.facts:
+        words = _families(fact)
+        if fact.evidence_id == evidence.symptom:
+            words |= {"symptom"}
+        for cause in draft.root_causes:
+            if (cause.service, cause.operation) == (fact.service, fact.operation):
+                words |= {"cause"} if cause is first else {"candidate"}
+        kinds = {
+            c.kind for c in evidence.causes if (c.service, c.operation) == (fact.service, fact.operation)
+        }
+        if "database" in kinds or _SQL_VERB.match(fact.operation):
+            words |= {"database"}
+        found[fact.evidence_id] = _claim(fact, frozenset(words))
+    return found
+
+
+def unquoted(fact: Fact) -> str:
+    """The statement without the sender's words and without the names of its places."""
+    text = _QUOTED.sub(" ", fact.statement)
+    names = [fact.operation, fact.service, *(fact.peer or ())]
+    for name in sorted(filter(None, names), key=len, reverse=True):
+        text = text.replace(name, " ").replace(name.replace('"', "'"), " ")
+    return text
+
+
+def quoted_types(fact: Fact) -> frozenset[str]:
+    """Exception types and the like among the sender's words: one identifier, which a sentence may quote."""
+    return frozenset(q for q in _QUOTED.findall(fact.statement) if re.fullmatch(r"[A-Za-z_][\w.:$]{2,79}", q))
+
+
+def _claim(fact: Fact, words: frozenset[Family]) -> Claim:
+    own = unquoted(fact)
+    numbers = list(find_roles(own)) + list(_structured(fact))
+    ratio = fact.observed / fact.expected if fact.observed is not None and fact.expected else None
+    return Claim(
+        evidence_id=fact.evidence_id,
+        service=fact.service,
+        operation=fact.operation,
+        families=words,
+        numbers=tuple(numbers),
+        phrases=frozenset(found for form in _PHRASES for found in form.findall(own)),
+        words=frozenset(
+            {"BUY": ("buy", "bought", "buying"), "SELL": ("sell", "sold", "selling")}.get(
+                "BUY" if "BUY" in own.split() else "SELL" if "SELL" in own.split() else "", ()
+            )
+        ),
+        names_a_place=fact.kind not in _WHOLE_INCIDENT,
+        far=fact.peer,
+        is_relation=fact.kind in ("edge_time", "message_gap"),
+        ratio=ratio,
+        share=fact.share,
+        fraction=_fraction(own),
+        tokens=quoted_types(fact),
+    )
+
+
+def _fraction(text: str) -> float | None:
+    match = re.search(r"\b(\d[\d,]*) of (\d[\d,]*) \w+", text)
+    if match is None:
+        return None
+    part, whole = (int(number.replace(",", "")) for number in match.groups())
+    return part / whole if whole else None
+
+
+def _structured(fact: Fact) -> list[RoleNumber]:
+    """The fact's own figures, and what follows from them: difference and ratio."""
+    texts: list[tuple[str, str]] = []
+    if fact.kind == "error":  # how long a failed call took is no figure that its statement gives
+        return []
+    if fact.observed is not None:
+        texts.append((quantity(fact.observed, fact.unit), "observed"))
+    if fact.expected is not None:
+        texts.append((quantity(fact.expected, fact.unit), "expected"))
+    if fact.observed is not None and fact.expected is not None:
+        texts.append((quantity(abs(fact.observed - fact.expected), fact.unit), "excess"))
+        if fact.expected > 0 and fact.observed > 0:
+            ratio = max(fact.observed / fact.expected, fact.expected / fact.observed)
+            texts += [(f"{ratio:.0f}×", "ratio"), (f"{ratio:.1f}×", "ratio")]
+    if fact.share is not None:
+        texts.append((f"{fact.share * 100:.0f}%", "share"))
+    if fact.sigma is not None:
+        texts.append((f"{fact.sigma:.3g}σ", "sigma"))
+    if fact.sample_count is not None:
+        texts.append((f"{fact.sample_count:,}", "samples"))
+    return [number.with_role(role) for text, role in texts for number in find_roles(text)]
+
+
+def _families(fact: Fact) -> set[Family]:
+    words: set[Family] = {"neutral"}
+    is_time = fact.unit == "ns" and fact.kind != "error"
+    if is_time:
+        words |= {"time"}
+    if fact.observed is not None and fact.expected is not None:
+        words |= {"usual"}
+        if fact.observed != fact.expected:
+            words |= {"much", "little", "more" if fact.observed > fact.expected else "less"}
+        if is_time and fact.observed != fact.expected:
+            words.add("slower" if fact.observed > fact.expected else "faster")
+        low, high = sorted((fact.observed, fact.expected))
+        if high >= _DEVIATES * max(low, 1e-12):
+            words.add("unusual")
+    if fact.share is not None:
+        words |= {"share", "most" if fact.share > 0.5 else "minor"}
+    own = unquoted(fact)
+    if (_fraction(own) or 0) > 0.5:
+        words |= {"most"}
+    if fact.kind == "error" or re.search(r"\bfailed\b", own):
+        words |= {"error", "much"}
+        words -= {"more", "slower", "less", "faster"}
+    by_kind: dict[str, set[Family]] = {
+        "anomaly": {"unusual", "time", "extent"} if is_time else {"unusual", "extent"},
+        "amount": {"amount", "unusual"}, "amount_value": {"amount"}, "order": {"amount"},
+        "message_gap": {"message"}, "edge_time": {"outside"}, "extent": {"extent"},
+        "critical_path": {"path"}, "path_share": {"path"},
+    }  # fmt: skip
+    return words | by_kind.get(fact.kind, set())

@@ -1,0 +1,172 @@
+"""What words that a fact licenses one by one may still not say together: rules over one clause.
+
+Each rule is a name, which the stored report gives, and a function that is true when the clause breaks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from llm.claims import Claim
+from llm.roles import RoleNumber
+from llm.vocabulary import FAMILIES, ratio_within, words
+
+ENTITY_MARK = "\ue100"  # begins the placeholder of a name
+_BASELINE = words("its the usual normal typical expected baseline ordinary what a average median")
+_SIDES = words("over above beyond below under")
+_WITH_UP = words("made makes make shows showed show shown showing")
+_NEAR_NUMBERS = words("about around roughly nearly almost approximately after some")
+_PARTS = words("part share portion contribution contributor fraction")
+_FAILURES = words("error errors exception exceptions failure failures failed")
+_LOST = words("lost loses losing cost costs")
+_MINOR = words("small smaller minor lesser")
+_SHARE_VERBS = words(
+    "account accounts accounted accounting contribute contributes contributed contributing explains explained"
+    " comes come came stems stemmed represents represented sits lies responsible"
+)
+_COMPARATIVES = FAMILIES["more"] | FAMILIES["less"] | words("slower faster longer shorter quicker later")
+_JOINS = words("than over above beyond exceeds exceeded exceeding against below under")
+_MAJORITY = FAMILIES["most"] - FAMILIES["cause"]
+_CALLED = (["outside", "the", "service", "it"], ["to", "the", "service", "it"])
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a clause in lower case, with what stands around it."""
+
+    text: str
+    index: int
+    clause: list[str]
+    numbers: list[RoleNumber]
+    claim: Claim
+
+    @property
+    def behind(self) -> list[str]:
+        return self.clause[self.index + 1 : self.index + 3]
+
+    @property
+    def before(self) -> list[str]:
+        return self.clause[max(0, self.index - 4) : self.index]
+
+    def has(self, *roles: str) -> bool:
+        return any(number.role in roles for number in self.numbers)
+
+
+def phrasing_rule(clause: list[str], numbers: list[RoleNumber], claim: Claim) -> str:
+    """The first rule that the clause breaks; empty when there is none."""
+    for index, text in enumerate(clause):
+        word = Word(text, index, clause, numbers, claim)
+        for rule, breaks in _RULES:
+            if breaks(word):
+                return rule
+    return ""
+
+
+def _measures(items: list[str]) -> Iterator[bool]:
+    return (item[0].isdigit() for item in items)
+
+
+def _as_usual(word: Word) -> bool:
+    """ "As long as usual", "is normal": the word belongs to no comparison with a usual number."""
+    if word.text not in FAMILIES["usual"] or word.has("expected", "excess", "ratio", "sigma"):
+        return False
+    before = set(word.clause[: word.index])
+    return not (before & _COMPARATIVES and before & _JOINS)
+
+
+def _unmeasured_side(word: Word) -> bool:
+    near = [*word.behind, *word.before[-3:]]
+    return word.text in _SIDES and not (set(word.behind) & _BASELINE or any(_measures(near)))
+
+
+def _unmeasured_up(word: Word) -> bool:
+    measured = set(word.behind) & words("from by to") or set(word.before[-1:]) & _WITH_UP
+    return word.text in ("up", "down") and not measured
+
+
+def _compared_with_a_place(word: Word) -> bool:
+    return word.text == "than" and any(item.startswith(ENTITY_MARK) for item in word.behind[:1])
+
+
+def _wrong_degree(word: Word) -> bool:
+    ratio = word.claim.ratio
+    if word.text == "well" and not set(word.behind[:1]) & _SIDES:
+        return True
+    if word.text in _MINOR and "minor" in word.claim.families:
+        return not set(word.behind[:1]) & _PARTS
+    if ratio is None:
+        return False
+    is_close = 0.5 < ratio < 2
+    return (word.text in FAMILIES["much"] and is_close) or (word.text in FAMILIES["little"] and not is_close)
+
+
+def _unmeasured_after(word: Word) -> bool:
+    is_measured = any(_measures(word.behind[:1])) or set(word.behind[:1]) & _NEAR_NUMBERS
+    return word.text in ("after", "only") and not is_measured
+
+
+def _unmeasured_loss(word: Word) -> bool:
+    return word.text in _LOST and (not word.numbers or "message" in word.claim.families)
+
+
+def _quantifier(word: Word) -> bool:
+    if word.text == "each":
+        return not word.has("price")
+    if word.text != "all" or word.behind[:1] in (["hours"], []) or word.before[-1:] == ["in"]:
+        return False
+    return not (set(word.before[-1:]) & words("nearly almost") and (word.claim.fraction or 0) >= 0.9)
+
+
+def _due_without_share(word: Word) -> bool:
+    return word.text == "due" and not word.has("share")
+
+
+def _ended_without_failure(word: Word) -> bool:
+    is_error = "error" in word.claim.families
+    return word.text in ("ended", "ends", "ending") and is_error and not set(word.clause) & _FAILURES
+
+
+def _no_majority(word: Word) -> bool:
+    return word.text in _MAJORITY and max(word.claim.share or 0, word.claim.fraction or 0) <= 0.5
+
+
+def _no_share(word: Word) -> bool:
+    return word.text in _SHARE_VERBS and (word.claim.share or 0) <= 0.5 and not word.has("share")
+
+
+def _on_time(word: Word) -> bool:
+    is_late = word.claim.families & {"slower", "message"}
+    return word.text == "time" and bool(is_late) and "on" in word.before[-2:]
+
+
+def _called(word: Word) -> bool:
+    """Of a way between two services, which is meant: the one that was called, as its caller saw it."""
+    if not word.claim.is_relation:
+        return False
+    if word.text in ("called", "calls"):
+        return word.before not in _CALLED
+    return word.text == "outside" and "called" not in word.clause
+
+
+def _wrong_ratio(word: Word) -> bool:
+    return not ratio_within(word.text, word.claim.ratio)
+
+
+_RULES: tuple[tuple[str, Callable[[Word], bool]], ...] = (
+    ("says that it is as usual", _as_usual),
+    ("says that it is as usual", _on_time),
+    ("a direction without a measure", _unmeasured_side),
+    ("a direction without a measure", _unmeasured_up),
+    ("a relation that no fact states", _compared_with_a_place),
+    ("a relation that no fact states", _unmeasured_after),
+    ("a relation that no fact states", _due_without_share),
+    ("a relation that no fact states", _called),
+    ("a degree that its fact does not bear out", _wrong_degree),
+    ("a loss that its fact does not give", _unmeasured_loss),
+    ("a quantity that its fact does not give", _quantifier),
+    ("a word that its fact does not license", _ended_without_failure),
+    ("a share that its fact does not give", _no_majority),
+    ("a share that its fact does not give", _no_share),
+    ("a number that its fact does not give", _wrong_ratio),
+)

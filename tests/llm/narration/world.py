@@ -1,0 +1,97 @@
+"""Four subjects whose facts code states, for lies and paraphrases to be told about."""
+
+# ruff: noqa: E501 - statements as code writes them
+from __future__ import annotations
+
+from llm.deterministic import explain
+from llm.explanation import Cause, Draft, Evidence, Fact, Subject
+
+TRACE = "1" * 32
+
+
+def fact(number: int, service: str, operation: str, kind: str, statement: str, **given: object) -> Fact:
+    return Fact.model_validate(
+        {"evidence_id": f"E{number}", "trace_id": TRACE, "span_id": f"{number:016x}", "service": service,
+         "operation": operation, "kind": kind, "statement": statement, **given}
+    )  # fmt: skip
+
+
+def cause(of: Fact, kind: str, confidence: float) -> Cause:
+    return Cause.model_validate(
+        {"service": of.service, "operation": of.operation, "kind": kind, "statement": of.statement,
+         "score": confidence, "confidence": confidence, "evidence": (of.evidence_id,)}
+    )  # fmt: skip
+
+
+def world(facts: list[Fact], causes: list[Cause]) -> tuple[Evidence, Draft]:
+    evidence = Evidence(
+        subject=Subject(kind="incident", id="in"), group_id="in", subject_size=1, trace_id=TRACE, headline="",
+        facts=tuple(facts), causes=tuple(causes), symptom="E1",
+        window=("2026-11-03 12:00:00 UTC", "2026-11-03 12:00:40 UTC"),
+    )  # fmt: skip
+    return evidence, explain(evidence)
+
+
+def slow() -> tuple[Evidence, Draft]:
+    """A slow statement behind a slow endpoint, 27 anomalies in 9 traces, a small second slowness."""
+    facts = [
+        fact(1, "checkout", "POST /checkout", "anomaly",
+             "POST /checkout in checkout took 176 ms, usually 8 ms (6.4σ, SEV2, n = 812, all hours)",
+             observed=176e6, expected=8e6, unit="ns", sample_count=812, sigma=6.4),
+        fact(2, "checkout", "POST /checkout", "extent",
+             "The incident has 27 anomalies in 9 traces between 2026-11-03 12:00:00 UTC and 2026-11-03 12:00:40 UTC"),
+        fact(3, "checkout", "SELECT carts", "exclusive_time",
+             "SELECT carts in checkout took 152 ms of exclusive time, 151 ms over its usual 900 µs (n = 812), 84% of"
+             " the slowdown of the trace",
+             observed=152e6, expected=0.9e6, unit="ns", sample_count=812, share=0.84),
+        fact(4, "shop-web", "GET /cart", "exclusive_time",
+             "GET /cart in shop-web took 24 ms of exclusive time, 20 ms over its usual 4 ms (n = 640), 11% of the"
+             " slowdown of the trace",
+             observed=24e6, expected=4e6, unit="ns", sample_count=640, share=0.11),
+    ]  # fmt: skip
+    return world(facts, [cause(facts[2], "database", 0.8)])
+
+
+def failing() -> tuple[Evidence, Draft]:
+    """Failing payments, and a payment service that answers faster than usual."""
+    facts = [
+        fact(1, "bank", "POST /pay", "anomaly",
+             "POST /pay in bank: 60 of 61 calls failed (7.2σ, SEV1, n = 900, all hours)",
+             observed=0.98, expected=0.01, sample_count=900, sigma=7.2),
+        fact(2, "ledger", "INSERT entries", "error",
+             'INSERT entries in ledger failed with "KeyError": "price is missing"', observed=3e6, unit="ns"),
+        fact(3, "risk", "POST /score", "anomaly",
+             "POST /score in risk took 2 ms, usually 14 ms (5.1σ, SEV3, n = 700, all hours)",
+             observed=2e6, expected=14e6, unit="ns", sample_count=700, sigma=5.1),
+    ]  # fmt: skip
+    return world(facts, [cause(facts[1], "error", 0.7)])
+
+
+def late_message() -> tuple[Evidence, Draft]:
+    """A message that waits, and a slow way between two services."""
+    facts = [
+        fact(1, "matcher", "process orders", "message_gap",
+             "The message from publish orders in api reached process orders in matcher after 2.4 s, usually 12 ms"
+             " (n = 300), 71% of the slowdown of the trace",
+             observed=2.4e9, expected=12e6, unit="ns", sample_count=300, share=0.71,
+             peer=("api", "publish orders")),
+        fact(2, "web", "GET /quote", "edge_time",
+             "GET /quote in web spent 640 ms outside the service it called, usually 3 ms",
+             observed=640e6, expected=3e6, unit="ns"),
+    ]  # fmt: skip
+    return world(facts, [cause(facts[0], "message_gap", 0.7)])
+
+
+def whale() -> tuple[Evidence, Draft]:
+    """An order that is 3,400 times as large as usual."""
+    facts = [
+        fact(1, "wallet", "submit order", "amount",
+             "submit order in wallet carried a BUY of 850 BTC, usually 0.25 BTC, 3,400× as much (8.1σ, SEV1, n = 420)",
+             observed=850, expected=0.25, unit="BTC", sample_count=420, sigma=8.1),
+        fact(2, "wallet", "submit order", "amount_value",
+             "At its price of 42,000 USD it is worth 35,700,000 USD", observed=35.7e6, unit="USD"),
+    ]  # fmt: skip
+    return world(facts, [cause(facts[0], "amount", 0.9)])
+
+
+WORLDS = {"slow": slow(), "failing": failing(), "late": late_message(), "whale": whale()}

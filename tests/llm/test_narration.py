@@ -1,0 +1,52 @@
+"""Lies and honest paraphrases of a model, sentence by sentence, over four subjects (`narration/world.py`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llm.answer import Answer
+from llm.explanation import SentenceCheck
+from llm.grounding import ground
+from tests.llm.narration.world import WORLDS
+
+_FOLDER = Path(__file__).parent / "narration"
+LIE_KINDS = {"false place", "false direction", "negation", "remedy", "blame", "invented relation"}
+
+
+def _rows(name: str) -> list[list[str]]:
+    lines = (_FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return [
+        [part.strip() for part in line.split(" | ")] for line in lines if line and not line.startswith("#")
+    ]
+
+
+LIES = [row for part in ("dev", "held_out", "fresh") for row in _rows(f"lies_{part}")]
+HONEST = [row for part in ("dev", "held_out", "fresh") for row in _rows(f"honest_{part}")]
+
+
+def check(world: str, sentence: str) -> SentenceCheck:
+    evidence, draft = WORLDS[world]
+    answer = Answer(summary=sentence, root_causes=[], recommendations=[])
+    return ground(answer, evidence, draft).checks[0]
+
+
+def test_the_sets_are_large() -> None:
+    """Lies of six kinds and as many paraphrases, most of them written after the rules."""
+    assert {kind for _, kind, _ in LIES} == LIE_KINDS
+    assert min(len(LIES), len(HONEST)) >= 120
+
+
+@pytest.mark.parametrize("kind", sorted(LIE_KINDS))
+def test_no_lie_passes(kind: str) -> None:
+    """No lie is shown, in any of its words: it gives way to code's own sentence."""
+    passed = [row for row in LIES if row[1] == kind and check(row[0], row[2]).verdict == "kept"]
+    assert passed == []
+
+
+def test_honest_paraphrases_pass() -> None:
+    """At least nine of ten honest paraphrases stay as the model wrote them."""
+    refused = {row[1]: rule for row in HONEST if (rule := check(*row).rule) != "entailed"}
+    print(f"{len(HONEST) - len(refused)} of {len(HONEST)} honest sentences pass")
+    assert len(refused) <= len(HONEST) * 0.1, refused
