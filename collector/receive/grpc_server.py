@@ -224,7 +224,7 @@ def _export(
         if body is None:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message: send one request")
         try:
-            with turns.turn(len(body)):
+            with turns.turn(body):
                 accepted = intake.accept(signal, body, sender=_peer(context))
             if accepted.durable is not None:
                 accepted.durable.result()
