@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from collector import formats
-from collector.client import ARROW_STREAM, TRUNCATED_HEADER
 from collector.errors import InvalidInput, NotFound, SpyhopError, Unavailable
 from collector.guard import LocalOnly
 from collector.http import docs_page
@@ -22,11 +18,12 @@ from collector.http.places import Places
 from collector.http.requests import WholeRequests
 from collector.receive.senders import Senders
 from collector.settings import Settings
-from collector.store.query import run_query
+from collector.sql.query import QueryRunner
+from collector.sql.route import bounds_of, sql_router
 from collector.store.store import Store
 
-# Together fewer than the threads (40) that plain functions share. A page of the dashboard asks for some six
-# at once; an explanation may wait a minute for its model; an export reads every explanation.
+# With those of SQL (4) fewer than the threads (40) that plain functions share. A page of the dashboard asks
+# for some six at once; an explanation may wait a minute for its model; an export reads every explanation.
 PLACES = {
     "/api/monitor/": 12,
     "/api/monitor/analyze": 6,
@@ -44,38 +41,32 @@ Readiness = Callable[[], tuple[bool, Mapping[str, object]]]
 Metrics = Callable[[], str]
 
 
-class SqlRequest(BaseModel):
-    """The body of `POST /api/sql`."""
-
-    query: str = Field(min_length=1, description="One read-only statement.")
-    params: list[Any] | dict[str, Any] | None = Field(None, description="Values for ?, $1 or $name.")
-    limit: int | None = Field(None, ge=0, description="Most rows to return.")
-
-
 def create_app(
     store: Store,
     routers: Sequence[APIRouter] = (),
     *,
     settings: Settings | None = None,
+    queries: QueryRunner | None = None,
     readiness: Readiness = lambda: (True, {}),
     metrics: Metrics = lambda: "",
 ) -> FastAPI:
     """The ASGI application over an open store.
 
     Args:
+        queries: who runs other people's SQL; one of its own without.
         readiness: whether the process can do its work, and the checks that say so.
         metrics: the process's figures as Prometheus text.
     """
     settings = settings or Settings()
     app = FastAPI(title="Spyhop", docs_url=None, redoc_url=None)
     map_errors(app)
-    app.include_router(_sql_router(store, settings))
+    app.include_router(sql_router(queries or QueryRunner(store, bounds_of(settings)), settings))
     app.include_router(_process_router(readiness, metrics))
     for router in routers:
         app.include_router(router)
     app.include_router(_docs_router(app))
     # The last is the outermost.
-    app.add_middleware(Places, counts=PLACES)
+    app.add_middleware(Places, counts={**PLACES, "/api/sql": settings.sql_places})
     app.add_middleware(
         WholeRequests, max_body_bytes=settings.api_max_body_bytes, timeout_s=settings.api_timeout_s
     )
@@ -117,36 +108,6 @@ def map_errors(app: FastAPI) -> None:
     async def unexpected(_: Request, error: Exception) -> Response:
         message = f"the request failed inside the server ({type(error).__name__})"
         return error_answer(500, SpyhopError.code, message)
-
-
-def _sql_router(store: Store, settings: Settings) -> APIRouter:
-    router = APIRouter()
-
-    @router.post("/api/sql")
-    def sql(body: SqlRequest, request: Request) -> Response:
-        accept = request.headers.get("accept", "")
-        wants_arrow = ARROW_STREAM in accept
-        # Arrow goes to programs, which want all; text mostly to people.
-        usual_rows = settings.sql_limit_rows if wants_arrow else settings.sql_max_rows
-        limit_rows = min(usual_rows if body.limit is None else body.limit, settings.sql_limit_rows)
-        result = run_query(
-            store,
-            body.query,
-            body.params,
-            limit_rows=limit_rows,
-            timeout_s=settings.sql_timeout_s,
-            nested_as_json=not wants_arrow,
-        )
-        if wants_arrow:
-            content, media_type = formats.as_arrow_stream(result), ARROW_STREAM
-        elif "text/csv" in accept:
-            content, media_type = formats.as_csv(result), "text/csv; charset=utf-8"
-        else:
-            content, media_type = formats.as_json(result), "application/json"
-        headers = {TRUNCATED_HEADER: str(result.truncated).lower()}
-        return Response(content, media_type=media_type, headers=headers)
-
-    return router
 
 
 def senders_router(senders: Senders) -> APIRouter:

@@ -15,6 +15,7 @@ class Format(StrEnum):
     JSON = "json"
     CSV = "csv"
     ARROW = "arrow"
+    PARQUET = "parquet"
 
 
 def register(app: typer.Typer) -> None:
@@ -32,13 +33,13 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Query traces, logs, metrics and anomalies with SQL, read-only."""
         from collector.errors import InvalidInput
-        from collector.shell import open_source, print_result, run_shell
+        from collector.shell import open_source, print_rows, run_shell
 
         if api is not None and data is not None:
             raise InvalidInput("--api and --data exclude each other", hint="give one of them")
         with open_source(api, data) as source:
             if query is not None:
-                print_result(source.run(query, limit), output.value, sys.stdout)
+                print_rows(source, query, output.value, limit, sys.stdout)
             else:
                 run_shell(source, output.value, limit, sys.stdout)
 

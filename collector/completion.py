@@ -51,7 +51,7 @@ Schema = dict[str, list[str]]
 
 
 class _Source(Protocol):
-    def run(self, query: str, limit: int | None) -> Any: ...
+    def run(self, query: str, limit: int | None, *, as_text: bool = False) -> Any: ...
 
 
 def complete(before: str, word: str, schema: Schema) -> list[str]:

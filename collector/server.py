@@ -33,6 +33,9 @@ from collector.receive.times import TimeLimits
 from collector.seal import Policy, Sealer
 from collector.settings import Settings
 from collector.spool import Spool
+from collector.sql.query import QueryRunner
+from collector.sql.route import bounds_of
+from collector.sql.watch import spill_failure
 from collector.store.store import Store
 from collector.telemetry import prometheus_text
 
@@ -187,8 +190,21 @@ class Server:
         if settings.otlp_http_cors_origins:
             http_receiver = with_cors(http_receiver, origins)
         routers = [*routers, senders_router(self._intake.senders)]
+        queries = self._exits.enter_context(
+            QueryRunner(
+                store,
+                bounds_of(settings),
+                disk_failure=lambda: spill_failure(store.folder, settings.disk_reserve_bytes),
+            )
+        )
+        queries.warm_up()
         app = create_app(
-            store, routers, settings=settings, readiness=self._readiness, metrics=self._prometheus
+            store,
+            routers,
+            settings=settings,
+            queries=queries,
+            readiness=self._readiness,
+            metrics=self._prometheus,
         )
         self._exits.enter_context(AsgiThread("api", app, api_socket, header_timeout_s=settings.api_timeout_s))
         self._exits.enter_context(

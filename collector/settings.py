@@ -137,6 +137,18 @@ class Settings(BaseSettings):
     sql_limit_rows: int = Field(
         default=1_000_000, ge=1, description="Most rows that /api/sql returns, whatever the limit."
     )
+    sql_limit_bytes: int = Field(
+        default=128 * MIB, ge=1024, description="Bytes of a result, as Arrow, beyond which /api/sql cuts it."
+    )
+    sql_memory_bytes: int = Field(
+        default=1024 * MIB,
+        ge=0,
+        description="Bytes by which the server may grow while queries run before it stops them; 0: no limit.",
+    )
+    sql_check_s: float = Field(
+        default=3.0, gt=0, description="Seconds in which a query must be parsed, bound and rehearsed."
+    )
+    sql_places: int = Field(default=4, ge=1, le=6, description="Queries of /api/sql that run at once.")
     sql_timeout_s: float = Field(
         default=30.0, gt=0, description="Seconds after which /api/sql stops a query."
     )

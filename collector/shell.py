@@ -11,22 +11,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
-import polars as pl
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from collector import formats
 from collector.address import parse_address
 from collector.client import Client
 from collector.completion import line_editing
 from collector.errors import DataFolderInUse, DataFolderUnusable, SpyhopError
 from collector.settings import Settings
-from collector.store.query import QueryResult, run_query
+from collector.sql import render
+from collector.sql.columns import is_number
+from collector.sql.query import TYPE_KEY, QueryResult, QueryRunner
+from collector.sql.route import bounds_of
 from collector.store.store import DATABASE_FILE_NAME, Store
+from collector.visible import visible
 
+BINARY = ("arrow", "parquet")
 CELL_MAX_CHARS = 80  # a trace's attributes or an incident's causes would push every other column out of sight
 _SHELL_HELP = (
     "End a statement with ; · TAB completes · \\d lists tables · \\d NAME describes one · \\q leaves"
@@ -36,7 +39,7 @@ _SHELL_HELP = (
 class Source(Protocol):
     """Where rows come from."""
 
-    def run(self, query: str, limit: int | None) -> QueryResult: ...
+    def run(self, query: str, limit: int | None, *, as_text: bool = False) -> QueryResult: ...
 
 
 class ServerSource(NamedTuple):
@@ -45,24 +48,25 @@ class ServerSource(NamedTuple):
     client: Client
     settings: Settings
 
-    def run(self, query: str, limit: int | None) -> QueryResult:
+    def run(self, query: str, limit: int | None, *, as_text: bool = False) -> QueryResult:
         started_s = monotonic()
         limit_rows = self.settings.sql_max_rows if limit is None else limit
-        frame, is_truncated = self.client.sql_page(query, limit=limit_rows)
-        table = frame.to_arrow()
-        types = [str(field.type) for field in table.schema]
+        content, is_truncated = self.client.sql_arrow(query, limit=limit_rows, as_text=as_text)
+        with pa.ipc.open_stream(content) as reader:
+            table = reader.read_all()
+        types = [(field.metadata or {}).get(TYPE_KEY, b"").decode() for field in table.schema]
         return QueryResult(table, types, is_truncated, (monotonic() - started_s) * 1000)
 
 
 class FolderSource(NamedTuple):
     """A data folder that no process owns."""
 
-    store: Store
+    queries: QueryRunner
     settings: Settings
 
-    def run(self, query: str, limit: int | None) -> QueryResult:
+    def run(self, query: str, limit: int | None, *, as_text: bool = False) -> QueryResult:
         limit_rows = self.settings.sql_max_rows if limit is None else limit
-        return run_query(self.store, query, limit_rows=limit_rows, timeout_s=self.settings.sql_timeout_s)
+        return self.queries.run(query, limit_rows=limit_rows, as_text=as_text)
 
 
 @contextmanager
@@ -88,7 +92,8 @@ def open_source(api: str | None, data: Path | None) -> Iterator[Source]:
             url = str(error.details["api"])
         else:
             try:
-                yield FolderSource(store, settings)
+                with QueryRunner(store, bounds_of(settings)) as queries:
+                    yield FolderSource(queries, settings)
             finally:
                 store.close()
             return
@@ -98,21 +103,27 @@ def open_source(api: str | None, data: Path | None) -> Iterator[Source]:
         yield ServerSource(client, settings)
 
 
-def print_result(result: QueryResult, output: str, out: IO[str]) -> None:
-    """Print rows as `table`, `json`, `csv` or `arrow` (an Arrow stream, for a pipe)."""
+def print_rows(source: Source, query: str, output: str, limit: int | None, out: IO[str]) -> QueryResult:
+    """Run a statement and print its rows as `table`, `json`, `csv`, or for a pipe as `arrow` or `parquet`."""
+    result = source.run(query, limit, as_text=output not in BINARY)
     match output:
         case "json":
-            rows = pl.DataFrame(_texts(result.table))
-            out.write(rows.write_json() + "\n")
+            out.writelines(piece.decode() for piece in render.json_objects(result))
         case "csv":
-            out.write(formats.as_csv(result).decode())
+            out.writelines(piece.decode() for piece in render.csv(result))
         case "arrow":
-            buffer: IO[bytes] = getattr(out, "buffer", None) or io.BytesIO()
-            buffer.write(formats.as_arrow_stream(result))
+            _buffer(out).writelines(render.arrow_stream(result))
+        case "parquet":
+            _buffer(out).write(render.parquet(result))
         case _:
             _print_table(result, out)
     if result.truncated:
         sys.stderr.write(f"only the first {result.table.num_rows} rows; see more with --limit\n")
+    return result
+
+
+def _buffer(out: IO[str]) -> IO[bytes]:
+    return getattr(out, "buffer", None) or io.BytesIO()
 
 
 def run_shell(source: Source, output: str, limit: int | None, out: IO[str]) -> None:
@@ -124,8 +135,7 @@ def run_shell(source: Source, output: str, limit: int | None, out: IO[str]) -> N
         for statement in _statements(interactive):
             started_s = monotonic()
             try:
-                result = source.run(_expanded(statement), limit)
-                show(result, output, out)
+                result = show(source, _expanded(statement), output, limit, out)
             except SpyhopError as error:
                 out.write(f"{error}\n")
                 continue
@@ -163,19 +173,19 @@ def _expanded(statement: str) -> str:
     return f'DESCRIBE "{name}"' if name else "SHOW TABLES"
 
 
-def show(result: QueryResult, output: str, out: IO[str]) -> None:
-    """Print rows; through the pager ($PAGER, else less) where a terminal is too low for them."""
-    if output == "arrow" or not out.isatty():
-        print_result(result, output, out)
-        return
+def show(source: Source, query: str, output: str, limit: int | None, out: IO[str]) -> QueryResult:
+    """`print_rows`; through the pager ($PAGER, else less) where a terminal is too low for them."""
+    if output in BINARY or not out.isatty():
+        return print_rows(source, query, output, limit, out)
     size = shutil.get_terminal_size()
     text = _Page(size.columns)
-    print_result(result, output, text)
+    result = print_rows(source, query, output, limit, text)
     if text.getvalue().count("\n") < size.lines:
         out.write(text.getvalue())
-        return
-    os.environ.setdefault("LESS", "-SFRX")  # long lines scroll sideways, what fits is not paged
-    pydoc.pager(text.getvalue())
+    else:
+        os.environ.setdefault("LESS", "-SFRX")  # long lines scroll sideways, what fits is not paged
+        pydoc.pager(text.getvalue())
+    return result
 
 
 class _Page(io.StringIO):
@@ -186,25 +196,16 @@ class _Page(io.StringIO):
         self.columns = columns
 
 
-def _texts(table: pa.Table) -> Any:
-    """Times as ISO 8601 text, which JSON has no type for."""
-    columns = [
-        formats.iso_times(column) if pa.types.is_timestamp(column.type) else column
-        for column in table.columns
-    ]
-    return pl.from_arrow(pa.table(columns, names=table.column_names))
-
-
 def _print_table(result: QueryResult, out: IO[str]) -> None:
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
-    numeric = [pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in result.table.schema]
-    for name, is_number in zip(result.table.column_names, numeric, strict=True):
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for field, kind in zip(result.table.schema, result.types, strict=True):
+        is_right = pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or is_number(kind)
+        table.add_column(visible(field.name), justify="right" if is_right else "left", overflow="fold")
     cut_count = 0
-    for row in _texts(result.table).rows():
-        texts = ["" if value is None else str(value) for value in row]
-        cut_count += sum(len(text) > CELL_MAX_CHARS for text in texts)
-        table.add_row(*(_cut(text) for text in texts))
+    for row in render.texts(result):
+        shown = ["" if text is None else visible(text) for text in row]
+        cut_count += sum(len(text) > CELL_MAX_CHARS for text in shown)
+        table.add_row(*(_cut(text) for text in shown))
     console = Console(
         file=out,
         width=out.columns if isinstance(out, _Page) else None if out.isatty() else 10_000,

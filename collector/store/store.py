@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from collector.store.lake import quoted, refresh_views
 from collector.store.lock import FolderLock
 from collector.store.place import LakeClaim, locate_lake
 from collector.store.version import migrate, stamp_version
+
+log = logging.getLogger(__name__)
 
 DATABASE_FILE_NAME = "spyhop.duckdb"
 # A checkpoint rewrites the last row group whole. Measured, CPU a span, 25k-span transactions: 10.3 µs at
@@ -149,6 +152,8 @@ class Store:
             self._landed.notify_all()
         try:
             self._root.close()
+        except duckdb.Error as error:  # a query that cannot be interrupted: the file is whole all the same
+            log.warning("the database is closed while it is in use (%s)", error)
         finally:
             self._lake_claim.release()
             self._folder_lock.release()
@@ -186,6 +191,7 @@ def _connect(
     try:
         # Half of a short query over the lake is reading footers. A file that has changed is read again.
         root.execute("SET GLOBAL parquet_metadata_cache = true")
+        root.execute("SET GLOBAL TimeZone = 'UTC'")  # what is stored is UTC, wherever the machine stands
         root.execute("BEGIN TRANSACTION")
         migrate(root)
         for text in schema_texts():

@@ -1,0 +1,170 @@
+"""The process in which other people's SQL is parsed, examined and rehearsed, and may crash without harm.
+
+python -m collector.sql.child FILE_DESCRIPTOR
+
+It holds no file and no row of anybody's. A query of our tables is bound here and run on made-up rows; what
+passes is run by the server. A query that names no table of ours is run here for good.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sys
+import threading
+from multiprocessing.connection import Connection
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from collector.errors import InvalidInput, RefusedQuery, SpyhopError, Timeout, TooLarge
+from collector.sql.fetch import fetch
+from collector.sql.sample import readable_names, sample_store
+from collector.sql.statement import Prepared, first_lines, prepare
+
+# A rehearsal that is not over by then is heavy, not hostile: the server's own time limit is for that.
+REHEARSAL_S = 0.3
+_INTERRUPT_GRACE_S = 0.5
+# Beyond what the process has after its start. A query that needs more of it for 2,048 rows is refused.
+ADDRESS_SPACE_EXTRA_BYTES = 1024 * 1024 * 1024
+# Errors after which DuckDB closes the database: in the server this would be the end of everything.
+_DATABASE_ENDS = (duckdb.InternalException, duckdb.FatalException)
+
+
+def main() -> None:
+    """Runs until the other side is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.setrecursionlimit(20_000)
+    connection = Connection(int(sys.argv[1]))
+    con = sample_store()
+    tables = readable_names(con)
+    _bound_address_space()
+    connection.send_bytes(b"{}")  # ready
+    while True:
+        try:
+            request = json.loads(connection.recv_bytes())
+        except (EOFError, OSError):
+            return
+        # The default action ends the process, also within a call that nothing else can end.
+        signal.setitimer(signal.ITIMER_REAL, request["check_s"])
+        answer, content = _answer(con, tables, request)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        connection.send_bytes(json.dumps(answer).encode())
+        if content is not None:
+            connection.send_bytes(content)
+        if answer.get("ends"):
+            return
+
+
+def _answer(  # noqa: PLR0911  # one for each way in which a query ends
+    con: duckdb.DuckDBPyConnection, tables: frozenset[str], request: dict[str, Any]
+) -> tuple[dict[str, Any], pa.Buffer | None]:
+    params = request["params"]
+    cursor = con.cursor()
+    try:
+        prepared = prepare(
+            cursor,
+            request["query"],
+            params,
+            tables=tables,
+            limit_rows=request["limit_rows"],
+            as_text=request["as_text"],
+        )
+        head: dict[str, Any] = prepared._asdict()
+        if prepared.reads_store:
+            _rehearse(cursor, prepared, request)
+            return head, None
+        signal.setitimer(signal.ITIMER_REAL, request["timeout_s"] + _INTERRUPT_GRACE_S)
+        with _interrupted_after(cursor, request["timeout_s"]):
+            fetched = fetch(
+                cursor,
+                prepared.sql,
+                params,
+                limit_rows=request["limit_rows"],
+                limit_bytes=request["limit_bytes"],
+            )
+        return {**head, "is_cut": fetched.is_cut, "has_rows": True}, _stream(fetched.table)
+    except SpyhopError as error:
+        return {"error": error.code, "message": error.message, "hint": error.hint}, None
+    except _DATABASE_ENDS as error:
+        return {
+            "error": RefusedQuery.code,
+            "message": f"the query makes DuckDB fail ({first_lines(error)})",
+            "hint": "write it in another way",
+            "ends": True,
+        }, None
+    except duckdb.InterruptException:
+        return {"error": Timeout.code, "message": "", "hint": ""}, None
+    except (duckdb.OutOfMemoryException, MemoryError) as error:
+        return {
+            "error": TooLarge.code,
+            "message": f"the query needs too much memory ({str(error).splitlines()[0][:200]})",
+            "hint": "ask for less at once",
+        }, None
+    except duckdb.Error as error:
+        return {"error": InvalidInput.code, "message": first_lines(error), "hint": ""}, None
+    finally:
+        cursor.close()
+
+
+def _rehearse(cursor: duckdb.DuckDBPyConnection, prepared: Prepared, request: dict[str, Any]) -> None:
+    """Run it on the made-up rows. Only what would harm the server counts: that a made-up text is no number,
+    or that the time was too short, says nothing about the real rows.
+
+    Raises:
+        TooLarge: a vector of its rows takes more memory than the process has.
+    """
+    try:
+        with _interrupted_after(cursor, REHEARSAL_S):
+            fetch(
+                cursor,
+                prepared.sql,
+                request["params"],
+                limit_rows=request["limit_rows"],
+                limit_bytes=request["limit_bytes"],
+            )
+    except _DATABASE_ENDS:
+        raise
+    except (duckdb.OutOfMemoryException, MemoryError) as error:
+        if "memory_limit" in str(error) or "max_temp" in str(error):
+            return  # a sort or a join of many rows, which the server can spill
+        raise TooLarge(
+            "a few thousand rows of the query need more memory than a query may have",
+            hint="ask for shorter values",
+        ) from error
+    except duckdb.Error:
+        return
+
+
+class _interrupted_after:  # reads as a statement
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> None:
+        self._timer = threading.Timer(timeout_s, cursor.interrupt)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+
+def _stream(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def _bound_address_space() -> None:
+    with open("/proc/self/statm") as file:  # not a file of anybody's
+        pages = int(file.read().split()[0])
+    limit = pages * resource.getpagesize() + ADDRESS_SPACE_EXTRA_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Rows of a query as Arrow, with a bound on their number and their bytes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from collector.errors import TooLarge
+from collector.sql.statement import Params
+
+# One of DuckDB's vectors: what comes at once is as little as can be, however wide the rows are.
+_BATCH_ROWS = 2048
+
+
+class Fetched(NamedTuple):
+    """What was read, and whether there was more."""
+
+    table: pa.Table
+    is_cut: bool
+
+
+def fetch(
+    con: duckdb.DuckDBPyConnection, sql: str, params: Params, *, limit_rows: int, limit_bytes: int
+) -> Fetched:
+    """Run `sql` and read its rows as they are made, up to whichever limit comes first.
+
+    Raises:
+        TooLarge: a single row is larger than `limit_bytes`.
+        duckdb.Error: DuckDB cannot run it, or was interrupted.
+    """
+    relation = con.sql(sql, params=params)
+    assert relation is not None, "a SELECT or EXPLAIN always has rows"
+    reader = relation.to_arrow_reader(_BATCH_ROWS)
+    batches: list[pa.RecordBatch] = []
+    rows_left, bytes_left, is_cut = limit_rows, limit_bytes, False
+    for batch in reader:
+        fitting = min(batch.num_rows, rows_left, _rows_within(batch, bytes_left))
+        if fitting < batch.num_rows:
+            is_cut = True
+            batch = batch.slice(0, fitting)  # noqa: PLW2901  # what remains of it
+        batches.append(batch)
+        rows_left -= fitting
+        bytes_left -= batch.get_total_buffer_size() if not is_cut else 0
+        if is_cut:
+            break
+    table = pa.Table.from_batches(batches, schema=reader.schema)
+    if is_cut and limit_rows > 0 and table.num_rows == 0:
+        raise TooLarge(
+            f"one row of the result is larger than {limit_bytes:,} bytes",
+            hint="select fewer or shorter columns, or raise SPYHOP_SQL_LIMIT_BYTES",
+        )
+    return Fetched(table, is_cut)
+
+
+def _rows_within(batch: pa.RecordBatch, limit_bytes: int) -> int:
+    """How many of its first rows fit, taking all rows for equally long."""
+    size_bytes = batch.get_total_buffer_size()
+    if size_bytes <= limit_bytes:
+        return int(batch.num_rows)
+    return int(batch.num_rows * max(limit_bytes, 0) // size_bytes)

@@ -1,0 +1,180 @@
+"""Processes in which queries are checked, and run where they name no table of ours."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from time import monotonic
+from typing import Any
+
+import pyarrow as pa
+
+from collector.errors import InvalidInput, RefusedQuery, SpyhopError, Timeout, TooLarge, Unavailable
+
+START_TIMEOUT_S = 20.0
+_KILL_GRACE_S = 1.0
+# One stays: a process takes half a second to start, and 100 MB.
+KEPT = 1
+_ERRORS: dict[str, type[SpyhopError]] = {
+    kind.code: kind for kind in (InvalidInput, RefusedQuery, Timeout, TooLarge)
+}
+
+log = logging.getLogger(__name__)
+
+Reply = tuple[dict[str, Any], pa.Table | None]
+
+
+class Sandbox:
+    """Thread-safe. Makes as many processes as calls go on at once; one of them is kept for the next call."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Child] = []
+        self._guard = threading.Lock()
+        self._closed = False
+
+    def warm_up(self) -> None:
+        """Have a process ready before the next query."""
+        with self._guard:
+            if self._closed or len(self._idle) >= KEPT:
+                return
+        self._give_back(_Child())
+
+    def ask(self, request: Mapping[str, Any], timeout_s: float) -> Reply:
+        """What the child says of a query, and its rows if it could run it.
+
+        Args:
+            request: `query`, `params`, `limit_rows`, `limit_bytes`, `as_text`, `check_s`.
+            timeout_s: how long the query may run, if it is run there.
+
+        Raises:
+            RefusedQuery: the query is not allowed, or ended the process that checked it.
+            InvalidInput: it does not parse or bind, or fails.
+            Timeout: it ran, or was parsed and bound, for too long.
+            TooLarge: it takes too much memory.
+        """
+        child = self._take()
+        try:
+            answer, table = child.ask(request, timeout_s)
+        except _Crashed as crash:
+            child.close()
+            threading.Thread(target=self._replace, name="sql-replace", daemon=True).start()
+            raise _error_of(crash) from crash
+        except BaseException:
+            child.close()
+            raise
+        if answer.get("ends"):
+            child.close()
+        else:
+            self._give_back(child)
+        if "error" in answer:
+            raise _ERRORS[answer["error"]](answer["message"], hint=answer["hint"])
+        return answer, table
+
+    def close(self) -> None:
+        with self._guard:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for child in idle:
+            child.close()
+
+    def _take(self) -> _Child:
+        with self._guard:
+            if self._closed:
+                raise Unavailable("queries are not taken any more", hint="the server is shutting down")
+            if self._idle:
+                return self._idle.pop()
+        return _Child()
+
+    def _replace(self) -> None:
+        with suppress(OSError):  # the next query will say it
+            self.warm_up()
+
+    def _give_back(self, child: _Child) -> None:
+        with self._guard:
+            if not self._closed and len(self._idle) < KEPT:
+                self._idle.append(child)
+                return
+        child.close()
+
+
+class _Crashed(Exception):
+    """The process ended, or did not answer."""
+
+    def __init__(self, exit_code: int | None, elapsed_s: float) -> None:
+        super().__init__(exit_code, elapsed_s)
+        self.exit_code, self.elapsed_s = exit_code, elapsed_s
+
+
+def _error_of(crash: _Crashed) -> SpyhopError:
+    if crash.exit_code is None or crash.exit_code == -signal.SIGALRM:
+        return Timeout(
+            f"the query could not be stopped after {crash.elapsed_s:.1f} s; its process was ended",
+            hint="nest less, and ask for shorter values",
+        )
+    log.warning("a query ended the process that checked it (exit code %d); it was refused", crash.exit_code)
+    return RefusedQuery(
+        f"the query ends the process that checks it (exit code {crash.exit_code}), so it was not run",
+        hint="write it in another way",
+    )
+
+
+class _Child:
+    """One process and our end of the connection to it. For one thread at a time."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # -P: a folder named `collector` where the server was started is not ours.
+            command = [sys.executable, "-P", "-m", "collector.sql.child", str(theirs.fileno())]
+            self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        self._connection = Connection(ours.detach())
+        self._is_ready = False
+
+    def ask(self, request: Mapping[str, Any], timeout_s: float) -> Reply:
+        """Raises _Crashed."""
+        started_s = monotonic()
+        try:
+            if not self._is_ready:
+                self._receive(START_TIMEOUT_S, started_s)
+                self._is_ready = True
+                started_s = monotonic()
+            self._connection.send_bytes(json.dumps({**request, "timeout_s": timeout_s}).encode())
+            patience_s = request["check_s"] + timeout_s + 2 * _KILL_GRACE_S
+            answer = json.loads(self._receive(patience_s, started_s))
+            if not answer.get("has_rows"):
+                return answer, None
+            with pa.ipc.open_stream(self._receive(patience_s, started_s)) as reader:
+                return answer, reader.read_all()
+        except (EOFError, OSError) as error:
+            raise _Crashed(self._exit_code(), monotonic() - started_s) from error
+
+    def close(self) -> None:
+        self._connection.close()
+        try:
+            self._process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _receive(self, patience_s: float, started_s: float) -> bytes:
+        if not self._connection.poll(max(0.0, started_s + patience_s - monotonic())):
+            self._process.kill()
+            self._process.wait()
+            raise _Crashed(None, monotonic() - started_s)
+        return self._connection.recv_bytes()
+
+    def _exit_code(self) -> int | None:
+        try:
+            return self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return None

@@ -1,0 +1,186 @@
+"""From a user's text to the text that is run: parsed, examined, bound, and put between our own words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence, Set
+from time import process_time
+from typing import Any, NamedTuple
+
+import duckdb
+
+from collector.errors import InvalidInput, RefusedQuery
+from collector.sql.columns import expression
+from collector.sql.tree import examine
+
+Params = Sequence[object] | Mapping[str, object] | None
+
+READ_ONLY_HINT = "send one SELECT, FROM, WITH, VALUES, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN statement"
+# The server parses the text once more, and the interpreter is held meanwhile.
+PARSE_CPU_MAX_S = 0.5
+_EXPLAIN = re.compile(
+    r"\s*EXPLAIN(?P<analyze>\s+ANALYZE\b)?(\s*\(\s*FORMAT\s+(?P<format>text|json|yaml|html|graphviz)\s*\))?",
+    re.IGNORECASE,
+)
+_TREE_SQL = (
+    "SELECT json_serialize_sql(?::VARCHAR, skip_null := true, skip_empty := true, skip_default := true)"
+)
+_PLAN_SQL = _TREE_SQL.replace("json_serialize_sql", "json_serialize_plan")
+
+
+class Prepared(NamedTuple):
+    """A query that may be run."""
+
+    sql: str
+    names: list[str]  # of the columns, as the user wrote them; empty for EXPLAIN
+    types: list[str]  # DuckDB's
+    reads_store: bool
+
+
+def prepare(
+    con: duckdb.DuckDBPyConnection,
+    query: str,
+    params: Params,
+    *,
+    tables: Set[str],
+    limit_rows: int,
+    as_text: bool,
+) -> Prepared:
+    """
+    Args:
+        con: a database with the same tables, in which the query is bound but not run.
+        tables: lower-case names of what may be read.
+        limit_rows: the text returns one row more at most, which tells that there are more.
+        as_text: values without a form in JSON become text, for formats without types and nesting.
+
+    Raises:
+        RefusedQuery: none or several statements, one that is not read-only, or one that holds something that
+            is not known to be harmless.
+        InvalidInput: it does not parse or bind; the message is DuckDB's.
+    """
+    statement = _only_statement(con, query)
+    if statement.type == duckdb.StatementType.EXPLAIN:
+        head, text = _split_explain(statement.query)
+        inner = _only_statement(con, text)
+        _refuse_other_types(inner, "EXPLAIN of ")
+        # Only the text that was examined follows our own EXPLAIN: what it explains is what was examined.
+        text = _without_terminator(inner.query)
+        facts = examine(_tree(con, text), tables)
+        _shape(con, text, params)
+        return Prepared(f"{head}\n{text}", [], [], facts.reads_store)
+    _refuse_other_types(statement)
+    text = _without_terminator(statement.query)
+    facts = examine(_tree(con, text), tables)
+    names, types = _shape(con, text, params)
+    _refuse_json_to_variant(con, text)
+    sql = _projected(text, types, limit_rows + 1, as_text)
+    examine(_tree(con, sql), tables)  # as it will be run: nothing of the text reaches beyond its parentheses
+    return Prepared(sql, names, types, facts.reads_store)
+
+
+def first_lines(error: duckdb.Error) -> str:
+    """DuckDB's message without its stack trace."""
+    return str(error).strip().split("\n\n")[0][:500]
+
+
+def _only_statement(con: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement:
+    started_s = process_time()
+    try:
+        statements = con.extract_statements(text)
+    except duckdb.Error as error:
+        raise InvalidInput(f"the SQL does not parse: {first_lines(error)}") from error
+    if process_time() - started_s > PARSE_CPU_MAX_S:
+        raise RefusedQuery("the query takes too long to parse", hint="join a list of values, or nest less")
+    if len(statements) != 1:
+        raise RefusedQuery(f"{len(statements)} statements were sent, one is allowed", hint=READ_ONLY_HINT)
+    return statements[0]
+
+
+def _refuse_other_types(statement: duckdb.Statement, what: str = "") -> None:
+    if statement.type == duckdb.StatementType.MULTI:
+        raise RefusedQuery(
+            "PIVOT without a list of values makes a type first, which is a write",
+            hint="write PIVOT … ON column IN ('a', 'b')",
+        )
+    if statement.type != duckdb.StatementType.SELECT:
+        raise RefusedQuery(
+            f"{what}{statement.type.name} is refused: this access is read-only", hint=READ_ONLY_HINT
+        )
+
+
+def _without_terminator(text: str) -> str:
+    """The statement up to its semicolon, so that it can stand in parentheses; comments may follow it."""
+    encoded = text.encode()  # DuckDB's token places count bytes
+    ends = [place for place, _ in duckdb.tokenize(text) if encoded[place : place + 1] == b";"]
+    return encoded[: ends[0]].decode() if ends else text
+
+
+def _split_explain(text: str) -> tuple[str, str]:
+    """`EXPLAIN (FORMAT json) SELECT 1` → (`EXPLAIN (FORMAT json)`, `SELECT 1`)."""
+    match = _EXPLAIN.match(text)
+    if match is None:
+        raise RefusedQuery(
+            "this form of EXPLAIN is not known",
+            hint="write EXPLAIN, EXPLAIN ANALYZE or EXPLAIN (FORMAT json)",
+        )
+    options = f" (FORMAT {match['format'].lower()})" if match["format"] else ""
+    return f"EXPLAIN{' ANALYZE' if match['analyze'] else ''}{options}", text[match.end() :]
+
+
+def _tree(con: duckdb.DuckDBPyConnection, text: str) -> Any:
+    ((tree,),) = con.execute(_TREE_SQL, [text]).fetchall()
+    try:
+        return json.loads(tree)
+    except RecursionError as error:
+        raise RefusedQuery("the query is nested too deeply") from error
+
+
+def _shape(con: duckdb.DuckDBPyConnection, text: str, params: Params) -> tuple[list[str], list[str]]:
+    """Column names and types, without running the query."""
+    try:
+        con.execute(f"SELECT * FROM (\n{text}\n) LIMIT 0", params)  # noqa: S608  # examined
+    except duckdb.InternalException:
+        raise
+    except duckdb.Error as error:
+        mixes_zones = "TIMESTAMP_NS" in str(error) and "WITH TIME ZONE" in str(error)
+        hint = "stored times are UTC without a zone: write … AT TIME ZONE 'UTC'" if mixes_zones else ""
+        raise InvalidInput(first_lines(error), hint=hint) from error
+    description = con.description or []
+    con.fetchall()
+    return [str(column[0]) for column in description], [str(column[1]) for column in description]
+
+
+def _projected(text: str, types: list[str], limit_rows: int, as_text: bool) -> str:
+    columns = ", ".join(expression(f"c{n}", kind, as_text=as_text) for n, kind in enumerate(types))
+    names = ", ".join(f"c{number}" for number in range(len(types)))
+    return f"SELECT {columns} FROM (\n{text}\n) AS q({names}) LIMIT {limit_rows}"  # noqa: S608  # as above
+
+
+def _refuse_json_to_variant(con: duckdb.DuckDBPyConnection, text: str) -> None:
+    """DuckDB 2.0.0 casts JSON to VARIANT by recursion: 2,000 levels take minutes, 10,000 end the process."""
+    if "variant" not in text.lower():
+        return
+    ((plan,),) = con.execute(_PLAN_SQL, [text]).fetchall()
+    parsed = json.loads(plan)
+    # Where a parameter has no type yet, DuckDB has no plan; then the words decide.
+    if (parsed.get("error") and "json" in text.lower()) or _casts_json_to_variant(parsed):
+        raise RefusedQuery(
+            "casting JSON to VARIANT is refused: deep JSON would end the server",
+            hint="read JSON with json_extract or ->>; attributes are VARIANT already",
+        )
+
+
+def _casts_json_to_variant(node: Any) -> bool:
+    if isinstance(node, list):
+        return any(map(_casts_json_to_variant, node))
+    if not isinstance(node, dict):
+        return False
+    if node.get("type") == "OPERATOR_CAST" or node.get("expression_class") == "BOUND_CAST":
+        target = json.dumps(node.get("return_type"))
+        sources = [
+            child.get("return_type") for child in node.get("children") or [] if isinstance(child, dict)
+        ]
+        if '"id": "VARIANT"' in target and '"alias": "JSON"' in json.dumps(sources):
+            return True
+    return any(map(_casts_json_to_variant, node.values()))

@@ -1,0 +1,105 @@
+"""Stops running queries before the process has taken too much memory or the disk is full."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+_LOOK_S = 0.05
+_MIB = 1024 * 1024
+SPILL_FOLDER = "spyhop.duckdb.tmp"  # DuckDB's choice, beside the database
+
+
+class Running:
+    """A query under way: its connection, and why it was stopped."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self.cursor = cursor
+        self.stopped_because = ""
+
+    def stop(self, reason: str) -> None:
+        self.stopped_because = self.stopped_because or reason
+        self.cursor.interrupt()
+
+
+class Watch:
+    """Looks twenty times a second while queries run; costs nothing otherwise."""
+
+    def __init__(
+        self,
+        *,
+        memory_bytes: int,
+        disk_failure: Callable[[], str] = lambda: "",
+        resident_bytes: Callable[[], int] | None = None,
+    ) -> None:
+        """
+        Args:
+            memory_bytes: how much the process may grow while queries run; 0: without limit.
+            disk_failure: why nothing more may be written, empty while all is well.
+        """
+        self._memory_bytes = memory_bytes
+        self._disk_failure = disk_failure
+        self._resident_bytes = resident_bytes or read_resident_bytes
+        self._guard = threading.Lock()
+        self._running: set[Running] = set()
+        self._idle_bytes = 0
+
+    @contextmanager
+    def over(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[Running]:
+        """Watch over what `cursor` runs in the block."""
+        running = Running(cursor)
+        with self._guard:
+            is_first = not self._running
+            self._running.add(running)
+            if is_first:
+                self._idle_bytes = self._resident_bytes()
+                threading.Thread(target=self._loop, name="sql-watch", daemon=True).start()
+        try:
+            yield running
+        finally:
+            with self._guard:
+                self._running.discard(running)
+
+    def _loop(self) -> None:
+        pause = threading.Event()
+        while True:
+            with self._guard:
+                running = set(self._running)
+                if not running:
+                    return
+            reason = self._reason()
+            if reason:
+                for one in running:
+                    one.stop(reason)
+            pause.wait(_LOOK_S)
+
+    def _reason(self) -> str:
+        grown_bytes = self._resident_bytes() - self._idle_bytes
+        if self._memory_bytes and grown_bytes > self._memory_bytes:
+            return (
+                f"queries took {grown_bytes // _MIB} MiB of memory, {self._memory_bytes // _MIB} are allowed"
+            )
+        failure = self._disk_failure()
+        return f"queries may not fill the disk ({failure})" if failure else ""
+
+
+def read_resident_bytes() -> int:
+    """Resident memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def spill_failure(folder: Path, reserve_bytes: int) -> str:
+    """Why queries must stop spilling to the disk of `folder`; empty while they need not."""
+    spill = folder / SPILL_FOLDER
+    if not spill.is_dir() or not any(spill.iterdir()):
+        return ""
+    answer = os.statvfs(folder)
+    free_bytes = answer.f_bavail * answer.f_frsize
+    if free_bytes >= reserve_bytes:
+        return ""
+    return f"{free_bytes // _MIB} MiB are free, {reserve_bytes // _MIB} are kept in reserve"
