@@ -20,9 +20,18 @@ from tests.collector.conftest import (
     running,
     settings,
     start_running,
+    store,
 )
 
-__all__ = ["make_request", "make_running", "make_settings_fixture", "running", "settings", "start_running"]
+__all__ = [
+    "make_request",
+    "make_running",
+    "make_settings_fixture",
+    "running",
+    "settings",
+    "start_running",
+    "store",
+]
 
 
 @pytest.fixture(scope="session")
