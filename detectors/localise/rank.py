@@ -36,7 +36,7 @@ from detectors.localise.repeats import REPEATS, repeat_events, repeats
 from detectors.localise.slowdown import slowdowns
 from detectors.localise.stalls import STALLS
 from detectors.localise.structure import STRUCTURE, structure, structure_events
-from detectors.localise.time_share import time_share
+from detectors.localise.time_share import longest_holder, time_share
 from detectors.localise.traces import Traces, Usual
 from detectors.localise.values import VALUES, values
 
@@ -55,6 +55,8 @@ WEIGHTS = {
 SOURCES = (*WEIGHTS, STALLS)  # the last has no opinion of its own, it tells whose the lost time was
 _ONE_VIEW = (ERRORS, STRUCTURE, REPEATS, LOGS, VALUES, ATTRIBUTES)
 _CAUSES_MAX = 5
+# How far a cause can be relied on. Low: it only is where most of the time went, which may be as usual.
+NORMAL, LOW = "normal", "low"
 _CLEARLY_SLOW = math.log(3)  # in units of r
 _NO_DOUBT = 4.0
 _LEAST_SHARE = 0.02  # of all scores; below, a cause is noise
@@ -130,6 +132,11 @@ def analyse(
     }
     chosen = {name: found for name, found in scores.items() if name in sources}
     causes = ranked_causes(chosen, shares=shared.shares, causes_max=causes_max)
+    if len(causes) < causes_max and (held := longest_holder(traces, [*own, *edges], ends, shared.on_path)):
+        (service, operation), finding = held
+        if service not in {cause["service"] for cause in causes}:
+            one = _cause(len(causes) + 1, service, 0.0, {operation: [finding]}, shared.shares.get(service))
+            causes.append({**one, "confidence": LOW})
     if causes and ATTRIBUTES in sources:
         causes[0]["evidence"] = with_differences(traces, causes[0]["evidence"], apart)
     return Analysis(causes, [difference.as_row(traces) for difference in apart])
@@ -220,5 +227,6 @@ def _cause(
         "score": round(score, 4),
         "share": round(share, 4) if share else None,
         "kind": max(main, key=lambda f: f.score).kind,
+        "confidence": NORMAL,
         "evidence": list(evidence.values())[: 2 * EVIDENCE_MAX],
     }

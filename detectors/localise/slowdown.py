@@ -45,6 +45,8 @@ class Slow:
     callee: index into `Traces.services`, or None for own time.
     ratio: r above, at least 0; usual: empty where nothing is known.
     peak: r of the tail where that grew, else `ratio`.
+    effect, peak_effect: the same without what few spans take off. Gates ask how large a change is, weights
+        also how sure it is: one trace whose call was held for 200 ms has a direction like a hundred of them.
     sender: of an edge, how far the delay is the caller's, 0 to 1 (`direction`).
     held_ns: what everything else lost while each of these spans worked, if all stood still (`stalls`).
     """
@@ -55,6 +57,8 @@ class Slow:
     usual: Sketch
     ratio: float
     peak: float
+    effect: float
+    peak_effect: float
     callee: int | None = None
     answers: IntArray | None = None
     sender: float = 0.0
@@ -73,24 +77,24 @@ class Slow:
 def slowdowns(traces: Traces) -> tuple[list[Slow], list[Slow]]:
     """(own time by operation, time by edge): by the bulk, or by the tails when no bulk has moved."""
     own, edges = [*own_times(traces), *stalling_times(traces)], edge_times(traces)
-    if max((slow.ratio for slow in (*own, *edges)), default=0.0) >= _CLEAR_RATIO:
+    if max((slow.effect for slow in (*own, *edges)), default=0.0) >= _CLEAR_RATIO:
         return own, edges
     return _by_tails(own), _by_tails(edges)
 
 
 def _by_tails(found: list[Slow]) -> list[Slow]:
-    return [replace(slow, ratio=slow.peak) for slow in found]
+    return [replace(slow, ratio=slow.peak, effect=slow.peak_effect) for slow in found]
 
 
-def slowdown(values_ns: FloatArray, usual: Sketch, quantile: float = _BULK_QUANTILE) -> float:
-    """r as above; 0 where nothing usual is known."""
+def slowdown(values_ns: FloatArray, usual: Sketch, quantile: float = _BULK_QUANTILE) -> tuple[float, float]:
+    """(r as above, the same without its last factors); 0 where nothing usual is known."""
     known = usual.sample_count
     if not known or not len(values_ns):
-        return 0.0
+        return 0.0, 0.0
     now = float(np.quantile(values_ns, quantile)) + _FLOOR_NS
-    ratio = math.log(max(now, 1.0) / (max(usual.quantile(quantile), 0.0) + _FLOOR_NS))
+    effect = max(math.log(max(now, 1.0) / (max(usual.quantile(quantile), 0.0) + _FLOOR_NS)), 0.0)
     beyond = (1 - quantile) / (1 - _BULK_QUANTILE)  # fewer values stand for a higher quantile
-    return max(ratio, 0.0) * _shrunk(beyond * len(values_ns)) * _shrunk(beyond * known)
+    return effect * _shrunk(beyond * len(values_ns)) * _shrunk(beyond * known), effect
 
 
 def tail_grew(values_ns: FloatArray, usual: Sketch) -> bool:
@@ -129,8 +133,9 @@ def stalling_times(traces: Traces) -> list[Slow]:
     for part in _by(traces.operation[rows]):
         key = traces.keys[int(traces.operation[rows[part[0]]])]
         usual = traces.usual.exclusive(*key)
-        ratio = slowdown(values[part], usual)
-        found.append(Slow(key, rows[part], values[part], usual, ratio, ratio, held_ns=held[part]))
+        ratio, effect = slowdown(values[part], usual)
+        ratios = ratio, ratio, effect, effect
+        found.append(Slow(key, rows[part], values[part], usual, *ratios, held_ns=held[part]))
     return found
 
 
@@ -150,10 +155,15 @@ def edge_times(traces: Traces) -> list[Slow]:
         usual = traces.usual.edge(*key, traces.services[called])
         ratios = _ratios(gap[part], usual)
         sender = 0.0
-        if ratios[1] >= _CLEAR_RATIO:
+        if ratios[3] >= _CLEAR_RATIO:
             sender = _sender(traces, part, before, message=key.span_kind == "PRODUCER")
         answers = edges.callee[part]
-        found.append(Slow(key, edges.caller[part], gap[part], usual, *ratios, called, answers, sender))
+        found.append(
+            Slow(
+                key, edges.caller[part], gap[part], usual, *ratios,
+                callee=called, answers=answers, sender=sender,
+            )
+        )  # fmt: skip
     return found
 
 
@@ -167,10 +177,13 @@ def _sender(traces: Traces, now: IntArray, usual: IntArray, *, message: bool) ->
     return sender_of_message(traces.edges, now, usual, times, Busy(start[rows], times.end[rows]))
 
 
-def _ratios(values_ns: FloatArray, usual: Sketch) -> tuple[float, float]:
-    bulk = slowdown(values_ns, usual)
-    tail = slowdown(values_ns, usual, _TAIL_QUANTILE) if tail_grew(values_ns, usual) else 0.0
-    return bulk, max(bulk, tail)
+def _ratios(values_ns: FloatArray, usual: Sketch) -> tuple[float, float, float, float]:
+    """(ratio, peak, effect, peak_effect) of `Slow`."""
+    ratio, effect = slowdown(values_ns, usual)
+    tail, tail_effect = 0.0, 0.0
+    if tail_grew(values_ns, usual):
+        tail, tail_effect = slowdown(values_ns, usual, _TAIL_QUANTILE)
+    return ratio, max(ratio, tail), effect, max(effect, tail_effect)
 
 
 def _shrunk(count: float) -> float:

@@ -14,6 +14,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow.compute as pc
 
 from detectors.baseline.sketch import FloatArray, IntArray
 from detectors.localise.edge_time import Ends, edge_finding, edge_operations
@@ -33,10 +34,11 @@ _LEAST_SHARE = 0.02  # below, it is noise
 
 
 class TimeShare(NamedTuple):
-    """The scores, and each service's plain share of the excess for people to read."""
+    """The scores, each service's plain share of the excess for people, and where it was looked for."""
 
     scores: Scores
     shares: dict[str, float]
+    on_path: BoolArray  # as from `on_critical_paths`
 
 
 def time_share(traces: Traces, own: list[Slow], edges: list[Slow], ends: Ends) -> TimeShare:
@@ -55,11 +57,11 @@ def time_share(traces: Traces, own: list[Slow], edges: list[Slow], ends: Ends) -
             plain[operation[0]] += part * lost
             if part > 0.5:
                 causes[operation].append(slow)
-    slowest = max((slow.ratio for slow in (*own, *edges)), default=0.0)
+    slowest = max((slow.effect for slow in (*own, *edges)), default=0.0)
     if any(not slow.usual.sample_count for found in causes.values() for slow in found):
         slowest = max(slowest, _NEW_OPERATION_RATIO)
     return TimeShare(
-        _scores(traces, weighed, causes, min(slowest / _SLOW_RATIO, 1.0) ** 2), _normalised(plain)
+        _scores(traces, weighed, causes, min(slowest / _SLOW_RATIO, 1.0) ** 2), _normalised(plain), on_path
     )
 
 
@@ -71,6 +73,33 @@ def excess_ns(slow: Slow) -> FloatArray:
         return slow.values_ns
     limit = slow.usual.quantile(_UNUSUAL_QUANTILE) * _LEAST_FACTOR + _LEAST_EXCESS_NS
     return np.where(slow.values_ns > limit, slow.values_ns - slow.usual.quantile(0.5), 0.0)
+
+
+def longest_holder(
+    traces: Traces, slows: list[Slow], ends: Ends, on_path: BoolArray
+) -> tuple[Operation, Finding] | None:
+    """The operation that holds most of what the traces took beyond the medians, unusual or not.
+
+    An operation whose past knows the same slowness is never unusual, and still it is where the time went.
+    None where the traces took less than a millisecond more than usual, or nobody holds half of it.
+    """
+    held: dict[Operation, float] = defaultdict(float)
+    largest: dict[Operation, tuple[float, Slow]] = {}
+    for slow in slows:
+        median = slow.usual.quantile(0.5) if slow.usual.sample_count else 0.0
+        excess = float(np.maximum(slow.values_ns - median, 0.0)[on_path[slow.rows]].sum())
+        for part, operation in _charged(traces, slow, ends):
+            held[operation] += part * excess
+            if part * excess > largest.get(operation, (0.0, slow))[0]:
+                largest[operation] = part * excess, slow
+    trace_count = len(pc.unique(traces.table.slice(0, int(traces.incident.sum()))["trace_id"]))
+    total = sum(held.values())
+    if total < _LEAST_EXCESS_NS * trace_count:
+        return None
+    operation = max(held, key=lambda name: (held[name], name))
+    if held[operation] < total / 2:
+        return None
+    return operation, _finding(traces, largest[operation][1], held[operation] / total, operation)
 
 
 def on_critical_paths(traces: Traces) -> BoolArray:

@@ -13,9 +13,9 @@ USUAL = Sketch.of(np.full(100, 2 * MS))
 
 def edge(caller: str, callee: int, gap_ms: float, sender: float = 0.0) -> Slow:
     values = np.full(20, gap_ms * MS)
-    ratio = slowdown(values, USUAL)
+    ratio, effect = slowdown(values, USUAL)
     key = OperationKey(caller, "GET", "CLIENT")
-    return Slow(key, np.arange(20), values, USUAL, ratio, ratio, callee, sender=sender)
+    return Slow(key, np.arange(20), values, USUAL, ratio, ratio, effect, effect, callee, sender=sender)
 
 
 def ends(shop, usual, *edges: Slow) -> Ends:
@@ -65,7 +65,14 @@ def test_slowdown_shrinks_with_few_samples():
     """r is log(501/3) for many spans, less for few, 0 without a baseline and never negative."""
     slow = np.full(1000, 500 * MS)
     many = Sketch.of(np.full(10_000, 2 * MS))
-    assert np.isclose(slowdown(slow, many), np.log(501 / 3), rtol=0.01)
-    assert 0 < slowdown(slow[:2], many) < slowdown(slow[:10], many)
-    assert slowdown(slow, Sketch.of([])) == 0.0
-    assert slowdown(np.full(10, 1.0 * MS), many) == 0.0
+    assert np.isclose(slowdown(slow, many)[0], np.log(501 / 3), rtol=0.01)
+    assert 0 < slowdown(slow[:2], many)[0] < slowdown(slow[:10], many)[0]
+    assert slowdown(slow, Sketch.of([])) == (0.0, 0.0)
+    assert slowdown(np.full(10, 1.0 * MS), many) == (0.0, 0.0)
+
+
+def test_effect_does_not_depend_on_the_number_of_spans():
+    """What gates ask is the same of one span and of a hundred."""
+    few, many = Sketch.of([1.0 * MS] * 5), Sketch.of([1.0 * MS] * 5_000)
+    effects = [slowdown(np.full(n, 200.0 * MS), usual)[1] for n in (1, 100) for usual in (few, many)]
+    assert np.allclose(effects, np.log(201 / 2), rtol=0.01)

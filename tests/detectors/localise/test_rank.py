@@ -6,8 +6,11 @@ import time
 import pyarrow as pa
 import pytest
 
+from detectors.baseline.learn import learn_times
+from detectors.baseline.models import Baselines
 from detectors.detect.anomaly import AMOUNT, Anomaly
 from detectors.localise import SOURCES, Usual, localise, localise_amount
+from detectors.settings import Settings
 
 MS = 1_000_000
 
@@ -234,3 +237,34 @@ def many_operations(count: int, *, called: bool) -> pa.Table:
             "status_message": [""] * size,
         }
     )
+
+
+def test_one_held_call_is_its_senders(shop, causes):
+    """One trace is enough to tell that a call left late: the size of a change needs no number of traces."""
+    shop.trace(gap_ms=200)
+    first = causes()[0]
+    assert (first["service"], first["operation"]) == ("shop", "call")
+
+
+def test_slowness_that_the_past_knows_is_named_with_low_confidence(shop, usual):
+    """A quarter of the usual traces had the same slow statement: it is where the time went."""
+    before = type(shop)()
+    for number in range(60):
+        before.trace(db_ms=200 if number % 3 == 0 else 1)
+    spans = before.span_table()
+    for name in ("is_new", "flagged", "in_incident"):
+        spans = spans.append_column(name, pa.array([name == "is_new"] * spans.num_rows))
+    baselines = Baselines(Settings())
+    baselines.add(learn_times(spans))
+    shop.trace(db_ms=200)
+    (cause,) = localise(shop.span_table(), Usual(baselines.exclusive, baselines.edge, spans))
+    assert (cause["rank"], cause["service"], cause["operation"]) == (1, "stock", "SELECT stock")
+    assert cause["confidence"] == "low"
+    assert cause["evidence"][0]["observed"] == 200 * 1e6
+
+
+def test_ordinary_traces_name_nobody(shop, causes):
+    """What took less than a millisecond more than usual has no holder."""
+    for _ in range(5):
+        shop.trace()
+    assert causes() == []
