@@ -21,6 +21,7 @@ from collector.decode.process import Decoder
 from collector.decode.records import Decoded
 from collector.decode.traces import decode_traces
 from collector.insert import Rows, Tables
+from collector.lag import LagWatch
 from collector.segment import DamagedRecord, Position, Record
 from collector.signals import Signal
 from collector.spool import Spool
@@ -118,6 +119,7 @@ class BatchReader:
         self._abandoned = threading.Event()
         self.failure = ""  # why the spool cannot be read; empty when it can
         self.noticed_s: float | None = None  # since when something waits to be decoded
+        self.lag = LagWatch()
         self._thread = threading.Thread(target=self._loop, name="decoding", daemon=True)
 
     def start(self) -> None:
@@ -153,6 +155,7 @@ class BatchReader:
         self._spool.wait_beyond(self._position, WARM_UP_DELAY_S)
         decode_traces([b""])
         while not self._abandoned.is_set():
+            self._note_lag()
             if not self._spool.wait_beyond(self._position, 0.1):
                 self._decoder.rest()
                 if self._finishing.is_set():
@@ -182,8 +185,14 @@ class BatchReader:
     def _decode(self, records: Records) -> Tables:
         return to_insert(self._decoder.decode(records), self._typed, self._recent)
 
+    def _note_lag(self) -> None:
+        backlog = self._spool.status()["bytes"]
+        assert isinstance(backlog, int)
+        self.lag.note(monotonic(), self._spool.end, backlog)
+
     def _deliver(self, batch: Batch | None) -> None:
         while not self._abandoned.is_set():
+            self._note_lag()
             try:
                 self._ready.put(batch, timeout=0.2)
                 return

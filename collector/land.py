@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic, time_ns
 
 import duckdb
@@ -37,6 +38,7 @@ PIECE_BYTES_MAX = 4 * 1024 * 1024
 ROWS_MAX = 2 * 122_880
 _NEXT_PIECE_TIMEOUT_S = 0.5
 RETRY_FIRST_S, RETRY_LAST_S = 0.25, 5.0
+INTERRUPT_TIMEOUT_S = 1.0  # for a transaction to end that is given up
 _LOOK_INTERVAL_S = 60.0  # rows leave by the hour
 
 log = logging.getLogger(__name__)
@@ -80,6 +82,7 @@ class Lander:
             max_bytes=self._piece_bytes,
         )
         self._stopping = threading.Event()
+        self._working: duckdb.DuckDBPyConnection | None = None
         self._failure = ""
         self._landing_since_s: float | None = None
         self._last_lag_s = 0.0
@@ -90,21 +93,37 @@ class Lander:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Land what the spool holds, for at most `timeout_s`; what remains lands at the next start."""
+        """Land what the spool holds, for at most `timeout_s`; what remains lands at the next start.
+
+        A transaction that takes longer is given up: it has not happened then.
+        """
         self._stopping.set()
         self._reader.finish()
         self._thread.join(timeout_s)
         self._reader.abandon()
+        deadline_s = monotonic() + INTERRUPT_TIMEOUT_S
+        while self.is_busy and monotonic() < deadline_s:
+            working = self._working
+            if working is not None:
+                working.interrupt()  # again and again: between two statements there is nothing to interrupt
+            self._thread.join(0.05)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether its thread is still at work."""
+        return self._thread.is_alive()
 
     def status(self) -> dict[str, object]:
         """Newest batch that holds spans (what detection's position reaches), lag in seconds, and the reason
-        landing fails, empty when it does not."""
+        landing fails or does not catch up, empty when neither."""
+        now_s = monotonic()
         waiting = [s for s in (self._landing_since_s, self._reader.noticed_s) if s is not None]
-        running_s = monotonic() - min(waiting) if waiting else 0.0
+        running_s = now_s - min(waiting) if waiting else 0.0
+        lag = self._reader.lag
         return {
             "batch_id": self.totals.traces_batch_id,
-            "lag_s": round(max(running_s, self._last_lag_s), 3),
-            "failure": self._failure or self._reader.failure,
+            "lag_s": round(max(running_s, self._last_lag_s, lag.lag_s(now_s, self._position)), 3),
+            "failure": self._failure or self._reader.failure or lag.failure(now_s, self._position),
         }
 
     def land_available(self) -> int:
@@ -170,7 +189,7 @@ class Lander:
         """
         batch, size_bytes, record_count, row_count = first, 0, 0, 0
         try:
-            with self._store.transaction() as con:
+            with self._transaction() as con:
                 insertion = Insertion(con, self.totals, self._typed)
                 while True:
                     if batch.tables is None:
@@ -231,12 +250,22 @@ class Lander:
     def _commit(
         self, tables: Tables, end: Position, record_count: int, *, quarantined_count: int = 0
     ) -> None:
-        with self._store.transaction() as con:
+        with self._transaction() as con:
             insertion = Insertion(con, self.totals, self._typed)
             insertion.insert(tables)
             totals = insertion.set_position(end, self._clock_ns(), quarantined_count=quarantined_count)
         insertion.committed()
         self._landed(end, totals, record_count, insertion.replaced_count)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One that `stop` can end, its COMMIT included."""
+        try:
+            with self._store.transaction() as con:
+                self._working = con
+                yield con
+        finally:
+            self._working = None
 
     def _landed(self, end: Position, totals: Totals, record_count: int, replaced_count: int) -> None:
         self._position, self.totals = end, totals

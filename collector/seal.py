@@ -85,6 +85,11 @@ class Sealer:
                 working.interrupt()  # again and again: between two statements there is nothing to interrupt
             self._thread.join(0.05)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether its thread is still at work."""
+        return self._thread.is_alive()
+
     def status(self) -> dict[str, object]:
         """`files`, `rows` and `bytes` of this collector in the lake, and the reason of the last failure.
 

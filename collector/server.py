@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import queue
 import signal
 import socket
@@ -93,6 +94,12 @@ def run(
         _wait_for(stop)
     finally:
         server.stop()
+        if server.is_busy:
+            # Inside a statement that cannot be interrupted, e.g. a checkpoint. The interpreter's own end aborts
+            # there; an end at once is what a kill is: the spool and the database's log know the rest.
+            log.warning("ending in the midst of a statement; what the spool holds lands at the next start")
+            logging.shutdown()
+            os._exit(0)
 
 
 def _wait_for(stop: queue.SimpleQueue[int]) -> None:
@@ -111,6 +118,7 @@ class Server:
         self._build = build
         self._exits = ExitStack()
         self._workers: Sequence[Worker] = ()
+        self._writers: list[Lander | Sealer] = []
 
     def start(self) -> dict[str, str]:
         """Start all; returns the addresses as URLs (gRPC as `host:port`)."""
@@ -124,6 +132,11 @@ class Server:
         """Drain and close, in about `drain_timeout_s` at most."""
         self._deadline_s = monotonic() + self._settings.drain_timeout_s
         self._exits.close()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether landing or sealing did not end in time."""
+        return any(part.is_busy for part in self._writers)
 
     def _start(self) -> dict[str, str]:
         settings = self._settings
@@ -147,6 +160,7 @@ class Server:
 
         self._sealer = Sealer(store, seal_policy(settings))
         self._sealer.start()
+        self._writers.append(self._sealer)
         self._exits.callback(self._stop_part, self._sealer)
 
         self._spool = Spool(
@@ -160,6 +174,7 @@ class Server:
             store, self._spool, interval_ms=settings.land_interval_ms, max_bytes=settings.land_max_bytes
         )
         self._lander.start()
+        self._writers.append(self._lander)
         self._exits.callback(self._stop_part, self._lander)
         self._exits.callback(self._spool.close)
 

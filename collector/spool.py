@@ -109,6 +109,13 @@ class Spool:
             )
             return self._bytes_beyond(position) >= min_bytes
 
+    @property
+    def end(self) -> Position:
+        """Where what is durable ends."""
+        with self._changed:
+            segment_id = max(self._sizes, default=0)
+            return max(self._landed, Position(segment_id, self._sizes.get(segment_id, 0)))
+
     def raw(self, record: Record | DamagedRecord) -> bytes:
         """A record's payload; of a damaged one the bytes as they lie in the segment."""
         if isinstance(record, Record):
