@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from time import monotonic, time_ns
 from typing import NamedTuple
 
@@ -22,8 +23,9 @@ from collector.lake.compaction import (
 )
 from collector.lake.landed import LandedLog
 from collector.lake.listing import Listing
-from collector.lake.moving import Hour, LakeFile, compact, remove_unfinished, seal
+from collector.lake.moving import Hours, LakeFile, compact, remove_unfinished, seal
 from collector.lake.retention import delete_expired, expire
+from collector.lake.thin import THIN_ROWS, ThinFile, files_to_share, share, span_max
 from collector.store.lake import SEALED_SIGNALS, SealedSignal
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
@@ -34,6 +36,7 @@ STRAGGLERS_MIN = 10_000
 # default of ten minutes, in which what comes late shares one file and one rewriting.
 PATIENCE_FACTOR = 6
 _HOUR_NS = 3_600_000_000_000
+_HOUR = timedelta(hours=1)
 _QUERIES = "collector.store.queries"
 
 log = logging.getLogger(__name__)
@@ -63,6 +66,7 @@ class Sealer:
         self._store = store
         self._policy = policy
         self._clock_ns = clock_ns
+        self._span_max = span_max(policy.retention_s)
         self._landed = LandedLog(keep_s=policy.patience_s)
         self._listing = Listing(store)
         self._stopping = threading.Event()
@@ -140,13 +144,15 @@ class Sealer:
         moved = 0
         for signal in SEALED_SIGNALS:
             # Again and again: an hour that is larger than a file has rows left.
-            while hours := self._due_hours(signal, settled, patient):
-                for hour in hours:
+            moved_before = -1
+            while moved > moved_before and (due := self._due_hours(signal, settled, patient)):
+                moved_before = moved
+                for hours in share(due, self._span_max):
                     if self._stopping.is_set():
                         return moved
-                    with self._in_smaller_pieces(hour.row_count), self._interruptible() as con:
+                    with self._in_smaller_pieces(hours.row_count), self._interruptible() as con:
                         moved += seal(
-                            self._store, con, signal, hour, now_ns=self._clock_ns(), rows_max=self._rows_max
+                            self._store, con, signal, hours, now_ns=self._clock_ns(), rows_max=self._rows_max
                         )
         return moved
 
@@ -162,14 +168,15 @@ class Sealer:
             self._rows_max = max(ROWS_PER_FILE_MIN, min(self._rows_max, row_count) // 2)
             log.warning("memory is short: files of %d rows at most from now on", self._rows_max)
 
-    def _due_hours(self, signal: SealedSignal, settled: int, patient: int) -> list[Hour]:
+    def _due_hours(self, signal: SealedSignal, settled: int, patient: int) -> list[Hours]:
         until_ns = self._clock_ns() - int(self._policy.seal_after_s * 1e9)
         until_ns -= until_ns % _HOUR_NS
         query = load_sql(_QUERIES, "due_hours").format(
             table=signal.table, packed_table=signal.packed_table, time=signal.time_column
         )
         params = [ROWS_PER_FILE_MAX, until_ns, settled, signal.label, STRAGGLERS_MIN, patient]
-        return [Hour(**row) for row in self._store.read(query, params).to_pylist()]
+        rows = self._store.read(query, params).to_pylist()
+        return [Hours(end=row["start"] + _HOUR, **row) for row in rows]
 
     def _compact_due(self) -> None:
         quiet_since_ns = self._clock_ns() - int(self._policy.patience_s * 1e9)
@@ -181,9 +188,27 @@ class Sealer:
                 if self._stopping.is_set():
                     return
                 if files:
-                    row_count = sum(file.row_count for file in files)
-                    with self._in_smaller_pieces(row_count), self._interruptible() as con:
-                        compact(self._store, con, signal, hour["hour_start"], files, now_ns=self._clock_ns())
+                    start = hour["hour_start"]
+                    self._compact(signal, (start, start + _HOUR), files)
+            for group in self._thin_files(signal, quiet_since_ns):
+                if self._stopping.is_set():
+                    return
+                end = max(thin.end for thin in group)
+                self._compact(signal, (group[0].start, end), [thin.file for thin in group])
+
+    def _thin_files(self, signal: SealedSignal, quiet_since_ns: int) -> list[list[ThinFile]]:
+        query = load_sql(_QUERIES, "thin_files")
+        rows = self._store.read(query, [signal.label, quiet_since_ns, THIN_ROWS]).to_pylist()
+        files = [
+            ThinFile(LakeFile(row["path"], row["row_count"]), row["start"], row["last_hour"] + _HOUR)
+            for row in rows
+        ]
+        return files_to_share(files, self._span_max)
+
+    def _compact(self, signal: SealedSignal, hours: tuple[datetime, datetime], files: list[LakeFile]) -> None:
+        row_count = sum(file.row_count for file in files)
+        with self._in_smaller_pieces(row_count), self._interruptible() as con:
+            compact(self._store, con, signal, hours, files, now_ns=self._clock_ns())
 
     @contextmanager
     def _interruptible(self) -> Iterator[duckdb.DuckDBPyConnection]:

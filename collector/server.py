@@ -95,9 +95,9 @@ def run(
     finally:
         server.stop()
         if server.is_busy:
-            # Inside a statement that cannot be interrupted, e.g. a checkpoint. The interpreter's own end aborts
-            # there; an end at once is what a kill is: the spool and the database's log know the rest.
-            log.warning("ending in the midst of a statement; what the spool holds lands at the next start")
+            # Inside a statement that cannot be interrupted, e.g. a checkpoint. The interpreter's end aborts
+            # there; an end at once is what a kill is: spool and database know what is left to do.
+            log.warning("ending within a statement; what the spool holds lands at the next start")
             logging.shutdown()
             os._exit(0)
 

@@ -7,12 +7,14 @@ leaves a file that only `lake_writes` knows, and `remove_unfinished` takes it aw
 
 from __future__ import annotations
 
+import calendar
 import logging
 from datetime import datetime
 from typing import NamedTuple
 
 import duckdb
 
+from collector.decode.columns import LAST_TIME_NS
 from collector.lake.parquet import new_path, partial_of, write_file
 from collector.lake.shredding import shredding_option
 from collector.store.lake import (
@@ -31,10 +33,11 @@ log = logging.getLogger(__name__)
 _QUERIES = "collector.store.queries"
 
 
-class Hour(NamedTuple):
-    """Rows of one hour in the database that one file will hold."""
+class Hours(NamedTuple):
+    """Rows of an hour, or of several thin ones in a row, in the database that one file will hold."""
 
     start: datetime
+    end: datetime  # the first hour after them
     row_count: int
     last_batch_id: int
 
@@ -50,28 +53,28 @@ def seal(
     store: Store,
     con: duckdb.DuckDBPyConnection,
     signal: SealedSignal,
-    hour: Hour,
+    hours: Hours,
     *,
     now_ns: int,
     rows_max: int,
 ) -> int:
-    """Move the rows of `hour` up to its batch to a new file; returns how many.
+    """Move the rows of `hours` up to their batch to a new file; returns how many.
 
-    Of more than `rows_max` only the earliest move, about so many: what is left of the hour is due as before.
+    Of more than `rows_max` only the earliest move, about so many: what is left of the hours is due as before.
     Landing only adds rows of newer batches and nothing else deletes these: the copy and the deletion, which
     are not in one transaction, see the same rows, and their counts are compared before the commit.
     """
     condition = (
-        f"WHERE batch_id <= {hour.last_batch_id}"
-        f' AND "{signal.time_column}" >= TIMESTAMP_NS {quoted(hour.start)}'
-        f' AND "{signal.time_column}" < TIMESTAMP_NS {quoted(hour.start)} + INTERVAL 1 HOUR'
+        f"WHERE batch_id <= {hours.last_batch_id}"
+        f' AND "{signal.time_column}" >= TIMESTAMP_NS {quoted(hours.start)}'
+        f' AND "{signal.time_column}" <= make_timestamp_ns({_last_ns(hours.end)})'
     )
     columns = f'"{signal.time_column}", batch_id'
     places = f"(SELECT {columns} FROM {signal.table} UNION ALL SELECT {columns} FROM {signal.packed_table})"  # noqa: S608  # names of the schema
-    if hour.row_count > rows_max:
+    if hours.row_count > rows_max:
         ((last_ns,),) = con.execute(
             f'SELECT epoch_ns(quantile_disc("{signal.time_column}", ?)) FROM {places} {condition}',  # noqa: S608  # own numbers and times
-            [rows_max / hour.row_count],
+            [rows_max / hours.row_count],
         ).fetchall()
         condition += f' AND "{signal.time_column}" <= make_timestamp_ns({last_ns})'
     ((has_packed,),) = con.execute(f"SELECT EXISTS (FROM {signal.packed_table} {condition})").fetchall()
@@ -82,14 +85,14 @@ def seal(
     selected = f"SELECT {written} {source} {condition}"
     # Typed rows alone have few enough paths.
     shredding = shredding_option(con, selected) if has_packed else ""
-    path = _announce(con, signal, hour.start, hour.last_batch_id, now_ns)
-    copied = write_file(con, store.lake / path, signal, selected, hour.row_count, shredding=shredding)
+    path = _announce(con, signal, (hours.start, hours.end), hours.last_batch_id, now_ns)
+    copied = write_file(con, store.lake / path, signal, selected, hours.row_count, shredding=shredding)
     with store.transaction() as moving:
         moving.execute(
             f'INSERT INTO lake_files SELECT $1, $2, $3, min("{signal.time_column}"),'  # noqa: S608  # as above
             f' max("{signal.time_column}"), min(batch_id), max(batch_id), count(*), $4,'
             f" make_timestamp_ns($5), NULL FROM {places} {condition}",
-            [path, signal.label, hour.start, (store.lake / path).stat().st_size, now_ns],
+            [path, signal.label, hours.start, (store.lake / path).stat().st_size, now_ns],
         )
         deleted = sum(
             moving.execute(f"DELETE FROM {table} {condition}").fetchall()[0][0]  # noqa: S608  # as above
@@ -104,19 +107,23 @@ def compact(
     store: Store,
     con: duckdb.DuckDBPyConnection,
     signal: SealedSignal,
-    hour: datetime,
+    hours: tuple[datetime, datetime],
     files: list[LakeFile],
     *,
     now_ns: int,
 ) -> int:
-    """Rewrite several listed files of one hour as one; returns its rows. The old files stay on disk until no
-    query can be reading them."""
+    """Rewrite several listed files as one; returns its rows. The old files stay on disk until no query can be
+    reading them.
+
+    Args:
+        hours: the first one's begin, and the last one's end.
+    """
     paths = [file.path for file in files]
     expected = sum(file.row_count for file in files)
     (newest_batch_id,) = con.execute(
         "SELECT max(last_batch_id) FROM lake_files WHERE path IN (FROM unnest(?::VARCHAR[]))", [paths]
     ).fetchall()[0]
-    path = _announce(con, signal, hour, newest_batch_id, now_ns)
+    path = _announce(con, signal, hours, newest_batch_id, now_ns)
     # By name: files of an older schema may lack a column.
     rows = (
         f"SELECT * FROM read_parquet({file_list(store.lake, paths)}, hive_partitioning = false,"  # noqa: S608  # own paths, quoted
@@ -150,10 +157,14 @@ def remove_unfinished(store: Store) -> int:
 
 
 def _announce(
-    con: duckdb.DuckDBPyConnection, signal: SealedSignal, hour: datetime, last_batch_id: int, now_ns: int
+    con: duckdb.DuckDBPyConnection,
+    signal: SealedSignal,
+    hours: tuple[datetime, datetime],
+    last_batch_id: int,
+    now_ns: int,
 ) -> str:
     (collector_id,) = con.execute("SELECT collector_id FROM lake_identity").fetchall()[0]
-    path = new_path(signal, hour, collector_id, last_batch_id)
+    path = new_path(signal, *hours, collector_id, last_batch_id)
     con.execute("INSERT INTO lake_writes SELECT ?, make_timestamp_ns(?)", [path, now_ns])  # commits by itself
     return path
 
@@ -161,6 +172,12 @@ def _announce(
 def _settle(store: Store, con: duckdb.DuckDBPyConnection, path: str) -> None:
     con.execute("DELETE FROM lake_writes WHERE path = ?", [path])
     refresh_views(con, store.lake)
+
+
+def _last_ns(end: datetime) -> int:
+    """The last nanosecond before `end`, as far as there is one that a TIMESTAMP_NS can hold."""
+    seconds = calendar.timegm(end.timetuple())
+    return min(seconds * 1_000_000_000 - 1, LAST_TIME_NS)
 
 
 def _check_counts(written: int, replaced: int, path: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,12 +21,24 @@ _OPTIONS = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2, ROW_GROUP_SIZE
 _ROWS_PER_SLICE = 60_000
 _SLICE_MAX_S = 300
 _HOUR_S = 3600
+# The place of files that hold several hours or days: what Hive, Spark and DuckDB read as NULL, so that nobody
+# takes their rows for rows of one hour.
+SEVERAL = "__HIVE_DEFAULT_PARTITION__"
 
 
-def new_path(signal: SealedSignal, hour: datetime, collector_id: str, last_batch_id: int) -> str:
-    """A name in the lake that no collector, nor a copy of this one, has used or will use."""
+def new_path(
+    signal: SealedSignal, start: datetime, end: datetime, collector_id: str, last_batch_id: int
+) -> str:
+    """A name in the lake that no collector, nor a copy of this one, has used or will use.
+
+    Args:
+        start, end: the first hour's begin and the last one's end, of whose rows the file holds.
+    """
+    last = end - timedelta(hours=1)
+    date = f"{start:%Y-%m-%d}" if last.date() == start.date() else SEVERAL
+    hour = f"{start:%H}" if last <= start else SEVERAL
     return (
-        f"{signal.label}/date={hour:%Y-%m-%d}/hour={hour:%H}/"
+        f"{signal.label}/date={date}/hour={hour}/"
         f"{collector_id}-{last_batch_id:012d}-{uuid4().hex[:12]}.parquet"
     )
 

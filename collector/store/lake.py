@@ -9,6 +9,8 @@ from typing import NamedTuple
 import duckdb
 
 LAKE_FOLDER = "lake"  # in the data folder, unless another is chosen
+# A file of several hours would widen the bounds of its day's others.
+_SHARED_PATH = "CASE WHEN date_trunc('hour', last_time) > hour_start THEN path END"
 
 
 class SealedSignal(NamedTuple):
@@ -123,13 +125,13 @@ def file_list(lake: Path, paths: Iterable[str]) -> str:
 
 
 def _own_branches(con: duckdb.DuckDBPyConnection, signal: SealedSignal, lake: Path) -> Iterable[str]:
-    """One SELECT a day. Its constant bounds let DuckDB drop the whole branch while planning, for a query of
-    another time or of newer batches, without opening a file."""
+    """One SELECT a day, and one for each file that thin hours share. Its constant bounds let DuckDB drop the
+    whole branch while planning, for a query of another time or of newer batches, without opening a file."""
     days = con.execute(
-        "SELECT list(path ORDER BY path), min(first_batch_id), max(last_batch_id),"
+        "SELECT list(path ORDER BY path), min(first_batch_id), max(last_batch_id),"  # noqa: S608  # a constant
         " min(first_time)::VARCHAR, max(last_time)::VARCHAR"
         " FROM lake_files WHERE signal = ? AND expired_at IS NULL"
-        " GROUP BY date_trunc('day', hour_start) ORDER BY 4",
+        f" GROUP BY date_trunc('day', hour_start), {_SHARED_PATH} ORDER BY 4",
         [signal.label],
     ).fetchall()
     _, columns = file_columns(con, signal.table)
@@ -144,9 +146,10 @@ def _own_branches(con: duckdb.DuckDBPyConnection, signal: SealedSignal, lake: Pa
 def _foreign_branches(con: duckdb.DuckDBPyConnection, signal: SealedSignal, lake: Path) -> Iterable[str]:
     """The same for other collectors, whose batch numbers mean nothing here."""
     days = con.execute(
-        "SELECT collector_id, list(path ORDER BY path), min(first_time)::VARCHAR, max(last_time)::VARCHAR"
+        "SELECT collector_id, list(path ORDER BY path),"  # noqa: S608  # a constant
+        " min(first_time)::VARCHAR, max(last_time)::VARCHAR"
         " FROM lake_foreign_files WHERE signal = ?"
-        " GROUP BY collector_id, date_trunc('day', hour_start) ORDER BY 1, 3",
+        f" GROUP BY collector_id, date_trunc('day', hour_start), {_SHARED_PATH} ORDER BY 1, 3",
         [signal.label],
     ).fetchall()
     _, columns = file_columns(con, signal.table)

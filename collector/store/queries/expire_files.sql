@@ -2,7 +2,10 @@
 UPDATE lake_files SET expired_at = make_timestamp_ns($1)
 WHERE expired_at IS NULL AND path IN (
     SELECT path FROM (
-        SELECT path, last_time, sum(size_bytes) OVER (ORDER BY hour_start DESC, path) AS bytes_from_newest
+        SELECT
+            path,
+            last_time,
+            sum(size_bytes) OVER (ORDER BY date_trunc('hour', last_time) DESC, path) AS bytes_from_newest
         FROM lake_files WHERE expired_at IS NULL
     )
     WHERE last_time < make_timestamp_ns($2) OR bytes_from_newest > $3

@@ -1,9 +1,9 @@
--- The file $1 of $2 bytes takes the place of the files $4, all of one signal and hour.
+-- The file $1 of $2 bytes takes the place of the files $4, all of one signal.
 INSERT INTO lake_files
 SELECT
     $1,
     signal,
-    hour_start,
+    min(hour_start),
     min(first_time),
     max(last_time),
     min(first_batch_id),
@@ -14,4 +14,4 @@ SELECT
     NULL
 FROM lake_files
 WHERE path IN (FROM unnest($4::VARCHAR[]))
-GROUP BY signal, hour_start
+GROUP BY signal

@@ -3,7 +3,7 @@
 CREATE TABLE IF NOT EXISTS lake_files (
     path           VARCHAR PRIMARY KEY,    -- relative to the lake, which may move
     signal         VARCHAR      NOT NULL,  -- traces, logs, metrics
-    hour_start     TIMESTAMP_NS NOT NULL,  -- UTC; every row's time lies in this hour
+    hour_start     TIMESTAMP_NS NOT NULL,  -- UTC; the hour of every row, or, where thin hours share a file, of its first row
     first_time     TIMESTAMP_NS NOT NULL,  -- with last_time: queries of other times do not open the file
     last_time      TIMESTAMP_NS NOT NULL,
     first_batch_id BIGINT       NOT NULL,  -- with last_batch_id: nor do readers of newly landed batches
