@@ -1,4 +1,5 @@
-"""Keeps web pages of other origins away from an API that needs no password: it is for local programs."""
+"""Keeps web pages of other origins away from servers that need no password: they are for people and programs
+of this machine."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ from collector.http.requests import App, Scope, Send
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9._-]{1,253}))(?::\d{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-# Nothing here is for pages of others: not to be framed, not to be read as something else.
-_HEADERS = {
+# Nothing of the API is for pages of others: not to be framed, not to be read as something else.
+_API_HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "cross-origin-resource-policy": "same-origin",
     "x-content-type-options": "nosniff",
@@ -27,37 +28,38 @@ _HEADERS = {
 _LINKED_PATHS = frozenset({"/docs", "/openapi.json"})
 
 
-class LocalOnly:
-    """ASGI middleware. Refuses
+class OwnPagesOnly:
+    """ASGI middleware for a server with pages of its own. Refuses
 
     - a Host header that is not ours, which is what DNS rebinding arrives with, or more than one,
-    - a request that a browser sends for a page of another origin: by its Origin header, which browsers put on
-      every POST, or by Sec-Fetch-Site. Another port of this machine is another origin,
-    - a body that is not plain JSON, which is all that a page may send without asking first.
+    - a request or websocket that a browser opens for a page of another origin: by its Origin header, which
+      browsers put on every POST and websocket, or by Sec-Fetch-Site. Another port of this machine is another
+      origin. Links to us are followed.
     """
 
-    def __init__(self, app: App, allowed_hosts: Iterable[str] = ()) -> None:
+    def __init__(self, app: App, allowed_hosts: Iterable[str], setting: str) -> None:
+        """
+        Args:
+            allowed_hosts: names besides those of this machine.
+            setting: the one that adds to them, for the message.
+        """
         self._app = app
         self._hosts = LOCAL_HOSTS | {host.lower() for host in allowed_hosts}
+        self._setting = setting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
+        refusal = self._refusal(scope) if scope["type"] in ("http", "websocket") else None
+        if refusal is not None and scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
             return
+        await (refusal or self._app)(scope, receive, send)
 
-        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await (self._refusal(scope) or self._app)(scope, receive, send_with_headers)
+    def _is_linked(self, path: str) -> bool:
+        """Whether a person may come to `path` by a link on somebody's page."""
+        return True
 
     def _refusal(self, scope: Scope) -> Response | None:
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
-        }
+        headers = _headers(scope)
         hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
         if len(hosts) > 1:
             return _refuse(400, f"{len(hosts)} Host headers were sent", "send one")
@@ -67,11 +69,54 @@ class LocalOnly:
             return _refuse(
                 403,
                 f"the Host header names {authority!r}, which is not this server",
-                "name it in SPYHOP_API_ALLOWED_HOSTS, e.g. '[\"spyhop.internal\"]'",
+                f"name it in {self._setting}, e.g. '[\"spyhop.internal\"]'",
             )
-        if foreign := _foreign_page(scope, headers, authority):
+        if foreign := self._foreign_page(scope, headers, authority):
             return _refuse(403, f"requests from {foreign} are refused", "call from a local program")
-        return _unfit_body(headers)
+        return None
+
+    def _foreign_page(self, scope: Scope, headers: dict[str, str], authority: str) -> str:
+        """Which page of another origin a browser sends this for; empty when it is none."""
+        origin = headers.get("origin")
+        if origin is not None and not is_same_origin(origin, authority):
+            return f"the web page {origin}"
+        is_followed_link = (
+            scope.get("method") == "GET"
+            and headers.get("sec-fetch-mode", "").lower() == "navigate"
+            and self._is_linked(scope["path"])
+        )
+        if (
+            headers.get("sec-fetch-site", "none").lower() not in ("none", "same-origin")
+            and not is_followed_link
+        ):
+            return "web pages of other origins"
+        return ""
+
+
+class LocalOnly(OwnPagesOnly):
+    """The same for the API, which has no pages but its documentation. Refuses also
+
+    - a body that is not plain JSON, which is all that a page may send without asking first.
+    """
+
+    def __init__(self, app: App, allowed_hosts: Iterable[str] = ()) -> None:
+        super().__init__(app, allowed_hosts, "SPYHOP_API_ALLOWED_HOSTS")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _API_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await super().__call__(scope, receive, send_with_headers)
+
+    def _is_linked(self, path: str) -> bool:
+        return path in _LINKED_PATHS
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        return super()._refusal(scope) or _unfit_body(scope)
 
 
 def host_name(authority: str) -> str:
@@ -87,23 +132,12 @@ def is_same_origin(origin: str, authority: str) -> bool:
     return port is not None and origin_authority.removesuffix(port) == authority.removesuffix(port)
 
 
-def _foreign_page(scope: Scope, headers: dict[str, str], authority: str) -> str:
-    """Which page of another origin a browser sends this for; empty when it is none."""
-    origin = headers.get("origin")
-    if origin is not None and not is_same_origin(origin, authority):
-        return f"the web page {origin}"
-    site = headers.get("sec-fetch-site", "none").lower()
-    is_followed_link = (
-        scope["method"] == "GET"
-        and scope["path"] in _LINKED_PATHS
-        and headers.get("sec-fetch-mode", "").lower() == "navigate"
-    )
-    if site not in ("none", "same-origin") and not is_followed_link:
-        return "web pages of other origins"
-    return ""
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-def _unfit_body(headers: dict[str, str]) -> Response | None:
+def _unfit_body(scope: Scope) -> Response | None:
+    headers = _headers(scope)
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return None
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()

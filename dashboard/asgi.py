@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from collector.guard import OwnPagesOnly
 
 SCRIPT = Path(__file__).with_name("app.py")
 GZIP_MIN_BYTES = 1024
@@ -76,10 +79,20 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-app = streamlit.App(
-    SCRIPT,
-    middleware=[
-        Middleware(SecurityHeaders),
-        Middleware(GZipMiddleware, minimum_size=GZIP_MIN_BYTES),
-    ],
-)
+def create_app(allowed_hosts: Iterable[str] = ()) -> ASGIApp:
+    """The application.
+
+    Args:
+        allowed_hosts: names under which it is reached, besides those of this machine.
+    """
+    # Streamlit itself admits websockets of every local port's pages, of any name that points here, and asks a
+    # server elsewhere for this machine's address to compare others with.
+    guard = Middleware(OwnPagesOnly, allowed_hosts=allowed_hosts, setting="SPYHOP_DASHBOARD_ALLOWED_HOSTS")
+    return streamlit.App(
+        SCRIPT,
+        middleware=[
+            Middleware(SecurityHeaders),
+            guard,
+            Middleware(GZipMiddleware, minimum_size=GZIP_MIN_BYTES),
+        ],
+    )

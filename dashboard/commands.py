@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
             api_url=checked_url(api or settings.dashboard_api_url),
             host=host or settings.dashboard_host,
             port=settings.dashboard_port if port is None else port,
+            allowed_hosts=settings.dashboard_allowed_hosts,
         )
 
 

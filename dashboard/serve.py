@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 
 from collector.errors import PortInUse, StartupError
 from dashboard.theme import STREAMLIT_OPTIONS
@@ -43,8 +44,8 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run(api_url: str, host: str, port: int) -> None:
-    """Serves until SIGTERM or SIGINT.
+def run(api_url: str, host: str, port: int, allowed_hosts: Iterable[str] = ()) -> None:
+    """Serves until SIGTERM or SIGINT, under `host`, the names of this machine and `allowed_hosts`.
 
     Raises:
         PortInUse, StartupError: see `bind`.
@@ -59,14 +60,14 @@ def run(api_url: str, host: str, port: int) -> None:
     bootstrap.load_config_options(
         {**STREAMLIT_OPTIONS, "server.address": host, "server.port": bound_port},
     )
-    from dashboard.asgi import app  # noqa: PLC0415 - after the options are set
+    from dashboard.asgi import create_app  # noqa: PLC0415 - after the options are set
 
     shown = f"[{host}]" if ":" in host else host
     sys.stdout.write(f"dashboard  http://{shown}:{bound_port}  (reads {api_url})\n")
     sys.stdout.flush()
     server = uvicorn.Server(
         uvicorn.Config(
-            app,
+            create_app([host, *allowed_hosts]),
             ws="websockets-sansio",
             log_config=None,  # Streamlit has configured uvicorn's loggers
             access_log=False,

@@ -24,6 +24,10 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:4320", description="Spyhop server the dashboard reads"
     )
     dashboard_host: str = Field(default="127.0.0.1", description="Address the dashboard listens on")
+    dashboard_allowed_hosts: list[str] = Field(
+        default_factory=list,
+        description="Host names, as a JSON list, the dashboard answers to besides local ones and its own",
+    )
     dashboard_port: int = Field(
         default=8501, ge=0, le=65535, description="Port of the dashboard; 0 picks a free one"
     )

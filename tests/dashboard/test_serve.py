@@ -63,6 +63,34 @@ def test_it_serves_safely_from_any_folder_and_stops(process: tuple[subprocess.Po
     assert "Traceback" not in running.stderr.read()
 
 
+WEBSOCKET = (
+    "GET /_stcore/stream HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n"
+    "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+def test_pages_of_others_cannot_drive_it(process: tuple[subprocess.Popen[str], str]) -> None:
+    """Pages of other ports, of other hosts and of names that point here get no websocket and no answer; a
+    link is followed."""
+    _, url = process
+    own = url.removeprefix("http://")
+    host, port = own.split(":")
+    for named, origin in (
+        (own, "http://localhost:3000"),
+        (own, "http://evil.example"),
+        ("evil.example", "http://evil.example"),
+        (f"user@{own}", url),
+    ):
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(WEBSOCKET.format(host=named, origin=origin).encode())
+            assert client.recv(200).startswith(b"HTTP/1.1 403 ")
+    cross_site = {"sec-fetch-site": "cross-site"}
+    assert httpx2.get(url, headers=cross_site).status_code == 403
+    assert httpx2.get(url, headers={"host": "evil.example"}).status_code == 403
+    assert httpx2.get(url, headers=cross_site | {"sec-fetch-mode": "navigate"}).status_code == 200
+
+
 def test_scripts_come_from_the_page_itself_only() -> None:
     """The policy admits Streamlit's inline script by its hash and no other inline script."""
     scripts = content_security_policy().split("; ")[1]
