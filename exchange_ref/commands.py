@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
 
 
 def exchange(
+    context: typer.Context = None,  # type: ignore[assignment]  # typer knows no optional one
     *,
     otlp: Annotated[str | None, typer.Option(help="OTLP/gRPC endpoint, http://HOST:PORT.")] = None,
     rate: Annotated[float | None, typer.Option(help="Mean orders per second.")] = None,
@@ -83,12 +84,14 @@ def exchange(
     from exchange_ref.exchange import ExchangeConfig
     from exchange_ref.faults.schedule import Schedule, read_schedule
     from exchange_ref.load import Mix
+    from exchange_ref.modes import check_options, given_options
     from exchange_ref.population import POPULATIONS
     from exchange_ref.run import History, RunOptions, prepare_report, run_exchange, write_report
     from exchange_ref.settings import Settings
     from exchange_ref.tides import Tide
     from exchange_ref.wallet import RetryPolicy
 
+    check_options(given_options(context))
     if traders not in POPULATIONS:
         raise InvalidUse(f"--traders {traders!r} is not known; choose one of {', '.join(POPULATIONS)}")
     if scenario is not None:

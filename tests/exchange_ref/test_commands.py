@@ -188,3 +188,23 @@ def test_register_adds_exchange() -> None:
     app = typer.Typer()
     register(app)
     assert [command.name for command in app.registered_commands] == ["exchange"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--scenario", "smoke", "--out", "x", "--rate", "500"], "--rate: not an option of --scenario"),
+        (["--scenario", "smoke", "--out", "x", "--for", "5s", "--otlp", "h"], "--for, --otlp: not an option"),
+        (["--history", "1h", "--rhythm", "10m"], "--rhythm: not an option of --history"),
+        (["--history", "1h", "--parallel", "2"], "--parallel: not an option of --history"),
+        (["--orders-per-hour", "60"], "--orders-per-hour: not an option of a run"),
+        (["--out", "x", "--split", "tune"], "--out, --split: not an option of a run"),
+    ],
+)
+def test_options_that_do_not_apply_are_refused(arguments: list[str], named: str) -> None:
+    """What would be dropped in silence is named, whatever its value."""
+    app = typer.Typer()
+    register(app)
+    app.command("other")(lambda: None)
+    with pytest.raises(InvalidUse, match=named):
+        app(["exchange", *arguments], standalone_mode=False)

@@ -208,9 +208,9 @@ def unmasked(name: str) -> str:
 def test_system_of_many_operations():
     """Ten thousand operations, all of them behaving in a new way, are ranked in seconds."""
     usual, now = (many_operations(10_000, called=called) for called in (True, False))
-    began = time.perf_counter()
+    began = time.process_time()  # of this process: others share the machine
     found = localise(now, Usual(spans=usual))
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
     assert len(found) <= 5
 
 
