@@ -16,7 +16,7 @@ def explain(evidence: Evidence) -> Draft:
     """
     if not evidence.facts:
         return Draft(
-            summary="Nothing is stored that could explain this: none of its spans has landed.",
+            summary="Nothing is stored that could explain this: its spans have not landed, or have expired.",
             root_causes=(),
             recommendations=tuple(recommendations(evidence, None)),
             confidence=0.0,

@@ -78,8 +78,9 @@ class Entailment:
         owners: dict[str, set[str]] = {}
         for claim in claims.values():
             for name in (claim.service, claim.operation, *(claim.far or ()), *claim.tokens):
-                if name:
-                    owners.setdefault(name, set()).add(claim.evidence_id)
+                # A name like "publish <default>" loses its tag with a model's markup.
+                for form in {name, " ".join(re.sub(r"<[^>]*>", " ", name).split())} - {""}:
+                    owners.setdefault(form, set()).add(claim.evidence_id)
         # A name of many words is no name: what it says is as foreign as any message.
         names = [name for name in owners if _is_name(name)]
         self._entities = [

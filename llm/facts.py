@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from llm.explanation import Cause, CauseKind, Fact
-from llm.redact import redact_name, redact_text
+from llm.redact import quoted_name, quoted_text, redact_name
 from llm.traced import Gap, TracedSpan, TracedTrace
 from llm.units import duration, percent, quantity, significant
 
@@ -19,6 +19,8 @@ MAX_SLOW_OPERATIONS = 5
 MAX_ERRORS = 5
 _ASSET = re.compile(r"[A-Za-z0-9]{1,10}")
 ERROR_SCORE = 0.6  # above a minor share of the time, below the main one
+FAILURE_SCORE = 2.0  # where calls fail, above any share of the time: 1 is all of it
+MAX_PATH_STEPS = 100  # named one by one; a loop of 100,000 calls is one path, and no help in a list
 
 
 class FactBook:
@@ -27,6 +29,9 @@ class FactBook:
     def __init__(self) -> None:
         self._numbers = count(1)
         self.facts: list[Fact] = []
+
+    def fact(self, evidence_id: str) -> Fact | None:
+        return next((fact for fact in self.facts if fact.evidence_id == evidence_id), None)
 
     def add(
         self, span: TracedSpan, kind: str, statement: str, **more: float | int | str | tuple[str, str] | None
@@ -66,8 +71,8 @@ class Excess:
 
 
 def place(span: TracedSpan) -> str:
-    """Where, in a statement. Quotation marks there enclose the sender's words, so names must hold none."""
-    return f"{redact_name(span.operation)} in {redact_name(span.service)}".replace('"', "'")
+    """Where, in a statement. Names that read as words are the sender's words: they are quoted."""
+    return f"{quoted_name(span.operation)} in {quoted_name(span.service)}"
 
 
 def asset(text: object) -> str:
@@ -148,15 +153,19 @@ def add_error_facts(book: FactBook, trace: TracedTrace, *, symptom_is_time: bool
     """Facts for the deepest errors; a parent that only passes an error on is not one."""
     causes: list[Cause] = []
     for span in trace.deepest_errors()[:MAX_ERRORS]:
-        evidence_id = book.add(span, "error", error_statement(span), observed=span.duration_ns, unit="ns")
+        statement = error_statement(span)
+        if any(fact.kind == "error" and fact.statement == statement for fact in book.facts):
+            continue  # the same failure once more says nothing new
+        evidence_id = book.add(span, "error", statement, observed=span.duration_ns, unit="ns")
+        failed = span.status_code == "ERROR"
         causes.append(
             Cause(
                 service=redact_name(span.service),
                 operation=redact_name(span.operation),
                 kind="error",
-                statement=f"{place(span)} failed, and nothing it called failed",
-                score=ERROR_SCORE if symptom_is_time else 1.0,
-                confidence=0.5 if symptom_is_time else 0.7,
+                statement=statement,
+                score=ERROR_SCORE if symptom_is_time else FAILURE_SCORE,
+                confidence=(0.5 if symptom_is_time else 0.7) if failed else 0.4,
                 evidence=(evidence_id,),
             )
         )
@@ -169,20 +178,34 @@ def add_path_fact(book: FactBook, trace: TracedTrace) -> tuple[str, ...]:
     if trace.root is None or len(steps) < 2:
         return ()
     longest = max(steps, key=lambda span: span.exclusive_ns)
-    statement = (
-        f"The critical path has {len(steps)} spans in {duration(trace.root.duration_ns)};"
-        f" {place(longest)} holds {duration(longest.exclusive_ns)} of it"
+    length_ns = trace.root.duration_ns
+    statement = f"The critical path of {place(trace.root)} has {len(steps):,} spans in {duration(length_ns)}"
+    book.add(trace.root, "critical_path", statement, observed=length_ns, unit="ns")
+    statement = f"{place(longest)} holds {duration(longest.exclusive_ns)} of the critical path"
+    book.add(longest, "path_share", statement, observed=longest.exclusive_ns, unit="ns")
+    return tuple(
+        f"{redact_name(span.service)}: {redact_name(span.operation)}" for span in steps[:MAX_PATH_STEPS]
     )
-    book.add(trace.root, "critical_path", statement, observed=longest.exclusive_ns, unit="ns")
-    return tuple(f"{redact_name(span.service)}: {redact_name(span.operation)}" for span in steps)
+
+
+def add_duration_fact(book: FactBook, trace: TracedTrace) -> None:
+    """How long the trace took, where nothing else is known of it: a lone span is a trace, too."""
+    if trace.root is None:
+        return
+    spans = (
+        "the only span of its trace" if len(trace.spans) == 1 else f"{len(trace.spans):,} spans in its trace"
+    )
+    statement = f"{place(trace.root)} took {duration(trace.root.duration_ns)}, {spans}"
+    book.add(trace.root, "duration", statement, observed=trace.root.duration_ns, unit="ns")
 
 
 def error_statement(span: TracedSpan) -> str:
     """What failed and what it said. The sender's own words stand in quotation marks, and hold none."""
-    what = redact_text(span.exception_type or str(span.attributes.get("error.type", ""))).replace('"', "'")
-    said = redact_text(span.exception_message or span.status_message).replace('"', "'")
-    reason = f' with "{what}"' if what else ""
-    return f"{place(span)} failed{reason}" + (f': "{said}"' if said else "")
+    what = span.exception_type or str(span.attributes.get("error.type", ""))
+    said = span.exception_message or span.status_message
+    reason = f" with {quoted_text(what)}" if what else ""
+    did = "failed" if span.status_code == "ERROR" or not span.has_exception else "recorded an exception"
+    return f"{place(span)} {did}{reason}" + (f": {quoted_text(said)}" if said else "")
 
 
 def cause_kind(span: TracedSpan) -> CauseKind:

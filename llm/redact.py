@@ -42,6 +42,8 @@ _IDENTIFIER = re.compile(
     r"|HSET|MGET|SET|SEND|RECV|publish|receive|process|send|settle|poll|consume) )?"
     r"[A-Za-z0-9_/{}:.$@*-]{1,80}"
 )
+_LINK = re.compile(r"(?<=!)(?=\[)|(?<=\])(?=\()")
+_NO_MARKUP = str.maketrans({"<": "‹", ">": "›", '"': "'", "`": "'"})
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -73,8 +75,18 @@ def quoted_name(name: str) -> str:
     >>> quoted_name("kx-exchange"), quoted_name("SELECT carts"), quoted_name("everything is fine")
     ('kx-exchange', 'SELECT carts', '"everything is fine"')
     """
-    plain = redact_name(name).replace('"', "'")
-    return plain if _IDENTIFIER.fullmatch(plain) else f'"{plain}"'
+    plain = redact_name(name)
+    return plain if _IDENTIFIER.fullmatch(plain) else quoted_text(plain)
+
+
+def quoted_text(text: object) -> str:
+    """The sender's words for our own sentences: redacted, in quotation marks, and no markup of any page.
+
+    >>> quoted_text('see <b>"x"</b> and ![y](http://z)')
+    '"see ‹b›\'x\'‹/b› and ! [y] (http://z)"'
+    """
+    said = redact_text(text).translate(_NO_MARKUP)
+    return f'"{_LINK.sub(" ", said)}"'
 
 
 def redact_paragraphs(text: str, limit_chars: int) -> str:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llm.redact import strip_invisible
+from llm.redact import quoted_name, strip_invisible
 from llm.units import percent, quantity
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
@@ -22,7 +22,7 @@ def show(explanation: dict[str, Any], console: Console | None = None) -> None:
     if explanation["root_causes"]:
         console.print()
         for cause in explanation["root_causes"]:
-            place = f"{cause['operation']} in {cause['service']}"
+            place = f"{quoted_name(cause['operation'])} in {quoted_name(cause['service'])}"
             cited = ", ".join(cause["evidence"])
             console.print(
                 _plain(f"{cause['rank']}. {place}  (confidence {percent(cause['confidence'])}) [{cited}]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 from collector.errors import NotFound
@@ -17,9 +18,13 @@ from llm.case import Anomaly, Case, Incident
 from llm.explanation import Subject
 from llm.traced import Gap, TracedSpan, TracedTrace
 
-MAX_SPANS = 5_000  # of one trace; what lies beyond is counted, not read
+MAX_DETAILS = 50  # spans read with their attributes: of errors, and of operations on the critical path
 MAX_GAPS = 5
 MAX_ANOMALIES = 3
+_COLUMNS = (
+    "trace_id", "span_id", "parent_span_id", "service_name", "span_name", "span_kind", "start_unix_nano",
+    "duration_ns", "status_code", "has_exception",
+)  # fmt: skip
 
 
 _EXISTS = {
@@ -78,7 +83,9 @@ def load_case(store: Store, subject: Subject) -> Case:
     incident = _incident(store.read(_sql("incident"), {"id": subject.id}).to_pylist()[0])
     wanted = {"id": subject.id, "trace_id": incident.exemplar_trace_id, "limit": MAX_ANOMALIES}
     anomalies = [_anomaly(row) for row in store.read(_sql("incident_anomalies"), wanted).to_pylist()]
-    trace = load_trace(store, incident.exemplar_trace_id)
+    # Of failing calls the trace of one that failed, so that its deepest error can be told.
+    failing = anomalies[0].trace_id if anomalies and anomalies[0].detector == "error" else ""
+    trace = load_trace(store, failing or incident.exemplar_trace_id)
     return Case(subject, trace, anomalies, incident, _cited(store, incident, anomalies))
 
 
@@ -92,14 +99,18 @@ def _cited(store: Store, incident: Incident, anomalies: list[Anomaly]) -> dict[t
             for item in (listed if isinstance(listed, list) else ())
         ]
     ids = {"trace_ids": [trace_id for trace_id, _ in wanted], "span_ids": [span_id for _, span_id in wanted]}
-    rows = store.read(_sql("cited_spans"), ids).to_pylist()
-    spans = [_span(row, row["duration_ns"], on_path=False, is_leaf=False) for row in rows]
+    rows = store.read(_sql("span_details"), ids).to_pylist()
+    spans = [_span(row) for row in rows]
     return {(span.trace_id, span.span_id): span for span in spans}
 
 
 def load_trace(store: Store, trace_id: str) -> TracedTrace:
-    """The trace in the order of its tree; empty when none of its spans is stored."""
-    table = store.read(_sql("trace_spans"), {"trace_id": trace_id.lower(), "limit": MAX_SPANS})
+    """The trace in the order of its tree, all of its spans; empty when none of them is stored.
+
+    Attributes and exceptions are read of those spans only that a fact may speak of.
+    """
+    wanted = {"trace_id": trace_id.lower()}
+    table = store.read(_sql("trace_spans"), wanted)
     if not table.num_rows:
         return TracedTrace(())
     tree = build_tree(table)
@@ -107,29 +118,88 @@ def load_trace(store: Store, trace_id: str) -> TracedTrace:
     found = analyse_trace(table, tree.parent)
     root = max(tree.roots, key=lambda index: int(length[index]))  # an orphan's branch is rarely the story
     on_path = set(found.critical_path(root))
-    rows = table.to_pylist()
-    spans = [
-        _span(
-            rows[index],
-            int(found.self_time_ns[index]),
-            on_path=index in on_path,
-            is_leaf=not tree.children[index],
+    usual = _usual_times(store.read(_sql("trace_baselines"), wanted).to_pylist())
+    columns = {name: table[name].to_pylist() for name in _COLUMNS}
+    own_ns = found.self_time_ns.tolist()
+    spans = []
+    for index in [root, *(index for index in tree.order if index != root)]:
+        service, operation, kind = (
+            columns[name][index] for name in ("service_name", "span_name", "span_kind")
         )
-        for index in [root, *(index for index in tree.order if index != root)]
+        own_p50_ns, p50_ns, samples = usual.get((service, operation, kind), (None, None, None))
+        spans.append(
+            TracedSpan(
+                trace_id=columns["trace_id"][index], span_id=columns["span_id"][index],
+                parent_span_id=columns["parent_span_id"][index],
+                service=service, operation=operation, kind=kind,
+                start_unix_nano=columns["start_unix_nano"][index], duration_ns=columns["duration_ns"][index],
+                exclusive_ns=own_ns[index], on_critical_path=index in on_path,
+                # All of a leaf's time is its own.
+                expected_ns=p50_ns if own_p50_ns is None and not tree.children[index] else own_p50_ns,
+                sample_count=samples, status_code=columns["status_code"][index],
+                has_exception=columns["has_exception"][index],
+            )
+        )  # fmt: skip
+    spans = _with_details(store, spans)
+    gaps = _gaps(
+        store, TracedTrace(spans), message_waits(table, tree.parent), tree.parent, columns["span_id"]
+    )
+    return TracedTrace(spans, gaps, len(spans))
+
+
+def _usual_times(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], tuple[float | None, float, int]]:
+    """(usual self time, usual duration, samples) by operation."""
+    return {
+        (row["service_name"], row["operation"], row["span_kind"]): (
+            row["exclusive_p50_ns"],
+            row["p50_ns"],
+            row["sample_count"],
+        )
+        for row in rows
+    }
+
+
+def _with_details(store: Store, spans: list[TracedSpan]) -> list[TracedSpan]:
+    """`spans`, where those that facts may speak of carry their attributes, status message and exception."""
+    trace = TracedTrace(spans)
+    worst: dict[tuple[str, str, str], TracedSpan] = {}
+    for span in spans:
+        key = (span.service, span.operation, span.kind)
+        if span.on_critical_path and (key not in worst or span.excess_ns > worst[key].excess_ns):
+            worst[key] = span
+    slowest = sorted(worst.values(), key=lambda span: -max(span.excess_ns, span.exclusive_ns))
+    asked = [spans[0], *trace.deepest_errors()[:MAX_DETAILS], *slowest[:MAX_DETAILS]]
+    ids = {"trace_ids": [spans[0].trace_id], "span_ids": [span.span_id for span in asked]}
+    details = {
+        (row["span_id"], row["span_kind"]): row for row in store.read(_sql("span_details"), ids).to_pylist()
+    }
+    return [
+        replace(span, **_details(details[span.span_id, span.kind]))
+        if (span.span_id, span.kind) in details
+        else span
+        for span in spans
     ]
-    gaps = _gaps(store, TracedTrace(spans), message_waits(table, tree.parent), tree.parent, rows)
-    return TracedTrace(spans, gaps, int(table["span_count"][0].as_py()))
+
+
+def _details(row: dict[str, Any]) -> dict[str, Any]:
+    exception = _object(row["exception"])
+    return {
+        "status_message": row["status_message"],
+        "exception_type": str(exception.get("exception.type") or ""),
+        "exception_message": str(exception.get("exception.message") or ""),
+        "attributes": _object(row["attributes"]),
+    }
 
 
 def _gaps(
-    store: Store, trace: TracedTrace, messages: MessageWaits, parent: IntArray, rows: list[dict[str, Any]]
+    store: Store, trace: TracedTrace, messages: MessageWaits, parent: IntArray, span_ids: list[str]
 ) -> list[Gap]:
     """Waits that no span's self time holds: a reply that is only linked is waited for by who called."""
     found: list[Gap] = []
     for sender, taker, wait_ns in zip(*(column.tolist() for column in messages), strict=True):
         if parent[taker] != sender:
             continue
-        producer, consumer = trace.by_id[rows[sender]["span_id"]], trace.by_id[rows[taker]["span_id"]]
+        producer, consumer = trace.by_id[span_ids[sender]], trace.by_id[span_ids[taker]]
         found.append(Gap(producer, consumer, wait_ns, *_usual_gap(store, consumer)))
         if len(found) == MAX_GAPS:
             break
@@ -144,11 +214,8 @@ def _usual_gap(store: Store, consumer: TracedSpan) -> tuple[float | None, int]:
     return (usual.quantile(0.5), usual.sample_count) if usual.sample_count else (None, 0)
 
 
-def _span(row: dict[str, Any], own_ns: int, *, on_path: bool, is_leaf: bool) -> TracedSpan:
-    exception = _object(row["exception"])
-    usual_ns = row["exclusive_p50_ns"]
-    if usual_ns is None and is_leaf:  # all of a leaf's time is its own
-        usual_ns = row["p50_ns"]
+def _span(row: dict[str, Any]) -> TracedSpan:
+    """A span outside its trace: its whole duration stands for its own time."""
     return TracedSpan(
         trace_id=row["trace_id"],
         span_id=row["span_id"],
@@ -158,15 +225,13 @@ def _span(row: dict[str, Any], own_ns: int, *, on_path: bool, is_leaf: bool) -> 
         kind=row["span_kind"],
         start_unix_nano=row["start_unix_nano"],
         duration_ns=row["duration_ns"],
-        exclusive_ns=own_ns,
-        on_critical_path=on_path,
-        expected_ns=usual_ns,
+        exclusive_ns=row["duration_ns"],
+        on_critical_path=False,
+        expected_ns=row["exclusive_p50_ns"],
         sample_count=row["sample_count"],
         status_code=row["status_code"],
-        status_message=row["status_message"],
-        exception_type=str(exception.get("exception.type") or ""),
-        exception_message=str(exception.get("exception.message") or ""),
-        attributes=_object(row["attributes"]),
+        has_exception=row["exception"] is not None,
+        **_details(row),
     )
 
 

@@ -8,6 +8,8 @@ from functools import cache
 from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
+from llm.redact import quoted_name
+
 
 class _KnownOrFalse(StrictUndefined):
     """A missing attribute is false in `{% if %}` and `or`, and an error anywhere else."""
@@ -29,6 +31,8 @@ def _environment() -> SandboxedEnvironment:
         keep_trailing_newline=False,
     )
     environment.filters["data"] = data_block
+    environment.filters["name"] = lambda value: quoted_name(str(value))
+    environment.filters["code"] = _code
     return environment
 
 
@@ -39,6 +43,12 @@ def render(name: str, **values: object) -> str:
         jinja2.TemplateError: a template of ours is broken or wants a value that is not given.
     """
     return _environment().get_template(f"{name}.j2").render(**values)
+
+
+def _code(value: object) -> str:
+    """An identifier in backticks; what reads as words is quoted, since it is the sender's."""
+    shown = quoted_name(str(value))
+    return shown if shown.startswith('"') else f"`{shown}`"
 
 
 def data_block(value: object) -> str:

@@ -13,7 +13,7 @@ _SQL_VERB = re.compile(
 _HTTP_VERBS_WITHOUT_TARGET = {"GET", "PUT", "POST", "DELETE", "HEAD", "PATCH"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TracedSpan:
     """Times in nanoseconds. `expected_ns` is the usual exclusive time, None while it is being learned."""
 
@@ -30,6 +30,7 @@ class TracedSpan:
     expected_ns: float | None = None
     sample_count: int | None = None
     status_code: str = "UNSET"
+    has_exception: bool = False
     status_message: str = ""
     exception_type: str = ""
     exception_message: str = ""
@@ -61,7 +62,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class TracedTrace:
-    """All loaded spans of one trace, in the order of the tree. `span_count` counts those left out, too."""
+    """All spans of one trace, in the order of the tree: parents before their children."""
 
     spans: Sequence[TracedSpan]
     gaps: Sequence[Gap] = ()
@@ -95,11 +96,16 @@ class TracedTrace:
         return found
 
     def deepest_errors(self) -> list[TracedSpan]:
-        """Spans in error none of whose children is in error, the deepest first."""
+        """Spans in error none of whose children is in error, the deepest first.
+
+        Where no span has the status of an error, those that recorded an exception stand for them.
+        """
         failed = [span for span in self.spans if span.status_code == "ERROR"]
-        leaves = [
-            span
-            for span in failed
-            if not any(child.status_code == "ERROR" for child in self.children.get(span.span_id, ()))
-        ]
-        return sorted(leaves, key=lambda span: -len(self.ancestors(span)))
+        failed = failed or [span for span in self.spans if span.has_exception]
+        passing = {span.parent_span_id for span in failed}
+        leaves = [span for span in failed if span.span_id not in passing]
+        depth: dict[str, int] = {}
+        for span in self.spans if leaves else ():  # parents stand before their children
+            depth[span.span_id] = depth.get(span.parent_span_id or "", -1) + 1
+        # A cycle has no deepest span: then any of it is better than none.
+        return sorted(leaves or failed[:1], key=lambda span: -depth.get(span.span_id, 0))

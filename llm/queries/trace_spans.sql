@@ -1,15 +1,8 @@
--- The spans of one trace with the usual time of their operations, where that is known.
+-- All spans of one trace, without what only few of them are asked for (span_details.sql).
 SELECT s.trace_id, s.span_id, s.parent_span_id, s.service_name, s.span_name, s.span_kind,
-       epoch_ns(s.start_time) AS start_unix_nano, s.duration_ns, s.status_code, s.status_message,
+       epoch_ns(s.start_time) AS start_unix_nano, s.duration_ns, s.status_code,
        s.links[1].trace_id AS linked_trace_id, s.links[1].span_id AS linked_span_id,
-       s.attributes::JSON::VARCHAR AS attributes,
-       list_filter(s.events, lambda e: e."name" = 'exception')[-1].attributes::JSON::VARCHAR AS exception,
-       b.p50_ns, b.exclusive_p50_ns, b.sample_count,
-       count(*) OVER () AS span_count
+       len(list_filter(s.events, lambda e: e."name" = 'exception')) > 0 AS has_exception
 FROM spans AS s
-LEFT JOIN baselines AS b
-    ON b.service_name = s.service_name AND b.operation = s.span_name AND b.span_kind = s.span_kind
-    AND b.cell = 'operation' AND b.state = 'ready'
 WHERE s.trace_id = $trace_id
-ORDER BY s.start_time, s.span_id
-LIMIT $limit;
+ORDER BY s.start_time, s.span_id;

@@ -1,4 +1,4 @@
--- Single spans by trace and span id, as in trace_spans.sql.
+-- Single spans by trace and span id, with all that is told of them and the usual time of their operation.
 SELECT s.trace_id, s.span_id, s.parent_span_id, s.service_name, s.span_name, s.span_kind,
        epoch_ns(s.start_time) AS start_unix_nano, s.duration_ns, s.status_code, s.status_message,
        s.attributes::JSON::VARCHAR AS attributes,

@@ -1,0 +1,142 @@
+"""The detectors' ranking of an incident → causes whose statements their own facts support."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from llm.case import Anomaly, Case, Incident
+from llm.explanation import Cause, CauseKind, Fact
+from llm.facts import FactBook, asset, cause_kind, error_statement, place, time_confidence
+from llm.redact import quoted_name, quoted_text, redact_name, redact_text
+from llm.traced import TracedSpan
+from llm.units import quantity
+
+MAX_INCIDENT_CAUSES = 5
+MAX_EVIDENCE_PER_INCIDENT_CAUSE = 3
+
+
+def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list[Cause]:
+    """The detectors' ranking over all traces of the incident, joined with the exemplar trace's facts.
+
+    The detectors rank services and name the worst operation of each; the exemplar's facts on any
+    operation of that service support it.
+    """
+    incident = case.incident
+    assert incident is not None
+    causes: list[Cause] = []
+    for ranked in incident.root_causes[:MAX_INCIDENT_CAUSES]:
+        service, operation = (redact_name(str(ranked.get(key) or "")) for key in ("service", "operation"))
+        listed = _add_localisation(book, case, ranked)
+        exact = [c for c in traced if (c.service, c.operation) == (service, operation)]
+        if not listed and not exact:  # the place itself shows nothing: what its service shows stands for it
+            exact = [c for c in traced if c.service == service][:1]
+            operation = exact[0].operation if exact else operation
+        cited = [i for c in exact for i in c.evidence] + listed
+        facts = [fact for i in dict.fromkeys(cited) if (fact := book.fact(i)) and fact.operation == operation]
+        if not facts:
+            continue
+        told = _most_telling(facts, is_failing=ranked.get("kind") == "error")
+        share = _number(ranked.get("share"))
+        causes.append(
+            Cause(
+                service=service,
+                operation=operation,
+                kind=_kind_of(case, ranked, told, operation),
+                statement=told.statement,
+                score=1 / (1 + len(causes)),  # the detectors' order stands
+                confidence=_localised_confidence(case, incident, share, exact),
+                evidence=(told.evidence_id, *(f.evidence_id for f in facts if f is not told)),
+            )
+        )
+    return causes
+
+
+def _most_telling(facts: list[Fact], *, is_failing: bool) -> Fact:
+    """The fact whose statement says the cause: its error, else what lies farthest from the usual."""
+    if is_failing or facts[0].kind == "error":
+        return next((fact for fact in facts if fact.kind == "error"), facts[0])
+    return max(
+        facts, key=lambda fact: (fact.expected is not None, (fact.observed or 0) - (fact.expected or 0))
+    )
+
+
+def _add_localisation(book: FactBook, case: Case, ranked: Mapping[str, object]) -> list[str]:
+    """Facts from the evidence of one ranked cause, as far as their spans are stored."""
+    listed = ranked.get("evidence")
+    added: list[str] = []
+    for item in listed[:MAX_EVIDENCE_PER_INCIDENT_CAUSE] if isinstance(listed, list) else ():
+        place_of = str(item.get("trace_id") or ""), str(item.get("span_id") or "")
+        kind = redact_text(item.get("kind") or "localisation")
+        span = case.span(*place_of)
+        if span is None and kind == "metric":  # a service may send metrics alone: its anomaly stands for it
+            known = (a for a in case.anomalies if (a.trace_id, a.span_id) == place_of)
+            span = next((span_of(case, anomaly) for anomaly in known), None)
+        if span is None:
+            continue
+        if any(fact.span_id == span.span_id and fact.kind == kind for fact in book.facts):
+            continue  # the exemplar trace already says so, with more figures
+        statement = _localised_statement(span, kind, item)
+        observed, expected, unit = (
+            _number(item.get("observed")),
+            _number(item.get("expected")),
+            item.get("unit"),
+        )
+        if kind == "error":  # a flag, not a figure
+            observed, expected, unit = float(span.duration_ns), None, "ns"
+        added.append(
+            book.add(
+                span, kind, statement, observed=observed, expected=expected,
+                unit=asset(unit) if unit else None,
+                sample_count=span.sample_count if unit == "ns" and expected is not None else None,
+            )
+        )  # fmt: skip
+    return added
+
+
+def _localised_statement(span: TracedSpan, kind: str, item: Mapping[str, object]) -> str:
+    """Our own words around the figures. What the sender wrote stands in quotation marks."""
+    if kind == "error":
+        return error_statement(span)
+    observed, expected = _number(item.get("observed")), _number(item.get("expected"))
+    unit = asset(item.get("unit") or "")
+    if kind == "metric":  # of the service, the span only stands for the time
+        return f"{quoted_name(span.service)}: {quoted_text(item.get('text') or '')}"
+    if observed is None or expected is None:
+        return f"{place(span)}: {quoted_text(item.get('text') or '')}"
+    verbs = {"exclusive_time": "took {} of its own", "edge_time": "spent {} outside the service it called"}
+    did = verbs.get(kind, "had {}").format(quantity(observed, unit))
+    return f"{place(span)} {did}, usually {quantity(expected, unit)}"
+
+
+def _localised_confidence(case: Case, incident: Incident, share: float | None, same: list[Cause]) -> float:
+    samples = max((anomaly.sample_count for anomaly in case.anomalies), default=0)
+    best = share if share is not None else max((cause.score for cause in same), default=0.5)
+    return time_confidence(min(max(best, 0.0), 1.0), samples, incident.trace_count)
+
+
+def _kind_of(case: Case, ranked: Mapping[str, object], told: Fact, operation: str) -> CauseKind:
+    by_fact: dict[str, CauseKind] = {
+        "error": "error", "amount": "amount", "edge_time": "remote_call", "message_gap": "message_gap",
+        "metric": "resource",
+    }  # fmt: skip
+    kind = by_fact.get(told.kind) or by_fact.get(str(ranked.get("kind")))
+    if kind:
+        return kind
+    for span in (*case.trace.spans, *case.cited.values()):
+        if redact_name(span.operation) == operation:
+            return cause_kind(span)
+    return "own_code"
+
+
+def span_of(case: Case, anomaly: Anomaly) -> TracedSpan:
+    known = case.span(anomaly.trace_id, anomaly.span_id)
+    if known is not None:
+        return known
+    return TracedSpan(
+        anomaly.trace_id, anomaly.span_id, None, anomaly.service, anomaly.operation, anomaly.span_kind,
+        anomaly.start_unix_nano, anomaly.duration_ns, anomaly.duration_ns,
+    )  # fmt: skip
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
