@@ -66,6 +66,8 @@ def _value(name: str, kind: str) -> str:  # noqa: PLR0911  # one for each type
     match kind:
         case "VARIANT":
             return "({'http.route': '/pay/' || i, 'amount': i * 1.5, 'retry': i % 2 = 0, 'n': i})::VARIANT"
+        case "BLOB":  # a packed variant: no keys, and a text of four characters
+            return "'\\x11\\x00\\x00\\x11'::BLOB || (1000 + i % 1000)::VARCHAR::BLOB"
         case "VARCHAR" | "JSON" if name in ("trace_id", "span_id", "parent_span_id"):
             return f"lpad(to_hex(i), {32 if name == 'trace_id' else 16}, '0')"
         case "JSON":

@@ -34,7 +34,7 @@ from collector.store.lock import read_owner
 
 ITEMS_PER_REQUEST = 500
 HOUR_NS = 3_600_000_000_000
-START_TIMEOUT_S, LAND_TIMEOUT_S, SEAL_TIMEOUT_S = 30.0, 120.0, 120.0
+START_TIMEOUT_S, LAND_TIMEOUT_S, SEAL_TIMEOUT_S = 90.0, 120.0, 120.0
 # The view, and an expression that reads the key `k` of an item from it.
 KINDS = {
     "span": ("spans", "attributes[{}]"),
