@@ -108,12 +108,17 @@ class Sandbox:
 class _Crashed(Exception):
     """The process ended, or did not answer."""
 
-    def __init__(self, exit_code: int | None, elapsed_s: float) -> None:
-        super().__init__(exit_code, elapsed_s)
-        self.exit_code, self.elapsed_s = exit_code, elapsed_s
+    def __init__(self, exit_code: int | None, elapsed_s: float, was_ready: bool) -> None:
+        super().__init__(exit_code, elapsed_s, was_ready)
+        self.exit_code, self.elapsed_s, self.was_ready = exit_code, elapsed_s, was_ready
 
 
 def _error_of(crash: _Crashed) -> SpyhopError:
+    if not crash.was_ready:
+        return Unavailable(
+            f"the process that checks queries does not start (exit code {crash.exit_code})",
+            hint="see the server's standard error, and report it",
+        )
     if crash.exit_code is None or crash.exit_code == -signal.SIGALRM:
         return Timeout(
             f"the query could not be stopped after {crash.elapsed_s:.1f} s; its process was ended",
@@ -135,7 +140,7 @@ class _Child:
             # -P: a folder named `collector` where the server was started is not ours.
             command = [sys.executable, "-P", "-m", "collector.sql.child", str(theirs.fileno())]
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
             )
         self._connection = Connection(ours.detach())
         self._is_ready = False
@@ -156,7 +161,7 @@ class _Child:
             with pa.ipc.open_stream(self._receive(patience_s, started_s)) as reader:
                 return answer, reader.read_all()
         except (EOFError, OSError) as error:
-            raise _Crashed(self._exit_code(), monotonic() - started_s) from error
+            raise _Crashed(self._exit_code(), monotonic() - started_s, self._is_ready) from error
 
     def close(self) -> None:
         self._connection.close()
@@ -170,7 +175,7 @@ class _Child:
         if not self._connection.poll(max(0.0, started_s + patience_s - monotonic())):
             self._process.kill()
             self._process.wait()
-            raise _Crashed(None, monotonic() - started_s)
+            raise _Crashed(None, monotonic() - started_s, self._is_ready)
         return self._connection.recv_bytes()
 
     def _exit_code(self) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from collector.client import Client
 from collector.errors import InvalidInput, SpyhopError, Timeout, TooLarge
 from collector.server import Server
 from collector.shell import open_source
@@ -87,11 +88,13 @@ def test_heavy_texts(served: Any, expression: str) -> None:
 
 
 def check_refused_in_time(served: Any, query: str) -> None:
-    started_s = monotonic()
-    with pytest.raises((InvalidInput, Timeout, TooLarge)):
-        served.client.sql(query)
-    assert monotonic() - started_s < 8
-    assert served.client.sql("SELECT count(*) AS n FROM landing_position")["n"].to_list() == [1]
+    with Client(served.addresses["api"], timeout_s=60) as patient:
+        started_s = monotonic()
+        with pytest.raises((InvalidInput, Timeout, TooLarge)):
+            patient.sql(query)
+        # 3 s by its settings, and a busy machine; without limits minutes, or for ever.
+        assert monotonic() - started_s < 25
+        assert patient.sql("SELECT count(*) AS n FROM landing_position")["n"].to_list() == [1]
 
 
 def test_places(served: Any) -> None:
