@@ -162,7 +162,8 @@ def health(
 ) -> dict[str, Any]:
     services = _red(store, window_s, now_unix_nano)
     troubled = store.read(
-        "SELECT count(*) AS n FROM incidents WHERE state <> 'resolved' AND kind NOT IN ('amount', 'market')"
+        "SELECT count(*) AS n FROM incidents i JOIN detector_roles r ON r.detector = i.kind "
+        "WHERE i.state <> 'resolved' AND r.degrades"
     )
     degraded = troubled["n"][0].as_py() > 0 or detection.get("error") is not None
     status = "degraded" if degraded else "ok" if ready_count else "learning"

@@ -15,6 +15,7 @@ GAP = "gap"
 LOG = "log"
 METRIC = "metric"
 MARKET = "market"
+# The roles of detectors; what SQL asks of them stands in the view `detector_roles`.
 # Anomalous calls: they share traces with what they cause, and become incidents only together.
 CALLS = frozenset({LATENCY, ERROR, STRUCTURE, GAP, LOG})
 # Each is an event of its own that nothing else needs to confirm. Of metrics only growth without end.

@@ -6,8 +6,9 @@ SELECT
     CASE WHEN i.state = 'resolved' THEN epoch_ns(i.last_span_time) END AS until_unix_nano
 FROM incidents i
 JOIN anomalies a ON a.incident_id = i.incident_id
+JOIN detector_roles r ON r.detector = a.detector
 WHERE
-    a.detector IN ('latency', 'error', 'structure', 'gap', 'log')
+    r."role" = 'call'
     AND i.first_span_time <= time_at($latest)
     AND (i.state <> 'resolved' OR i.last_span_time >= time_at($earliest))
     AND NOT EXISTS (

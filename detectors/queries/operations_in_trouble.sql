@@ -4,4 +4,5 @@ SELECT DISTINCT
     epoch_ns(i.first_span_time) AS first_span_unix_nano
 FROM incidents i
 JOIN anomalies a ON a.incident_id = i.incident_id
-WHERE i.state <> 'resolved' AND a.detector IN ('latency', 'error', 'structure', 'gap', 'log')
+JOIN detector_roles r ON r.detector = a.detector
+WHERE i.state <> 'resolved' AND r."role" = 'call'

@@ -12,7 +12,12 @@ WITH red AS (
     GROUP BY service_name
 ), troubled AS (
     SELECT service_name, count(*) AS incident_count
-    FROM (SELECT unnest(services) AS service_name FROM incidents WHERE state <> 'resolved' AND kind NOT IN ('amount', 'market'))
+    FROM (
+        SELECT unnest(i.services) AS service_name
+        FROM incidents i
+        JOIN detector_roles r ON r.detector = i.kind
+        WHERE i.state <> 'resolved' AND r.degrades
+    )
     GROUP BY service_name
 ), flagged AS (
     SELECT service_name, count(*) AS open_anomalies

@@ -11,7 +11,7 @@ WITH new_spans AS (
 ), tainted AS (
     SELECT trace_id, span_id, bool_or(incident_id IS NOT NULL) AS in_incident
     FROM (
-        SELECT trace_id, span_id, incident_id FROM anomalies WHERE detector IN ('latency', 'error', 'structure', 'gap')
+        SELECT trace_id, span_id, incident_id FROM anomalies JOIN detector_roles USING (detector) WHERE flags_span
         UNION ALL
         SELECT trace_id, span_id, NULL FROM held_spans
     )

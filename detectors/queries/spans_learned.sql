@@ -15,7 +15,7 @@ WITH own AS (
 ), noticed AS (
     SELECT trace_id, span_id, min(detected_at) AS detected_at
     FROM (
-        SELECT trace_id, span_id, detected_at FROM anomalies WHERE detector IN ('latency', 'error', 'structure', 'gap')
+        SELECT trace_id, span_id, detected_at FROM anomalies JOIN detector_roles USING (detector) WHERE flags_span
         UNION ALL
         SELECT trace_id, span_id, detected_at FROM held_spans
     )

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 
+from detectors.detect.anomaly import CALLS, EVENTS
 from detectors.exclusion import Adopted, Window, kept_out
 
 MS = 1_000_000
@@ -97,3 +101,18 @@ def test_windows_and_versions_are_of_one_operation():
     assert not freed["in_incident"].to_numpy(zero_copy_only=False).any()
     assert np.flatnonzero(freed["flagged"].to_numpy(zero_copy_only=False)).tolist() == [3]
     assert np.flatnonzero(~freed["is_new"].to_numpy(zero_copy_only=False)).tolist() == [0]
+
+
+def test_roles_of_detectors_are_one_table(store):
+    """The view that SQL joins and the sets that Python asks name the same detectors in the same roles."""
+    rows = store.read("SELECT detector, role, flags_span, degrades FROM detector_roles").to_pylist()
+    by_role = {role: {row["detector"] for row in rows if row["role"] == role} for role in ("call", "event")}
+    assert by_role == {"call": set(CALLS), "event": set(EVENTS)}
+    assert len(rows) == len(CALLS) + len(EVENTS)
+
+
+def test_no_query_lists_detectors_by_name():
+    """Which detectors keep spans out of learning is joined, not written again."""
+    for path in (Path(__file__).parents[2] / "detectors" / "queries").glob("*.sql"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"(detector|kind)\s+(NOT\s+)?IN\s*\(\s*'(?!latency', 'error'\))", text), path

@@ -1,0 +1,21 @@
+-- What a detector's anomalies mean for everything that asks; `detectors/detect/anomaly.py` has the roles as well.
+-- role: call: accuses an operation, and becomes an incident only together with others. event: opens an incident by
+--   itself.
+-- flags_span: the span of the anomaly itself was unusual, so it is not learned. A log line or a price stands on a span
+--   that may be as ordinary as ever.
+-- degrades: an incident of this kind means that a service does its work worse than usual. A whale, a market that moves
+--   and memory that grows do not: who calls notices nothing, yet.
+CREATE OR REPLACE VIEW detector_roles AS
+SELECT *
+FROM (
+    VALUES
+        ('latency', 'call', true, true),
+        ('error', 'call', true, true),
+        ('structure', 'call', true, true),
+        ('gap', 'call', true, true),
+        ('log', 'call', false, true),
+        ('throughput', 'event', false, true),
+        ('amount', 'event', false, false),
+        ('market', 'event', false, false),
+        ('metric', 'event', false, false)
+) AS roles (detector, "role", flags_span, degrades);
