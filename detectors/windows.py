@@ -64,7 +64,10 @@ class Windows:
         self._held: list[int] = []
 
     def hold(self, operations: Iterable[OperationKey]) -> None:
-        """These are in an incident: until they no longer are, nothing is learned of how often they fail."""
+        """These are in an incident: until it ends nothing is learned of how often they fail, refuse and call.
+
+        How often they are called is learned all the same: that is the load, and may have changed for good.
+        """
         codes = {self.operations.code(operation) for operation in operations}
         self._held = sorted(code for code in codes if 0 <= code < self._errors.rates.count)
 
@@ -81,8 +84,8 @@ class Windows:
         raised: list[Anomaly] = []
         for batch in batches(spans, self.operations, self._ring, groups):
             new += self._errors.observe(batch, self._held)
-            new += self._refusals.observe(batch)
-            new += self._structure.observe(batch)
+            new += self._refusals.observe(batch, self._held)
+            new += self._structure.observe(batch, self._held)
             new += self._throughput.observe(batch)
             waited, worse = self.gaps.observe(batch, now_s)
             new += waited

@@ -12,6 +12,8 @@ points above it. SEV3 at most: whoever calls may be the one at fault.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from detectors.baseline.sketch import FloatArray, IntArray
@@ -59,8 +61,10 @@ class RefusalWatch:
         self._seen: FloatArray = np.zeros(64)  # spans of each operation, ever
         self._exemplars = Exemplars()
 
-    def observe(self, batch: Batch) -> list[Anomaly]:
-        self.rates.move(batch.step.settled, batch.step.cleared)
+    def observe(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
+        """Take a step; of the operations in `held` nothing is learned, since they are in an incident."""
+        series = np.flatnonzero(np.isin(self._operations[: len(self.series)], held))
+        self.rates.move(batch.step.settled, batch.step.cleared, series.tolist())
         self._exemplars.forget(batch.head - WINDOWS_S[-1])
         status = batch.spans["http_status"].fill_null(0).to_numpy()
         rows = np.flatnonzero((status >= 400) & (status < 500) & ~batch.failed())

@@ -15,7 +15,7 @@ array([False,  True, False])
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,9 +109,11 @@ class StructureWatch:
     def call_counts(self, pair: int) -> list[int]:
         return [int(count) for count in self._how_often[pair]]
 
-    def observe(self, batch: Batch) -> list[Anomaly]:
+    def observe(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
+        """Take a step; of what the operations in `held` call nothing is learned: they are in an incident."""
+        still = np.flatnonzero(np.isin(self._parents[: len(self.pairs)], held)).tolist()
         for rates in self.rates.values():
-            rates.move(batch.step.settled, batch.step.cleared)
+            rates.move(batch.step.settled, batch.step.cleared, still)
         for exemplars in self._exemplars.values():
             exemplars.forget(batch.head - WINDOWS_S[-1])
         # The children first: a new pair must not count the parents of this batch as its past.

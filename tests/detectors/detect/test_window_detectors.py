@@ -389,3 +389,27 @@ def test_batches_of_any_size_give_the_same_anomalies(store, tmp_path):
     two, _ = late.windows.observe(spans, late.now_s + 10)
     other.close()
     assert {a.operation for a in one} == {a.operation for a in two} == {"submit", "POST /orders"}
+
+
+def test_nothing_is_learned_of_operations_in_an_incident(watch):
+    """While an operation is held, neither its failures, refusals nor calls become usual; later they do."""
+    api = ("api", "POST /orders", "SERVER")
+    watch.run(60, refusing=0.02)
+    learned = watch.windows._learning
+
+    def known() -> list[float]:
+        code = watch.windows.operations.code(api)
+        errors = learned.errors.rates.past_trials[code]
+        refusals = sum(learned.refusals.rates.past_trials[: learned.refusals.rates.count])
+        pairs = [n for n, (parent, _) in enumerate(learned.structure.pairs) if parent == code]
+        return [errors, refusals, *(r.past_trials[pairs].sum() for r in learned.structure.rates.values())]
+
+    watch.windows.hold([api])
+    watch.run(25)  # what had ended before is settled by then
+    before = known()
+    watch.windows.hold([api])
+    watch.run(40, refusing=0.3, queries=2)
+    assert known() == before
+    watch.windows.hold([])
+    watch.run(60, refusing=0.02)
+    assert all(after > kept for after, kept in zip(known(), before, strict=True))
