@@ -97,6 +97,9 @@ def title_of(incident: Incident, causes: list[dict[str, Any]]) -> str:
         )
     if incident.kind in EVENTS:
         return _event_title(incident)
+    if causes and causes[0]["service"] not in incident.services and causes[0].get("kind") == "error":
+        # Its own spans are gone, so that nothing was flagged there: what its callers met says it all.
+        return str(causes[0]["evidence"][0]["text"]).partition(";")[0]
     flagged: dict[tuple[str, str], list[Anomaly]] = {}
     for anomaly in incident.anomalies:
         flagged.setdefault((anomaly.service_name, anomaly.operation), []).append(anomaly)

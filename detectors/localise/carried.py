@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,17 @@ class Carried:
         return cls(
             row, trace[row], traces.incident[row], key, pair, table["value"].combine_chunks(), keys, names
         )
+
+    def texts(self, keys: Sequence[str]) -> dict[int, str]:
+        """By row, what a span carries under the first of some keys that it has."""
+        found: dict[int, str] = {}
+        for key in keys:
+            if key in self.keys:
+                places = np.flatnonzero(self.key == self.keys.index(key))
+                texts = self.value.take(pa.array(places)).to_pylist()
+                for row, text in zip(self.row[places].tolist(), texts, strict=True):
+                    found.setdefault(row, text)
+        return found
 
     def numbers(self) -> FloatArray:
         """Each value as a number; NaN where it is none."""

@@ -29,6 +29,7 @@ from detectors.localise.differences import ATTRIBUTES, differences, entries, wit
 from detectors.localise.edge_time import edge_ends, edge_time
 from detectors.localise.errors import ERRORS, error_events, errors
 from detectors.localise.evidence import EVIDENCE_MAX, Finding, Scores
+from detectors.localise.failures import Failures
 from detectors.localise.logs import LOGS, log_events, logs
 from detectors.localise.metrics import METRIC, METRICS, metrics
 from detectors.localise.own_time import OWN_TIME, own_time
@@ -61,7 +62,6 @@ _CLEARLY_SLOW = math.log(3)  # in units of r
 _NO_DOUBT = 4.0
 _LEAST_SHARE = 0.02  # of all scores; below, a cause is noise
 _BEHAVIOUR = {
-    ERRORS: (error_events, errors),
     STRUCTURE: (structure_events, structure),
     REPEATS: (repeat_events, repeats),
     LOGS: (log_events, logs),
@@ -125,7 +125,7 @@ def analyse(
         "own_time": own_time(traces, own),
         "edge_time": edge_time(traces, edges, ends),
         "time_share": shared.scores,
-        **_behaviour(traces, sources),
+        **_behaviour(traces, carried, sources),
         VALUES: values(traces, carried),
         ATTRIBUTES: entries(traces, apart),
         METRICS: metrics(moved, traces),
@@ -142,13 +142,18 @@ def analyse(
     return Analysis(causes, [difference.as_row(traces) for difference in apart])
 
 
-def _behaviour(traces: Traces, sources: Collection[str]) -> dict[str, Scores]:
+def _behaviour(traces: Traces, carried: Carried, sources: Collection[str]) -> dict[str, Scores]:
     chosen = {name: both for name, both in _BEHAVIOUR.items() if name in sources}
-    found = deviations(traces, [events(traces) for events, _ in chosen.values()])
-    return {
-        name: judge(traces, [deviation for deviation in found if deviation.source == name])
-        for name, (_, judge) in chosen.items()
-    }
+    found_events = {name: events(traces) for name, (events, _) in chosen.items()}
+    failures = Failures.of(traces, carried) if ERRORS in sources else None
+    if failures is not None:
+        found_events[ERRORS] = error_events(failures)
+    found = deviations(traces, list(found_events.values()))
+    own = {name: [deviation for deviation in found if deviation.source == name] for name in found_events}
+    scores = {name: judge(traces, own[name]) for name, (_, judge) in chosen.items()}
+    if failures is not None:
+        scores[ERRORS] = errors(traces, own[ERRORS], failures)
+    return scores
 
 
 def ranked_causes(

@@ -6,6 +6,7 @@ import pytest
 
 from detectors.causes import evenly
 from detectors.detect.anomaly import AMOUNT, LATENCY, Anomaly, anomaly_id
+from detectors.incident_store import title_of
 from detectors.incidents import Grouped, IncidentTracker
 from detectors.settings import Settings
 
@@ -189,3 +190,16 @@ def test_clock_of_another_century_does_not_stretch_an_incident():
     (incident,) = stream.tracker.open.values()
     assert far.anomaly_id in {a.anomaly_id for a in incident.anomalies}
     assert incident.last_span_unix_nano <= (stream.now_s + 86_400) * SECOND_NS
+
+
+def test_title_of_a_service_that_is_gone_is_what_its_callers_met():
+    """Nothing was flagged in a dead service, and still the title is about it."""
+    stream = Stream()
+    for _ in range(5):
+        stream.second(20, detector="error")
+    (incident,) = stream.tracker.open.values()
+    text = "stock does not answer at stock:80: 100% of the calls to it failed without an answer"
+    cause = {"service": "stock", "operation": "GET /stock", "kind": "error"}
+    said = [{"text": f"{text}; GET in shop: connection refused"}]
+    assert title_of(incident, [{**cause, "evidence": said}]) == text
+    assert "stock" not in title_of(incident, [])

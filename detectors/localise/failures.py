@@ -1,0 +1,174 @@
+"""Who failed first: the deepest span of a call that failed, followed to the end that knows why.
+
+- A failure that a child has too is only passed on. An exception that a span recorded counts as one.
+- By convention the server span of a 4xx has no status ERROR, and its client span has: a failing client span
+  whose server span carries the same status code stands for that one (OpenTelemetry, HTTP spans, Status).
+- A service that is dead has no spans. Calls that fail without an answer, to an address that a service always
+  answered from, are that service's, where hardly any call gets through to it any more; one that some calls
+  reach is alive, and the failure its caller's.
+- A type of exception that an operation never raised is unseen by Good-Turing: the chance of an unseen one is
+  (f₁ + 1) / (n + 1), with n usual spans and f₁ types that were seen once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.special import ndtri
+
+from detectors.baseline.sketch import IntArray
+from detectors.localise.behaviour import BEYOND_CHANCE_Z, signed_root
+from detectors.localise.carried import Carried
+from detectors.localise.traces import BoolArray, Traces
+from detectors.trace.exclusive import NO_PARENT
+
+_STATUS = ("http.response.status_code", "http.status_code", "rpc.grpc.status_code")
+_ADDRESS = ("server.address", "net.peer.name", "peer.service", "network.peer.address")
+_PORT = ("server.port", "net.peer.port", "network.peer.port")
+_URL = ("url.full", "http.url")
+_EXCEPTION, _MESSAGE = ("exception.type",), ("exception.message",)
+_CALLING = pa.array(["CLIENT", "PRODUCER"])
+_ALIVE_SHARE = 0.2  # of the calls to a service; with more answered it is not dead
+_ANSWERED_SHARE = 0.5  # of the usual calls to an address; with fewer answered nobody was there to miss
+_LEAST_Z = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A service that no longer answers: the calls that failed, and how sure that is news.
+
+    operation: index into `Traces.keys` of what usually answered.
+    """
+
+    operation: int
+    rows: IntArray
+    address: str
+    share: float
+    z: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Rows into `Traces`.
+
+    rows: of the spans that failed first, each once. exceptions: the type that each raised; "" without.
+    messages: by row what the exception said.
+    unseen: by (operation, type) the σ of a type that the operation never raised.
+    dead: services that no longer answer; the calls to them are not in `rows`.
+    """
+
+    rows: IntArray
+    exceptions: list[str]
+    messages: dict[int, str]
+    unseen: dict[tuple[int, str], float]
+    dead: list[Dead]
+
+    @classmethod
+    def of(cls, traces: Traces, carried: Carried) -> Failures:
+        raised = carried.texts(_EXCEPTION)
+        failing = pc.equal(traces.table["status_code"], "ERROR").to_numpy(zero_copy_only=False).copy()
+        failing[list(raised)] = True
+        rows = _deepest(traces, failing)
+        dead, theirs = _dead(traces, carried, rows)
+        rows = np.setdiff1d(rows, theirs)
+        rows = np.unique(_answered(traces, carried, rows))
+        exceptions = [raised.get(row, "") for row in rows.tolist()]
+        return cls(rows, exceptions, carried.texts(_MESSAGE), _unseen(traces, rows, exceptions), dead)
+
+
+def _deepest(traces: Traces, failing: BoolArray) -> IntArray:
+    rows = np.flatnonzero(failing)
+    passes_on = np.zeros(len(failing), dtype=np.bool_)
+    above = traces.parent[rows]
+    passes_on[above[above != NO_PARENT]] = True
+    return rows[~passes_on[rows]]
+
+
+def _answered(traces: Traces, carried: Carried, rows: IntArray) -> IntArray:
+    """Each row, or the server span below it that answered with the same status code."""
+    codes = carried.texts(_STATUS)
+    answers: dict[int, int] = {}
+    below = np.flatnonzero(np.isin(traces.parent, rows))
+    for child in below.tolist():
+        above = int(traces.parent[child])
+        same = codes.get(child) is not None and codes.get(child) == codes.get(above)
+        if same and traces.service[child] != traces.service[above]:
+            answers[above] = child
+    return np.array([answers.get(row, row) for row in rows.tolist()], dtype=np.int64)
+
+
+def _dead(traces: Traces, carried: Carried, failed: IntArray) -> tuple[list[Dead], IntArray]:
+    """Services that no longer answer, and the failed calls to them."""
+    kinds = traces.table["span_kind"]
+    calls = pc.is_in(kinds, value_set=_CALLING).to_numpy(zero_copy_only=False)
+    addresses = _addresses(carried)
+    below = np.flatnonzero(traces.parent != NO_PARENT)
+    above = traces.parent[below]
+    remote = traces.service[below] != traces.service[above]
+    answer = np.full(len(traces.parent), -1, dtype=np.int64)
+    answer[above[remote]] = below[remote]
+    # Who usually answers from an address; without addresses, the calls of one operation to one service.
+    places: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for row in np.flatnonzero(calls).tolist():
+        address = addresses.get(row, "")
+        places[address, -1 if address else int(traces.operation[row])].append(row)
+    broken = np.zeros(len(answer), dtype=np.bool_)
+    broken[failed] = True
+    found: list[Dead] = []
+    theirs: list[int] = []
+    for (address, _), members in places.items():
+        rows = np.array(members, dtype=np.int64)
+        now = traces.incident[rows]
+        usual, present = rows[~now], rows[now]
+        unanswered = broken[rows] & (answer[rows] < 0)
+        lost = rows[now & unanswered]
+        answered = answer[usual] >= 0
+        if not len(lost) or not answered.any() or answered.mean() < _ANSWERED_SHARE:
+            continue
+        operation, count = Counter(traces.operation[answer[usual[answered]]].tolist()).most_common(1)[0]
+        if count < _ANSWERED_SHARE * answered.sum() and not address:
+            continue  # calls of many services under one name: whose address was it?
+        if (answer[present] >= 0).sum() > _ALIVE_SHARE * len(present):
+            continue
+        before = int((~now & unanswered).sum())
+        numbers = (np.array([n]) for n in (len(lost), len(present), before, len(usual)))
+        z = float(signed_root(*numbers)[0])
+        if z >= _LEAST_Z:
+            service = traces.keys[int(operation)].service_name
+            where = address or service
+            found.append(Dead(int(operation), lost, where, len(lost) / len(present), min(z, BEYOND_CHANCE_Z)))
+            theirs += lost.tolist()
+    return found, np.array(theirs, dtype=np.int64)
+
+
+def _addresses(carried: Carried) -> dict[int, str]:
+    ports = carried.texts(_PORT)
+    found = {row: urlsplit(text).netloc for row, text in carried.texts(_URL).items()}
+    hosts = carried.texts(_ADDRESS)
+    found |= {row: f"{host}:{ports[row]}" if row in ports else host for row, host in hosts.items()}
+    return {row: address for row, address in found.items() if address}
+
+
+def _unseen(traces: Traces, rows: IntArray, exceptions: list[str]) -> dict[tuple[int, str], float]:
+    usual: dict[int, Counter[str]] = defaultdict(Counter)
+    present: set[tuple[int, str]] = set()
+    for row, kind in zip(rows.tolist(), exceptions, strict=True):
+        operation = int(traces.operation[row])
+        if kind and traces.incident[row]:
+            present.add((operation, kind))
+        elif kind:
+            usual[operation][kind] += 1
+    counts = np.bincount(traces.operation[~traces.incident], minlength=len(traces.keys))
+    found = {}
+    for operation, kind in present:
+        seen = usual[operation]
+        if kind not in seen and counts[operation]:
+            once = sum(count == 1 for count in seen.values())
+            chance = (once + 1) / (int(counts[operation]) + 1)
+            found[operation, kind] = max(float(-ndtri(min(chance, 0.5))), 0.0)
+    return found
