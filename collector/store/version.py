@@ -15,6 +15,7 @@ STEPS: dict[int, str] = {
     1: "first layout: spans, logs, metrics, landing position",
     2: "the Parquet lake: lake_files, lake_identity",
     3: "a lake outside the data folder, which several collectors share: lake_folder, paths within the lake",
+    4: "rows with rare attribute keys in …_packed, which an older Spyhop would neither show nor seal",
 }
 SCHEMA_VERSION = max(STEPS)
 OLDEST_VERSION = 1  # files older than that are refused

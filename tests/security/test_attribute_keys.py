@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -339,3 +342,22 @@ def test_later_version_of_a_packed_span(line: Line) -> None:
     assert line.value("SELECT count(*) AS n FROM spans") == 2 * AT_ONCE_MAX
     assert line.value("SELECT max(duration_ns) AS n FROM spans") == 1_001
     assert line.value("SELECT count(*) AS n FROM spans_packed") == AT_ONCE_MAX + len(USUAL)
+
+
+def test_real_server(tmp_path: Path) -> None:
+    """`spyhop serve` takes 5,000 keys that never come twice: they are found by key before and after a kill
+    and sealing, memory grows by less than 400 MB, and SIGTERM ends it without an abort."""
+    script = Path(__file__).parent.parent / "benchmarks" / "attribute_keys.py"
+    command = [sys.executable, script, "--keys", "5000", "--distinct-only", "--json"]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)["kinds"]["span"]["distinct"]
+    assert found["landed_peak_mb"] - found["idle_mb"] < 400
+    assert found["exit_code"] == 0
