@@ -50,6 +50,29 @@ class Incident:
 
 
 @dataclass(frozen=True)
+class Extent:
+    """Where an operation's anomalies of an incident are in time, and in which traces (at most 2,000)."""
+
+    anomaly_count: int
+    trace_count: int
+    first_unix_nano: int
+    last_unix_nano: int
+    trace_ids: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version that `share` of the incident's traces carry, and `usual_share` of usual ones."""
+
+    key: str
+    value: str
+    share: float
+    usual_share: float
+    trace_id: str
+    span_id: str
+
+
+@dataclass(frozen=True)
 class Case:
     """A subject with its rows: the incident's own, its worst anomalies, and the exemplar trace."""
 
@@ -59,6 +82,10 @@ class Case:
     incident: Incident | None = None
     cited: Mapping[tuple[str, str], TracedSpan] = field(default_factory=dict)
     """Spans of other traces that the incident's root causes rest on, by trace and span id."""
+
+    extents: Mapping[tuple[str, str], Extent] = field(default_factory=dict)
+    """Of the incident's anomalies, by service and operation."""
+    version: Version | None = None
 
     def span(self, trace_id: str, span_id: str) -> TracedSpan | None:
         known = self.trace.by_id.get(span_id)

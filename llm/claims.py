@@ -166,6 +166,6 @@ def _families(fact: Fact) -> set[Family]:
         "anomaly": {"unusual", "time", "extent"} if is_time else {"unusual", "extent"},
         "amount": {"amount", "unusual"}, "amount_value": {"amount"}, "order": {"amount"},
         "message_gap": {"message"}, "edge_time": {"outside"}, "extent": {"extent"},
-        "critical_path": {"path"}, "path_share": {"path"},
+        "window": {"extent"}, "critical_path": {"path"}, "path_share": {"path"},
     }  # fmt: skip
     return words | by_kind.get(fact.kind, set())

@@ -22,7 +22,9 @@ def explain(evidence: Evidence) -> Draft:
             confidence=0.0,
         )
     causes = evidence.causes if evidence.causes and evidence.causes[0].confidence >= STANDS_OUT else ()
-    causes = tuple(cause for cause in causes if cause is causes[0] or cause.confidence >= WORTH_NAMING)
+    causes = tuple(
+        cause for cause in causes if cause is causes[0] or cause.separate or cause.confidence >= WORTH_NAMING
+    )
     first = causes[0] if causes else None
     return Draft(
         summary=" ".join(_sentences(evidence, causes)),
@@ -52,6 +54,9 @@ def recommendations(evidence: Evidence, cause: Cause | None) -> list[str]:
         "when": _when(evidence.window),
     }
     lines = render(f"advice/{cause.kind if cause else 'none'}", **values).splitlines()
+    deployed = evidence.fact(evidence.deployed)
+    if deployed is not None:
+        lines.append(f"Compare with the version before: {deployed.statement} [{deployed.evidence_id}].")
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -74,8 +79,22 @@ def _sentences(evidence: Evidence, causes: tuple[Cause, ...]) -> list[str]:
     sentences = [_cite(causes[0].statement, causes[0].evidence)]
     if symptom is not None and symptom.kind == "anomaly" and symptom.evidence_id not in causes[0].evidence:
         sentences.append(f"It shows as: {said(symptom)}")
-    sentences += [_cite(f"Next: {cause.statement}", cause.evidence) for cause in causes[1:2]]
+    separate = [cause for cause in causes if cause.separate]
+    if separate:  # two faults at once: each is named, with when it was
+        sentences += _windows(evidence, causes[:1])
+    for cause in separate:
+        sentences += [
+            _cite(f"Another fault: {cause.statement}", cause.evidence),
+            *_windows(evidence, (cause,)),
+        ]
+    following = [cause for cause in causes[1:] if not cause.separate]
+    sentences += [_cite(f"Next: {cause.statement}", cause.evidence) for cause in following[:1]]
     return sentences + [said(fact) for fact in evidence.facts if fact.kind in ("extent", "amount_value")]
+
+
+def _windows(evidence: Evidence, causes: tuple[Cause, ...]) -> list[str]:
+    facts = (evidence.fact(evidence_id) for cause in causes for evidence_id in cause.evidence)
+    return [said(fact) for fact in facts if fact is not None and fact.kind == "window"]
 
 
 def said(fact: Fact) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 
 from llm.case import Anomaly, Case, Incident
+from llm.event_facts import EVENTS, add_event, add_observation
 from llm.explanation import Cause, Evidence, Fact
 from llm.facts import (
     FactBook,
@@ -16,10 +16,10 @@ from llm.facts import (
     asset,
     place,
 )
-from llm.incident_causes import add_incident_causes, span_of
-from llm.redact import allowed_attributes, quoted_text, redact_name, redact_text
+from llm.incident_causes import add_incident_causes, add_version_fact, mark_separate, span_of
+from llm.redact import allowed_attributes, quoted_text, redact_text
 from llm.traced import TracedSpan
-from llm.units import cell_text, counted, duration, quantity, significant
+from llm.units import cell_text, clock, counted, duration, quantity, significant
 
 MAX_CAUSES = 5
 MAX_WHALES = 3
@@ -28,21 +28,19 @@ _OWN_TEXT = re.compile(
     r" usually [<>]?[\d.]+%"
     r"|[\d,.]+ spans in \d+ s, usually [\d,.]+|a message waited [\d.]+ [a-zµ]+, usually [\d.]+ [a-zµ]+"
 )
-_SIDE = re.compile(r"[A-Za-z_]{1,12}")
 
 
 def gather(case: Case) -> Evidence:
     """All facts about `case` with references, and the causes that they support, best first."""
     book = FactBook()
-    amounts = [anomaly for anomaly in case.anomalies if anomaly.detector == "amount"]
-    is_amount = bool(amounts) and len(amounts) == len(case.anomalies)
+    is_event = bool(case.anomalies) and all(anomaly.detector in EVENTS for anomaly in case.anomalies)
     causes: list[Cause] = []
-    for anomaly in case.anomalies[: MAX_WHALES if is_amount else 1]:
+    for anomaly in case.anomalies[: MAX_WHALES if is_event else 1]:
         causes += _add_anomaly(book, case, anomaly)
     if case.incident and case.incident.anomaly_count > 1 and case.anomalies:
         _add_extent(book, span_of(case, case.anomalies[0]), case.incident)
     symptom = book.facts[0].evidence_id if book.facts else ""
-    if not is_amount:
+    if not is_event:
         is_failing = _is_failing(case)
         traced = [] if is_failing else add_time_facts(book, case.trace)
         traced += add_error_facts(book, case.trace, symptom_is_time=not is_failing)
@@ -51,7 +49,9 @@ def gather(case: Case) -> Evidence:
         causes += localised or traced
         if localised and is_failing:  # a ranking by time does not silence the failure itself
             causes += [cause for cause in traced if cause.kind == "error"]
-    path = () if is_amount else add_path_fact(book, case.trace)
+        causes = mark_separate(book, case, causes)
+    deployed = add_version_fact(book, case)
+    path = () if is_event else add_path_fact(book, case.trace)
     if not any(fact.kind in ("anomaly", "amount", "extent", "critical_path") for fact in book.facts):
         add_duration_fact(book, case.trace)
     ranked = _merge(sorted(causes, key=lambda cause: -cause.score))[:MAX_CAUSES]
@@ -67,6 +67,7 @@ def gather(case: Case) -> Evidence:
         path=path,
         window=_window(case),
         attributes=_attributes(case, ranked, book.facts),
+        deployed=deployed,
     )
 
 
@@ -79,41 +80,19 @@ def _is_failing(case: Case) -> bool:
 
 def _add_anomaly(book: FactBook, case: Case, anomaly: Anomaly) -> list[Cause]:
     span = span_of(case, anomaly)
-    if anomaly.detector != "amount":
-        said = own_or_quoted(str(anomaly.details.get("text") or ""))
-        took = (
-            f"took {quantity(anomaly.observed, asset(anomaly.unit))}, usually"
-            f" {quantity(anomaly.expected, asset(anomaly.unit))}"
-        )
-        statement = (
-            f"{place(span)}{f': {said}' if said else f' {took}'} ({significant(anomaly.sigma)}σ,"
-            f" SEV{anomaly.severity}, n = {anomaly.sample_count:,}, {redact_text(cell_text(anomaly.cell))})"
-        )
-        _add_observation(book, span, anomaly, "anomaly", statement)
-        return []
-    side = str(anomaly.details.get("side") or "")
-    side = side if _SIDE.fullmatch(side) else ""
-    observed = quantity(anomaly.observed, asset(anomaly.unit))
-    times = f", {significant(anomaly.observed / anomaly.expected)}× as much" if anomaly.expected > 0 else ""
-    statement = (
-        f"{place(span)} carried {f'a {side} of ' if side else ''}{observed},"
-        f" usually {quantity(anomaly.expected, asset(anomaly.unit))}{times}"
-        f" ({significant(anomaly.sigma)}σ, SEV{anomaly.severity}, n = {anomaly.sample_count:,})"
+    if anomaly.detector in EVENTS:
+        return add_event(book, span, anomaly)
+    said = own_or_quoted(str(anomaly.details.get("text") or ""))
+    took = (
+        f"took {quantity(anomaly.observed, asset(anomaly.unit))}, usually"
+        f" {quantity(anomaly.expected, asset(anomaly.unit))}"
     )
-    evidence = [_add_observation(book, span, anomaly, "amount", statement)]
-    evidence += _add_order_facts(book, span)
-    samples = anomaly.sample_count
-    return [
-        Cause(
-            service=redact_name(anomaly.service),
-            operation=redact_name(anomaly.operation),
-            kind="amount",
-            statement=f"The amount itself is the anomaly, not the system: {statement}",
-            score=1.0,
-            confidence=min(1.0, anomaly.sigma / 5) * samples / (samples + 30),
-            evidence=tuple(evidence),
-        )
-    ]
+    statement = (
+        f"{place(span)}{f': {said}' if said else f' {took}'} ({significant(anomaly.sigma)}σ,"
+        f" SEV{anomaly.severity}, n = {anomaly.sample_count:,}, {redact_text(cell_text(anomaly.cell))})"
+    )
+    add_observation(book, span, anomaly, "anomaly", statement)
+    return []
 
 
 def own_or_quoted(text: str) -> str:
@@ -124,7 +103,7 @@ def own_or_quoted(text: str) -> str:
 
 
 def _add_extent(book: FactBook, span: TracedSpan, incident: Incident) -> None:
-    first, last = _clock(incident.first_unix_nano), _clock(incident.last_unix_nano)
+    first, last = clock(incident.first_unix_nano), clock(incident.last_unix_nano)
     when = f"at {first}" if first == last else f"between {first} and {last}"
     book.add(span, "extent", f"The incident has {_extent(incident)} {when}")
 
@@ -132,35 +111,6 @@ def _add_extent(book: FactBook, span: TracedSpan, incident: Incident) -> None:
 def _extent(incident: Incident) -> str:
     anomalies = counted(incident.anomaly_count, "anomaly", "anomalies")
     return f"{anomalies} in {counted(incident.trace_count, 'trace', 'traces')}"
-
-
-def _add_observation(book: FactBook, span: TracedSpan, anomaly: Anomaly, kind: str, statement: str) -> str:
-    return book.add(
-        span, kind, statement, observed=anomaly.observed, expected=anomaly.expected,
-        unit=asset(anomaly.unit), sample_count=anomaly.sample_count, sigma=anomaly.sigma,
-    )  # fmt: skip
-
-
-def _add_order_facts(book: FactBook, span: TracedSpan) -> list[str]:
-    """What the order says of itself: side, price, status, value; and whether the system took it calmly."""
-    known = allowed_attributes(span.attributes)
-    found: list[str] = []
-    amount, price, pair = known.get("order.quantity"), known.get("order.price"), known.get("order.pair")
-    if isinstance(amount, int | float) and isinstance(price, int | float) and isinstance(pair, str):
-        quote = asset(pair.replace("-", "/").partition("/")[2])
-        statement = f"At its price of {quantity(price, quote)} it is worth {quantity(amount * price, quote)}"
-        found.append(book.add(span, "amount_value", statement, observed=amount * price, unit=quote))
-    said = [
-        f"{key} = {quoted_text(known[key])}"
-        for key in ("order.side", "order.type", "order.status")
-        if key in known
-    ]
-    if said:
-        found.append(book.add(span, "order", f"The order says {', '.join(said)}"))
-    if span.duration_ns > 0:
-        statement = f"{place(span)} took {duration(span.duration_ns)} in all"
-        book.add(span, "duration", statement, observed=span.duration_ns, unit="ns")
-    return found
 
 
 def _merge(causes: list[Cause]) -> list[Cause]:
@@ -186,14 +136,10 @@ def _headline(case: Case) -> str:
 
 def _window(case: Case) -> tuple[str, str] | None:
     if case.incident:
-        return _clock(case.incident.first_unix_nano), _clock(case.incident.last_unix_nano)
+        return clock(case.incident.first_unix_nano), clock(case.incident.last_unix_nano)
     if root := case.trace.root:
-        return _clock(root.start_unix_nano), _clock(root.start_unix_nano + root.duration_ns)
+        return clock(root.start_unix_nano), clock(root.start_unix_nano + root.duration_ns)
     return None
-
-
-def _clock(unix_nano: int) -> str:
-    return datetime.fromtimestamp(unix_nano // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _attributes(case: Case, causes: list[Cause], facts: list[Fact]) -> dict[str, str | int | float | bool]:

@@ -7,7 +7,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SubjectKind = Literal["anomaly", "incident", "trace"]
-CauseKind = Literal["database", "remote_call", "message_gap", "own_code", "error", "amount", "resource"]
+CauseKind = Literal[
+    "database", "remote_call", "message_gap", "own_code", "error", "amount", "resource", "market",
+    "self_trade",
+    "repeated_calls", "retries", "saturation", "pool",
+]  # fmt: skip
 
 
 class Frozen(BaseModel):
@@ -55,10 +59,15 @@ class Cause(Frozen):
     score: float
     confidence: float
     evidence: tuple[str, ...]
+    separate: bool = False
+    """Whether its anomalies lie in other traces than those of the causes before it: another fault."""
 
 
 class Evidence(Frozen):
-    """All that is known about a subject. `causes` are ranked best first; none means that none stands out."""
+    """All that is known about a subject. `causes` are ranked best first; none means that none stands out.
+
+    `deployed` is the id of the fact about a version that sets the incident's traces apart, if there is one.
+    """
 
     subject: Subject
     group_id: str
@@ -71,6 +80,7 @@ class Evidence(Frozen):
     path: tuple[str, ...] = ()
     window: tuple[str, str] | None = None
     attributes: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    deployed: str = ""
 
     def fact(self, evidence_id: str) -> Fact | None:
         return next((fact for fact in self.facts if fact.evidence_id == evidence_id), None)

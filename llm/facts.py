@@ -17,6 +17,7 @@ MIN_EXCESS_NS = 1_000_000  # below a millisecond, scheduling explains the differ
 MIN_SHARE = 0.25  # a cause of less than a quarter of the slowdown does not stand out
 MAX_SLOW_OPERATIONS = 5
 MAX_ERRORS = 5
+MIN_REPEATS = 10  # calls of one operation in a trace, from which a loop is likelier than a slow callee
 _ASSET = re.compile(r"[A-Za-z0-9]{1,10}")
 ERROR_SCORE = 0.6  # above a minor share of the time, below the main one
 FAILURE_SCORE = 2.0  # where calls fail, above any share of the time: 1 is all of it
@@ -112,7 +113,9 @@ def add_time_facts(book: FactBook, trace: TracedTrace) -> list[Cause]:
             observed=excess.observed_ns, expected=excess.expected_ns, unit="ns",
             sample_count=excess.sample_count, share=share,
         )  # fmt: skip
-        kind = cause_kind(excess.worst)
+        # Many calls, each about as fast as ever: their number is what costs.
+        is_many = excess.span_count >= MIN_REPEATS and excess.observed_ns < 2 * excess.expected_ns
+        kind = "repeated_calls" if is_many else cause_kind(excess.worst)
         causes.append(
             _time_cause(
                 excess.worst,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 
-from llm.case import Anomaly, Case, Incident
+from llm.case import Anomaly, Case, Extent, Incident
 from llm.explanation import Cause, CauseKind, Fact
 from llm.facts import FactBook, asset, cause_kind, error_statement, place, time_confidence
 from llm.redact import quoted_name, quoted_text, redact_name, redact_text
 from llm.traced import TracedSpan
-from llm.units import quantity
+from llm.units import clock, counted, percent, quantity
 
 MAX_INCIDENT_CAUSES = 5
+MIN_SEPARATE_TRACES = 3  # of one or two chance may be the reason
+MAX_SHARED_TRACES = 0.1  # of a separate cause's traces: some requests meet both faults
+_POOL = re.compile(r"pool|client\.connections?|connections?\.(?:usage|active|used|pending)", re.IGNORECASE)
+_LOAD = re.compile(r"cpu|\bload|utili[sz]ation|queue|backlog|lag|threads?\.active|saturation", re.IGNORECASE)
 MAX_EVIDENCE_PER_INCIDENT_CAUSE = 3
 
 
@@ -32,10 +38,16 @@ def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list
             exact = [c for c in traced if c.service == service][:1]
             operation = exact[0].operation if exact else operation
         cited = [i for c in exact for i in c.evidence] + listed
-        facts = [fact for i in dict.fromkeys(cited) if (fact := book.fact(i)) and fact.operation == operation]
-        if not facts:
+        known = [fact for i in dict.fromkeys(cited) if (fact := book.fact(i))]
+        if not known:
             continue
-        told = _most_telling(facts, is_failing=ranked.get("kind") == "error")
+        # Where the ranked operation has no fact of its own, the service's most telling one is named.
+        is_failing = ranked.get("kind") == "error"
+        told = _most_telling(
+            [fact for fact in known if fact.operation == operation] or known, is_failing=is_failing
+        )
+        operation = told.operation
+        facts = [fact for fact in known if fact.operation == operation]
         share = _number(ranked.get("share"))
         causes.append(
             Cause(
@@ -49,6 +61,56 @@ def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list
             )
         )
     return causes
+
+
+def mark_separate(book: FactBook, case: Case, causes: list[Cause]) -> list[Cause]:
+    """`causes`; those whose anomalies lie in other traces than the first one's are marked, with their window.
+
+    A fault and what it slows share their traces; two faults at once do not.
+    """
+    first = case.extents.get((causes[0].service, causes[0].operation)) if causes else None
+    if first is None:
+        return causes
+    found: list[Cause] = []
+    seen = first.trace_ids
+    for cause in causes:
+        extent = case.extents.get((cause.service, cause.operation))
+        is_own = (
+            extent is not None
+            and extent.trace_count >= MIN_SEPARATE_TRACES
+            and bool(len(extent.trace_ids & seen) <= MAX_SHARED_TRACES * len(extent.trace_ids))
+        )
+        fact = book.fact(cause.evidence[0])
+        if extent is not None and fact is not None and (is_own or cause is causes[0]):
+            span = case.span(fact.trace_id, fact.span_id)
+            evidence = cause.evidence + ((_add_window(book, span, extent),) if span else ())
+            found.append(cause.model_copy(update={"separate": is_own, "evidence": evidence}))
+        else:
+            found.append(cause)
+        if is_own and extent is not None:
+            seen = seen | extent.trace_ids
+    return found
+
+
+def _add_window(book: FactBook, span: TracedSpan, extent: Extent) -> str:
+    anomalies = counted(extent.anomaly_count, "anomaly", "anomalies")
+    traces = counted(extent.trace_count, "trace", "traces")
+    first, last = clock(extent.first_unix_nano), clock(extent.last_unix_nano)
+    when = f"at {first}" if first == last else f"between {first} and {last}"
+    return book.add(span, "window", f"{place(span)} has {anomalies} in {traces} {when}")
+
+
+def add_version_fact(book: FactBook, case: Case) -> str:
+    """The id of the fact about a version that sets the incident's traces apart; empty without one."""
+    version = case.version
+    span = case.span(version.trace_id, version.span_id) if version else None
+    if version is None or span is None:
+        return ""
+    statement = (
+        f"{quoted_text(f'{version.key} = {version.value}')} in {percent(version.share)} of the traces of the"
+        f" incident, usually in {percent(version.usual_share)}"
+    )
+    return book.add(span, "deploy", statement)
 
 
 def _most_telling(facts: list[Fact], *, is_failing: bool) -> Fact:
@@ -73,6 +135,8 @@ def _add_localisation(book: FactBook, case: Case, ranked: Mapping[str, object]) 
             span = next((span_of(case, anomaly) for anomaly in known), None)
         if span is None:
             continue
+        if kind == "metric":  # of the service; the span stands for the time
+            span = replace(span, operation=str(ranked.get("operation") or span.operation))
         if any(fact.span_id == span.span_id and fact.kind == kind for fact in book.facts):
             continue  # the exemplar trace already says so, with more figures
         statement = _localised_statement(span, kind, item)
@@ -119,7 +183,12 @@ def _kind_of(case: Case, ranked: Mapping[str, object], told: Fact, operation: st
         "error": "error", "amount": "amount", "edge_time": "remote_call", "message_gap": "message_gap",
         "metric": "resource",
     }  # fmt: skip
+    if ranked.get("kind") == "repeats":
+        failed = any(span.status_code == "ERROR" for span in case.trace.spans if span.operation == operation)
+        return "retries" if failed else "repeated_calls"
     kind = by_fact.get(told.kind) or by_fact.get(str(ranked.get("kind")))
+    if kind == "resource":
+        return _resource_kind(operation)
     if kind:
         return kind
     for span in (*case.trace.spans, *case.cited.values()):
@@ -140,3 +209,10 @@ def span_of(case: Case, anomaly: Anomaly) -> TracedSpan:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _resource_kind(metric: str) -> CauseKind:
+    """What a metric's name says it counts."""
+    if _POOL.search(metric):
+        return "pool"
+    return "saturation" if _LOAD.search(metric) else "resource"

@@ -14,7 +14,7 @@ from detectors.baseline.book import GAP_MEASURE
 from detectors.baseline.sketch import IntArray, Sketch
 from detectors.trace.analysis import MessageWaits, analyse_trace, message_waits
 from detectors.trace.tree import build_tree
-from llm.case import Anomaly, Case, Incident
+from llm.case import Anomaly, Case, Extent, Incident, Version
 from llm.explanation import Subject
 from llm.traced import Gap, TracedSpan, TracedTrace
 
@@ -86,12 +86,32 @@ def load_case(store: Store, subject: Subject) -> Case:
     # Of failing calls the trace of one that failed, so that its deepest error can be told.
     failing = anomalies[0].trace_id if anomalies and anomalies[0].detector == "error" else ""
     trace = load_trace(store, failing or incident.exemplar_trace_id)
-    return Case(subject, trace, anomalies, incident, _cited(store, incident, anomalies))
+    version = _version(store, incident.incident_id)
+    cited = _cited(store, incident, anomalies, version)
+    return Case(subject, trace, anomalies, incident, cited, _extents(store, incident.incident_id), version)
 
 
-def _cited(store: Store, incident: Incident, anomalies: list[Anomaly]) -> dict[tuple[str, str], TracedSpan]:
+def _extents(store: Store, incident_id: str) -> dict[tuple[str, str], Extent]:
+    return {
+        (row.pop("service_name"), row.pop("operation")): Extent(
+            **{**row, "trace_ids": frozenset(row["trace_ids"])}
+        )
+        for row in store.read(_sql("incident_extents"), {"id": incident_id}).to_pylist()
+    }
+
+
+def _version(store: Store, incident_id: str) -> Version | None:
+    rows = store.read(_sql("incident_versions"), {"id": incident_id}).to_pylist()
+    names = ("key", "value", "share", "usual_share", "trace_id", "span_id")
+    return Version(**{name: rows[0][name] for name in names}) if rows else None
+
+
+def _cited(
+    store: Store, incident: Incident, anomalies: list[Anomaly], version: Version | None
+) -> dict[tuple[str, str], TracedSpan]:
     """The spans that the incident's causes and anomalies speak of; those not stored are left out."""
     wanted = [(anomaly.trace_id, anomaly.span_id) for anomaly in anomalies]
+    wanted += [(version.trace_id, version.span_id)] if version else []
     for cause in incident.root_causes:
         listed = cause.get("evidence")
         wanted += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 _TIME_UNITS: tuple[tuple[str, float, float], ...] = (  # name, nanoseconds, shown below this many
     ("ns", 1, 1000),
@@ -48,11 +49,13 @@ def duration(value_ns: float) -> str:
 def quantity(value: float, unit: str | None) -> str:
     """A value with its unit: `ns` becomes a readable duration, an asset stands behind its amount.
 
-    >>> quantity(1.52e8, "ns"), quantity(1250, "BTC"), quantity(3, None)
-    ('152 ms', '1,250 BTC', '3')
+    >>> quantity(1.52e8, "ns"), quantity(1250, "BTC"), quantity(3, None), quantity(0.00000545, "share")
+    ('152 ms', '1,250 BTC', '3', '0.000545%')
     """
     if unit == "ns":
         return duration(value)
+    if unit == "share":
+        return f"{significant(value * 100)}%"
     return f"{significant(value)} {unit}" if unit else significant(value)
 
 
@@ -91,3 +94,11 @@ def cell_text(name: str) -> str:
     if "|" in name:  # amounts: what was moved, the asset, the side
         return name.replace("|", " · ")
     return {"operation": "all hours", "service": "whole service"}.get(kind, name)
+
+
+def clock(unix_nano: int) -> str:
+    """
+    >>> clock(1_793_000_000_000_000_000)
+    '2026-10-26 07:33:20 UTC'
+    """
+    return datetime.fromtimestamp(unix_nano // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

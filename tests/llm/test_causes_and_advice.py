@@ -1,0 +1,169 @@
+"""Each kind of cause has its own advice, and two faults in one incident are both named."""
+
+# ruff: noqa: E501 - rows of tables
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llm.deterministic import recommendations
+from llm.event_facts import account_digest
+from llm.explanation import Cause, Evidence, Explanation, Subject
+from tests.llm.support import MS, SLOW_TRACE, WHALE_TRACE
+
+ADVICE = {
+    "market": "price feed", "self_trade": "market surveillance", "repeated_calls": "N+1", "retries": "backoff",
+    "saturation": "at its limit", "pool": "connections", "message_gap": "backlog", "resource": "heap profiles",
+    "error": "deepest span that failed", "database": "lock waits", "amount": "account behind it",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ADVICE)
+def test_advice_by_kind(kind: str) -> None:
+    """Advice for a kind of cause speaks of that kind, and never of a CPU where nothing was slow."""
+    cause = Cause.model_validate(
+        {"service": "shop", "operation": "work", "kind": kind, "statement": "s", "score": 1, "confidence": 1,
+         "evidence": ()}
+    )  # fmt: skip
+    evidence = Evidence(
+        subject=Subject(kind="trace", id=SLOW_TRACE), group_id="g", subject_size=1, trace_id=SLOW_TRACE,
+        headline="", facts=(), causes=(cause,),
+    )  # fmt: skip
+    lines = recommendations(evidence, cause)
+    assert ADVICE[kind] in " ".join(lines)
+    if kind in ("market", "self_trade", "amount"):
+        assert "CPU" not in " ".join(lines)
+
+
+def explain_one(shop: Any, explainer: Any, ranked: dict[str, Any], **anomaly: Any) -> Explanation:
+    """An incident with one anomaly and one ranked cause."""
+    span_id = shop.span(SLOW_TRACE, "shop", "work", ms=5, attributes={"user.id": "u-7"})
+    shop.anomaly("an", SLOW_TRACE, span_id, "shop", "work", incident_id="in", **anomaly)
+    shop.incident("in", SLOW_TRACE, [ranked], kind=anomaly["detector"])
+    return explainer.analyse(Subject(kind="incident", id="in"))  # type: ignore[no-any-return]  # fixtures
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"), [("self-trade", "market surveillance"), ("round trip", "market surveillance"), ("price", "price feed")]
+)  # fmt: skip
+def test_a_wash_trade_blames_no_service(shop: Any, explainer: Any, rule: str, words: str) -> None:
+    """What happened on the market is told as that, with advice for the market."""
+    explanation = explain_one(
+        shop, explainer, {"service": "shop", "operation": "work", "share": 1.0, "kind": "market", "evidence": []},
+        detector="market", observed=0.4, expected=0.00000545, unit="share",
+        details={"text": "account a traded with itself, 9 times", "rule": rule},
+    )  # fmt: skip
+    assert explanation.summary.startswith("What was traded is the anomaly, not the system")
+    assert words in " ".join(explanation.recommendations)
+    assert "CPU" not in " ".join(explanation.recommendations)
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [("db.client.connections.usage", "size of the pool"), ("process.cpu.utilization", "at its limit"),
+     ("process.memory.usage", "heap profiles")],
+)  # fmt: skip
+def test_a_metric_says_what_is_short(shop: Any, explainer: Any, metric: str, words: str) -> None:
+    """A pool, a saturated machine and a leak have different advice."""
+    text = f"{metric} went from 10 to 98"
+    item = {"kind": "metric", "trace_id": SLOW_TRACE, "span_id": "0000000000000001", "text": text, "observed": 98,
+            "expected": 10, "unit": "1"}  # fmt: skip
+    explanation = explain_one(
+        shop, explainer,
+        {"service": "shop", "operation": metric, "share": 1.0, "kind": "metric", "evidence": [item]},
+        detector="metric", observed=98, expected=10, unit="1", details={"text": text},
+    )  # fmt: skip
+    assert words in " ".join(explanation.recommendations)
+
+
+def test_many_calls_are_not_a_slow_statement(shop: Any, explainer: Any) -> None:
+    """Twenty calls of a statement that are each about as fast as ever are a loop, not a bad plan."""
+    shop.baseline("shop", "GET /list", "SERVER", 10, 5)
+    shop.baseline("shop", "SELECT lines", "CLIENT", 2, 2)
+    root = shop.span(SLOW_TRACE, "shop", "GET /list", "SERVER", ms=70)
+    for number in range(20):
+        shop.span(SLOW_TRACE, "shop", "SELECT lines", "CLIENT", parent=root, at_ms=3 * number, ms=2.9)
+    explanation = explainer.analyse(Subject(kind="trace", id=SLOW_TRACE))
+    assert "in 20 calls" in explanation.root_causes[0].statement
+    assert "N+1" in explanation.recommendations[0]
+    assert "plan" not in " ".join(explanation.recommendations)
+
+
+def test_a_whale_has_an_account_and_the_titles_value(shop: Any, explainer: Any) -> None:
+    """The value is the one of the incident's title, and the account is named by a digest that can be searched."""
+    span_id = shop.span(
+        WHALE_TRACE, "wallet", "submit", ms=7,
+        attributes={"order.pair": "BTC/USD", "order.quantity": 8.0, "order.price": 41_118.0, "user.id": "u-7"},
+    )  # fmt: skip
+    shop.anomaly(
+        "an-w", WHALE_TRACE, span_id, "wallet", "submit", detector="amount", observed=8, expected=0.02, unit="BTC",
+        details={"side": "BUY", "value": 335_772.0, "quote": "USD"}, incident_id="in-w",
+    )  # fmt: skip
+    shop.incident("in-w", WHALE_TRACE, [], kind="amount", title="Whale: BUY 8 BTC (335,772 USD) in wallet")
+    explanation = explainer.analyse(Subject(kind="incident", id="in-w"))
+    assert "It is worth 335,772 USD" in explanation.summary
+    assert "328,944" not in explanation.summary
+    assert any(account_digest("u-7") in fact.statement for fact in explanation.evidence)
+    assert "u-7" not in explanation.model_dump_json()
+    found = shop.store.read(
+        "SELECT span_id FROM spans WHERE sha256(attributes.\"user.id\"::VARCHAR)[:12] = $digest",
+        {"digest": account_digest("u-7")},
+    )  # fmt: skip
+    assert found.num_rows == 1
+
+
+@pytest.fixture
+def two_faults(slow_shop: Any) -> Any:
+    """A slow statement in some traces, and failing payments in others, in one incident."""
+    ranked = [
+        {"service": "checkout", "operation": "SELECT carts", "share": 0.7, "kind": "exclusive_time",
+         "evidence": [{"kind": "exclusive_time", "trace_id": SLOW_TRACE, "span_id": "0000000000000003", "text": "t",
+                       "observed": 152e6, "expected": 0.9e6, "unit": "ns"}]},
+    ]  # fmt: skip
+    for number in range(5):
+        slow_shop.anomaly(
+            f"an-s{number}", f"{number + 1:032x}", "0000000000000003", "checkout", "SELECT carts",
+            observed=152 * MS, expected=MS, incident_id="in-two",
+        )  # fmt: skip
+        trace_id = f"{number + 100:032x}"
+        failed = slow_shop.span(trace_id, "bank", "POST /pay", "SERVER", ms=3, status="ERROR")
+        slow_shop.anomaly(
+            f"an-e{number}", trace_id, failed, "bank", "POST /pay", observed=9 * MS, expected=MS,
+            incident_id="in-two",
+        )  # fmt: skip
+    failing = {"kind": "error", "trace_id": trace_id, "span_id": failed, "text": "failed", "observed": 1.0,
+               "expected": 0.0, "unit": "errors"}  # fmt: skip
+    ranked.append(
+        {"service": "bank", "operation": "POST /pay", "share": 0.02, "kind": "error", "evidence": [failing]}
+    )
+    slow_shop.incident("in-two", SLOW_TRACE, ranked)
+    return slow_shop
+
+
+def test_two_faults_are_both_named(two_faults: Any, explainer: Any) -> None:
+    """Of two faults in different traces each is named with its own window, however small its share."""
+    explanation = explainer.analyse(Subject(kind="incident", id="in-two"))
+    assert [cause.operation for cause in explanation.root_causes] == ["SELECT carts", "POST /pay"]
+    assert "Another fault: POST /pay in bank failed" in explanation.summary
+    for place in ("SELECT carts in checkout", "POST /pay in bank"):
+        assert f"{place} has 5 anomalies in 5 traces at 2026-10-26 07:33:20 UTC" in explanation.summary
+
+
+def test_one_fault_is_not_two(two_faults: Any, explainer: Any) -> None:
+    """What shares its traces with the first cause is no fault of its own."""
+    two_faults.store.cursor().execute(
+        "UPDATE anomalies SET trace_id = lpad(to_hex(('0x' || trace_id[-2:])::INT - 99), 32, '0')"
+        " WHERE operation = 'POST /pay'"
+    )
+    assert "Another fault" not in explainer.analyse(Subject(kind="incident", id="in-two")).summary
+
+
+def test_a_deploy_is_pointed_out(slow_shop: Any, explainer: Any) -> None:
+    """A version that only the incident's traces carry stands in the advice, with its share."""
+    slow_shop.store.cursor().execute(
+        "INSERT INTO incident_differences VALUES ('in-slow', 1, 'checkout: service.version', '2.4.1', 0.96, 0.0, 9,"
+        f" 9.0, 8.0, [], 'checkout', 'SELECT carts', '{SLOW_TRACE}', '0000000000000003')"
+    )
+    advice = explainer.analyse(Subject(kind="incident", id="in-slow")).recommendations[-1]
+    assert '"checkout: service.version = 2.4.1" in 96% of the traces of the incident, usually in 0%' in advice
