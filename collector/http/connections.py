@@ -11,7 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-CONNECTIONS_MAX = 1000  # for each port, with at least four times as many file descriptors
+CONNECTIONS_MAX = 1000  # for each HTTP port
 HEAD_BYTES_MAX = 64 * 1024  # request line and headers, a header counted with 32 bytes more, as HTTP/2 does
 PIPELINED_MAX = 64  # requests that a client sends ahead, before the first is answered
 DRAINED_BYTES_MAX = 1024 * 1024  # of a body that was answered before it ended; then the connection closes
@@ -28,10 +28,15 @@ def raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def connections_max() -> int:
-    """How many connections one port may hold: a quarter of the descriptors, `CONNECTIONS_MAX` at most."""
+def descriptors_max() -> int:
+    """How many files and connections this process may have open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return CONNECTIONS_MAX if soft == resource.RLIM_INFINITY else max(1, min(CONNECTIONS_MAX, soft // 4))
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
+
+
+def connections_max() -> int:
+    """How many connections one port may hold: an eighth of the descriptors, `CONNECTIONS_MAX` at most."""
+    return max(1, min(CONNECTIONS_MAX, descriptors_max() // 8))
 
 
 def http_protocol(header_timeout_s: float, count_max: int = CONNECTIONS_MAX) -> type[asyncio.Protocol]:

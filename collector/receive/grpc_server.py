@@ -20,7 +20,7 @@ from collector.errors import (
     Unauthenticated,
     Unavailable,
 )
-from collector.http.connections import connections_max
+from collector.http.connections import descriptors_max
 from collector.receive.access import Tls, TokenCheck
 from collector.receive.grpc_patience import Patience, PatientServices
 from collector.receive.intake import Intake
@@ -91,7 +91,8 @@ class GrpcReceiver:
                 ("grpc.max_receive_message_length", max_body_bytes),  # of the decompressed message
                 ("grpc.so_reuseport", 0),  # otherwise a second server shares the port in silence
                 ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION_MAX),
-                ("grpc.max_allowed_incoming_connections", connections_max()),
+                # Beyond it gRPC refuses new ones, not idle ones: as many as leave room for all else.
+                ("grpc.max_allowed_incoming_connections", max(1, descriptors_max() // 2)),
                 *_KEEP_ALIVE,
             ],
         )

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from time import monotonic, sleep
 from typing import Any
 
+import grpc
 import pytest
+from fastapi import APIRouter, Response
 
 from collector.http import connections
 from collector.server import Server
 from collector.settings import MIB, Settings
+from collector.signals import GRPC_METHODS, Signal
 
 TIMEOUT_S = 0.4
 JSON_HEAD = b"POST /api/sql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -200,3 +206,69 @@ def test_requests_sent_ahead(whole: Any, connect: Connect, answer_to: AnswerTo) 
     with connect(whole.addresses["api"]) as connection:
         connection.sendall(HEALTH * 1000)
         assert b"HTTP/1.1 429 " in answer_to(connection)
+
+
+def test_answers_that_nobody_reads(
+    settings: Settings,
+    make_running: Callable[[Server], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    connect: Connect,
+) -> None:
+    """A client that asks and does not read is disconnected, one that reads slowly is not."""
+    monkeypatch.setattr(connections, "STALLED_ANSWER_S", 0.5)
+    router = APIRouter()
+    router.get("/large")(lambda: Response(bytes(32 * MIB)))
+    running = make_running(Server(settings, lambda _: ((router,), ())))
+    ask = b"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    try:
+        with connect(running.addresses["api"]) as stuck, connect(running.addresses["api"]) as slow:
+            stuck.sendall(ask)
+            slow.sendall(ask)
+            received_bytes = 0
+            while received_bytes < 32 * MIB:
+                piece = slow.recv(2 * MIB)
+                assert piece
+                received_bytes += len(piece)
+                sleep(0.02)
+            sleep(1)
+            received_bytes = 0
+            with suppress(ConnectionError):
+                while piece := stuck.recv(MIB):
+                    received_bytes += len(piece)
+            assert received_bytes < 32 * MIB
+    finally:
+        running.stop()
+
+
+def test_1500_idle_connections(running: Any, connect: Connect, make_request: Callable[..., Any]) -> None:
+    """While 1,500 connections to each port say nothing, requests to all of them are answered."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 10_000:
+        pytest.skip(f"this process may open {hard} files only, and holds both ends of 4,500 connections")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with ExitStack() as idle:
+            for address in running.addresses.values():
+                for _ in range(1500):
+                    idle.enter_context(connect(address))
+            started_s = monotonic()
+            body = make_request(1).SerializeToString()
+            headers = {"content-type": "application/x-protobuf"}
+            assert running.http.post("/v1/traces", content=body, headers=headers).status_code == 200
+            assert running.api.get("/healthz").status_code == 200
+            with grpc.insecure_channel(running.addresses["otlp_grpc"]) as channel:
+                channel.unary_unary(GRPC_METHODS[Signal.TRACES])(body, timeout=5)
+            assert monotonic() - started_s < 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_descriptor_limit() -> None:
+    """A server that was started with the usual 1,024 files takes as many as it may."""
+    code = (
+        "import resource; from collector.http.connections import descriptors_max, raise_descriptor_limit;"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1];"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard));"
+        "assert descriptors_max() == 256; raise_descriptor_limit(); assert descriptors_max() == hard"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
