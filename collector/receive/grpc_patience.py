@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any, NamedTuple
 
 import grpc
 
+from collector.receive.memory import give_back, resident_bytes
+
 # Calls whose message has not come whole. Half of the threads: the others are left to those that work.
 SILENT_MAX = 256
 # So many may take longer than this. Each may hold the largest message but for its last byte.
 LINGERING_MAX = 32
 LINGERING_S = 3.0
+# gRPC does not say how much of a message has come, and holds it three times: 60 calls that sent half of the
+# largest message took 1.8 GB. So when memory has grown by this much while calls are silent, the older half of
+# them is cancelled, and again. What is sent at full speed comes within the second.
+GROWTH_MAX_BYTES = 768 * 1024 * 1024
+SETTLED_S = 0.5
+_INTERVAL_S = 0.25
 
 
 class _Silence(NamedTuple):
@@ -29,6 +37,10 @@ class Patience:
         self._timeout_s = timeout_s
         self._guard = threading.Lock()
         self._silent: dict[grpc.ServicerContext, _Silence] = {}  # the longest silent first
+        # Memory at the last looks at which no call had been silent for long. The first of them was before any
+        # call began that is settled now.
+        self._calm_bytes: deque[int] = deque(maxlen=int(SETTLED_S / _INTERVAL_S) + 1)
+        self._was_pressed = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="grpc-patience", daemon=True)
 
@@ -65,8 +77,10 @@ class Patience:
         return context
 
     def _loop(self) -> None:
-        while not self._stopping.wait(min(1.0, self._timeout_s / 4)):
-            for context in self._overdue(monotonic()):
+        self._calm_bytes.append(resident_bytes())
+        while not self._stopping.wait(min(_INTERVAL_S, self._timeout_s / 4)):
+            now_s = monotonic()
+            for context in [*self._overdue(now_s), *self._pressed(now_s)]:
                 context.cancel()
 
     def _overdue(self, now_s: float) -> list[grpc.ServicerContext]:
@@ -78,6 +92,23 @@ class Patience:
             for call in overdue:
                 del self._silent[call]
         return list(overdue)
+
+    def _pressed(self, now_s: float) -> list[grpc.ServicerContext]:
+        """The calls that give way because memory has grown while they are silent."""
+        with self._guard:
+            settled = [call for call, silence in self._silent.items() if now_s - silence.since_s > SETTLED_S]
+            if settled and resident_bytes() - self._calm_bytes[0] > GROWTH_MAX_BYTES:
+                self._was_pressed = True
+                older = settled[: (len(settled) + 1) // 2]
+                for call in older:
+                    del self._silent[call]
+                return older
+        if not settled:
+            if self._was_pressed:
+                give_back()
+            self._was_pressed = False
+            self._calm_bytes.append(resident_bytes())
+        return []
 
 
 class PatientServices(grpc.ServerInterceptor):
