@@ -70,7 +70,7 @@ def test_answered_early(impatient: Any, connect: Connect, answer_to: AnswerTo, p
         connection.sendall(HEADS[port] + b"content-length: 900000000\r\n\r\nabc")
         started_s = monotonic()
         assert answer_to(connection).startswith(b"HTTP/1.1 413 ")
-        assert monotonic() - started_s < connections.DRAIN_S + 2
+        assert monotonic() - started_s < connections.DRAIN_S + 5
 
 
 def test_slow_bodies(impatient: Any, connect: Connect, answer_to: AnswerTo) -> None:
@@ -96,7 +96,7 @@ def test_slow_heads(impatient: Any, connect: Connect) -> None:
                 with suppress(TimeoutError):
                     if connection.recv(10) == b"":
                         break
-        assert TIMEOUT_S / 2 < monotonic() - started_s < 3
+        assert TIMEOUT_S / 2 < monotonic() - started_s < 5
 
 
 def test_room_for_bodies(impatient: Any, connect: Connect, answer_to: AnswerTo, make_request: Any) -> None:
@@ -258,7 +258,7 @@ def test_1500_idle_connections(running: Any, connect: Connect, make_request: Cal
             assert running.api.get("/healthz").status_code == 200
             with grpc.insecure_channel(running.addresses["otlp_grpc"]) as channel:
                 channel.unary_unary(GRPC_METHODS[Signal.TRACES])(body, timeout=5)
-            assert monotonic() - started_s < 3
+            assert monotonic() - started_s < 10
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

@@ -69,7 +69,7 @@ def test_60_waiting_requests(gated: tuple[Any, Gate]) -> None:
             assert running.api.get(path).status_code == 200
             waits_s.append(monotonic() - started_s)
         assert sorted(waits_s)[len(waits_s) // 2] < 0.1
-        assert max(waits_s) < 1
+        assert max(waits_s) < 5
         query = running.api.post("/api/sql", json={"query": "SELECT 1"}, timeout=20)
         assert query.status_code == 200
         sleep(0.1)
