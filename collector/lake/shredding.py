@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 import duckdb
 
@@ -17,6 +18,13 @@ from collector.store.typed_paths import TYPED_MAX
 # A path of one row in a thousand is missed once in seven samples; then it stands in the rest of the value.
 _SAMPLE_ROWS = 2_000
 _ROWS_MIN = 2  # in the sample
+# Values of one column of the sample at most: 2,000 ordinary rows have 30,000, one hostile row may as well.
+_VALUES_MAX = 200_000
+# The bytes of a column's value. Beyond 64 KiB they are no sample of anything, and 2,000 could be gigabytes.
+_ENCODED = """list_filter(
+    [variant_to_parquet_variant("{name}")::STRUCT(metadata BLOB, value BLOB)],
+    lambda e: octet_length(e.metadata) + octet_length(e.value) <= 65536
+)[1]"""
 _KEY_CHARS_MAX = 256
 
 Types = Mapping[Path, Counter[str]]  # of one column: how many values of each type stand at each path
@@ -28,19 +36,22 @@ def shredding_option(con: duckdb.DuckDBPyConnection, rows: str) -> str:
     names = [name for name, kind in kinds if kind == "VARIANT"]
     if not names:
         return ""
-    encoded = ", ".join(f'variant_to_parquet_variant("{name}") AS "{name}"' for name in names)
+    encoded = ", ".join(f'{_ENCODED.format(name=name)} AS "{name}"' for name in names)
     sample = con.sql(
         f"SELECT {encoded} FROM (FROM ({rows}) USING SAMPLE reservoir({_SAMPLE_ROWS} ROWS) REPEATABLE (1))"  # noqa: S608  # own SQL
     ).to_arrow_table()
-    types: dict[str, dict[Path, Counter[str]]] = {name: {} for name in names}
-    for name in names:
-        for variant in sample[name].to_pylist():
-            if variant is not None and variant["value"] is not None:
-                for path, kind in walk(variant["metadata"], variant["value"]):
-                    types[name].setdefault(path, Counter())[kind] += 1
+    types = {name: _count_types(sample[name].to_pylist()) for name in names}
     chosen = _most_frequent(types)
     shredded = ", ".join(f'"{name}": {quoted(_column_type(types[name], chosen[name]))}' for name in names)
     return f"SHREDDING {{{shredded}}}"
+
+
+def _count_types(variants: Iterable[Mapping[str, bytes] | None]) -> Types:
+    types: dict[Path, Counter[str]] = {}
+    found = (value for v in variants if v is not None for value in walk(v["metadata"], v["value"]))
+    for path, kind in islice(found, _VALUES_MAX):
+        types.setdefault(path, Counter())[kind] += 1
+    return types
 
 
 def _most_frequent(types: Mapping[str, Types]) -> dict[str, set[Path]]:
@@ -74,7 +85,7 @@ def _type_at(path: Path, types: Types, children: Mapping[Path, Iterable[Path]]) 
     counts = types.get(path)
     if not counts:
         return ""
-    kind = max(counts, key=counts.__getitem__)
+    kind = max(counts, key=lambda kind: (kind != "", counts[kind]))  # a null tells nothing
     below = children.get(path, ())
     if kind == ARRAY:
         element = next((_type_at(child, types, children) for child in below if child[-1] == ITEM), "")
