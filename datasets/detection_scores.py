@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 
@@ -22,6 +24,29 @@ def score_flags(labels: Mapping[str, bool], flagged: set[str]) -> dict[str, floa
         "false_positive_rate": _ratio(alarms - hits, len(labels) - anomalous_count),
         "n": len(labels),
     }
+
+
+def average_precision(labels: Mapping[str, bool], scores: Mapping[str, float]) -> float:
+    """How well scores put the anomalous traces first, without a threshold; 0 where there are none.
+
+    The mean over the anomalous ones of the precision at their score, equal scores taken together
+    (Manning, Raghavan, Schütze 2008, chapter 8).
+
+    >>> average_precision({"a": True, "b": False, "c": True}, {"a": 9.0, "b": 5.0, "c": 1.0})
+    0.8333
+    """
+    anomalous: dict[float, int] = defaultdict(int)
+    everything: dict[float, int] = defaultdict(int)
+    for trace_id, truth in labels.items():
+        score = scores.get(trace_id, -math.inf)
+        everything[score] += 1
+        anomalous[score] += truth
+    hits = seen = 0
+    total = 0.0
+    for score in sorted(everything, reverse=True):
+        hits, seen = hits + anomalous[score], seen + everything[score]
+        total += anomalous[score] * hits / seen
+    return _ratio(total, hits)
 
 
 def detected_share(cases: Iterable[Collection[str]], labels: Mapping[str, bool], flagged: set[str]) -> float:

@@ -15,16 +15,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.detection_scores import detected_share, score_flags
+from datasets.alert_scores import alert_figures
+from datasets.detection_scores import average_precision, detected_share, score_flags
 from datasets.fault_scores import Flags, by_fault_kind, case_outcome
 from datasets.groups import Groups
-from datasets.incidents import CaseLabel, IncidentFolder
+from datasets.incidents import IncidentFolder
 from datasets.live_causes import as_live, moved_metrics
 from datasets.localisation_scores import CaseScore, score_ranking, scored
 from datasets.quiet import false_alarms
 from datasets.replay import Replayed, replay
-from detectors.baseline.learn import learn_amounts, learn_times
+from detectors.baseline.learn import learn_amounts, learn_traces
 from detectors.baseline.models import Baselines
+from detectors.baseline.settled import SettledTraces
+from detectors.detect.trace_score import TRACE_SIGMA, score_traces
 from detectors.localise import SOURCES, USUAL_TRACES_MAX, Usual, localise
 from detectors.settings import Settings
 
@@ -38,6 +41,8 @@ Step = Callable[[str, int, int], None]  # what is under way, how much is done, o
 class Evaluation:
     """What `spyhop eval` prints.
 
+    detection: by trace, each flagged by its own score; None without labels of traces.
+    alerts: what live detection would have told people (`alert_scores`).
     faults: by kind of fault, what detection and localisation made of its cases (`fault_scores`).
     cases: the same of each case.
     false_alarms: what was raised where nothing was wrong (`quiet`).
@@ -45,6 +50,7 @@ class Evaluation:
     """
 
     detection: dict[str, float] | None
+    alerts: dict[str, Any] | None
     localisation: dict[str, Any]
     seconds: float
     faults: dict[str, dict[str, Any]] | None = None
@@ -55,6 +61,7 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         shown: dict[str, Any] = {
             "detection": self.detection,
+            "alerts": self.alerts,
             "localisation": self.localisation,
             "seconds": round(self.seconds, 3),
         }
@@ -69,7 +76,7 @@ class _Case:
     logs: pa.Table
     attributes: pa.Table
     usual: Usual
-    moved: pa.Table | None
+    moved: pa.Table
 
 
 def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambda *_: None) -> Evaluation:
@@ -84,12 +91,13 @@ def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambd
     settings = Settings()  # as live: defaults and the environment
     baselines = Baselines(settings)
     learned = folder.baseline_spans()
-    baselines.add(learn_times(learned))
+    learn_traces(SettledTraces.of(learned), baselines)
+    baselines.add(learn_amounts(folder.baseline_amounts(), pa.chunked_array([], pa.string())))
     step("learn", 1, 1)
-    replayed = None
-    if folder.has_trace_labels:
-        baselines.add(learn_amounts(folder.baseline_amounts(), pa.chunked_array([], pa.string())))
-        replayed = replay(folder.all_spans(), baselines, settings, step, folder.all_signals())
+    # Before detection is replayed, which goes on learning how long messages wait.
+    scores = _scores(folder, baselines)
+    step("score", 1, 1)
+    replayed = replay(folder.all_spans(), baselines, settings, step, folder.all_signals())
     reference = Reference(folder, learned, baselines)
     variants: dict[str, Collection[str]] = {"": SOURCES}
     if ablate:
@@ -99,9 +107,9 @@ def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambd
     for number, case_id in enumerate(case_ids):
         step("localise", number, len(case_ids))
         case = _read_case(folder, case_id, reference, replayed)
-        incidents, traces = ([] if replayed is None else replayed.raised), pc.unique(case.spans["trace_id"])
+        traces = pc.unique(case.spans["trace_id"]).to_pylist()
         for name, sources in variants.items():
-            rankings[name][case_id] = as_live(incidents, traces.to_pylist(), _rank(case, sources))
+            rankings[name][case_id] = as_live(replayed.raised, traces, _rank(case, sources))
     step("localise", len(case_ids), len(case_ids))
     # All is ranked: now the truth.
     labels = folder.labels()
@@ -109,34 +117,48 @@ def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambd
         name: [score_ranking(label, found[label.case_id]) for label in labels]
         for name, found in rankings.items()
     }
-    scores = {name: scored(found) for name, found in ranked.items()}
-    result = Evaluation(None, scores.pop(""), 0.0, ablations=scores if ablate else None)
-    if replayed is not None:
-        result = _with_detection(result, folder, labels, ranked[""], replayed)
+    located = {name: scored(found) for name, found in ranked.items()}
+    result = Evaluation(None, None, located.pop(""), 0.0, ablations=located if ablate else None)
+    result = _with_detection(result, folder, ranked[""], scores=scores, replayed=replayed)
     return replace(result, seconds=time.perf_counter() - began)
+
+
+def _scores(folder: IncidentFolder, baselines: Baselines) -> pa.Table:
+    """The trace view of the test rows: `trace_score.SCORE_SCHEMA`."""
+    settled = SettledTraces.of(folder.test_spans())
+    return score_traces(settled, baselines, amounts=folder.test_amounts()).traces
 
 
 def _with_detection(
     result: Evaluation,
     folder: IncidentFolder,
-    labels: list[CaseLabel],
     ranked: list[CaseScore],
+    *,
+    scores: pa.Table,
     replayed: Replayed,
 ) -> Evaluation:
-    """Scores by trace, of the cases the share that was noticed at all, and what fired in each."""
-    anomalous, flagged = folder.trace_labels(), replayed.flagged()
+    """Traces by their own score, alerts by hours and cases, and what fired in each case."""
+    labels = folder.labels()
+    anomalous = folder.trace_labels() if folder.has_trace_labels else {}
+    sigma = dict(zip(scores["trace_id"].to_pylist(), scores["anomaly_sigma"].to_pylist(), strict=True))
+    flagged = {trace_id for trace_id, value in sigma.items() if value >= TRACE_SIGMA}
     cases = [folder.case_spans(label.case_id)["trace_id"].unique().to_pylist() for label in labels]
     flags = Flags(replayed.anomalies)
     outcomes = [
-        case_outcome(label.case_id, traces, anomalous, flags, score)
+        case_outcome(label.case_id, traces, anomalous, score, flags=flags, flagged=flagged)
         for label, traces, score in zip(labels, cases, ranked, strict=True)
     ]
+    detection = None
+    if anomalous:
+        detection = {
+            **score_flags(anomalous, flagged),
+            "average_precision": average_precision(anomalous, sigma),
+            "cases_detected": detected_share(cases, anomalous, flagged),
+        }
     return replace(
         result,
-        detection={
-            **score_flags(anomalous, flagged),
-            "cases_detected": detected_share(cases, anomalous, flagged),
-        },
+        detection=detection,
+        alerts=alert_figures(replayed, outcomes, folder.seconds_outside_cases(), anomalous, cases),
         faults=by_fault_kind(outcomes),
         cases=[outcome.as_dict() for outcome in outcomes],
         false_alarms=false_alarms(replayed.anomalies, replayed.incidents, anomalous, folder.controls()),
@@ -192,12 +214,10 @@ def _roots(spans: pa.Table) -> pa.Table:
     return pa.table({"trace_id": rows["trace_id"], "root": root, "run": rows["run"]})
 
 
-def _read_case(
-    folder: IncidentFolder, case_id: str, reference: Reference, replayed: Replayed | None = None
-) -> _Case:
+def _read_case(folder: IncidentFolder, case_id: str, reference: Reference, replayed: Replayed) -> _Case:
     spans = folder.case_spans(case_id)
     usual = reference.usual(spans)
-    moved = None if replayed is None else moved_metrics(replayed.anomalies, spans)
+    moved = moved_metrics(replayed.anomalies, spans)
     return _Case(case_id, spans, folder.case_logs(case_id), folder.attributes(spans), usual, moved)
 
 

@@ -53,6 +53,7 @@ class Flags:
 class CaseOutcome(NamedTuple):
     """One case.
 
+    flagged_count: affected traces that are anomalous by their own score.
     affected: on the traces that are labelled anomalous; on all of the case where none is.
     beside: on its other traces.
     ranked: the place of its root service, None while no rank names one.
@@ -60,12 +61,18 @@ class CaseOutcome(NamedTuple):
 
     case_id: str
     affected_count: int
+    flagged_count: int
     affected: Raised
     beside: Raised
     ranked: CaseScore
 
     @property
     def detected(self) -> bool:
+        """Whether something was raised on an affected trace, or one of them is flagged by its own score."""
+        return self.alerted or self.flagged_count > 0
+
+    @property
+    def alerted(self) -> bool:
         return self.affected.trace_count > 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -76,7 +83,8 @@ class CaseOutcome(NamedTuple):
             "in_incident": self.affected.in_incident,
             "severity": self.affected.severity,
             "affected_traces": self.affected_count,
-            "flagged_traces": self.affected.trace_count,
+            "flagged_traces": self.flagged_count,
+            "alerted": self.alerted,
             "fired": dict(self.affected.fired),
             "fired_beside": dict(self.beside.fired),
             "rank": self.ranked.rank,
@@ -85,17 +93,25 @@ class CaseOutcome(NamedTuple):
 
 
 def case_outcome(
-    case_id: str, traces: Sequence[str], labels: Mapping[str, bool], flags: Flags, ranked: CaseScore
+    case_id: str,
+    traces: Sequence[str],
+    labels: Mapping[str, bool],
+    ranked: CaseScore,
+    *,
+    flags: Flags,
+    flagged: Collection[str],
 ) -> CaseOutcome:
     """
     Args:
         traces: of the case.
         labels: whether a trace is anomalous.
+        flagged: the traces that are anomalous by their own score.
     """
     anomalous = [trace_id for trace_id in traces if labels.get(trace_id)]
     affected = anomalous or traces
     others = set(traces).difference(affected)
-    return CaseOutcome(case_id, len(affected), flags.on(affected), flags.on(others), ranked)
+    found = sum(trace_id in flagged for trace_id in affected)
+    return CaseOutcome(case_id, len(affected), found, flags.on(affected), flags.on(others), ranked)
 
 
 def by_fault_kind(outcomes: Sequence[CaseOutcome]) -> dict[str, dict[str, Any]]:
@@ -116,8 +132,9 @@ def _figures(cases: Sequence[CaseOutcome]) -> dict[str, Any]:
     return {
         "n": len(cases),
         "detected": sum(case.detected for case in cases),
+        "alerted": sum(case.alerted for case in cases),
         "in_incident": sum(case.affected.in_incident for case in cases),
-        "flagged_share": round(sum(case.affected.trace_count for case in cases) / affected, 4),
+        "flagged_share": round(sum(case.flagged_count for case in cases) / affected, 4),
         "first": sum(rank == 1 for rank in ranks),
         "in_first_three": sum(rank is not None and rank <= 3 for rank in ranks),
         "operation_first": sum(named),

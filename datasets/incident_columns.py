@@ -114,6 +114,7 @@ def span_view(path: Path, present: set[str]) -> str:
         make_timestamp_ns(start_time_unix_nano::BIGINT) AS start_time,
         (end_time_unix_nano - start_time_unix_nano)::BIGINT AS duration_ns,
         if({status} IN ('ERROR', 'STATUS_CODE_ERROR', '2'), 'ERROR', 'UNSET') AS status_code,
+        {status} IN ('ERROR', 'STATUS_CODE_ERROR', '2') IS TRUE AS failed,
         {message} AS status_message, {text} AS attributes_text,
         TRY_CAST({text} AS JSON)::VARIANT AS attributes,
         split, nullif(case_id::VARCHAR, '') AS case_id, {run} AS run, (split = 'test')::BIGINT AS batch_id,

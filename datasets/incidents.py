@@ -108,13 +108,22 @@ class IncidentFolder:
     def baseline_spans(self) -> pa.Table:
         return self._spans("baseline")
 
+    def test_spans(self) -> pa.Table:
+        return self._spans("test")
+
+    def seconds_outside_cases(self) -> float:
+        """How many seconds of each recording of the test rows hold a span of no case."""
+        ((count,),) = self._con.execute(load_sql(_QUERIES, "eval_quiet_seconds")).fetchall()
+        return float(count)
+
     def baseline_logs(self) -> pa.Table:
         return self._read("SELECT * FROM logs WHERE split = 'baseline'")
 
     def baseline_amounts(self) -> pa.Table:
-        return self._read(
-            load_sql("detectors.queries", "new_amounts"), {"after": -1, "upto": 0, "names": None}
-        )
+        return self._amounts(0)
+
+    def test_amounts(self) -> pa.Table:
+        return self._amounts(1)
 
     def all_spans(self) -> pa.Table:
         """Baseline and test with their attributes as JSON text, each recording in order of ends."""
@@ -192,6 +201,10 @@ class IncidentFolder:
                 f"{where}: {missing:,} rows lack an id, a service, a name or a time",
                 hint="only parent_span_id and case_id may be empty",
             )
+
+    def _amounts(self, batch_id: int) -> pa.Table:
+        bounds = {"after": batch_id - 1, "upto": batch_id, "names": None}
+        return self._read(load_sql("detectors.queries", "new_amounts"), bounds)
 
     def _spans(self, split: str) -> pa.Table:
         return self._read("SELECT * EXCLUDE (attributes) FROM spans WHERE split = $1", [split])

@@ -8,8 +8,9 @@ window detectors learn on their way they learn as live, from all that they have 
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,13 +27,14 @@ from detectors.baseline.models import Baselines
 from detectors.baseline.sketch import IntArray
 from detectors.detection import Detection
 from detectors.incidents import Incident
+from detectors.landed import Position, StoredSpans, apart
 from detectors.settings import Settings
 
 _QUERIES = "datasets.queries"
 _PASS_NS = 1_000_000_000
-# A pass costs about 50 ms however few spans it holds: long folders are judged in longer ones, as live does
-# when it catches up.
-_PASSES_MAX = 600
+_NEVER = np.iinfo(np.int64).max
+# Passes that are read at once: to ask the store in each for its second took 15 ms, half of a pass.
+_PASSES_AHEAD = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,6 @@ class Replayed:
     anomalies: pa.Table
     incidents: pa.Table
     raised: list[Raised]
-
-    def flagged(self) -> set[str]:
-        """The traces with an anomaly of any detector."""
-        return set(self.anomalies["trace_id"].to_pylist())
 
 
 def replay(
@@ -99,7 +97,9 @@ def _replay_run(
     batch = batch_numbers(ended)
     last = np.flatnonzero(np.r_[batch[1:] != batch[:-1], True])
     learning = np.ones(len(last), dtype=np.bool_)
-    learning[batch[pc.equal(spans["split"], "test").to_numpy(zero_copy_only=False)] - 1] = False
+    judged = pc.equal(spans["split"], "test").to_numpy(zero_copy_only=False)
+    learning[batch[judged] - 1] = False
+    test_from = int(ended[judged].min()) if judged.any() else _NEVER
     with tempfile.TemporaryDirectory(prefix="spyhop-eval-") as folder:
         store = Store.open(Path(folder))
         try:
@@ -107,9 +107,11 @@ def _replay_run(
                 _insert(con, "spans", spans, batch)
                 for name, rows in zip(Signals._fields, signals, strict=True):
                     if rows is not None:
-                        at = rows["unix_nano"].to_numpy()
-                        _insert(con, name, rows, landed_with(at, ended[last]))
-            detection = Detection(store, baselines, settings, float(ended[0]) / 1e9)
+                        _insert(con, name, rows, landed_with(_times(rows), ended[last]))
+            landed = FolderSpans(store, ended[last], signals)
+            detection = Detection(
+                store, baselines, settings, float(ended[0]) / 1e9, landed=landed, position_every_s=math.inf
+            )
             incidents: dict[str, Incident] = {}
             for number, row in enumerate(last.tolist(), start=1):
                 step("detect", number, len(last))
@@ -120,12 +122,50 @@ def _replay_run(
                     settled_s = now_ns / 1e9 - settings.detect_learn_delay_s
                     baselines.add(detection.windows.gaps.learned(settled_s))
             return Replayed(
-                store.read(load_sql(_QUERIES, "replayed_anomalies")),
+                store.read(load_sql(_QUERIES, "replayed_anomalies"), {"test_from": test_from}),
                 store.read(load_sql(_QUERIES, "replayed_incidents")),
                 [raised(incident) for incident in incidents.values() if incident.anomalies],
             )
         finally:
             store.close()
+
+
+class FolderSpans:
+    """The spans of a folder as if they landed in one batch a pass (`detectors.landed.Landed`)."""
+
+    def __init__(self, store: Store, pass_ends: IntArray, signals: Signals) -> None:
+        """
+        Args:
+            store: holds all of them, with the number of the pass as `batch_id`.
+            pass_ends: when the last span of each pass ended, ns since 1970.
+        """
+        self._store = store
+        self._numbers = {
+            name: np.zeros(0, dtype=np.int64) if rows is None else landed_with(_times(rows), pass_ends)
+            for name, rows in zip(("log_count", "metric_point_count"), signals, strict=True)
+        }
+        self._ahead: pa.Table | None = None
+        self._ids: IntArray = np.zeros(0, dtype=np.int64)  # the pass of each row that was read ahead
+        self._names: Sequence[str] = ()
+        self._first, self._end = 0, 0  # which passes those are: (first, end]
+
+    def position(self, upto: int) -> Position:
+        totals = {name: int((numbers <= upto).sum()) for name, numbers in self._numbers.items()}
+        return {"batch_id": upto, "span_count": None, **totals}
+
+    def spans(self, after: int, upto: int, names: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+        within = self._first <= after and upto <= self._end and names == self._names
+        if self._ahead is None or not within:
+            self._first, self._end, self._names = after, max(upto, after + _PASSES_AHEAD), names
+            read = StoredSpans(self._store).read(self._first, self._end, names).sort_by("batch_id")
+            self._ahead = read.combine_chunks()
+            self._ids = self._ahead["batch_id"].to_numpy()
+        begin, end = np.searchsorted(self._ids, [after, upto], side="right").tolist()
+        return apart(self._ahead.slice(begin, end - begin))
+
+
+def _times(rows: pa.Table) -> IntArray:
+    return np.asarray(rows["unix_nano"].to_numpy(), dtype=np.int64)
 
 
 def _insert(con: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, batch: IntArray) -> None:
@@ -147,6 +187,5 @@ def landed_with(unix_nano: IntArray, pass_ends: IntArray) -> IntArray:
 def batch_numbers(ended_unix_nano: IntArray) -> IntArray:
     """The pass of each span, from 1 without gaps; of at least one span, sorted as `ended_unix_nano` is."""
     seconds = np.unique(ended_unix_nano // _PASS_NS, return_inverse=True)[1].astype(np.int64)
-    together = -(-int(seconds[-1] + 1) // _PASSES_MAX)
-    numbers: IntArray = seconds // together + 1
+    numbers: IntArray = seconds + 1
     return numbers

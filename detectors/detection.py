@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.amounts import SCHEMA, amounts_of, spans_query
 from detectors.baseline.models import Baselines
 from detectors.baseline.persist import read_position, save_positions
 from detectors.detect.amount import detect_amounts, topmost
@@ -29,6 +28,7 @@ from detectors.difference_store import save_differences
 from detectors.held_back import HeldBack
 from detectors.incident_store import load_open, save_causes, save_incidents
 from detectors.incidents import Grouped, Incident, IncidentTracker, OperationKey
+from detectors.landed import Landed, Position, StoredSpans
 from detectors.learner import chunks
 from detectors.localise import Analysis
 from detectors.set_aside import SetAside
@@ -45,7 +45,6 @@ _WRITE_TRIES = 5
 _POSITION_EVERY_S = 2.0
 # The rest of a row, times and state, comes from the pass.
 _COLUMNS = [f.name for f in fields(Anomaly) if f.name != "details"]
-Landed = dict[str, int | None]
 _STATES = "SELECT incident_id, state FROM incidents WHERE incident_id IN (SELECT unnest(?::VARCHAR[]))"
 _log = logging.getLogger("spyhop.detectors")
 
@@ -69,20 +68,30 @@ class Detection:
         settings: Settings,
         now_s: float,
         set_aside: SetAside | None = None,
+        *,
+        landed: Landed | None = None,
+        position_every_s: float = _POSITION_EVERY_S,
     ) -> None:
+        """
+        Args:
+            landed: where spans come from, when not from the store.
+            position_every_s: how far the stored position may lag behind passes that found nothing.
+        """
         self._store = store
         self._set_aside = set_aside or SetAside(store)
+        self._source = landed or StoredSpans(store)
         self._baselines = baselines
         self._settings = settings
         self.position = read_position(store, _READER)
-        self._landed: Landed = {}  # as of the last pass
+        self._landed: Position = {}  # as of the last pass
         # A folder of an older Spyhop has logs and metrics that nobody followed: they are not caught up with.
-        self.signal_position = read_position(store, _SIGNALS) or _newest(self._look())
+        self.signal_position = read_position(store, _SIGNALS) or _newest(self._source.position(0))
         self._judged_total = 0  # of all landed spans, about how many have been judged; 0: not known
-        self._ahead: Landed | None = None  # what `ranges` saw, for the pass after it
+        self._ahead: Position | None = None  # what `ranges` saw, for the pass after it
         self._promised = (-1, 0)  # what it will be once the batches up to here are judged
         self._saved = (self.position, self.signal_position)
         self._saved_s = now_s
+        self._position_every_s = position_every_s
         # Held by whoever writes rows of incidents: two transactions that update one row conflict.
         self.writing = threading.Lock()
         self.causes: dict[str, list[dict[str, Any]]] = {}  # of open incidents; guarded by `writing`
@@ -90,7 +99,7 @@ class Detection:
 
     def ranges(self, upto: int) -> list[tuple[int, int]]:
         """The batches that are to be judged, as ranges of a size that one pass may take."""
-        self._ahead = self._look()
+        self._ahead = self._source.position(upto)
         total = self._ahead["span_count"] or 0
         fresh = total - self._judged_total
         self._promised = (upto, total)
@@ -112,7 +121,9 @@ class Detection:
             now_s, now_unix_nano: when the pass began.
             clock_ns: tells when its rows are written; None: as it began.
         """
-        spans, amounts = self._read({"after": after, "upto": upto})
+        with_amounts = self._settings.enable_amount_anomaly_detection
+        names = self._baselines.names_with_amounts() if with_amounts else []
+        spans, amounts = self._source.spans(after, upto, names)
         try:
             return self._judge(spans, amounts, upto, now_s, now_unix_nano, clock_ns)
         except BaseException:
@@ -140,10 +151,8 @@ class Detection:
         windowed += self.faster.observe(spans, groups, now_s, windowed)
         windowed += self.windows.observe_orders(amounts)
         whales, moved = self._whales(amounts)
-        landed, self._ahead = self._ahead or self._look(), None
+        landed, self._ahead = self._ahead or self._source.position(upto), None
         signals = max(_newest(landed), upto)
-        if _newest(landed) < upto:
-            landed = landed | self._store.read(load_sql(_QUERIES, "signals_landed")).to_pylist()[0]
         windowed += self._of_signals(landed, signals)
         counts = groups.counts()
         self.tracker.still_grows(self.windows.growing(), now_s)
@@ -174,7 +183,7 @@ class Detection:
             )
         return Found(spans.num_rows, len(grouped.anomalies), list(grouped.changed))
 
-    def _of_signals(self, landed: Landed, upto: int) -> list[Anomaly]:
+    def _of_signals(self, landed: Position, upto: int) -> list[Anomaly]:
         """Anomalies of logs and metrics up to a batch. None of them can stop the spans."""
         lines = self._has_new(landed, "logs_batch_id", "log_count")
         points = self._has_new(landed, "metrics_batch_id", "metric_point_count")
@@ -277,27 +286,11 @@ class Detection:
             self._saved = (self.position, self.signal_position)
 
     def _is_due(self, now_s: float) -> bool:
-        return now_s - self._saved_s >= _POSITION_EVERY_S
+        return now_s - self._saved_s >= self._position_every_s
 
-    def _look(self) -> Landed:
-        """The row of `queries/newest_landed.sql`."""
-        landed: Landed = self._store.read(load_sql(_QUERIES, "newest_landed")).to_pylist()[0]
-        return landed
-
-    def _has_new(self, landed: Landed, newest: str, total: str) -> bool:
+    def _has_new(self, landed: Position, newest: str, total: str) -> bool:
         """Whether rows of a signal have landed since its position, recent ones or such as are sealed."""
         return (landed.get(newest) or 0) > self.signal_position or landed[total] != self._landed.get(total)
-
-    def _read(self, bounds: dict[str, int]) -> tuple[pa.Table, pa.Table]:
-        """(spans of some batches, those with an amount: only operations that carried one can be judged)."""
-        names: list[str] = []
-        if self._settings.enable_amount_anomaly_detection:
-            names = self._baselines.names_with_amounts()
-        if not names:
-            return self._store.read(spans_query(with_amounts=False), bounds), SCHEMA.empty_table()
-        spans = self._store.read(spans_query(with_amounts=True), {**bounds, "names": names})
-        usual = spans.schema.names[: spans.schema.get_field_index("service_name")]
-        return spans.select(usual), amounts_of(spans)
 
     def _whales(self, amounts: pa.Table) -> tuple[list[Anomaly], list[Anomaly]]:
         """(new whales, known whales that were now seen in an enclosing span)."""
@@ -321,7 +314,7 @@ class Detection:
         return new, moved
 
 
-def _newest(landed: Landed) -> int:
+def _newest(landed: Position) -> int:
     """The newest landed batch of any signal."""
     return int(landed["batch_id"] or 0)
 

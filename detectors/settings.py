@@ -12,7 +12,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SPYHOP_", extra="ignore", populate_by_name=True)
 
     detect_min_samples: int = Field(
-        100, ge=20, description="Samples an operation needs before it is scored; below, it is learning."
+        100,
+        ge=20,
+        description="Samples from which an operation is ready; below, it is judged with more doubt.",
     )
     detect_min_cell_samples: int = Field(
         500, ge=50, description="Samples an hour cell needs before it replaces the whole operation."

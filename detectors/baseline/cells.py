@@ -1,7 +1,7 @@
 """Which part of an operation's history an observation is compared with.
 
-Hour of week, while it has enough samples; else hour of day; else the whole operation; below
-`detect_min_samples` the operation is learning and is never scored. Hours are UTC.
+Hour of week, while it has enough samples; else hour of day; else the whole operation, however few it has:
+then the other operations of its service say most (`detectors.baseline.pool`). Hours are UTC.
 """
 
 from __future__ import annotations

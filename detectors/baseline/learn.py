@@ -13,30 +13,44 @@ import pyarrow.compute as pc
 
 from detectors.baseline.book import AMOUNT, DELTA_SCHEMA, DURATION, EDGE, EXCLUSIVE
 from detectors.baseline.cells import hour_of_week
+from detectors.baseline.models import Baselines
+from detectors.baseline.settled import SettledTraces, learnable
 from detectors.baseline.sketch import bucket_of
+from detectors.baseline.span_forms import form_rows, span_forms
 from detectors.detect.amount import facets_of
-from detectors.trace.analysis import analyse_trace
 from detectors.trace.edges import Edges
 
 _KEYS = [name for name in DELTA_SCHEMA.names if name != "sample_count"]
 
 
 def learn_times(spans: pa.Table) -> pa.Table:
-    """Rows of `DELTA_SCHEMA` for durations, exclusive times, and the time on the edges between services.
+    """Rows of `DELTA_SCHEMA` for durations, self times, and the time on the edges between services.
 
     Args:
         spans: columns of `queries/settled_spans.sql`; whole traces, of which `is_new` rows are learned.
     """
-    found = analyse_trace(spans)
-    learned = pc.and_(spans["is_new"], pc.invert(spans["in_incident"])).to_numpy(zero_copy_only=False)
+    return learn_settled(SettledTraces.of(spans))
+
+
+def learn_settled(settled: SettledTraces) -> pa.Table:
+    """The same of traces that are known already."""
+    spans = settled.spans
+    learned = learnable(spans)
     normal = learned & ~spans["flagged"].to_numpy(zero_copy_only=False)
     return pa.concat_tables(
         [
-            _deltas(spans, DURATION, found.duration, learned),
-            _deltas(spans, EXCLUSIVE, found.self_time_ns, normal),
-            _edges(spans, found.edges, normal),
+            _deltas(spans, DURATION, spans["duration_ns"].to_numpy(), learned),
+            _deltas(spans, EXCLUSIVE, settled.self_time_ns, learned),
+            _edges(spans, settled.edges, normal),
         ]
     )
+
+
+def learn_traces(settled: SettledTraces, baselines: Baselines) -> None:
+    """Learn times and forms of traces that are complete and normal, at once."""
+    baselines.add(learn_settled(settled))
+    for row in form_rows(span_forms(settled), learnable(settled.spans)):
+        baselines.forms.add(row)
 
 
 def _edges(spans: pa.Table, edges: Edges, normal: npt.NDArray[np.bool_]) -> pa.Table:

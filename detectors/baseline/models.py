@@ -11,6 +11,8 @@ import pyarrow as pa
 
 from detectors.baseline.book import AMOUNT, DURATION, EDGE, EXCLUSIVE, GAP_MEASURE, SeriesKey, SketchBook
 from detectors.baseline.cells import OPERATION_CELL, cell_names
+from detectors.baseline.forms import FormBook
+from detectors.baseline.pools import Pools
 from detectors.baseline.sketch import Sketch
 from detectors.baseline.tail import Tail, fit_tail
 from detectors.settings import Settings
@@ -22,6 +24,11 @@ _UNSEEN_AMOUNT = 0.0
 _REFIT_GROWTH = 1.05
 # What is learned of an operation's time.
 TIMES = (DURATION, EXCLUSIVE, EDGE)
+# Of these an operation with few samples is judged by what others of its service and kind have in common.
+_POOLED = (DURATION, EXCLUSIVE, EDGE, GAP_MEASURE)
+# Clocks tick in µs: below, lengths differ by their reading alone, and zero has no logarithm.
+_LEAST_TIME_NS = 1_000.0
+_SHIFT_SIGMA = 1.645  # of `SHIFT_QUANTILE`
 # Spans above it are exceedances of a shift. A noisy start may poison 1% of a baseline, hardly 5%.
 SHIFT_QUANTILE = 0.95
 
@@ -46,12 +53,16 @@ class Model:
 class Baselines:
     """The sketches and the models fitted to them. Thread-safe: the API reads while the pipeline learns."""
 
-    def __init__(self, settings: Settings, book: SketchBook | None = None) -> None:
+    def __init__(
+        self, settings: Settings, book: SketchBook | None = None, forms: FormBook | None = None
+    ) -> None:
         self._settings = settings
+        self.forms = forms or FormBook()  # of spans: its owner is the learning thread
         self._book = book or SketchBook()
         self._models: dict[tuple[SeriesKey, str], Model] = {}
         self._found: dict[tuple[SeriesKey, int], Model | None] = {}  # by hour, until something is learned
         self._carrying: set[tuple[str, str, str]] = set()
+        self._pools = Pools(self._book, _LEAST_TIME_NS)
         self._note_amounts(self._book.series())
         self._lock = RLock()
 
@@ -60,6 +71,7 @@ class Baselines:
         with self._lock:
             touched = self._book.add(deltas)
             self._note_amounts(touched)
+            self._pools.note(touched)
             self._found.clear()
             return touched
 
@@ -93,14 +105,25 @@ class Baselines:
         """Start over from another book, at once for all readers."""
         with self._lock:
             self._book = book
+            self._pools = Pools(book, _LEAST_TIME_NS)
             self._models.clear()
             self._found.clear()
             self._carrying.clear()
             self._note_amounts(book.series())
 
     def duration(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None:
-        """The model for a span that starts in this hour of week; None while the operation is learning."""
+        """The model for a span that starts in this hour of week; None before the first sample."""
         return self._time_model(SeriesKey(DURATION, service_name, operation, span_kind), hour)
+
+    def self_time(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None:
+        """The same for its time without that of its children."""
+        return self._time_model(SeriesKey(EXCLUSIVE, service_name, operation, span_kind), hour)
+
+    def edge_time(
+        self, service_name: str, operation: str, span_kind: str, callee: str, hour: int
+    ) -> Model | None:
+        """The same for the time between it and the service that it calls, or that takes its message."""
+        return self._time_model(SeriesKey(EDGE, service_name, operation, span_kind, callee), hour)
 
     def gap(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None:
         """The same for how long the messages of a consumer waited."""
@@ -117,9 +140,7 @@ class Baselines:
         for cell in cell_names(hour)[:2]:
             if self._book.sample_count(key, cell) >= least:
                 return self._model(key, cell)
-        if self._book.sample_count(key) >= self._settings.detect_min_samples:
-            return self._model(key, OPERATION_CELL)
-        return None
+        return self._model(key, OPERATION_CELL) if self._book.sample_count(key) > 0 else None
 
     def amount(self, service_name: str, operation: str, span_kind: str, facets: list[str]) -> Model | None:
         """The model of the first facet with enough samples; None when all are learning."""
@@ -169,7 +190,7 @@ class Baselines:
         return found
 
     def counts(self) -> dict[str, int]:
-        """How many operations are ready and how many learning."""
+        """Of how many operations their own samples say most, and of how many those of others."""
         with self._lock:
             sizes = [self._book.sample_count(k) for k in self._book.series() if k.measure == DURATION]
         ready = sum(size >= self._settings.detect_min_samples for size in sizes)
@@ -190,41 +211,52 @@ class Baselines:
         if known and count < known.tail.sample_count * _REFIT_GROWTH:
             return known
         amounts = key.measure == AMOUNT
+        sketch = self._book.sketch(key, cell)
+        if not amounts:
+            sketch = sketch.at_least(_LEAST_TIME_NS)
+        pooled, pooled_count = None, 0
+        if cell == OPERATION_CELL and key.measure in _POOLED:
+            pool = self._pools.of(key)
+            pooled, pooled_count = pool.expected(sketch), pool.sample_count
         tail = fit_tail(
-            self._book.sketch(key, cell),
+            sketch,
             regime_scale_min=_UNSEEN_AMOUNT if amounts else _UNSEEN_PAUSE_NS,
             left_out_count=self._book.flagged_count(key, cell),
             coarser=None if cell == OPERATION_CELL else self._model(key, OPERATION_CELL).tail,
+            pooled=pooled,
+            pooled_count=pooled_count,
         )
-        flag_above = _flag_above(tail, self._settings, amounts=amounts)
-        shift_above = min(_shift_above(tail, self._settings), flag_above)
-        model = Model(key, cell, tail, flag_above, shift_above, _fast_below(tail, self._settings))
+        if key.measure in (EXCLUSIVE, EDGE):  # judged by its chance alone
+            model = Model(key, cell, tail, math.inf, math.inf)
+        elif amounts:
+            flag_above = max(
+                tail.value_at(self._settings.detect_sigma_sev5),
+                tail.quantile(0.99) * self._settings.detect_amount_min_ratio,
+            )
+            model = Model(key, cell, tail, flag_above, flag_above)
+        else:
+            model = Model(key, cell, tail, *_limits(tail, self._settings), _fast_below(tail, self._settings))
         self._models[key, cell] = model
         return model
 
 
-def _flag_above(tail: Tail, settings: Settings, *, amounts: bool) -> float:
-    """Improbable, and large enough to matter."""
-    improbable = tail.value_at(settings.detect_sigma_sev5)
-    if amounts:
-        return max(improbable, tail.quantile(0.99) * settings.detect_amount_min_ratio)
-    return max(improbable, _matters_above(tail, settings))
-
-
-def _shift_above(tail: Tail, settings: Settings) -> float:
-    """Unusual for one span, and large enough to matter."""
+def _limits(tail: Tail, settings: Settings) -> tuple[float, float]:
+    """(improbable, unusual): from where on a span is an anomaly, and from where on it is one if most others
+    are too; both large enough to matter."""
+    improbable, predicted = tail.values_at([settings.detect_sigma_sev5, _SHIFT_SIGMA])
     # Two standard errors up: the quantile of a hundred samples is a guess, and a low guess flags everything.
     error = 2.0 * math.sqrt(SHIFT_QUANTILE * (1 - SHIFT_QUANTILE) / tail.sample_count)
-    return max(tail.quantile(min(SHIFT_QUANTILE + error, 1.0)), _matters_above(tail, settings))
+    unusual = max(tail.quantile(min(SHIFT_QUANTILE + error, 1.0)), predicted)
+    matters = max(tail.p50 * settings.detect_min_ratio, tail.p50 + settings.detect_min_excess_ms * 1e6)
+    flag_above = max(improbable, matters)
+    return flag_above, min(max(unusual, matters), flag_above)
 
 
 def _fast_below(tail: Tail, settings: Settings) -> float:
-    """Unusually short for one span, and short enough to matter; 0 when nothing is."""
+    """Unusually short for one span, and short enough to matter; 0 when nothing is, or little is known."""
+    if tail.sample_count < settings.detect_min_samples:
+        return 0.0
     error = 2.0 * math.sqrt(SHIFT_QUANTILE * (1 - SHIFT_QUANTILE) / tail.sample_count)
     unusual = tail.quantile(max(1 - SHIFT_QUANTILE - error, 0.0))
     excess = settings.detect_min_excess_ms * 1e6
     return max(min(unusual, tail.p50 / settings.detect_faster_ratio, tail.p50 - excess), 0.0)
-
-
-def _matters_above(tail: Tail, settings: Settings) -> float:
-    return max(tail.p50 * settings.detect_min_ratio, tail.p50 + settings.detect_min_excess_ms * 1e6)

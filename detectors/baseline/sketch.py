@@ -65,6 +65,13 @@ class Sketch:
     def sample_count(self) -> int:
         return int(self.counts.sum())
 
+    def at_least(self, value: float) -> Sketch:
+        """With all that is smaller counted as this value."""
+        least = int(bucket_of(value))
+        if not len(self.buckets) or self.buckets[0] >= least:
+            return self
+        return Sketch.from_counts(np.maximum(self.buckets, least), self.counts)
+
     def quantile(self, q: float) -> float:
         """The value below which a share `q` of the samples lies; NaN for an empty sketch."""
         if not len(self.buckets):

@@ -29,8 +29,9 @@ whichever is less, so that three quiet hours do not exclude what the operation m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -59,9 +60,19 @@ _PRIOR_OF_FIT = 1.0
 # (0.13 where 600 are of hours ten times apart), where a tail fitted to each cell gave 0.05 to 1.3. Worth one
 # exceedance: up to 4.7, where the samples come from three stretches of time.
 _PRIOR_OF_OPERATION = 2.0
+# What the other operations of a service say counts as many samples …
+_POOL_WORTH = 100.0
+# … and what none of theirs has shown is believed to be so much rarer, as if an operation had so many more.
+_POOLED_SAMPLES_MAX = 1_000
 _GRID_POINTS = 400
 _GRID_LOG_SPAN = 12.0  # up to e^12 = 160,000 × the threshold
 _SMALLEST_P = 1e-300
+
+
+class Predictive(Protocol):
+    """`detectors.baseline.pool.Expected`."""
+
+    def survival(self, x: FloatArray) -> FloatArray: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +94,41 @@ class Tail:
     survivals: FloatArray
     restored_share: float = 0.0
     coarser: Tail | None = None
+    pooled: Predictive | None = None
+    pooled_count: int = 0
 
     def survival(self, x: npt.ArrayLike) -> FloatArray:
         """P(X > x) for each x."""
         points = np.asarray(x, dtype=np.float64)
+        if points.ndim == 0:
+            return np.asarray(self.survival(points[None])[0], dtype=np.float64)
         # The bucket below that of x: samples in x's own bucket may all be larger than x.
         step = np.searchsorted(self.edges, points, side="left") - 1
         observed = np.where(step < 0, 1.0, self.survivals[np.maximum(step, 0)])
         if self.coarser is not None:
             own = self._updated(self.coarser.survival, points, observed, _PRIOR_OF_OPERATION)
             return np.clip(own, _SMALLEST_P, 1.0)
-        excess = np.maximum(points - self.threshold, 0.0)
-        regime = _REGIME_SAMPLES / (self.sample_count + 1)
+        above = points > self.threshold
+        if not above.any():
+            return np.clip(observed, _SMALLEST_P, 1.0)
+        far = points[above]
+        excess = far - self.threshold
+        regime = _REGIME_SAMPLES / (self.sample_count + min(self.pooled_count, _POOLED_SAMPLES_MAX) + 1)
         unseen = regime * (1.0 + excess / self.regime_scale) ** -_REGIME_EXPONENT
         edge = int(np.searchsorted(self.edges, self.threshold, side="left")) - 1
         at_threshold = 1.0 if edge < 0 else self.survivals[edge]
-        updated = self._updated(self._fitted, points, observed, _PRIOR_OF_FIT)
-        beyond = np.minimum(updated + unseen, at_threshold)
-        own = np.where(points > self.threshold, beyond, observed)
+        updated = self._updated(self._expected, far, observed[above], _PRIOR_OF_FIT)
+        own = observed.copy()
+        own[above] = np.minimum(updated + unseen, at_threshold)
         return np.clip(own, _SMALLEST_P, 1.0)
+
+    def _expected(self, points: FloatArray) -> FloatArray:
+        """What the fit says, and the other operations as far as it rests on few samples."""
+        fitted = self._fitted(points)
+        if self.pooled is None:
+            return fitted
+        own = self.sample_count / (self.sample_count + _POOL_WORTH)
+        return own * fitted + (1.0 - own) * self.pooled.survival(points)
 
     def _fitted(self, points: FloatArray) -> FloatArray:
         y = np.log(np.maximum(points, self.threshold) / self.threshold)
@@ -140,13 +167,24 @@ class Tail:
 
     def value_at(self, sigma: float) -> float:
         """The smallest x on a fine grid (3%) that reaches this σ; +inf when none does."""
+        return self.values_at([sigma])[0]
+
+    def values_at(self, sigmas: Sequence[float]) -> list[float]:
+        """The same for several σ at once."""
         grid = self.threshold * np.exp(np.linspace(-1.0, _GRID_LOG_SPAN, _GRID_POINTS))
-        reached = np.flatnonzero(self.sigma(grid) >= sigma)
-        return float(grid[reached[0]]) if len(reached) else math.inf
+        found = self.sigma(grid)
+        reached = [np.flatnonzero(found >= sigma) for sigma in sigmas]
+        return [float(grid[places[0]]) if len(places) else math.inf for places in reached]
 
 
 def fit_tail(
-    sketch: Sketch, *, regime_scale_min: float, left_out_count: int = 0, coarser: Tail | None = None
+    sketch: Sketch,
+    *,
+    regime_scale_min: float,
+    left_out_count: int = 0,
+    coarser: Tail | None = None,
+    pooled: Predictive | None = None,
+    pooled_count: int = 0,
 ) -> Tail:
     """Fit one cell.
 
@@ -190,6 +228,8 @@ def fit_tail(
         survivals=(above + beyond) / (n + restored),
         restored_share=restored / (n + restored),
         coarser=coarser,
+        pooled=pooled,
+        pooled_count=pooled_count,
     )
 
 

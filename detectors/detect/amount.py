@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.baseline.models import Model
+from detectors.baseline.sketch import FloatArray, IntArray
 from detectors.detect.anomaly import AMOUNT, Anomaly, anomaly_id, severity_of
 from detectors.settings import Settings
 
@@ -51,13 +52,7 @@ def detect_amounts(amounts: pa.Table, baselines: AmountModels, settings: Setting
     found: list[Anomaly] = []
     if not amounts.num_rows:
         return found
-    columns = ["service_name", "operation", "span_kind", "amount_kind", "asset", "side"]
-    # As one text, since grouping by six columns costs 5 ms however few rows there are.
-    joined = pc.binary_join_element_wise(*(amounts[name] for name in columns), "\x1f")
-    encoded = joined.combine_chunks().dictionary_encode()
-    codes = encoded.indices.to_numpy()
-    _, first = np.unique(codes, return_index=True)
-    models = [_model(row, baselines) for row in amounts.select(columns).take(pa.array(first)).to_pylist()]
+    models, codes = _models(amounts, baselines)
     limits = np.array([model.flag_above if model else np.inf for model in models])[codes]
     suspects = np.flatnonzero(amounts["amount"].to_numpy() > limits)
     suspects = suspects[np.argsort(codes[suspects], kind="stable")]
@@ -67,6 +62,36 @@ def detect_amounts(amounts: pa.Table, baselines: AmountModels, settings: Setting
         if model is not None and (anomaly := _judge(row, model, settings)):
             found.append(anomaly)
     return found
+
+
+def amount_chances(amounts: pa.Table, baselines: AmountModels) -> FloatArray:
+    """p of each amount; 1 of one that is too small to be a whale, or has no history.
+
+    Args:
+        amounts: columns of `queries/new_amounts.sql`.
+    """
+    found = np.ones(amounts.num_rows)
+    if not amounts.num_rows:
+        return found
+    models, codes = _models(amounts, baselines)
+    values = amounts["amount"].to_numpy()
+    for code, model in enumerate(models):
+        if model is not None:
+            large = (codes == code) & (values > model.flag_above)
+            found[large] = model.tail.survival(values[large])
+    return found
+
+
+def _models(amounts: pa.Table, baselines: AmountModels) -> tuple[list[Model | None], IntArray]:
+    """(the models in use, which of them each amount is compared with)."""
+    columns = ["service_name", "operation", "span_kind", "amount_kind", "asset", "side"]
+    # As one text, since grouping by six columns costs 5 ms however few rows there are.
+    joined = pc.binary_join_element_wise(*(amounts[name] for name in columns), "\x1f")
+    encoded = joined.combine_chunks().dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    models = [_model(row, baselines) for row in amounts.select(columns).take(pa.array(first)).to_pylist()]
+    return models, codes.astype(np.int64)
 
 
 def _model(group: dict[str, Any], baselines: AmountModels) -> Model | None:

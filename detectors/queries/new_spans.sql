@@ -4,6 +4,7 @@
 SELECT
     trace_id,
     span_id,
+    batch_id,
     span_kind,
     epoch_ns(start_time) AS start_unix_nano,
     duration_ns,

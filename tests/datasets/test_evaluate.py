@@ -38,6 +38,7 @@ def test_slow_traces_are_flagged_and_others_not(result):
         "f1": 1.0,
         "false_positive_rate": 0.0,
         "n": 60,
+        "average_precision": 1.0,
         "cases_detected": 0.6667,  # `broken` only logs an error
     }
 
@@ -145,7 +146,15 @@ def test_command_prints_json(folder):
     outcome = CliRunner().invoke(app, ["eval", str(folder.path), "--json"])
     assert outcome.exit_code == 0, outcome.stderr
     shown = json.loads(outcome.stdout)
-    assert list(shown) == ["detection", "localisation", "seconds", "faults", "cases", "false_alarms"]
+    assert list(shown) == [
+        "detection",
+        "alerts",
+        "localisation",
+        "seconds",
+        "faults",
+        "cases",
+        "false_alarms",
+    ]
     assert [case["case_id"] for case in shown["cases"]] == ["slow", "broken", "busy"]
     assert list(shown["detection"])[:5] == ["precision", "recall", "f1", "false_positive_rate", "n"]
 

@@ -13,9 +13,6 @@ def test_passes_are_seconds_without_gaps():
     assert batch_numbers(ended).tolist() == [1, 1, 2, 3, 3]
 
 
-def test_long_folders_are_judged_in_longer_passes():
-    """Ten thousand seconds make at most six hundred passes."""
-    numbers = batch_numbers(np.arange(10_000) * SECOND)
-    assert numbers[0] == 1
-    assert numbers[-1] <= 600
-    assert set(np.diff(numbers).tolist()) == {0, 1}
+def test_passes_stay_seconds_however_long_the_folder_is():
+    """Ten thousand seconds are ten thousand passes: a longer baseline does not blur what is judged."""
+    assert batch_numbers(np.arange(10_000) * SECOND).tolist() == list(range(1, 10_001))

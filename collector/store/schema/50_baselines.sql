@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS baselines (
     tail_share        DOUBLE  NOT NULL,  -- probability of exceeding the threshold
     tail_shape        DOUBLE  NOT NULL,  -- xi of the generalised Pareto on the log scale
     tail_scale        DOUBLE  NOT NULL,  -- its beta
-    state             VARCHAR NOT NULL,  -- learning: too few samples, never scored; ready
+    state             VARCHAR NOT NULL,  -- learning: few samples, judged with more doubt; ready
     updated_at        TIMESTAMP_NS NOT NULL
 );
 -- The same for amounts.
