@@ -18,8 +18,11 @@ import pyarrow.compute as pc
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.adoption import Adoption
+from detectors.amounts import SCHEMA as AMOUNTS
 from detectors.baseline.book import DELTA_SCHEMA, GAP_MEASURE, SketchBook
-from detectors.baseline.learn import learn_amounts, learn_times
+from detectors.baseline.form_store import append_forms, compact_forms
+from detectors.baseline.forms import FormBook
+from detectors.baseline.learn import learn_amounts
 from detectors.baseline.models import Baselines
 from detectors.baseline.persist import (
     append_sketches,
@@ -28,10 +31,14 @@ from detectors.baseline.persist import (
     save_fitted,
     save_position,
 )
+from detectors.baseline.probation import Probation
 from detectors.detect.faster import FasterWatch
 from detectors.exclusion import Exclusion
+from detectors.held_back import hold_spans
+from detectors.lessons import Lessons, learn_and_score
 from detectors.set_aside import SetAside
 from detectors.settings import Settings
+from detectors.trace_score_store import TraceScoreStore
 from detectors.windows import Windows
 
 _QUERIES = "detectors.queries"
@@ -68,8 +75,10 @@ class Learner:
         self.position = read_position(store, _READER)
         self._judged: deque[tuple[float, int]] = deque()  # (when, newest batch judged by then)
         self._settled = 0  # what is old enough, learned or not yet: learning may fail
-        self._rows = self._row_count()
-        self._rows_compacted = self._rows
+        self._rows = self._rows_compacted = self._row_count()
+        self._form_rows = self._form_rows_compacted = self._row_count("span_forms")
+        self._probation = Probation()
+        self._scores = TraceScoreStore()
 
     def note_judged(self, batch_id: int, now_s: float) -> None:
         """Detection has passed `batch_id`; its spans may be learned after the delay."""
@@ -101,16 +110,28 @@ class Learner:
             with self._store.transaction() as con:
                 compact_sketches(con)
             self._rows = self._rows_compacted = self._row_count()
+        if self._form_rows > max(_COMPACT_ROWS_MIN, _COMPACT_GROWTH * self._form_rows_compacted):
+            with self._store.transaction() as con:
+                compact_forms(con)
+            self._form_rows = self._form_rows_compacted = self._row_count("span_forms")
         return added
 
     def _learn(self, after: int, upto: int, now_unix_nano: int) -> None:
-        deltas = self._read(after, upto, self.adoption.observe)
+        deltas, lessons = self._read(after, upto, self.adoption.observe)
+        book = self._baselines.forms
+        forms = self._probation.admit(lessons.forms, lessons.unusual, book, now_unix_nano)
         with self._store.transaction() as con:
             append_sketches(con, deltas)
+            append_forms(con, forms)
+            self._scores.save(con, lessons.scores, now_unix_nano, again=lessons.again)
+            hold_spans(con, lessons.held, now_unix_nano)
             save_position(con, _READER, upto, now_unix_nano)
         self._exclusion.learned(self.position, upto, now_unix_nano)
         self.position = upto
         self._rows += deltas.num_rows
+        self._form_rows += len(forms)
+        for row in forms:
+            book.add(row)
         touched = self._baselines.add(deltas)
         with self._store.transaction() as con:
             save_fitted(con, self._baselines, touched, now_unix_nano)
@@ -144,11 +165,14 @@ class Learner:
         parts = [kept.filter(pc.equal(kept["measure"], GAP_MEASURE)).cast(DELTA_SCHEMA)]
         book = SketchBook()
         book.add(parts[0])
+        forms = FormBook()
 
         def add(after: int, upto: int) -> None:
-            deltas = self._read(after, upto)
+            deltas, lessons = self._read(after, upto)
             book.add(deltas)
             parts.append(deltas)
+            for row in lessons.forms + lessons.unusual:
+                forms.add(row)
 
         for span in chunks(self._store, 0, self.position, self._settings):
             self._set_aside.read(_READER, span, add, self._batches, lambda _: None, tries=1)
@@ -156,26 +180,34 @@ class Learner:
             con.execute("DELETE FROM baseline_sketches")
             append_sketches(con, pa.concat_tables(parts))
             compact_sketches(con)
-        self._baselines.replace(book)
+            con.execute("DELETE FROM span_forms")
+            append_forms(con, forms.rows())
+        self._baselines.replace(book, forms)
         with self._store.transaction() as con:
             count = save_fitted(con, self._baselines, None, now_unix_nano)
         self._rows = self._rows_compacted = self._row_count()
+        self._form_rows = self._form_rows_compacted = self._row_count("span_forms")
         return {"baselines": count, "sketch_rows": self._rows, "position": self.position}
 
-    def _read(self, after: int, upto: int, see: Callable[[pa.Table], None] = lambda _: None) -> pa.Table:
+    def _read(
+        self, after: int, upto: int, see: Callable[[pa.Table], None] = lambda _: None
+    ) -> tuple[pa.Table, Lessons]:
+        """(rows of sketches, what else these batches say)."""
         bounds = {"after": after, "upto": upto}
         spans = self._store.read(load_sql(_QUERIES, "settled_spans"), bounds)
         see(spans)
         spans = self._exclusion.mark(spans)
-        parts = [learn_times(spans)]
-        if self._settings.enable_amount_anomaly_detection:
-            amounts = self._store.read(load_sql(_QUERIES, "new_amounts"), {**bounds, "names": None})
-            whales = self._store.read(load_sql(_QUERIES, "whale_traces"))
-            parts.append(learn_amounts(amounts, whales["trace_id"]))
-        return pa.concat_tables(parts)
+        if not self._settings.enable_amount_anomaly_detection:
+            lessons = learn_and_score(spans, AMOUNTS.empty_table(), self._baselines, after, upto)
+            return lessons.times, lessons
+        amounts = self._store.read(load_sql(_QUERIES, "new_amounts"), {**bounds, "names": None})
+        whales = self._store.read(load_sql(_QUERIES, "whale_traces"))
+        lessons = learn_and_score(spans, amounts, self._baselines, after, upto)
+        return pa.concat_tables([lessons.times, learn_amounts(amounts, whales["trace_id"])]), lessons
 
-    def _row_count(self) -> int:
-        return int(self._store.read("SELECT count(*) AS n FROM baseline_sketches")["n"][0].as_py())
+    def _row_count(self, table: str = "baseline_sketches") -> int:
+        count = f"SELECT count(*) AS n FROM {table}"  # noqa: S608  # a name of this module
+        return int(self._store.read(count)["n"][0].as_py())
 
 
 def chunks(store: Store, after: int, upto: int, settings: Settings) -> list[tuple[int, int]]:

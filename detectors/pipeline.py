@@ -15,6 +15,7 @@ import duckdb
 from collector.errors import SpyhopError
 from collector.store.store import Store
 from detectors import monitor
+from detectors.baseline.form_store import load_forms
 from detectors.baseline.models import Baselines
 from detectors.baseline.persist import load_book
 from detectors.cause_worker import CauseWorker
@@ -55,7 +56,7 @@ class Pipeline:
         self._store = store
         self._clock_ns = clock_ns
         self._monotonic_s = monotonic_s
-        self.baselines = Baselines(self.settings, load_book(store))
+        self.baselines = Baselines(self.settings, load_book(store), load_forms(store))
         self._set_aside = SetAside(store, clock_ns)
         self._detection = Detection(store, self.baselines, self.settings, monotonic_s(), self._set_aside)
         self._learner = Learner(

@@ -149,9 +149,14 @@ class FormBook:
         known = self._known.get(operation)
         return known.total if known else 0
 
-    def knows_set(self, operation: Operation, called: str) -> bool:
-        known = self._known.get(operation)
-        return known is not None and called in known.sets
+    def knows(self, row: FormRow) -> bool:
+        """Whether a form was ever counted."""
+        known = self._known.get(row.operation)
+        if known is None:
+            return False
+        if row.aspect == COUNT:
+            return int(row.form) in known.callees.get(row.callee, {})
+        return row.form in (known.sets if row.aspect == CALLS else known.status)
 
     def set_chance(self, operation: Operation, called: str) -> float:
         """p of a set of called operations; 1 of an operation that was never met."""

@@ -101,10 +101,11 @@ class Baselines:
         gone = set(keys)
         self._models = {place: model for place, model in self._models.items() if place[0] not in gone}
 
-    def replace(self, book: SketchBook) -> None:
+    def replace(self, book: SketchBook, forms: FormBook | None = None) -> None:
         """Start over from another book, at once for all readers."""
         with self._lock:
             self._book = book
+            self.forms = forms or FormBook()
             self._pools = Pools(book, _LEAST_TIME_NS)
             self._models.clear()
             self._found.clear()

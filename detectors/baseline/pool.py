@@ -38,7 +38,7 @@ _SAMPLES_MIN = 10  # of an operation that joins a pool: fewer say little of the 
 _SAMPLES_MAX = 2_000  # of one, so that the busiest is not the pool
 _WINSORISED = 0.9  # a stall among ten samples is not their spread
 # A pool of few operations: their spreads differ by this much (the log's standard deviation) …
-_PRIOR_TAU, _PRIOR_TAU_OPERATIONS = 0.7, 3.0
+_PRIOR_TAU, _PRIOR_TAU_OPERATIONS = 0.7, 1.0
 _TAU_MIN = 0.1
 # … and one without any: p99 is about 2 medians.
 _PRIOR_LOG_SPREAD = math.log(0.25)
@@ -141,7 +141,8 @@ def place_and_spread(sketch: Sketch) -> tuple[float, float, float]:
     logs = np.log(value_of(sketch.buckets))
     place = math.log(sketch.quantile(0.5))
     cap = max(math.log(sketch.quantile(_WINSORISED)) - place, 0.0)
-    k = (n - 1) / 2
+    # Half of the samples lie above the median; their mean varies less than that of an exponential.
+    k = 0.65 * (n - 1)
     if k <= 0:
         return place, 1.0, 0.0
     excess = np.minimum(np.maximum(logs - place, 0.0), cap)

@@ -62,12 +62,16 @@ class SpanForms:
         return "\n".join(names)
 
 
-def span_forms(settled: SettledTraces) -> SpanForms:
-    """Of all spans of some traces."""
+def span_forms(settled: SettledTraces, landed: BoolArray | None = None) -> SpanForms:
+    """Of all spans of some traces.
+
+    Args:
+        landed: which of them were there at the moment that is meant; all when None.
+    """
     spans, parent, whole = settled.spans, settled.parent, settled.whole[settled.trace_of]
     operations, operation_of = _operations(spans)
     marks = _marks(operations)
-    child = np.flatnonzero(parent != NO_PARENT)
+    child = np.flatnonzero((parent != NO_PARENT) if landed is None else (parent != NO_PARENT) & landed)
     size = max(len(operations), 1)
     pairs, calls = np.unique(parent[child] * size + operation_of[child], return_counts=True)
     caller, callee = pairs // size, pairs % size
@@ -88,16 +92,22 @@ def span_forms(settled: SettledTraces) -> SpanForms:
     )
 
 
-def form_rows(forms: SpanForms, chosen: BoolArray, sign: int = 1) -> list[FormRow]:
-    """What is to be counted of the chosen spans; `sign` -1 takes it back."""
+def form_rows(forms: SpanForms, chosen: BoolArray) -> list[FormRow]:
+    """What is to be counted of the chosen spans."""
+    rows = call_rows(forms, chosen)
+    for status, among in ((FAILED, chosen & forms.failed), (ENDED_WELL, chosen & ~forms.failed)):
+        for operation, count in _counted(forms.operation_of[among]):
+            rows.append(FormRow(forms.operations[operation], STATUS, "", status, count))
+    return rows
+
+
+def call_rows(forms: SpanForms, chosen: BoolArray, sign: int = 1) -> list[FormRow]:
+    """The same of what they called alone; `sign` -1 takes it back."""
     rows = []
     calling = chosen & forms.whole
     for place, count in _counted(forms.set_of[calling]):
         operation, called = forms.sets[place]
         rows.append(FormRow(forms.operations[operation], CALLS, "", forms.set_name(called), sign * count))
-    for status, among in ((FAILED, chosen & forms.failed), (ENDED_WELL, chosen & ~forms.failed)):
-        for operation, count in _counted(forms.operation_of[among]):
-            rows.append(FormRow(forms.operations[operation], STATUS, "", status, sign * count))
     kept = calling[forms.caller]
     triples = np.stack([forms.operation_of[forms.caller[kept]], forms.callee[kept], forms.calls[kept]])
     found, counts = np.unique(triples, axis=1, return_counts=True)

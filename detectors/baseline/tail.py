@@ -6,6 +6,7 @@ survival is what was observed, updated from what the fit expects:
     S(x) = (k(x) + 1) / (n + 1 / max(F(x), k(x)/n))  +  ¼ · 1/(n+1) · (1 + (x - u) / r)^(-3)
     F(x) = k(u)/n · (1 + ξ y / β)^(-1/ξ)
 
+Of few samples F is mostly what the other operations of the service say (`detectors.baseline.pool`).
 F is a generalised Pareto tail on the log scale (peaks over threshold: Pickands 1975; ξ by L-moments,
 Hosking & Wallis 1987), shrunk towards a prior where k is small and widened by 1/k for the uncertainty of β,
 as the predictive distribution of an exponential with unknown rate is. The rate of exceedances is a Gamma
@@ -13,8 +14,9 @@ with F as its prior, worth one exceedance (Gamma-Poisson shrinkage: Clayton & Ka
 nothing was seen, the samples where there are many, since no smooth tail fits what stalls leave behind.
 Inside the observed range S is never below the share that was observed.
 The last term is what n samples cannot exclude: a regime that none of them has shown (a pause of the
-scheduler or of a collector), of scale r. So the first 30 ms hiccup of a 1 ms operation is a small matter
-while 150 ms again and again, or 5 s once, is not. σ is the normal quantile of S: 3σ means 0.135% on any
+scheduler or of a collector), of scale r; and no S is below 1/4 · (n + 1)^-3, so that 5 samples allow for 3σ
+at most, 20 for 4σ, 100 for 5σ and 1,000 for 6σ. So the first 30 ms hiccup of a 1 ms operation is a small
+matter while 150 ms again and again, or 5 s once, is not. σ is the normal quantile of S: 3σ means 0.135% on any
 distribution.
 
 A fine cell, such as an hour of the week, has too few samples for a tail of its own, and they come from few
@@ -61,7 +63,7 @@ _PRIOR_OF_FIT = 1.0
 # exceedance: up to 4.7, where the samples come from three stretches of time.
 _PRIOR_OF_OPERATION = 2.0
 # What the other operations of a service say counts as many samples …
-_POOL_WORTH = 100.0
+_POOL_WORTH = 1_000.0
 # … and what none of theirs has shown is believed to be so much rarer, as if an operation had so many more.
 _POOLED_SAMPLES_MAX = 1_000
 _GRID_POINTS = 400
@@ -119,7 +121,8 @@ class Tail:
         at_threshold = 1.0 if edge < 0 else self.survivals[edge]
         updated = self._updated(self._expected, far, observed[above], _PRIOR_OF_FIT)
         own = observed.copy()
-        own[above] = np.minimum(updated + unseen, at_threshold)
+        least = _REGIME_SAMPLES / (self.sample_count + 1) ** 3
+        own[above] = np.minimum(np.maximum(updated + unseen, least), at_threshold)
         return np.clip(own, _SMALLEST_P, 1.0)
 
     def _expected(self, points: FloatArray) -> FloatArray:

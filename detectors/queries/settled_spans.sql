@@ -28,6 +28,7 @@ SELECT
     s.duration_ns,
     s.status_code = 'ERROR' AS failed,
     s.batch_id > $after AND s.batch_id <= $upto AS is_new,
+    s.batch_id,
     t.span_id IS NOT NULL AS flagged,
     s.trace_id IN (SELECT trace_id FROM tainted WHERE in_incident) AS in_incident
 FROM spans s

@@ -33,20 +33,24 @@ FROM spans;
 
 -- One row a trace. A trace without its root yet shows its earliest span in the root's place.
 CREATE OR REPLACE VIEW traces AS
-SELECT
-    trace_id,
-    coalesce(arg_min(service_name, start_time) FILTER (parent_span_id IS NULL),
-             arg_min(service_name, start_time)) AS root_service_name,
-    coalesce(arg_min(span_name, start_time) FILTER (parent_span_id IS NULL),
-             arg_min(span_name, start_time)) AS root_span_name,
-    count(*) FILTER (parent_span_id IS NULL) AS root_count,  -- 0: root not landed; above 1: malformed
-    min(start_time) AS start_time,
-    (max(epoch_ns(start_time) + duration_ns) - min(epoch_ns(start_time)))::BIGINT AS duration_ns,
-    count(*) AS span_count,
-    count(*) FILTER (status_code = 'ERROR') AS error_count,
-    list_sort(list_distinct(list(service_name))) AS services
-FROM spans
-GROUP BY trace_id;
+SELECT seen.*, scored.anomaly_sigma  -- NULL until it has settled
+FROM (
+    SELECT
+        trace_id,
+        coalesce(arg_min(service_name, start_time) FILTER (parent_span_id IS NULL),
+                 arg_min(service_name, start_time)) AS root_service_name,
+        coalesce(arg_min(span_name, start_time) FILTER (parent_span_id IS NULL),
+                 arg_min(span_name, start_time)) AS root_span_name,
+        count(*) FILTER (parent_span_id IS NULL) AS root_count,  -- 0: root not landed; above 1: malformed
+        min(start_time) AS start_time,
+        (max(epoch_ns(start_time) + duration_ns) - min(epoch_ns(start_time)))::BIGINT AS duration_ns,
+        count(*) AS span_count,
+        count(*) FILTER (status_code = 'ERROR') AS error_count,
+        list_sort(list_distinct(list(service_name))) AS services
+    FROM spans
+    GROUP BY trace_id
+) seen
+LEFT JOIN trace_scores scored ON scored.trace_id = seen.trace_id;
 
 -- Who calls whom: a parent and a child of different services; the child's duration and errors.
 CREATE OR REPLACE VIEW service_edges AS

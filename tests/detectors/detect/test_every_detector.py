@@ -87,6 +87,8 @@ ELSEWHERE = {"shift", "faster", "error", "refusal", "throughput", "structure", "
     "wash",
     "growth",
     "enclosing",
+    "span_time",
+    "trace_score",
 }
 every_detector = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -116,9 +118,17 @@ def test_empty_batch_is_quiet(case):
 
 
 @every_detector
-def test_learning_is_never_scored(case):
-    """Below the least number of samples nothing is an anomaly, however large."""
-    assert case.detect(case.table(np.array([1e6])), case.trained(normal(20)), Settings()) == []
+def test_few_samples_allow_no_strong_claim(case):
+    """Twenty samples make nothing worse than SEV4, however large."""
+    found = case.detect(case.table(np.array([1e6])), case.trained(normal(20)), Settings())
+    assert [anomaly.severity for anomaly in found if anomaly.severity < 4] == []
+
+
+def test_a_handful_of_samples_is_a_history():
+    """What is a hundred times all of eight samples is an anomaly: there is no number below which none is."""
+    case = next(case for case in CASES if case.name == "latency")
+    found = case.detect(case.table(np.array([10_000.0])), case.trained(normal(8)), Settings())
+    assert [anomaly.severity for anomaly in found] == [5]
 
 
 @every_detector
