@@ -16,8 +16,8 @@ Inside the observed range S is never below the share that was observed.
 The last term is what n samples cannot exclude: a regime that none of them has shown (a pause of the
 scheduler or of a collector), of scale r; and no S is below 1/4 · (n + 1)^-3, so that 5 samples allow for 3σ
 at most, 20 for 4σ, 100 for 5σ and 1,000 for 6σ. So the first 30 ms hiccup of a 1 ms operation is a small
-matter while 150 ms again and again, or 5 s once, is not. σ is the normal quantile of S: 3σ means 0.135% on any
-distribution.
+matter while 150 ms again and again, or 5 s once, is not. σ is the normal quantile of S: 3σ means 0.135% on
+any distribution.
 
 A fine cell, such as an hour of the week, has too few samples for a tail of its own, and they come from few
 stretches of time. There the prior is the operation's S, worth two exceedances:

@@ -3,7 +3,8 @@
     uv run python tests/benchmarks/calibration.py [FOLDER] [--json] [--hours 1]
 
 FOLDER is a labelled-incident folder; half of its normal traces are learned, the other half judged. Normal
-are the `baseline` rows. Synthetic log-normal operations are always judged.
+are the `baseline` rows. Synthetic log-normal operations are always judged. The table of few samples says how
+well operations with 10 to 1,000 samples are calibrated by what the others of their service have in common.
 
 The shift rule is judged by what it finds where nothing is wrong: in hours of synthetic traffic with a hiccup
 of 50 to 200 ms every 5 s that hits all spans under way, and in the folder's `test` rows before the injection
@@ -26,8 +27,9 @@ import pyarrow.compute as pc
 
 from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
+from detectors.baseline.pool import Pool, pool
 from detectors.baseline.sketch import FloatArray, IntArray, Sketch
-from detectors.baseline.tail import THREE_SIGMA_P, fit_tail
+from detectors.baseline.tail import THREE_SIGMA_P, Tail, fit_tail
 from detectors.detect.faster import FasterWatch
 from detectors.detect.latency import detect_latency, group_spans
 from detectors.detect.shift import ShiftWatch
@@ -70,6 +72,65 @@ def synthetic(log_sd: float, learned_count: int) -> dict[str, Any]:
         shares.append((tail.sigma(1e8 * np.exp(log_sd * rng.standard_normal(50_000))) >= 3).mean())
     share = float(np.mean(shares))
     return {"log_sd": log_sd, "learned": learned_count, "share": share, "ratio": share / THREE_SIGMA_P}
+
+
+SAMPLE_COUNTS = (10, 20, 50, 100, 1_000)
+
+
+def few_samples(sample_counts: tuple[int, ...] = SAMPLE_COUNTS) -> dict[int, float]:
+    """By number of samples, the share beyond 3σ as a multiple of the ideal: 24 services of twelve log-normal
+    operations whose spreads differ by a third, judged with what a service's others say."""
+    found = {}
+    for count in sample_counts:
+        beyond = judged = 0
+        for seed in range(24):
+            rng = np.random.default_rng([seed, count])
+            samples = [_durations(rng, 400 if n < 12 else count) for n in range(24)]
+            others = pool(Sketch.of(drawn) for drawn, _ in samples[:12])
+            for drawn, more in samples[12:]:
+                sigma = _among(Sketch.of(drawn), others).sigma(more)
+                beyond, judged = beyond + int((sigma >= 3).sum()), judged + len(sigma)
+        found[count] = beyond / judged / THREE_SIGMA_P
+    return found
+
+
+def _durations(rng: np.random.Generator, count: int) -> tuple[FloatArray, FloatArray]:
+    """(samples of one operation, 4,000 more)."""
+    median, log_sd = 10 ** rng.uniform(6, 8.5), 0.4 * np.exp(0.4 * rng.standard_normal())
+    return tuple(median * np.exp(log_sd * rng.standard_normal(n)) for n in (count, 4_000))  # type: ignore[return-value]
+
+
+def _among(sketch: Sketch, others: Pool) -> Tail:
+    pooled = others.expected(sketch)
+    return fit_tail(sketch, regime_scale_min=20e6, pooled=pooled, pooled_count=others.sample_count)
+
+
+def few_real_samples(folder: Path, sample_counts: tuple[int, ...] = SAMPLE_COUNTS) -> dict[int, float]:
+    """The same of a folder's operations: so many `baseline` rows of each are learned, the rest judged."""
+    query = _NORMAL.format(where=_BASELINE)
+    spans = duckdb.connect().sql(query, params={"path": str(folder / "spans.parquet")}).to_arrow_table()
+    times = spans.group_by(["service_name", "operation"]).aggregate([("duration_ns", "list")]).to_pylist()
+    of_service: dict[str, list[FloatArray]] = {}
+    for row in times:
+        of_service.setdefault(row["service_name"], []).append(np.array(row["duration_ns_list"], np.float64))
+    everything = [Sketch.of(values) for rows in of_service.values() for values in rows]
+    rng = np.random.default_rng(3)
+    found = {}
+    for count in sample_counts:
+        shares = []
+        for rows in of_service.values():
+            for place, values in enumerate(rows):
+                if len(values) < 1.5 * count + 15:
+                    continue
+                rest = [Sketch.of(other) for number, other in enumerate(rows) if number != place]
+                others = pool(rest if len(rest) >= 5 else everything)
+                for _ in range(6):
+                    mixed = rng.permutation(values)
+                    sigma = _among(Sketch.of(mixed[:count]), others).sigma(mixed[count : count + 3_000])
+                    shares.append(float((sigma >= 3).mean()))
+        if shares:
+            found[count] = float(np.mean(shares)) / THREE_SIGMA_P
+    return found
 
 
 def real(folder: Path) -> dict[str, Any]:
@@ -257,6 +318,8 @@ def main() -> None:
     arguments = parser.parse_args()
     result: dict[str, Any] = {
         "ideal": THREE_SIGMA_P,
+        "few_samples": few_samples(),
+        "few_real_samples": few_real_samples(arguments.folder) if arguments.folder else None,
         "synthetic": [synthetic(sd, count) for sd in (0.5, 1.0) for count in (500, 2_000, 10_000, 50_000)],
         "real": real(arguments.folder) if arguments.folder else None,
         "shift_bursty": bursty(arguments.hours),
@@ -265,6 +328,9 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(result, indent=2))
         return
+    for name in ("few_samples", "few_real_samples"):
+        for count, ratio in (result[name] or {}).items():
+            print(f"{name.replace('_', ' ')}, n = {count:>5}: {ratio:.2f} × ideal beyond 3σ")
     for row in result["synthetic"]:
         print(
             f"log-normal sd {row['log_sd']}, {row['learned']:>6} learned: "
