@@ -63,7 +63,7 @@ _PRIOR_OF_FIT = 1.0
 # exceedance: up to 4.7, where the samples come from three stretches of time.
 _PRIOR_OF_OPERATION = 2.0
 # What the other operations of a service say counts as many samples …
-_POOL_WORTH = 1_000.0
+_POOL_WORTH = 300.0
 # … and what none of theirs has shown is believed to be so much rarer, as if an operation had so many more.
 _POOLED_SAMPLES_MAX = 1_000
 _GRID_POINTS = 400
@@ -131,7 +131,9 @@ class Tail:
         if self.pooled is None:
             return fitted
         own = self.sample_count / (self.sample_count + _POOL_WORTH)
-        return own * fitted + (1.0 - own) * self.pooled.survival(points)
+        others = np.log(self.pooled.survival(points))
+        # On the log scale, where the smaller weight stays the smaller one however heavy its tail is.
+        return np.asarray(np.exp(own * np.log(np.maximum(fitted, _SMALLEST_P)) + (1.0 - own) * others))
 
     def _fitted(self, points: FloatArray) -> FloatArray:
         y = np.log(np.maximum(points, self.threshold) / self.threshold)
