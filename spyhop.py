@@ -155,8 +155,12 @@ def _seconds(text: str) -> float:
 
 @app.command()
 def serve(
+    *,
     data: Annotated[Path | None, typer.Option(help="Data folder; made when it is not there.")] = None,
     lake: Annotated[Path | None, typer.Option(help="Folder of Parquet files; servers may share it.")] = None,
+    new_database: Annotated[
+        bool, typer.Option("--new-database", help="Begin one beside the spool or lake of a lost one.")
+    ] = False,
     otlp_grpc: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="OTLP/gRPC.")] = None,
     otlp_http: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="OTLP/HTTP.")] = None,
     api: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="HTTP API.")] = None,
@@ -171,6 +175,8 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     options = {"data": data, "lake": lake, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "api": api}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if new_database:
+        given["new_database"] = True
     settings = collector.settings.Settings(**given)
     try:
         run(settings, _build_services, _say_addresses)

@@ -11,6 +11,8 @@ SpyhopError
 ├── Conflict            the request does not fit the present state
 ├── Unavailable         try again later: the spool is full, the server drains
 ├── Timeout             the work took longer than its limit
+├── Tampered            a file is not what this process wrote
+├── DatabaseStopped     DuckDB met a fatal error: only a new process can go on
 └── StartupError        the process cannot start
     ├── PortInUse
     ├── DataFolderInUse
@@ -84,6 +86,14 @@ class Unavailable(SpyhopError):
 
 class Timeout(SpyhopError):
     code = "timeout"
+
+
+class Tampered(SpyhopError):
+    code = "tampered"
+
+
+class DatabaseStopped(SpyhopError):
+    code = "database_stopped"
 
 
 class StartupError(SpyhopError):

@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from collector.batch import Batch, BatchReader, Records, read_batch, to_insert
+from collector.checkpoints import Checkpoints
 from collector.decode.records import decode_records, payload_bytes
 from collector.insert import Insertion, Tables, Totals
 from collector.segment import DamagedRecord, Position, Record
@@ -69,6 +70,7 @@ class Lander:
         self._clock_ns = clock_ns
         self._quarantine_folder = store.folder / "quarantine"
         self._position, self.totals = read_position(store)
+        self._checkpoints = Checkpoints(store, spool, self._position)
         self.replaced_spans = 0  # since the process began
         # The first is the decoding thread's once that has started.
         self._recent, self._typed = _remembered(store)
@@ -273,11 +275,12 @@ class Lander:
             self.replaced_spans += replaced_count
             log.info("%d spans came again with a later end; the later versions are kept", replaced_count)
         self._spool.release(end, record_count)
+        self._checkpoints.landed(end)
         self._store.announce_landed(totals.traces_batch_id)
 
     def _quarantine(self, record: Record | DamagedRecord, reason: str) -> None:
         """Keep what cannot be stored where a person can look at it. Its name makes a replay idempotent."""
-        self._quarantine_folder.mkdir(parents=True, exist_ok=True)
+        self._quarantine_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         segment_id, offset_bytes = record.position
         path = self._quarantine_folder / f"{segment_id:016d}-{offset_bytes}.{_suffix(record)}"
         path.write_bytes(self._spool.raw(record))

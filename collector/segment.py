@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import google_crc32c
@@ -78,6 +78,17 @@ def whole_size_bytes(content: bytes) -> int:
         if isinstance(record, Record):
             end = record.end.offset_bytes
     return end
+
+
+def missing_segments(landed: Position, segment_ids: Iterable[int]) -> list[int]:
+    """Ids of segments from `landed` on that are not there although a later one, or `landed`, says they were.
+
+    Segments are numbered without a gap. At position 0 a database begins with whatever spool there is.
+    """
+    there = {number for number in segment_ids if number >= landed.segment_id}
+    first = landed.segment_id or min(there, default=1)
+    last = max(there, default=landed.segment_id)
+    return [number for number in range(first, last + 1) if number not in there]
 
 
 def _next_record(content: bytes, offset: int) -> int:

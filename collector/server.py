@@ -8,21 +8,19 @@ import os
 import queue
 import signal
 import socket
-import ssl
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from time import monotonic
 from typing import Any, Protocol
 
-import uvicorn
 from fastapi import APIRouter
 
 from collector.address import Address, listen, parse_address
 from collector.api import create_app, senders_router
+from collector.asgi import AsgiThread
 from collector.disk import DiskWatch
-from collector.errors import StartupError
-from collector.http.connections import connections_max, http_protocol, raise_descriptor_limit
+from collector.errors import DatabaseStopped
+from collector.http.connections import raise_descriptor_limit
 from collector.land import Lander, read_position
 from collector.receive.access import TokenCheck, load_tls
 from collector.receive.cors import Origins, with_cors
@@ -39,11 +37,9 @@ from collector.sql.route import bounds_of
 from collector.sql.watch import spill_failure
 from collector.store.store import Store
 from collector.telemetry import prometheus_text
+from collector.watch import FolderWatch
 
-START_TIMEOUT_S = 10.0
 RECEIVER_GRACE_S = 0.5
-# Exporters send every 5 s or more rarely; a connection closed between two exports fails the second.
-KEEP_ALIVE_S = 75
 
 log = logging.getLogger(__name__)
 
@@ -78,43 +74,65 @@ def run(
 
     Raises:
         StartupError: a port or the data folder cannot be had; the message says what to do.
+        DatabaseStopped: DuckDB met a fatal error.
     """
     raise_descriptor_limit()
     # Not an Event: a handler that runs while this thread holds the Event's own lock would wait for ever.
-    stop: queue.SimpleQueue[int] = queue.SimpleQueue()
+    stop: queue.SimpleQueue[int | str] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: stop.put(number))
-    server = Server(settings, build)
+    server = Server(settings, build, on_stopped=stop.put)
+    stopped: DatabaseStopped | None = None
     try:
         addresses = server.start()
         # What the imports left lives as long as the process: the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
         on_ready(addresses)
-        _wait_for(stop)
+        reason = _wait_for(stop)
+        if isinstance(reason, str):
+            stopped = DatabaseStopped(
+                reason,
+                hint="nothing acknowledged is lost, since the spool holds what has not landed; make room on"
+                " the disk or in SPYHOP_DUCKDB_MEMORY_LIMIT, then start the server again",
+            )
     finally:
         server.stop()
         if server.is_busy:
             # Inside a statement that cannot be interrupted, e.g. a checkpoint. The interpreter's end aborts
             # there; an end at once is what a kill is: spool and database know what is left to do.
             log.warning("ending within a statement; what the spool holds lands at the next start")
+            if stopped is not None:
+                log.critical("%s", stopped)
             logging.shutdown()
-            os._exit(0)
+            os._exit(0 if stopped is None else 1)
+    if stopped is not None:
+        raise stopped
 
 
-def _wait_for(stop: queue.SimpleQueue[int]) -> None:
-    """Until a signal came. It may have been delivered to another thread, which does not wake this one."""
+def _wait_for(stop: queue.SimpleQueue[int | str]) -> int | str:
+    """The signal that came, or why DuckDB stopped. A signal may have been delivered to another thread, which
+    does not wake this one."""
     while True:
         with suppress(queue.Empty):
-            stop.get(timeout=1.0)
-            return
+            return stop.get(timeout=1.0)
 
 
 class Server:
     """The parts and the order in which they start and stop."""
 
-    def __init__(self, settings: Settings, build: Build = lambda _: ((), ())) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        build: Build = lambda _: ((), ()),
+        on_stopped: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """
+        Args:
+            on_stopped: called from another thread when DuckDB can do nothing more.
+        """
         self._settings = settings
+        self._on_stopped = on_stopped
         self._build = build
         self._exits = ExitStack()
         self._workers: Sequence[Worker] = ()
@@ -150,7 +168,10 @@ class Server:
         http_socket = self._exits.enter_context(listen(http_address, "OTLP/HTTP", "--otlp-http"))
 
         self.store = store = Store.open(
-            settings.data, lake=settings.lake, memory_limit=settings.duckdb_memory_limit
+            settings.data,
+            lake=settings.lake,
+            memory_limit=settings.duckdb_memory_limit,
+            new_database=settings.new_database,
         )
         self._exits.callback(store.close)
         routers, self._workers = self._build(store)
@@ -177,6 +198,9 @@ class Server:
         self._writers.append(self._lander)
         self._exits.callback(self._stop_part, self._lander)
         self._exits.callback(self._spool.close)
+        self._watch = FolderWatch(store, self._spool, on_stopped=self._on_stopped)
+        self._watch.start()
+        self._exits.callback(self._stop_part, self._watch)
 
         token = TokenCheck(settings.otlp_token.get_secret_value())
         self._disk = DiskWatch(store.folder, reserve_bytes=settings.disk_reserve_bytes)
@@ -247,11 +271,13 @@ class Server:
     def _readiness(self) -> tuple[bool, dict[str, object]]:
         spool, landing = self._spool.status(), self._lander.status()
         disk = self._disk.status()
-        checks: dict[str, object] = {"spool": spool, "landing": landing, "disk": disk}
+        folder = self._watch.status()
+        checks: dict[str, object] = {"spool": spool, "landing": landing, "disk": disk, "folder": folder}
         checks["senders"] = self._intake.senders.summary()
         checks["lake"] = self._sealer.status()
         checks |= {worker.name: worker.status() for worker in self._workers}
-        return not (spool["failure"] or landing["failure"] or disk["failure"]), checks
+        is_ready = not any(check["failure"] for check in (spool, landing, disk, folder))
+        return is_ready, checks
 
     def _prometheus(self) -> str:
         return prometheus_text(
@@ -261,51 +287,8 @@ class Server:
             spool=self._spool.status(),
             landing=self._lander.status(),
             disk=self._disk.status(),
+            folder=self._watch.status(),
         )
-
-
-class AsgiThread:
-    """A uvicorn server in a thread of its own, on a socket that is bound already."""
-
-    def __init__(
-        self,
-        name: str,
-        app: Any,
-        sock: socket.socket,
-        tls: ssl.SSLContext | None = None,
-        *,
-        header_timeout_s: float,
-    ) -> None:
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=1,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            server_header=False,
-            http=http_protocol(header_timeout_s, connections_max()),
-            ws="none",
-            ssl_context_factory=None if tls is None else lambda *_: tls,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [sock]}, name=f"asgi-{name}", daemon=True
-        )
-        self._name = name
-
-    def __enter__(self) -> AsgiThread:
-        self._thread.start()
-        deadline_s = monotonic() + START_TIMEOUT_S
-        while not self._server.started:
-            if not self._thread.is_alive() or monotonic() > deadline_s:
-                raise StartupError(f"the {self._name} server did not start")
-            self._thread.join(0.005)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(2.0)
 
 
 def seal_policy(settings: Settings) -> Policy:

@@ -20,6 +20,10 @@ class Settings(BaseSettings):
         default=None,
         description="Folder of the Parquet lake, which several servers may share; empty: in the data folder.",
     )
+    new_database: bool = Field(
+        default=False,
+        description="Begin a new database where the data folder holds a spool or a lake without one.",
+    )
     otlp_grpc: str = Field(
         default="127.0.0.1:4317", description="Address of OTLP/gRPC; port 0 picks a free one."
     )
@@ -158,8 +162,8 @@ class Settings(BaseSettings):
         default="",
         description="DuckDB's memory limit, e.g. 2GB; empty for 80% of the machine. Larger queries spill to "
         "disk. With less of it old hours become more and smaller Parquet files, at 6,000 bytes a row. Give "
-        "1 GB for each 10 M rows that are not sealed: a checkpoint that finds no room stops the database "
-        "until a restart.",
+        "1 GB for each 10 M rows that are not sealed: a checkpoint that finds no room ends the server. At "
+        "least 128MB.",
     )
     drain_timeout_s: float = Field(
         default=3.0, gt=0, description="Seconds in which a stop lands what was accepted."

@@ -26,7 +26,8 @@ from collector.sql import render
 from collector.sql.columns import is_number
 from collector.sql.query import TYPE_KEY, QueryResult, QueryRunner
 from collector.sql.route import bounds_of
-from collector.store.store import DATABASE_FILE_NAME, Store
+from collector.store.database_files import DATABASE_FILE_NAME
+from collector.store.store import Store
 from collector.visible import visible
 
 BINARY = ("arrow", "parquet")

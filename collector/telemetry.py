@@ -21,6 +21,7 @@ _HELP = {
     "spyhop_landing_lag_seconds": "Time from durable to queryable.",
     "spyhop_landing_failing": "1 while landing or the spool fails.",
     "spyhop_disk_free_bytes": "Free space on the data folder's disk.",
+    "spyhop_folder_failing": "1 while a file of the data folder or the lake is not what the server wrote.",
     "spyhop_disk_failing": "1 while the disk is read-only or fuller than its reserve allows.",
 }
 _OUTCOMES = {
@@ -39,8 +40,9 @@ def prometheus_text(
     spool: Mapping[str, object],
     landing: Mapping[str, object],
     disk: Mapping[str, object],
+    folder: Mapping[str, object],
 ) -> str:
-    """One text page from `Intake.counts`, `Lander.totals` and the three statuses."""
+    """One text page from `Intake.counts`, `Lander.totals` and the four statuses."""
     samples: dict[str, list[tuple[str, object]]] = {name: [] for name in _HELP}
     for (signal, what), number in sorted(counts.items()):
         if what in _OUTCOMES:
@@ -58,6 +60,7 @@ def prometheus_text(
     samples["spyhop_landing_lag_seconds"] = [("", landing["lag_s"])]
     samples["spyhop_landing_failing"] = [("", int(bool(landing["failure"] or spool["failure"])))]
     samples["spyhop_disk_free_bytes"] = [("", disk["free_bytes"])]
+    samples["spyhop_folder_failing"] = [("", int(bool(folder["failure"])))]
     samples["spyhop_disk_failing"] = [("", int(bool(disk["failure"])))]
     return "\n".join(_lines(samples)) + "\n"
 

@@ -45,6 +45,8 @@ def delete_expired(store: Store, now_ns: int) -> int:
     expired_before = "expired_at < make_timestamp_ns(?)"
     horizon = [now_ns - EXPIRED_KEEP_S * 1_000_000_000]
     files = store.read(f"SELECT path FROM lake_files WHERE {expired_before}", horizon)["path"].to_pylist()  # noqa: S608  # constant
+    if files:  # a database that lost its log would list them again
+        store.checkpoint()
     for path in files:  # before their rows go: a crash between the two only deletes them again
         (store.lake / path).unlink(missing_ok=True)
     if files:

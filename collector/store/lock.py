@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -25,11 +26,12 @@ class FolderLock:
             DataFolderUnusable: the folder cannot be created or written.
         """
         self._folder = folder
+        self._writing = threading.Lock()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Not "w": the text belongs to the holder until the lock is ours.
             self._file: IO[str] = os.fdopen(
-                os.open(folder / LOCK_FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+"
+                os.open(folder / LOCK_FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+"
             )
         except OSError as error:
             raise _unusable(folder, error) from error
@@ -43,10 +45,26 @@ class FolderLock:
 
     def describe(self, addresses: Mapping[str, str]) -> None:
         """Write who holds the folder: the pid and e.g. `{"api": "http://127.0.0.1:4320"}`."""
-        self._file.seek(0)
-        self._file.truncate()
-        json.dump({"pid": os.getpid(), **addresses}, self._file)
-        self._file.flush()
+        with self._writing:
+            self._text = json.dumps({"pid": os.getpid(), **addresses})
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(self._text)
+            self._file.flush()
+
+    def fault(self) -> str:
+        """Why another process could take the folder, or find a wrong owner; empty while all is well."""
+        path = self._folder / LOCK_FILE_NAME
+        with self._writing:
+            try:
+                state = path.stat()
+            except OSError as error:
+                return f"{LOCK_FILE_NAME} is gone ({error.strerror})"
+            if not os.path.samestat(state, os.fstat(self._file.fileno())):
+                return f"{LOCK_FILE_NAME} was replaced by another file"
+            if state.st_size != len(self._text):
+                return f"{LOCK_FILE_NAME} was overwritten by another program"
+            return ""
 
     def release(self) -> None:
         """Let go; the file stays, empty, because removing it would race with the next holder."""

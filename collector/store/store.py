@@ -13,19 +13,21 @@ from time import monotonic
 import duckdb
 import pyarrow as pa
 
-from collector.errors import DataFolderUnusable, Unavailable
+from collector.errors import Unavailable
+from collector.store.database_files import DATABASE_FILE_NAME, DatabaseFiles, Sizes
 from collector.store.lake import quoted, refresh_views
 from collector.store.lock import FolderLock
+from collector.store.memory import check_memory_limit, size_bytes
+from collector.store.opening import Config, damaged, open_file, refuse_foreign_database
 from collector.store.place import LakeClaim, locate_lake
-from collector.store.version import migrate, stamp_version
+from collector.store.version import is_stamped, migrate, stamp_version
 
 log = logging.getLogger(__name__)
 
-DATABASE_FILE_NAME = "spyhop.duckdb"
 # A checkpoint rewrites the last row group whole. Measured, CPU a span, 25k-span transactions: 10.3 µs at
 # DuckDB's 16 MiB, 7.1 at 64 MiB, 7.0 at 256 MiB. A larger log would only make the start after a kill slower.
 CHECKPOINT_WAL_SIZE = "64MiB"
-_UNIT_BYTES = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}  # as DuckDB prints
+_WRITERS_TIMEOUT_S = 10.0
 
 
 class Store:
@@ -46,27 +48,42 @@ class Store:
         self._root_guard = threading.Lock()  # `.cursor()` on one connection from two threads is not safe
         self._landed = threading.Condition()
         self._closed = False
+        self._writers = threading.Condition()
+        self._writer_count = 0
+        self._refusal = ""
+        self._failed_count = 0
+        self.files = DatabaseFiles(folder / DATABASE_FILE_NAME, self.sizes, lambda: self._failed_count)
         self._newest_traces_batch_id: int = root.execute(
             "SELECT traces_batch_id FROM landing_position"
         ).fetchall()[0][0]
 
     @classmethod
-    def open(cls, folder: Path, *, lake: Path | None = None, memory_limit: str = "") -> Store:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        lake: Path | None = None,
+        memory_limit: str = "",
+        new_database: bool = False,
+    ) -> Store:
         """Lock `folder`, open its database and bring the schema to the present version.
 
         Args:
             lake: folder of the Parquet files; None for the one of last time, or at first `lake` in `folder`.
             memory_limit: DuckDB's, e.g. `2GB`; empty for DuckDB's own default (80% of the machine).
+            new_database: make one even where a spool or a lake of an earlier one is left.
 
         Raises:
+            InvalidInput: the memory limit cannot be read, or is less than what works.
             DataFolderInUse: another process owns the folder, or its part of the lake.
-            DataFolderUnusable: it cannot be written, or holds something this version cannot read, or the lake
-                lacks the files of this database.
+            DataFolderUnusable: it cannot be written, or holds something this version cannot read, or its
+                database is missing or damaged, or the lake lacks the files of this database.
         """
+        check_memory_limit(memory_limit)
         folder = folder.expanduser().absolute()
         lock = FolderLock(folder)
         try:
-            root, lake_folder, claim = _connect(folder, lake, memory_limit)
+            root, lake_folder, claim = _connect(folder, lake, memory_limit, new_database)
         except BaseException:
             lock.release()
             raise
@@ -86,23 +103,58 @@ class Store:
     def memory_limit_bytes(self) -> int:
         """What DuckDB may take for its buffers; it holds more outside of them."""
         (text,) = self.read("SELECT current_setting('memory_limit') AS text")["text"].to_pylist()
-        number, unit = text.split()
-        return int(float(number) * _UNIT_BYTES[unit])
+        return size_bytes(text)
+
+    def sizes(self) -> Sizes:
+        """How large DuckDB believes its file and its log to be; 1 ms."""
+        query = "SELECT block_size, total_blocks, wal_size FROM pragma_database_size()"
+        (row,) = self.read(query).to_pylist()
+        return Sizes(row["block_size"], row["total_blocks"], size_bytes(row["wal_size"]))
+
+    def checkpoint(self) -> None:
+        """Bring everything committed into the database file."""
+        cursor = self.cursor()
+        try:
+            cursor.execute("CHECKPOINT").fetchall()
+        finally:
+            cursor.close()
+
+    def refuse(self, reason: str) -> None:
+        """From now on no transaction begins, with `reason`; an empty one ends that."""
+        with self._writers:
+            self._refusal = reason
+
+    def wait_for_writers(self) -> bool:
+        """Block until no transaction is under way; False when one lasts too long. After `refuse`."""
+        with self._writers:
+            return self._writers.wait_for(lambda: self._writer_count == 0, _WRITERS_TIMEOUT_S)
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection inside BEGIN … COMMIT; rolled back when the block raises."""
-        cursor = self.cursor()
+        with self._writers:
+            if self._refusal:
+                raise Unavailable(f"nothing is written ({self._refusal})")
+            self._writer_count += 1
         try:
-            cursor.execute("BEGIN TRANSACTION")
+            cursor = self.cursor()
             try:
-                yield cursor
-            except BaseException:
-                cursor.execute("ROLLBACK")
-                raise
-            cursor.execute("COMMIT")
+                cursor.execute("BEGIN TRANSACTION")
+                try:
+                    yield cursor
+                except BaseException:
+                    cursor.execute("ROLLBACK")
+                    raise
+                cursor.execute("COMMIT")
+            finally:
+                cursor.close()
+        except BaseException:
+            self._failed_count += 1
+            raise
         finally:
-            cursor.close()
+            with self._writers:
+                self._writer_count -= 1
+                self._writers.notify_all()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A new connection to the same database; the caller closes it."""
@@ -142,6 +194,10 @@ class Store:
         """Tell other processes where this folder is served, e.g. `{"api": "http://127.0.0.1:4320"}`."""
         self._folder_lock.describe(addresses)
 
+    def owner_fault(self) -> str:
+        """What happened to the file that keeps other processes out; empty when nothing did."""
+        return self._folder_lock.fault()
+
     def close(self) -> None:
         """Checkpoint, close and unlock. Cursors still open elsewhere keep the file until they close."""
         with self._root_guard:
@@ -167,10 +223,9 @@ def schema_texts() -> list[str]:
 
 
 def _connect(
-    folder: Path, given_lake: Path | None, memory_limit: str
+    folder: Path, given_lake: Path | None, memory_limit: str, new_database: bool
 ) -> tuple[duckdb.DuckDBPyConnection, Path, LakeClaim]:
-    path = folder / DATABASE_FILE_NAME
-    config: dict[str, str | bool | int | float | list[str]] = {
+    config: Config = {
         "python_enable_replacements": False,  # SQL must not see Python variables
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
@@ -181,17 +236,14 @@ def _connect(
     }
     if memory_limit:
         config["memory_limit"] = memory_limit
-    try:
-        root = duckdb.connect(str(path), config=config)
-    except duckdb.Error as error:
-        raise DataFolderUnusable(
-            f"{path} cannot be opened ({str(error).splitlines()[0]})",
-            hint="choose another folder with --data DIR, or restore the file",
-        ) from error
+    root = open_file(folder, config, new_database=new_database)
     try:
         # Half of a short query over the lake is reading footers. A file that has changed is read again.
         root.execute("SET GLOBAL parquet_metadata_cache = true")
         root.execute("SET GLOBAL TimeZone = 'UTC'")  # what is stored is UTC, wherever the machine stands
+        is_new = not is_stamped(root)
+        if is_new and not new_database:
+            refuse_foreign_database(root, folder)
         root.execute("BEGIN TRANSACTION")
         migrate(root)
         for text in schema_texts():
@@ -200,6 +252,8 @@ def _connect(
         refresh_views(root, lake)
         stamp_version(root)
         root.execute("COMMIT")
+        if is_new:  # the file alone, without its log, is then a database that landing can begin with
+            root.execute("CHECKPOINT")
         ((collector_id,),) = root.execute("SELECT collector_id FROM lake_identity").fetchall()
         allowed = ", ".join(map(quoted, (folder, lake)))
         root.execute(f"SET allowed_directories = [{allowed}]")
@@ -207,6 +261,9 @@ def _connect(
         root.execute("SET enable_external_access = false")
         root.execute("SET lock_configuration = true")
         claim = LakeClaim(lake, collector_id)
+    except duckdb.Error as error:
+        root.close()
+        raise damaged(folder / DATABASE_FILE_NAME, error) from error
     except BaseException:
         root.close()
         raise

@@ -64,6 +64,11 @@ def stamp_version(con: duckdb.DuckDBPyConnection) -> None:
         _stamp(con, SCHEMA_VERSION, STEPS[SCHEMA_VERSION])
 
 
+def is_stamped(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a Spyhop has written this file before."""
+    return _found_version(con) is not None
+
+
 def migration_scripts() -> dict[int, str]:
     """`{version: SQL}` from `migrations/NNN.sql`."""
     folder = resources.files("collector.store").joinpath("migrations")

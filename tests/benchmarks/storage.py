@@ -134,7 +134,8 @@ def read_api(folder: Path) -> str:
 def measure(span_count: int, folder: Path) -> dict[str, Any]:
     from collector.seal import Policy, Sealer
     from collector.settings import Settings
-    from collector.store.store import DATABASE_FILE_NAME, Store
+    from collector.store.database_files import DATABASE_FILE_NAME
+    from collector.store.store import Store
 
     memory_limit = Settings().duckdb_memory_limit  # SPYHOP_DUCKDB_MEMORY_LIMIT
     store = Store.open(folder, memory_limit=memory_limit)

@@ -243,21 +243,43 @@ def test_poison_is_put_aside(
     assert line.spool.status()["bytes"] == 0
 
 
-def test_flipped_bit_in_a_segment(
-    line: Line, make_request: Callable[..., Any], quarantine: Callable[[], dict[str, bytes]]
-) -> None:
-    """A damaged record is put aside byte for byte, and those before and after it land."""
-    bodies = [make_request(1).SerializeToString() for _ in range(3)]
-    line.send(*bodies)
-    (segment,) = (line.store.folder / "spool").iterdir()
+def flip_the_middle(segment: Path) -> bytes:
     content = bytearray(segment.read_bytes())
     content[len(content) // 2] ^= 1
     segment.write_bytes(content)
+    return bytes(content)
+
+
+def test_flipped_bit_in_a_segment(
+    store: Store, make_request: Callable[..., Any], quarantine: Callable[[], dict[str, bytes]]
+) -> None:
+    """A record that is damaged before a start is put aside byte for byte; those before and after it land."""
+    bodies = [make_request(1).SerializeToString() for _ in range(3)]
+    first = Line(store)
+    first.send(*bodies)
+    first.spool.close()
+    (segment,) = (store.folder / "spool").iterdir()
+    content = flip_the_middle(segment)
+    line = Line(store)
     line.land()
     assert line.count() == 2
     (kept,) = quarantine().values()
     assert len(kept) == len(bodies[1]) + 13
-    assert kept in bytes(content)
+    assert kept in content
+    line.spool.close()
+
+
+def test_flipped_bit_of_a_running_server(
+    line: Line, make_request: Callable[..., Any], quarantine: Callable[[], dict[str, bytes]]
+) -> None:
+    """What is damaged between its acknowledgement and its landing lands from memory, and is noticed."""
+    line.send(*(make_request(1).SerializeToString() for _ in range(3)))
+    (segment,) = (line.store.folder / "spool").iterdir()
+    flip_the_middle(segment)
+    assert "written to by another program" in line.spool.fault()
+    line.land()
+    assert line.count() == 3
+    assert not quarantine()
 
 
 def test_signals_land_apart(line: Line, make_request: Callable[..., Any]) -> None:

@@ -81,8 +81,8 @@ def test_full_spool_refuses_and_recovers(open_spool: Callable[..., Spool]) -> No
     spool.append(1, b"x" * 200).result(5)
 
 
-def test_landed_segments_are_deleted(open_spool: Callable[..., Spool], tmp_path: Path) -> None:
-    """Disk use does not grow with what has landed, and the accounting comes back to zero each time."""
+def test_checkpointed_segments_are_deleted(open_spool: Callable[..., Spool], tmp_path: Path) -> None:
+    """What has landed makes room at once, and its files go when a checkpoint holds its rows."""
     spool = open_spool()
     position = START
     for number in range(30):
@@ -91,7 +91,13 @@ def test_landed_segments_are_deleted(open_spool: Callable[..., Spool], tmp_path:
         assert len(records) == 1
         spool.release(position, 1)
         assert spool.status()["bytes"] == 0
-    assert len(list((tmp_path / "spool").iterdir())) <= 2
+    assert len(list((tmp_path / "spool").iterdir())) == 15
+    assert spool.kept_bytes() == 14 * 2 * (13 + 100)
+    spool.discard(Position(8, 0))
+    assert [int(path.stem) for path in sorted((tmp_path / "spool").iterdir())] == [*range(8, 16)]
+    spool.discard(position)
+    assert spool.kept_bytes() == 0
+    assert len(list((tmp_path / "spool").iterdir())) == 1
 
 
 def test_small_reads_reach_the_end(open_spool: Callable[..., Spool]) -> None:

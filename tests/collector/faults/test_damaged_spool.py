@@ -52,7 +52,8 @@ def test_damaged_spool(
     (segment,) = (settings.data / "spool").iterdir()
     damage(segment, segment.stat().st_size // REQUESTS)
 
-    running = make_running(Server(settings))
+    # The spool stands alone, as after the loss of its database.
+    running = make_running(Server(settings.model_copy(update={"new_database": True})))
     try:
         for transport in ("grpc", "json"):
             body = wire(batch(signal, "after", 1), transport)

@@ -1,0 +1,71 @@
+"""Whether the lake's files are still those that were listed: they never change once written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from time import monotonic
+from typing import NamedTuple
+
+from collector.store.store import Store
+
+_INTERVAL_S = 2.0
+# A stat takes 2 to 5 us on a local disk: 10 ms a look, and 20,000 files are all looked at within 8 s.
+_FILES_PER_LOOK = 5_000
+
+
+class _Seen(NamedTuple):
+    inode: int
+    written_ns: int
+
+
+class LakeFiles:
+    """For one thread. A file of another collector is that collector's."""
+
+    def __init__(self, store: Store, clock_s: Callable[[], float] = monotonic) -> None:
+        self._store = store
+        self._clock_s = clock_s
+        self._looked_s = float("-inf")
+        self._next = 0
+        self._seen: dict[str, _Seen] = {}
+        self._faults: dict[str, str] = {}
+
+    def fault(self) -> str:
+        """What happened to which files, and what to do; empty when nothing did."""
+        if self._clock_s() - self._looked_s >= _INTERVAL_S:
+            self._looked_s = self._clock_s()
+            self._look()
+        if not self._faults:
+            return ""
+        path, what = next(iter(self._faults.items()))
+        others = f", and {len(self._faults) - 1} more" if len(self._faults) > 1 else ""
+        return (
+            f"the lake file {self._store.lake / path} {what}{others}: queries of that time fail. Put it back,"
+            " or start the server again, which takes missing files out of the views"
+        )
+
+    def _look(self) -> None:
+        query = "SELECT path, size_bytes FROM lake_files WHERE expired_at IS NULL ORDER BY path"
+        listed = dict(zip(*self._store.read(query).to_pydict().values(), strict=True))
+        self._seen = {path: seen for path, seen in self._seen.items() if path in listed}
+        self._faults = {path: what for path, what in self._faults.items() if path in listed}
+        paths = list(listed)
+        if self._next >= len(paths):
+            self._next = 0
+        for path in paths[self._next : self._next + _FILES_PER_LOOK]:
+            self._check(path, listed[path])
+        self._next += _FILES_PER_LOOK
+
+    def _check(self, path: str, size_bytes: int) -> None:
+        try:
+            state = os.stat(self._store.lake / path)
+        except OSError as error:
+            self._faults[path] = f"is gone ({error.strerror})"
+            return
+        now = _Seen(state.st_ino, state.st_mtime_ns)
+        if state.st_size != size_bytes:
+            self._faults[path] = f"has {state.st_size} bytes instead of {size_bytes}"
+        elif self._seen.setdefault(path, now) != now:
+            self._faults[path] = "was replaced or written to by another program"
+        else:
+            self._faults.pop(path, None)
