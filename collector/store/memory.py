@@ -32,8 +32,12 @@ def check_memory_limit(text: str) -> None:
             f"SPYHOP_DUCKDB_MEMORY_LIMIT {text!r} is no size", hint="give one such as 2GB or 512MiB"
         ) from error
     with con:
-        ((limit,),) = con.execute("SELECT current_setting('memory_limit')").fetchall()
-    if size_bytes(limit) < _PRINTED_SHARE * MEMORY_LIMIT_MIN_BYTES:
+        try:
+            ((limit,),) = con.execute("SELECT current_setting('memory_limit')").fetchall()
+            limit_bytes = size_bytes(limit)
+        except duckdb.OutOfMemoryException:  # not even for that
+            limit_bytes = 0
+    if limit_bytes < _PRINTED_SHARE * MEMORY_LIMIT_MIN_BYTES:
         least = f"{MEMORY_LIMIT_MIN_BYTES // 1_000_000}MB"
         raise InvalidInput(
             f"SPYHOP_DUCKDB_MEMORY_LIMIT {text} is less than DuckDB needs to land and seal",

@@ -53,16 +53,18 @@ class Served:
 
     def __init__(self, folder: Path, **changes: Any) -> None:
         settings = {"land_interval_ms": 50, "spool_segment_bytes": 262144, **changes}
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # lives as long as the process
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(folder), json.dumps(settings)],
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-        )
+        self._log = folder.with_name(folder.name + ".log")
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", SERVE, str(folder), json.dumps(settings)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
+            self.process.stdout.close()
             code = self.process.wait()
             raise RuntimeError(f"exit code {code}: {self.log()[-2000:]}")
         self.addresses: dict[str, str] = json.loads(line)
@@ -70,8 +72,8 @@ class Served:
         self.http = httpx2.Client(base_url=self.addresses["otlp_http"], trust_env=False, timeout=10)
 
     def log(self) -> str:
-        self._log.seek(0)
-        return self._log.read()
+        """What it has written to its standard error."""
+        return self._log.read_text()
 
     def readyz(self) -> tuple[int, dict[str, Any]]:
         answer = self.api.get("/readyz")
