@@ -53,6 +53,7 @@ class Listing:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(target)
+        self._store.share(target)
         self._published = files
 
     def take_in(self) -> bool:

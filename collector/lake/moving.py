@@ -87,6 +87,7 @@ def seal(
     shredding = shredding_option(con, selected) if has_packed else ""
     path = _announce(con, signal, (hours.start, hours.end), hours.last_batch_id, now_ns)
     copied = write_file(con, store.lake / path, signal, selected, hours.row_count, shredding=shredding)
+    store.share(store.lake / path)
     with store.transaction() as moving:
         moving.execute(
             f'INSERT INTO lake_files SELECT $1, $2, $3, min("{signal.time_column}"),'  # noqa: S608  # as above
@@ -131,6 +132,7 @@ def compact(
     )
     # Files that are few in paths each may be many together, and rare ones stand in none of their columns.
     copied = write_file(con, store.lake / path, signal, rows, expected, shredding=shredding_option(con, rows))
+    store.share(store.lake / path)
     _check_counts(copied, expected, path)
     with store.transaction() as moving:
         size_bytes = (store.lake / path).stat().st_size

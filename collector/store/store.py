@@ -20,6 +20,7 @@ from collector.store.lock import FolderLock
 from collector.store.memory import check_memory_limit, size_bytes
 from collector.store.opening import Config, damaged, open_file, refuse_foreign_database
 from collector.store.place import LakeClaim, locate_lake
+from collector.store.rights import UMASK, close_to_others, share
 from collector.store.version import is_stamped, migrate, stamp_version
 
 log = logging.getLogger(__name__)
@@ -81,8 +82,18 @@ class Store:
         """
         check_memory_limit(memory_limit)
         folder = folder.expanduser().absolute()
+        UMASK.begin()
+        try:
+            return cls._open(folder, lake, memory_limit, new_database)
+        except BaseException:
+            UMASK.end()
+            raise
+
+    @classmethod
+    def _open(cls, folder: Path, lake: Path | None, memory_limit: str, new_database: bool) -> Store:
         lock = FolderLock(folder)
         try:
+            close_to_others(folder)
             root, lake_folder, claim = _connect(folder, lake, memory_limit, new_database)
         except BaseException:
             lock.release()
@@ -194,6 +205,11 @@ class Store:
         """Tell other processes where this folder is served, e.g. `{"api": "http://127.0.0.1:4320"}`."""
         self._folder_lock.describe(addresses)
 
+    def share(self, path: Path) -> None:
+        """Let others read a finished lake file, as the user's umask allows, if the lake lies outside the data
+        folder: it is for other engines then."""
+        share(path, self.lake, self.folder)
+
     def owner_fault(self) -> str:
         """What happened to the file that keeps other processes out; empty when nothing did."""
         return self._folder_lock.fault()
@@ -213,6 +229,7 @@ class Store:
         finally:
             self._lake_claim.release()
             self._folder_lock.release()
+            UMASK.end()
 
 
 def schema_texts() -> list[str]:
