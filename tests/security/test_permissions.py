@@ -87,9 +87,11 @@ def test_shared_lake_keeps_the_umask(tmp_path: Path) -> None:
 
 def test_umask_comes_back(tmp_path: Path) -> None:
     """After the store is closed the process makes files with its user's umask again."""
-    given = os.umask(0o027)
-    try:
-        Store.open(tmp_path / "data").close()
-        assert os.umask(0o027) == 0o027
-    finally:
-        os.umask(given)
+    code = (
+        "from pathlib import Path\n"
+        "from collector.store.store import Store\n"
+        f"Store.open(Path({str(tmp_path / 'data')!r})).close()\n"
+        f"Path({str(tmp_path / 'after')!r}).touch()\n"
+    )
+    subprocess.run([sys.executable, "-c", START, "027", code], check=True)
+    assert stat.S_IMODE((tmp_path / "after").stat().st_mode) == 0o640
