@@ -65,7 +65,9 @@ def http_protocol(header_timeout_s: float, count_max: int = CONNECTIONS_MAX) -> 
             self._wait(header_timeout_s)
             waiting[self] = None
             if len(self.connections) > count_max:
-                next(iter(waiting)).transport.close()
+                longest = next(iter(waiting))
+                del waiting[longest]  # at once: the next may come before it is gone
+                longest.transport.close()
 
         def connection_lost(self, exc: Exception | None) -> None:
             waiting.pop(self, None)
