@@ -6,7 +6,9 @@ lead to it, the caller's that over the edges that leave it (when it calls more t
 is charged to its ends in proportion to the squares of both. Where the direction says that the sender held
 the calls (`detectors.localise.direction`), the callee counts less and a caller of a single service counts
 too, both the less the more services have to wait for the callee: several senders are hardly slow at the same
-time by chance. Source of r: `detectors.localise.slowdown`.
+time by chance. So it is where a caller *pauses* (a collection, an event loop that is held up): a pause meets
+whatever it waits for, and most of the services it calls show delays of one size that they usually never do.
+Source of r: `detectors.localise.slowdown`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from detectors.localise.traces import OperationKey, Traces
 from detectors.texts import duration_text
 
 _LEAST_RATIO = 0.22  # 1.25 times
+_BEYOND_QUANTILE, _BEYOND_FACTOR, _LEAST_EXCESS_NS = 0.99, 1.25, 1e6  # as in `slowdown`
+_MET_MIN, _MET_SHARE, _SAME_SIZE = 2, 0.66, 0.25
 
 
 class Ends(NamedTuple):
@@ -52,19 +56,38 @@ def edge_ends(traces: Traces, edges: list[Slow]) -> Ends:
         for service, found in into.items()
     }
 
+    paused = {service for service, found in out.items() if _pauses(found)}
+
     def blame(slow: Slow) -> float:
         """The sender's part of an edge."""
         assert slow.callee is not None
-        return slow.sender / callers[traces.services[slow.callee]]
+        sender = 1.0 if slow.key.service_name in paused else slow.sender
+        return sender / callers[traces.services[slow.callee]]
 
-    def sending(found: list[Slow]) -> list[float]:
+    def sending(service: str, found: list[Slow]) -> float:
+        if service in paused:  # one pause explains each of them
+            return max(slow.ratio * blame(slow) for slow in found)
         several = len({slow.callee for slow in found}) > 1
-        return [1.0 if several else blame(slow) for slow in found]
+        return _mean(found, [1.0 if several else blame(slow) for slow in found])
 
     return Ends(
         {service: _mean(found, [1 - blame(s) / 2 for s in found]) for service, found in into.items()},
-        {service: _mean(found, sending(found)) for service, found in out.items()},
+        {service: sending(service, found) for service, found in out.items()},
     )
+
+
+def _pauses(found: list[Slow]) -> bool:
+    """Whether delays of one size, as none of a caller's calls usually shows, met most of those it calls."""
+    usually = max(slow.usual.quantile(_BEYOND_QUANTILE) for slow in found)
+    limit = usually * _BEYOND_FACTOR + _LEAST_EXCESS_NS
+    delays: dict[int | None, float] = {}
+    for slow in found:
+        longest = float(slow.values_ns.max())
+        lost = longest - slow.usual.quantile(0.5) if longest > limit else 0.0
+        delays[slow.callee] = max(delays.get(slow.callee, 0.0), lost)
+    largest = max(delays.values())
+    met = sum(lost >= _SAME_SIZE * largest > 0 for lost in delays.values())
+    return bool(met >= _MET_MIN and met >= _MET_SHARE * len(delays))
 
 
 def edge_time(traces: Traces, edges: list[Slow], ends: Ends) -> Scores:

@@ -35,7 +35,7 @@ _EXCEPTION, _MESSAGE = ("exception.type",), ("exception.message",)
 _CALLING = pa.array(["CLIENT", "PRODUCER"])
 _ALIVE_SHARE = 0.2  # of the calls to a service; with more answered it is not dead
 _ANSWERED_SHARE = 0.5  # of the usual calls to an address; with fewer answered nobody was there to miss
-_LEAST_Z = 3.0
+_LEAST_Z = 2.0  # that something failed is known already; this is about whose failure it is
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,3 +76,31 @@ def test_effect_does_not_depend_on_the_number_of_spans():
     few, many = Sketch.of([1.0 * MS] * 5), Sketch.of([1.0 * MS] * 5_000)
     effects = [slowdown(np.full(n, 200.0 * MS), usual)[1] for n in (1, 100) for usual in (few, many)]
     assert np.allclose(effects, np.log(201 / 2), rtol=0.01)
+
+
+def paused(callee: int, gaps_ms: list[float], usual: Sketch = USUAL) -> Slow:
+    """Calls of `shop`, as a pause of it would show them."""
+    values = np.array(gaps_ms) * MS
+    ratio, effect = slowdown(values, usual)
+    key = OperationKey("shop", f"call {callee}", "CLIENT")
+    return Slow(key, np.arange(len(values)), values, usual, ratio, ratio, effect, effect, callee)
+
+
+def test_a_pause_that_meets_all_calls_is_the_callers(shop, usual):
+    """Calls of both services take 300 ms more, of one of them more often: still it is the caller."""
+    found = ends(shop, usual, paused(0, [2, 2, 2, 310]), paused(2, [2, 300, 320, 330]))
+    worst = paused(2, [2, 300, 320, 330])
+    assert found.callee_share(worst, ["price", "shop", "stock"]) < 0.5
+
+
+def test_delays_that_a_caller_always_had_are_no_pause(shop, usual):
+    """Where one service usually takes as long, a second slow one is that service's own."""
+    always = Sketch.of([2 * MS] * 95 + [400 * MS] * 5)
+    found = ends(shop, usual, paused(0, [2, 2, 2, 310], always), paused(2, [2, 300, 320, 330]))
+    assert found.callee_share(paused(2, [2, 300, 320, 330]), ["price", "shop", "stock"]) > 0.5
+
+
+def test_one_slow_service_of_two_is_no_pause(shop, usual):
+    """What meets the calls of one service alone is on the way to it."""
+    found = ends(shop, usual, paused(0, [2, 2, 2, 2]), paused(2, [2, 300, 320, 330]))
+    assert found.callee_share(paused(2, [2, 300, 320, 330]), ["price", "shop", "stock"]) > 0.5
