@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from time import sleep
 
 import duckdb
 
@@ -23,6 +24,7 @@ from collector.store.store import Store
 
 # A look takes 0.2 ms, of which the spool's 40 segments are most.
 INTERVAL_S = 0.5
+_BLAME_S = 0.2  # whoever ran the query says so a moment after the others have met its consequence
 _FAILED = "not rescued yet"
 _RESTART = "look for what did it, then start the server again"
 
@@ -106,12 +108,30 @@ class FolderWatch:
         try:
             self._store.read("SELECT 1")
         except duckdb.FatalException as error:
+            if self._open_again():
+                return
             self._stopped = f"DuckDB has stopped ({_original(error)})"
             self._spool.refuse(self._stopped)
             log.critical("%s", self._stopped)
             self._on_stopped(self._stopped)
         except (duckdb.Error, Unavailable):
             return
+
+    def _open_again(self) -> bool:
+        """Whether the database is open again, which it is only after a query made DuckDB close it."""
+        sleep(_BLAME_S)
+        if not self._store.closed_by_query:
+            return False
+        log.error(
+            "a query made DuckDB close the database (%s); opening it again", self._store.closed_by_query
+        )
+        try:
+            self._store.reopen()
+        except duckdb.Error:
+            log.exception("the database cannot be opened again")
+            return False
+        self._store.closed_by_query = ""
+        return True
 
     def _passing_fault(self) -> str:
         for folder in self._folders:

@@ -23,15 +23,13 @@ import pyarrow as pa
 from collector.errors import InvalidInput, RefusedQuery, SpyhopError, Timeout, TooLarge
 from collector.sql.fetch import fetch
 from collector.sql.sample import readable_names, sample_store
-from collector.sql.statement import Prepared, first_lines, prepare
+from collector.sql.statement import DATABASE_ENDS, Prepared, first_lines, prepare
 
 # A rehearsal that is not over by then is heavy, not hostile: the server's own time limit is for that.
 REHEARSAL_S = 0.3
 _INTERRUPT_GRACE_S = 0.5
 # Beyond what the process has after its start. A query that needs more of it for 2,048 rows is refused.
 ADDRESS_SPACE_EXTRA_BYTES = 1024 * 1024 * 1024
-# Errors after which DuckDB closes the database: in the server this would be the end of everything.
-_DATABASE_ENDS = (duckdb.InternalException, duckdb.FatalException)
 
 
 def main() -> None:
@@ -90,7 +88,7 @@ def _answer(  # noqa: PLR0911  # one for each way in which a query ends
         return {**head, "is_cut": fetched.is_cut, "has_rows": True}, _stream(fetched.table)
     except SpyhopError as error:
         return {"error": error.code, "message": error.message, "hint": error.hint}, None
-    except _DATABASE_ENDS as error:
+    except DATABASE_ENDS as error:
         return {
             "error": RefusedQuery.code,
             "message": f"the query makes DuckDB fail ({first_lines(error)})",
@@ -127,7 +125,7 @@ def _rehearse(cursor: duckdb.DuckDBPyConnection, prepared: Prepared, request: di
                 limit_rows=request["limit_rows"],
                 limit_bytes=request["limit_bytes"],
             )
-    except _DATABASE_ENDS:
+    except DATABASE_ENDS:
         raise
     except (duckdb.OutOfMemoryException, MemoryError) as error:
         if "memory_limit" in str(error) or "max_temp" in str(error):

@@ -7,12 +7,12 @@ here, on a cursor of its own. Both ways stand behind `QueryRunner`: reader proce
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from time import monotonic
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import duckdb
 import pyarrow as pa
@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 from collector.errors import InvalidInput, RefusedQuery, Timeout, TooLarge, Unavailable
 from collector.sql.columns import is_json
 from collector.sql.fetch import Fetched, fetch
-from collector.sql.sandbox import Sandbox
-from collector.sql.statement import Params, first_lines
+from collector.sql.sandbox import Reply, Sandbox
+from collector.sql.statement import DATABASE_ENDS, Params, first_lines
 from collector.sql.strict_json import strict_json
 from collector.sql.watch import Watch
 from collector.store.store import Store
@@ -58,11 +58,24 @@ class Bounds(NamedTuple):
 DEFAULT_BOUNDS = Bounds()
 
 
+class Checker(Protocol):
+    """Who says whether a query may run; `Sandbox`, if it is no test's."""
+
+    def warm_up(self) -> None: ...
+    def ask(self, request: Mapping[str, Any], timeout_s: float) -> Reply: ...
+    def close(self) -> None: ...
+
+
 class QueryRunner:
     """Thread-safe."""
 
     def __init__(
-        self, store: Store, bounds: Bounds = DEFAULT_BOUNDS, *, disk_failure: Callable[[], str] = lambda: ""
+        self,
+        store: Store,
+        bounds: Bounds = DEFAULT_BOUNDS,
+        *,
+        disk_failure: Callable[[], str] = lambda: "",
+        checker: Checker | None = None,
     ) -> None:
         """
         Args:
@@ -70,7 +83,7 @@ class QueryRunner:
         """
         self._store = store
         self.bounds = bounds
-        self._sandbox = Sandbox()
+        self._sandbox = checker or Sandbox()
         self._watch = Watch(memory_bytes=bounds.memory_bytes, disk_failure=disk_failure)
         self._places = threading.BoundedSemaphore(bounds.places)
 
@@ -180,6 +193,13 @@ class QueryRunner:
             cursor.close()
 
     def _translated(self, error: duckdb.Error, stopped_because: str) -> Exception:
+        if isinstance(error, DATABASE_ENDS):
+            # The rehearsal did not meet it: only real rows did. Whoever watches the database opens it again.
+            if isinstance(error, duckdb.InternalException):
+                self._store.closed_by_query = first_lines(error)
+            return RefusedQuery(
+                f"the query makes DuckDB fail ({first_lines(error)})", hint="write it in another way"
+            )
         if isinstance(error, duckdb.InterruptException):
             if stopped_because:
                 return TooLarge(f"the query was stopped: {stopped_because}", hint="ask for less at once")

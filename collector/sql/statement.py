@@ -17,6 +17,8 @@ from collector.sql.tree import examine
 Params = Sequence[object] | Mapping[str, object] | None
 
 READ_ONLY_HINT = "send one SELECT, FROM, WITH, VALUES, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN statement"
+# Errors after which DuckDB 2.0 closes the whole database: all is refused until it is opened anew.
+DATABASE_ENDS = (duckdb.InternalException, duckdb.FatalException)
 # The server parses the text once more, and the interpreter is held meanwhile.
 PARSE_CPU_MAX_S = 0.5
 _EXPLAIN = re.compile(

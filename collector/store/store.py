@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import duckdb
 import pyarrow as pa
@@ -31,6 +31,10 @@ CHECKPOINT_WAL_SIZE = "64MiB"
 _WRITERS_TIMEOUT_S = 10.0
 
 
+REOPEN_TIMEOUT_S = 20.0  # statements under way fail at once; what cannot be interrupted may last
+_REOPEN_PAUSE_S = 0.1
+
+
 class Store:
     """One open database. Every call takes a cursor of its own, so all methods are safe in any thread."""
 
@@ -41,11 +45,15 @@ class Store:
         lock: FolderLock,
         claim: LakeClaim,
         root: duckdb.DuckDBPyConnection,
+        *,
+        memory_limit: str,
     ) -> None:
         self.folder = folder
         self.lake = lake  # where sealed rows are; other collectors may write there too
         self._folder_lock, self._lake_claim = lock, claim
         self._root = root
+        self._memory_limit = memory_limit
+        self.closed_by_query = ""  # why DuckDB closed the database while it ran somebody's query
         self._root_guard = threading.Lock()  # `.cursor()` on one connection from two threads is not safe
         self._landed = threading.Condition()
         self._closed = False
@@ -98,7 +106,7 @@ class Store:
         except BaseException:
             lock.release()
             raise
-        return cls(folder, lake_folder, lock, claim, root)
+        return cls(folder, lake_folder, lock, claim, root, memory_limit=memory_limit)
 
     def read(self, sql: str, params: Sequence[object] | Mapping[str, object] | None = None) -> pa.Table:
         """Run one trusted query. VARIANT columns come as binary structs: cast to JSON in the query."""
@@ -174,6 +182,26 @@ class Store:
                 raise Unavailable("the store is closed", hint="the server is shutting down")
             return self._root.cursor()
 
+    def reopen(self, timeout_s: float = REOPEN_TIMEOUT_S) -> None:
+        """Open the database anew after DuckDB has closed it: what was committed is there, all else failed.
+
+        Raises:
+            duckdb.Error: it cannot be opened, or is still in use after `timeout_s`.
+        """
+        deadline_s = monotonic() + timeout_s
+        with self._root_guard:
+            while not self._closed:
+                try:
+                    self._root.close()
+                    # While one cursor of the old database is open, this is the old database.
+                    self._root = _open(self.folder, self.lake, self._memory_limit)
+                    self._root.execute("SELECT 1").fetchall()
+                    return
+                except duckdb.Error:
+                    if monotonic() > deadline_s:
+                        raise
+                    sleep(_REOPEN_PAUSE_S)
+
     @property
     def newest_traces_batch_id(self) -> int:
         """The newest landed batch that holds spans; 0 before the first."""
@@ -242,22 +270,9 @@ def schema_texts() -> list[str]:
 def _connect(
     folder: Path, given_lake: Path | None, memory_limit: str, new_database: bool
 ) -> tuple[duckdb.DuckDBPyConnection, Path, LakeClaim]:
-    config: Config = {
-        "python_enable_replacements": False,  # SQL must not see Python variables
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "checkpoint_threshold": CHECKPOINT_WAL_SIZE,
-        # Full row groups are compressed and written at once instead of five together: with 410k spans in a
-        # transaction 490 MB instead of 700, at the same CPU.
-        "write_buffer_row_group_count": 1,
-    }
-    if memory_limit:
-        config["memory_limit"] = memory_limit
-    root = open_file(folder, config, new_database=new_database)
+    root = open_file(folder, _config(memory_limit), new_database=new_database)
     try:
-        # Half of a short query over the lake is reading footers. A file that has changed is read again.
-        root.execute("SET GLOBAL parquet_metadata_cache = true")
-        root.execute("SET GLOBAL TimeZone = 'UTC'")  # what is stored is UTC, wherever the machine stands
+        _prepare_session(root)
         is_new = not is_stamped(root)
         if is_new and not new_database:
             refuse_foreign_database(root, folder)
@@ -272,11 +287,7 @@ def _connect(
         if is_new:  # the file alone, without its log, is then a database that landing can begin with
             root.execute("CHECKPOINT")
         ((collector_id,),) = root.execute("SELECT collector_id FROM lake_identity").fetchall()
-        allowed = ", ".join(map(quoted, (folder, lake)))
-        root.execute(f"SET allowed_directories = [{allowed}]")
-        # Neither can be undone while the database is open: no query of anyone leaves the two folders.
-        root.execute("SET enable_external_access = false")
-        root.execute("SET lock_configuration = true")
+        _confine(root, folder, lake)
         claim = LakeClaim(lake, collector_id)
     except duckdb.Error as error:
         root.close()
@@ -285,3 +296,44 @@ def _connect(
         root.close()
         raise
     return root, lake, claim
+
+
+def _open(folder: Path, lake: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
+    """A database that this process has had open already."""
+    root = open_file(folder, _config(memory_limit), new_database=False)
+    try:
+        _prepare_session(root)
+        _confine(root, folder, lake)
+    except BaseException:
+        root.close()
+        raise
+    return root
+
+
+def _config(memory_limit: str) -> Config:
+    config: Config = {
+        "python_enable_replacements": False,  # SQL must not see Python variables
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "checkpoint_threshold": CHECKPOINT_WAL_SIZE,
+        # Full row groups are compressed and written at once instead of five together: with 410k spans in a
+        # transaction 490 MB instead of 700, at the same CPU.
+        "write_buffer_row_group_count": 1,
+    }
+    if memory_limit:
+        config["memory_limit"] = memory_limit
+    return config
+
+
+def _prepare_session(root: duckdb.DuckDBPyConnection) -> None:
+    # Half of a short query over the lake is reading footers. A file that has changed is read again.
+    root.execute("SET GLOBAL parquet_metadata_cache = true")
+    root.execute("SET GLOBAL TimeZone = 'UTC'")  # what is stored is UTC, wherever the machine stands
+
+
+def _confine(root: duckdb.DuckDBPyConnection, folder: Path, lake: Path) -> None:
+    allowed = ", ".join(map(quoted, (folder, lake)))
+    root.execute(f"SET allowed_directories = [{allowed}]")
+    # Neither can be undone while the database is open: no query of anyone leaves the two folders.
+    root.execute("SET enable_external_access = false")
+    root.execute("SET lock_configuration = true")
