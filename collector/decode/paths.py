@@ -77,13 +77,12 @@ def is_variant(field: pa.Field) -> bool:
 
 def _paths_of_distinct(column: VariantColumn) -> Iterator[tuple[set[str], int]]:
     codes, dictionaries = _distinct_metadata(column)
+    deep = np.array([_is_deep(metadata) for metadata in dictionaries], dtype=bool)
     counts = np.bincount(codes, minlength=len(dictionaries))
-    for code, metadata in enumerate(dictionaries):
-        if not _is_deep(metadata):
-            yield set(_flat_paths(column.name, metadata)), int(counts[code])
-            continue
-        for paths in _deep_paths(column, np.flatnonzero(codes == code)):
-            yield paths, 1
+    for code in np.flatnonzero(~deep):
+        yield set(_flat_paths(column.name, dictionaries[code])), int(counts[code])
+    for paths in _deep_paths(column, np.flatnonzero(deep[codes])):
+        yield paths, 1
 
 
 def _distinct_metadata(column: VariantColumn) -> tuple[npt.NDArray[np.int64], list[bytes]]:

@@ -59,7 +59,12 @@ def _walk(value: bytes, start: int, path: Path, keys: list[str]) -> Iterator[tup
             places, content = _offsets(value, ids + count * id_width, count, (header & 3) + 1)
             for number, place in enumerate(places):
                 key = keys[_number(value, ids + number * id_width, id_width)]
-                yield from _walk(value, content + place, (*path, key), keys)
+                begin = content + place
+                if value[begin] & 2:
+                    yield from _walk(value, begin, (*path, key), keys)
+                else:  # no generator for each plain value: a row of ten takes half the time
+                    kind = "VARCHAR" if value[begin] & 1 else _PRIMITIVES.get(value[begin] >> 2, "")
+                    yield (*path, key), kind
         case _:
             yield path, ARRAY
             count, begin = _count(value, start, is_large=bool(header >> 2 & 1))
@@ -74,7 +79,10 @@ def _count(value: bytes, start: int, *, is_large: bool) -> tuple[int, int]:
 
 
 def _offsets(value: bytes, begin: int, count: int, width: int) -> tuple[list[int], int]:
-    places = [_number(value, begin + width * place, width) for place in range(count)]
+    if width == 4 and count:
+        places = memoryview(value)[begin : begin + 4 * count].cast("I").tolist()
+    else:
+        places = [_number(value, begin + width * place, width) for place in range(count)]
     return places, begin + width * (count + 1)
 
 
