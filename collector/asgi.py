@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import threading
@@ -11,7 +12,6 @@ from typing import Any
 import uvicorn
 
 from collector.errors import StartupError
-from collector.http.connections import connections_max, http_protocol
 
 START_TIMEOUT_S = 10.0
 # Exporters send every 5 s or more rarely; a connection closed between two exports fails the second.
@@ -19,16 +19,15 @@ KEEP_ALIVE_S = 75
 
 
 class AsgiThread:
-    """A uvicorn server in a thread of its own, on a socket that is bound already."""
+    """A uvicorn server in a thread of its own, on sockets that are bound already."""
 
     def __init__(
         self,
         name: str,
         app: Any,
-        sock: socket.socket,
+        sockets: list[socket.socket],
+        protocol: type[asyncio.Protocol],
         tls: ssl.SSLContext | None = None,
-        *,
-        header_timeout_s: float,
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -38,13 +37,13 @@ class AsgiThread:
             timeout_graceful_shutdown=1,
             timeout_keep_alive=KEEP_ALIVE_S,
             server_header=False,
-            http=http_protocol(header_timeout_s, connections_max()),
+            http=protocol,
             ws="none",
             ssl_context_factory=None if tls is None else lambda *_: tls,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [sock]}, name=f"asgi-{name}", daemon=True
+            target=self._server.run, kwargs={"sockets": sockets}, name=f"asgi-{name}", daemon=True
         )
         self._name = name
 

@@ -8,8 +8,10 @@ import os
 import queue
 import signal
 import socket
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
@@ -20,10 +22,11 @@ from collector.api import create_app, senders_router
 from collector.asgi import AsgiThread
 from collector.disk import DiskWatch
 from collector.errors import DatabaseStopped
-from collector.http.connections import raise_descriptor_limit
+from collector.http.connections import connections_max, http_protocol, raise_descriptor_limit
 from collector.land import Lander, read_position
 from collector.receive.access import TokenCheck, load_tls
 from collector.receive.cors import Origins, with_cors
+from collector.receive.either_port import either_protocol
 from collector.receive.grpc_server import GrpcReceiver
 from collector.receive.http_app import HttpReceiver
 from collector.receive.intake import Intake
@@ -166,6 +169,7 @@ class Server:
         tls = load_tls(settings.otlp_tls_cert, settings.otlp_tls_key, settings.otlp_tls_client_ca)
         api_socket = self._exits.enter_context(listen(api_address, "the HTTP API", "--api"))
         http_socket = self._exits.enter_context(listen(http_address, "OTLP/HTTP", "--otlp-http"))
+        grpc_socket = self._exits.enter_context(listen(grpc_address, "OTLP/gRPC", "--otlp-grpc"))
 
         self.store = store = Store.open(
             settings.data,
@@ -207,16 +211,6 @@ class Server:
         limits = Limits(settings.otlp_max_value_bytes, settings.otlp_max_name_chars)
         times = TimeLimits(settings.otlp_max_age_days, settings.otlp_max_ahead_s)
         self._intake = Intake(self._spool, self._disk, limits, times=times)
-        grpc_receiver = GrpcReceiver(
-            self._intake,
-            *grpc_address,
-            max_body_bytes=settings.otlp_max_body_bytes,
-            threads=settings.otlp_grpc_threads,
-            message_timeout_s=4 * settings.otlp_http_timeout_s,
-            tls=tls,
-            token=token,
-        )
-        self._exits.callback(grpc_receiver.stop, RECEIVER_GRACE_S)
         timeout_s = settings.otlp_http_timeout_s
         origins = Origins(settings.otlp_http_cors_origins)
         http_receiver: Any = HttpReceiver(
@@ -245,20 +239,34 @@ class Server:
             readiness=self._readiness,
             metrics=self._prometheus,
         )
-        self._exits.enter_context(AsgiThread("api", app, api_socket, header_timeout_s=settings.api_timeout_s))
-        self._exits.enter_context(
-            AsgiThread(
-                "otlp-http",
-                http_receiver,
-                http_socket,
-                tls.context if tls else None,
-                header_timeout_s=timeout_s,
-            )
+        api_http = http_protocol(settings.api_timeout_s, connections_max())
+        self._exits.enter_context(AsgiThread("api", app, [api_socket], api_http))
+        # A short path, which Unix sockets need, in a folder of this user alone.
+        inner_folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="spyhop-")))
+        grpc_receiver = GrpcReceiver(
+            self._intake,
+            inner_folder / "grpc",
+            max_body_bytes=settings.otlp_max_body_bytes,
+            threads=settings.otlp_grpc_threads,
+            message_timeout_s=4 * timeout_s,
+            token=token,
         )
         grpc_receiver.start()
+        http = http_protocol(timeout_s, connections_max())
+        self._exits.enter_context(
+            AsgiThread(
+                "otlp",
+                http_receiver,
+                [http_socket, grpc_socket],
+                either_protocol(http, inner_folder / "grpc", connections_max()),
+                tls,
+            )
+        )
+        # Stops first, while the connections of its senders still are.
+        self._exits.callback(grpc_receiver.stop, RECEIVER_GRACE_S)
 
         addresses = {
-            "otlp_grpc": str(Address(grpc_address.host, grpc_receiver.port)),
+            "otlp_grpc": str(Address(grpc_address.host, grpc_socket.getsockname()[1])),
             "otlp_http": _url(http_address, http_socket, "https" if tls else "http"),
             "api": _url(api_address, api_socket),
         }

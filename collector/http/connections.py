@@ -39,7 +39,7 @@ def connections_max() -> int:
     return max(1, min(CONNECTIONS_MAX, descriptors_max() // 8))
 
 
-def http_protocol(header_timeout_s: float, count_max: int = CONNECTIONS_MAX) -> type[asyncio.Protocol]:
+def http_protocol(header_timeout_s: float, count_max: int = CONNECTIONS_MAX) -> type[HttpToolsProtocol]:
     """uvicorn's HTTP protocol with limits that uvicorn has not.
 
     The headers must be complete `header_timeout_s` after the connection, or after a request's first byte.

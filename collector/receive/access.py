@@ -6,7 +6,6 @@ import hmac
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from collector.errors import StartupError, Unauthenticated
 
@@ -14,16 +13,7 @@ _SCHEME = "bearer "
 _SETTINGS_HINT = "see SPYHOP_OTLP_TLS_CERT, SPYHOP_OTLP_TLS_KEY and SPYHOP_OTLP_TLS_CLIENT_CA"
 
 
-class Tls(NamedTuple):
-    """PEM texts for gRPC, and the same as a context for HTTP."""
-
-    certificate: bytes
-    key: bytes
-    client_ca: bytes | None  # set: a client must show a certificate that this authority signed
-    context: ssl.SSLContext
-
-
-def load_tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
+def load_tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> ssl.SSLContext | None:
     """The server's certificate chain and key, and the authority of its clients; None when TLS is off.
 
     Raises:
@@ -33,10 +23,12 @@ def load_tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls
         return None
     if cert is None or key is None:
         raise StartupError("TLS needs a certificate and its key, one of them is not set", hint=_SETTINGS_HINT)
-    texts = [_read(path) for path in (cert, key)]
-    authority = None if client_ca is None else _read(client_ca)
+    for path in (cert, key, *([] if client_ca is None else [client_ca])):
+        _check_readable(path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # gRPC asks for h2 alone, and for nothing else; a client that offers both means OTLP/HTTP.
+    context.set_alpn_protocols(["http/1.1", "h2"])
     try:
         context.load_cert_chain(cert, key)
         if client_ca is not None:
@@ -47,7 +39,7 @@ def load_tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls
             f"the TLS files cannot be used ({error.reason or error})",
             hint="give PEM files, an unencrypted key, and the certificate that belongs to it",
         ) from error
-    return Tls(texts[0], texts[1], authority, context)
+    return context
 
 
 class TokenCheck:
@@ -74,9 +66,9 @@ class TokenCheck:
             )
 
 
-def _read(path: Path) -> bytes:
+def _check_readable(path: Path) -> None:
     try:
-        return path.expanduser().read_bytes()
+        path.expanduser().read_bytes()
     except OSError as error:
         raise StartupError(
             f"the TLS file {path} cannot be read ({error.strerror or error})", hint=_SETTINGS_HINT

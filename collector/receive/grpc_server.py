@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,29 +16,34 @@ from grpc_reflection.v1alpha import reflection
 from collector.errors import (
     InvalidInput,
     MalformedBody,
-    PortInUse,
     SpyhopError,
+    StartupError,
     TooLarge,
     Unauthenticated,
     Unavailable,
 )
 from collector.http.connections import descriptors_max
-from collector.receive.access import Tls, TokenCheck
+from collector.receive.access import TokenCheck
+from collector.receive.compression import UnsupportedEncoding, decompress, encoding_of
+from collector.receive.either_port import PEER_PREFIX
+from collector.receive.grpc_encoding import TOLD_HEADER
 from collector.receive.grpc_patience import Patience, PatientServices
-from collector.receive.intake import Intake
+from collector.receive.intake import Accepted, Intake
 from collector.receive.senders import Sender
-from collector.receive.turns import GrpcTurns
+from collector.receive.turns import LARGE_BYTES_MIN, GrpcTurns
 from collector.signals import GRPC_METHODS, Signal
 
 RETRY_PUSHBACK_MS = "1000"
 # gRPC gives each call a thread as soon as it opens, before its message has come. These are for calls that
 # wait; a thread is made only when all others are taken.
 WAITING_CALLS_MAX = 512
+_FIRST_TAG = b"\x0a"  # of every OTLP request that is not empty
 _CODES: list[tuple[type[SpyhopError], grpc.StatusCode]] = [
     (MalformedBody, grpc.StatusCode.INVALID_ARGUMENT),
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (Unavailable, grpc.StatusCode.UNAVAILABLE),
     (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
+    (UnsupportedEncoding, grpc.StatusCode.UNIMPLEMENTED),  # with grpc-accept-encoding, which gRPC sends
 ]
 _OTLP_SERVICES = [method.split("/")[1] for method in GRPC_METHODS.values()]
 _GRPCS_OWN_PREFIX = "/grpc."  # health and reflection
@@ -64,23 +71,22 @@ class GrpcReceiver:
     def __init__(
         self,
         intake: Intake,
-        host: str,
-        port: int,
+        path: Path,
         *,
         max_body_bytes: int,
         threads: int,
         message_timeout_s: float,
-        tls: Tls | None = None,
         token: TokenCheck | None = None,
     ) -> None:
-        """Bind at once; `start` begins to serve. `port` 0 picks a free one, see `self.port`.
+        """Bind at once; `start` begins to serve.
 
         Args:
+            path: the Unix socket to listen on (`either_port.py` leads the senders there).
             threads: requests that are checked at the same time.
             message_timeout_s: time in which the message of an open call must have come as a whole.
 
         Raises:
-            PortInUse: the address is taken or cannot be bound.
+            StartupError: the socket cannot be made.
         """
         self._patience = Patience(message_timeout_s)
         doorkeepers = [_Doorkeeper(intake, token)] if token is not None else []
@@ -88,8 +94,8 @@ class GrpcReceiver:
             ThreadPoolExecutor(threads + WAITING_CALLS_MAX, thread_name_prefix="otlp-grpc"),
             interceptors=[*doorkeepers, PatientServices(self._patience)],
             options=[
-                ("grpc.max_receive_message_length", max_body_bytes),  # of the decompressed message
-                ("grpc.so_reuseport", 0),  # otherwise a second server shares the port in silence
+                ("grpc.max_receive_message_length", max_body_bytes),
+                ("grpc.per_message_decompression", 0),  # ours knows more encodings
                 ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION_MAX),
                 # Beyond it gRPC refuses new ones, not idle ones: as many as leave room for all else.
                 ("grpc.max_allowed_incoming_connections", max(1, descriptors_max() // 2)),
@@ -106,12 +112,9 @@ class GrpcReceiver:
         names = (*_OTLP_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         try:
-            self.port = self._bind(f"{host}:{port}", tls)
+            self._server.add_insecure_port(f"unix:{path}")  # TLS ended before
         except RuntimeError as error:
-            raise PortInUse(
-                f"OTLP/gRPC cannot listen on {host}:{port}, the address is in use or not of this machine",
-                hint="stop the other process, or choose another with --otlp-grpc H:P (port 0: a free one)",
-            ) from error
+            raise StartupError(f"OTLP/gRPC cannot listen on {path}") from error
 
     def start(self) -> None:
         self._server.start()
@@ -124,16 +127,6 @@ class GrpcReceiver:
         self._health.enter_graceful_shutdown()
         self._server.stop(grace_s).wait(grace_s + 1)
         self._patience.stop()
-
-    def _bind(self, address: str, tls: Tls | None) -> int:
-        if tls is None:
-            return self._server.add_insecure_port(address)
-        credentials = grpc.ssl_server_credentials(
-            [(tls.key, tls.certificate)],
-            root_certificates=tls.client_ca,
-            require_client_auth=tls.client_ca is not None,
-        )
-        return self._server.add_secure_port(address, credentials)
 
 
 class _Handlers(grpc.GenericRpcHandler):
@@ -192,9 +185,61 @@ def _peer(context: grpc.ServicerContext) -> Sender:
 
 
 def _sender(peer: str, metadata: Mapping[str, str]) -> Sender:
-    """`peer` as gRPC writes it: `ipv4:127.0.0.1:5123`, `ipv6:%5B::1%5D:5123`, `unix:`."""
-    address = unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
+    """`peer` as gRPC writes it: `unix-abstract:` and the name that the tunnel took."""
+    address = unquote(peer).partition(PEER_PREFIX)[2].rpartition("/")[0]
     return Sender(address or "unknown", metadata.get("user-agent", ""), "grpc")
+
+
+def _accept(
+    intake: Intake,
+    signal: Signal,
+    message: bytes,
+    context: grpc.ServicerContext,
+    *,
+    turns: GrpcTurns,
+    max_bytes: int,
+) -> Accepted:
+    """Decompress and take a message when it is its turn.
+
+    Raises:
+        SpyhopError: as `decompress` and `Intake.accept`; each is noted with its sender.
+    """
+    sender, encoding = _peer(context), _encoding(message, context)
+    with ExitStack() as turn:
+        body = message
+        if encoding:
+            try:
+                with turns.small():
+                    unpacked = _unpacked_small(message, encoding, max_bytes)
+                if unpacked is None:
+                    turn.enter_context(turns.large(len(message)))
+                    unpacked = decompress(message, encoding, max_bytes)
+            except SpyhopError as error:
+                intake.refused(signal, error, sender)
+                raise
+            body = unpacked
+        if len(body) <= LARGE_BYTES_MIN or not encoding:
+            turn.enter_context(turns.turn(body))
+        return intake.accept(signal, body, sender=sender)
+
+
+def _unpacked_small(message: bytes, encoding: str, max_bytes: int) -> bytes | None:
+    """None: it costs too much to be unpacked beside others."""
+    if max_bytes <= LARGE_BYTES_MIN:
+        return decompress(message, encoding, max_bytes)
+    try:
+        return decompress(message, encoding, LARGE_BYTES_MIN)
+    except TooLarge:
+        return None
+
+
+def _encoding(message: bytes, context: grpc.ServicerContext) -> str:
+    """How the sender compressed it; empty when it did not."""
+    encoding = encoding_of(message)
+    if encoding or message[:1] == _FIRST_TAG:
+        return encoding
+    named = (str(value) for key, value in context.invocation_metadata() if key == TOLD_HEADER)
+    return next(named, "")
 
 
 def _refuse_unknown(intake: Intake) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
@@ -225,8 +270,7 @@ def _export(
         if body is None:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message: send one request")
         try:
-            with turns.turn(body):
-                accepted = intake.accept(signal, body, sender=_peer(context))
+            accepted = _accept(intake, signal, body, context, turns=turns, max_bytes=max_body_bytes)
             if accepted.durable is not None:
                 accepted.durable.result()
         except SpyhopError as error:

@@ -45,9 +45,25 @@ class GrpcTurns:
         """
         size_bytes = len(body)
         if size_bytes <= INLINE_BYTES_MAX or not _is_costly(body, is_json=False):
-            with self._small:
+            with self.small():
                 yield
             return
+        with self.large(size_bytes):
+            yield
+
+    @contextmanager
+    def small(self) -> Iterator[None]:
+        """Wait for the turn of something that costs little."""
+        with self._small:
+            yield
+
+    @contextmanager
+    def large(self, size_bytes: int) -> Iterator[None]:
+        """Wait for the turn of something that costs much, and holds `size_bytes` until then.
+
+        Raises:
+            Unavailable: what waits leaves no room for it.
+        """
         with self._guard:
             if self._waiting_bytes + size_bytes > self._max_waiting_bytes:
                 raise _busy()

@@ -113,12 +113,22 @@ def http_exporter(running: Any, pki: Path, *, with_client: bool, **arguments: An
 
 @pytest.mark.parametrize("exporter", [grpc_exporter, http_exporter])
 @pytest.mark.parametrize("mutual", [False, True], ids=["tls", "mtls"])
+@pytest.mark.parametrize("swapped", [False, True], ids=["own port", "other port"])
 def test_sdk_over_tls(
-    serving: Callable[..., Any], pki: Path, span: Any, exporter: Callable[..., Any], mutual: bool
+    serving: Callable[..., Any],
+    pki: Path,
+    span: Any,
+    *,
+    exporter: Callable[..., Any],
+    mutual: bool,
+    swapped: bool,
 ) -> None:
-    """The Python SDK reaches both receivers over TLS, and over mutual TLS with its own certificate."""
+    """The Python SDK reaches both ports over TLS, and over mutual TLS with its own certificate."""
     with serving(**tls_settings(pki, mutual=mutual)) as running:
         assert running.addresses["otlp_http"].startswith("https://")
+        if swapped:
+            http = running.addresses["otlp_http"].removeprefix("https://")
+            running.addresses |= {"otlp_grpc": http, "otlp_http": f"https://{running.addresses['otlp_grpc']}"}
         sender = exporter(running, pki, with_client=mutual)
         assert sender.export([span]) is SpanExportResult.SUCCESS
         sender.shutdown()
