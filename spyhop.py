@@ -30,6 +30,7 @@ import llm.commands
 import llm.settings
 from collector.errors import InvalidInput, SpyhopError
 from collector.setting_names import PREFIX, check_names, variables
+from collector.visible import visible
 from exchange_ref.durations import parse_duration
 from exchange_ref.errors import ExchangeError
 
@@ -69,7 +70,8 @@ class Spyhop(TyperGroup):
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"spyhop: {message}", err=True)
+    shown = visible(message, keep="\n")
+    typer.echo(f"spyhop: {shown}", err=True)
     raise typer.Exit(code)
 
 

@@ -22,7 +22,12 @@ from collector.api import create_app, senders_router
 from collector.asgi import AsgiThread
 from collector.disk import DiskWatch
 from collector.errors import DatabaseStopped
-from collector.http.connections import connections_max, http_protocol, raise_descriptor_limit
+from collector.http.connections import (
+    connections_max,
+    descriptors_max,
+    http_protocol,
+    raise_descriptor_limit,
+)
 from collector.land import Lander, read_position
 from collector.receive.access import TokenCheck, load_tls
 from collector.receive.cors import Origins, with_cors
@@ -239,8 +244,9 @@ class Server:
             readiness=self._readiness,
             metrics=self._prometheus,
         )
-        api_http = http_protocol(settings.api_timeout_s, connections_max())
-        self._exits.enter_context(AsgiThread("api", app, [api_socket], api_http))
+        self._exits.enter_context(
+            AsgiThread("api", app, [api_socket], http_protocol(settings.api_timeout_s, connections_max()))
+        )
         # A short path, which Unix sockets need, in a folder of this user alone.
         inner_folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="spyhop-")))
         grpc_receiver = GrpcReceiver(
@@ -258,7 +264,8 @@ class Server:
                 "otlp",
                 http_receiver,
                 [http_socket, grpc_socket],
-                either_protocol(http, inner_folder / "grpc", connections_max()),
+                # A tunnel has three descriptors.
+                either_protocol(http, inner_folder / "grpc", max(1, descriptors_max() // 6)),
                 tls,
             )
         )

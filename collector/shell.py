@@ -7,7 +7,7 @@ import os
 import pydoc
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import monotonic
@@ -109,9 +109,9 @@ def print_rows(source: Source, query: str, output: str, limit: int | None, out: 
     result = source.run(query, limit, as_text=output not in BINARY)
     match output:
         case "json":
-            out.writelines(piece.decode() for piece in render.json_objects(result))
+            _write_text(render.json_objects(result), out)
         case "csv":
-            out.writelines(piece.decode() for piece in render.csv(result))
+            _write_text(render.csv(result), out)
         case "arrow":
             _buffer(out).writelines(render.arrow_stream(result))
         case "parquet":
@@ -121,6 +121,14 @@ def print_rows(source: Source, query: str, output: str, limit: int | None, out: 
     if result.truncated:
         sys.stderr.write(f"only the first {result.table.num_rows} rows; see more with --limit\n")
     return result
+
+
+def _write_text(pieces: Iterable[bytes], out: IO[str]) -> None:
+    """Exactly what is stored for a pipe or a file; on a terminal nothing of it steers."""
+    shown = out.isatty() or isinstance(out, _Page)
+    for piece in pieces:
+        text = piece.decode()
+        out.write(visible(text, keep="\n\r\t") if shown else text)
 
 
 def _buffer(out: IO[str]) -> IO[bytes]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from collector.visible import visible
 from datasets.evaluate import Evaluation, as_table
 
 _FIGURES = ("hit@1", "hit@3", "hit@5", "mrr", "all_in_top_k", "operation_hit@1")
@@ -82,11 +83,11 @@ def _print_false_alarms(found: Mapping[str, Any], console: Console) -> None:
     fired = _counts(found["fired"]) or "nothing"
     console.print(f"False alarms, on {flagged} of {ordinary} ordinary traces: {fired}")
     for title in found["incidents"]:
-        console.print(f"  incident without a fault: {title}", highlight=False)
+        console.print(f"  incident without a fault: {visible(title)}", highlight=False)
     for control in found["controls"]:
         console.print(f"  control {control['control']}: {_counts(control['fired']) or 'quiet'}")
         for title in control["incidents"]:
-            console.print(f"    incident: {title}", highlight=False)
+            console.print(f"    incident: {visible(title)}", highlight=False)
     console.print()
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from collector.visible import visible
 from llm.redact import quoted_name, strip_invisible
 from llm.units import percent, quantity
 
@@ -72,4 +73,4 @@ def _value(value: float | None, unit: str | None) -> str:
 
 
 def _plain(text: str, style: str = "") -> Text:
-    return Text(strip_invisible(text), style=style)
+    return Text(strip_invisible(visible(text, keep="\n")), style=style)

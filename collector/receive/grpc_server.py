@@ -30,7 +30,7 @@ from collector.receive.grpc_encoding import TOLD_HEADER
 from collector.receive.grpc_patience import Patience, PatientServices
 from collector.receive.intake import Accepted, Intake
 from collector.receive.senders import Sender
-from collector.receive.turns import LARGE_BYTES_MIN, GrpcTurns
+from collector.receive.turns import LARGE_BYTES_MIN, Export, GrpcTurns
 from collector.signals import GRPC_METHODS, Signal
 
 RETRY_PUSHBACK_MS = "1000"
@@ -190,21 +190,13 @@ def _sender(peer: str, metadata: Mapping[str, str]) -> Sender:
     return Sender(address or "unknown", metadata.get("user-agent", ""), "grpc")
 
 
-def _accept(
-    intake: Intake,
-    signal: Signal,
-    message: bytes,
-    context: grpc.ServicerContext,
-    *,
-    turns: GrpcTurns,
-    max_bytes: int,
-) -> Accepted:
+def _accept(intake: Intake, export: Export, turns: GrpcTurns, max_bytes: int) -> Accepted:
     """Decompress and take a message when it is its turn.
 
     Raises:
         SpyhopError: as `decompress` and `Intake.accept`; each is noted with its sender.
     """
-    sender, encoding = _peer(context), _encoding(message, context)
+    signal, message, encoding, _, sender = export
     with ExitStack() as turn:
         body = message
         if encoding:
@@ -262,15 +254,18 @@ def _export(
     )
 
     def handle(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        sender = _peer(context)  # a call that has ended names nobody
         try:
             body = patience.first(messages, context)
         except grpc.RpcError:  # gRPC itself has answered
-            intake.refused(signal, incomplete, _peer(context))
+            intake.refused(signal, incomplete, sender)
             raise
         if body is None:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message: send one request")
         try:
-            accepted = _accept(intake, signal, body, context, turns=turns, max_bytes=max_body_bytes)
+            encoding = _encoding(body, context)
+            export = Export(signal, body, encoding, is_json=False, sender=sender)
+            accepted = _accept(intake, export, turns, max_body_bytes)
             if accepted.durable is not None:
                 accepted.durable.result()
         except SpyhopError as error:

@@ -14,6 +14,7 @@ from collector.address import parse_address
 from collector.replay.run import Report, expand, replay
 from collector.replay.sender import Sender
 from collector.settings import Settings
+from collector.visible import visible
 
 _SHOWN_REFUSALS = 20
 
@@ -39,7 +40,7 @@ def run_replay(paths: Sequence[Path], to: str | None) -> Report:
         sender = Sender(url, token=settings.otlp_token.get_secret_value())
         report = replay(files, sender, lambda read_bytes: progress.advance(task, read_bytes))
     for refused in report.refused[:_SHOWN_REFUSALS]:
-        sys.stderr.write(f"{refused.place}: {refused.reason}\n")
+        sys.stderr.write(f"{visible(refused.place)}: {visible(refused.reason)}\n")
     if len(report.refused) > _SHOWN_REFUSALS:
         sys.stderr.write(f"… and {len(report.refused) - _SHOWN_REFUSALS:,} more\n")
     sys.stdout.write(f"{report.summary()} to {url} in {monotonic() - started_s:.1f} s\n")

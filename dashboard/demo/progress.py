@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from collector.visible import visible
 from dashboard.demo.counts import Counts
 
 
@@ -36,7 +37,7 @@ class Progress:
             self._live.stop()
 
     def event(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(visible(text, keep="\n"), highlight=False, markup=False, soft_wrap=True)
 
     def show(self, elapsed_s: float, counts: Counts) -> None:
         if self._live is not None:

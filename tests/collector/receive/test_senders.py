@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from time import monotonic, sleep
 from typing import Any
 
 import grpc
@@ -15,6 +17,7 @@ from collector.receive.senders import (
     Sender,
     Senders,
 )
+from collector.server import Server
 from collector.signals import GRPC_METHODS, Signal
 from tests.collector.receive.otlp_calls import batch, send, wire
 
@@ -90,17 +93,30 @@ def test_every_refusal_is_seen(running: Any, caplog: pytest.LogCaptureFixture, t
     assert 'spyhop_truncated_values_total{signal="logs"} 1' in metrics
 
 
-def test_wrong_addresses_are_seen(running: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A sender of a path, a media type or a gRPC method that is not served is named too."""
+@pytest.fixture
+def small(settings: Any, make_running: Any) -> Iterator[Any]:
+    """A server that takes bodies up to 1 MiB."""
+    running = make_running(Server(settings.model_copy(update={"otlp_max_body_bytes": 2**20})))
+    yield running
+    running.stop()
+
+
+def test_wrong_addresses_are_seen(small: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A sender of an unknown path, media type or gRPC method is named, and one of too large a message."""
+    running = small
     running.http.post("/v1/trace", content=b"", headers={"content-type": "application/x-protobuf"})
     running.http.post("/v1/traces", content=b"", headers={"content-type": "text/plain"})
     with grpc.insecure_channel(running.addresses["otlp_grpc"]) as channel:
         with pytest.raises(grpc.RpcError):
             channel.unary_unary("/jaeger.api_v2.CollectorService/PostSpans")(b"", timeout=5)
         with pytest.raises(grpc.RpcError):
-            channel.unary_unary(GRPC_METHODS[Signal.TRACES])(bytes(65 * 2**20), timeout=20)
+            channel.unary_unary(GRPC_METHODS[Signal.TRACES])(b"\x0a" * 2**21, timeout=20)
+    deadline_s = monotonic() + 10
+    while "larger than" not in caplog.text:  # gRPC answers before it tells us
+        assert monotonic() < deadline_s, caplog.text
+        sleep(0.01)
     text = caplog.text
+    assert "sender unknown" not in text
     assert "nothing is served at /v1/trace" in text
     assert "Content-Type text/plain is not supported" in text
     assert "a gRPC method that is not OTLP's" in text
-    assert "larger than" in text
