@@ -61,7 +61,7 @@ class Store:
         self._writer_count = 0
         self._refusal = ""
         self._failed_count = 0
-        self.files = DatabaseFiles(folder / DATABASE_FILE_NAME, self.sizes, lambda: self._failed_count)
+        self.files = self._watched_files()
         self._newest_traces_batch_id: int = root.execute(
             "SELECT traces_batch_id FROM landing_position"
         ).fetchall()[0][0]
@@ -182,6 +182,9 @@ class Store:
                 raise Unavailable("the store is closed", hint="the server is shutting down")
             return self._root.cursor()
 
+    def _watched_files(self) -> DatabaseFiles:
+        return DatabaseFiles(self.folder / DATABASE_FILE_NAME, self.sizes, lambda: self._failed_count)
+
     def reopen(self, timeout_s: float = REOPEN_TIMEOUT_S) -> None:
         """Open the database anew after DuckDB has closed it: what was committed is there, all else failed.
 
@@ -196,6 +199,7 @@ class Store:
                     # While one cursor of the old database is open, this is the old database.
                     self._root = _open(self.folder, self.lake, self._memory_limit)
                     self._root.execute("SELECT 1").fetchall()
+                    self.files = self._watched_files()  # DuckDB's handle is another now
                     return
                 except duckdb.Error:
                     if monotonic() > deadline_s:

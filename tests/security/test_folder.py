@@ -89,6 +89,14 @@ def test_each_fault_of_the_database(store: Store) -> None:
     os.truncate(path, size_bytes)
 
 
+def test_reopened_database(store: Store, tmp_path: Path) -> None:
+    """A database that was opened again is watched by its new handle, whatever took the number of the old."""
+    store.reopen()
+    with (tmp_path / "other").open("w"):
+        assert store.files.fault() is None
+        assert store.files.is_whole()
+
+
 def serve(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """`spyhop serve`, which is expected not to start."""
     command = [sys.executable, "-m", "spyhop", "serve", "--data", str(folder), *options]
