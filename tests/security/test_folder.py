@@ -89,12 +89,20 @@ def test_each_fault_of_the_database(store: Store) -> None:
     os.truncate(path, size_bytes)
 
 
-def test_reopened_database(store: Store, tmp_path: Path) -> None:
+def test_reopened_database(tmp_path: Path) -> None:
     """A database that was opened again is watched by its new handle, whatever took the number of the old."""
-    store.reopen()
-    with (tmp_path / "other").open("w"):
-        assert store.files.fault() is None
-        assert store.files.is_whole()
+    lower = [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]
+    store = Store.open(tmp_path / "data")
+    for handle in lower:
+        os.close(handle)
+    store.reopen()  # takes one of their numbers
+    others = [os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT) for _ in range(12)]
+    fault, is_whole = store.files.fault(), store.files.is_whole()
+    for handle in others:
+        os.close(handle)
+    store.close()
+    assert fault is None
+    assert is_whole
 
 
 def serve(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
