@@ -126,7 +126,7 @@ def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambd
 def _scores(folder: IncidentFolder, baselines: Baselines) -> pa.Table:
     """The trace view of the test rows: `trace_score.SCORE_SCHEMA`."""
     settled = SettledTraces.of(folder.test_spans())
-    return score_traces(settled, baselines, amounts=folder.test_amounts()).traces
+    return score_traces(settled, baselines, amounts=folder.test_amounts())
 
 
 def _with_detection(

@@ -104,23 +104,13 @@ class HeldBack:
         if not held:
             return
         rows = pa.table({"trace_id": [a.trace_id for a in held], "span_id": [a.span_id for a in held]})
-        hold_spans(con, rows, now_unix_nano)
+        con.register("held", rows)
+        con.execute(load_sql("detectors.queries", "insert_held"), {"now": now_unix_nano})
+        con.unregister("held")
         if now_unix_nano - self._forgot_ns >= _FORGET_EVERY_NS:
             oldest = {"oldest": now_unix_nano - _FORGOTTEN_AFTER_NS}
             con.execute("DELETE FROM held_spans WHERE detected_at < make_timestamp_ns($oldest)", oldest)
             self._forgot_ns = now_unix_nano
-
-
-def hold_spans(con: duckdb.DuckDBPyConnection, spans: pa.Table, now_unix_nano: int) -> None:
-    """Note that these spans are slow though they are no anomaly.
-
-    Args:
-        spans: trace_id and span_id.
-    """
-    if spans.num_rows:
-        con.register("held", spans)
-        con.execute(load_sql("detectors.queries", "insert_held"), {"now": now_unix_nano})
-        con.unregister("held")
 
 
 def _is_lone(anomaly: Anomaly) -> bool:

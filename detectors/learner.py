@@ -34,7 +34,6 @@ from detectors.baseline.persist import (
 from detectors.baseline.probation import Probation
 from detectors.detect.faster import FasterWatch
 from detectors.exclusion import Exclusion
-from detectors.held_back import hold_spans
 from detectors.lessons import Lessons, learn_and_score
 from detectors.set_aside import SetAside
 from detectors.settings import Settings
@@ -124,7 +123,6 @@ class Learner:
             append_sketches(con, deltas)
             append_forms(con, forms)
             self._scores.save(con, lessons.scores, now_unix_nano, again=lessons.again)
-            hold_spans(con, lessons.held, now_unix_nano)
             save_position(con, _READER, upto, now_unix_nano)
         self._exclusion.learned(self.position, upto, now_unix_nano)
         self.position = upto

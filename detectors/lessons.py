@@ -16,7 +16,6 @@ from detectors.baseline.learn import learn_settled
 from detectors.baseline.models import Baselines
 from detectors.baseline.settled import SettledTraces, learnable
 from detectors.baseline.span_forms import call_rows, form_rows, span_forms
-from detectors.baseline.tail import THREE_SIGMA_P
 from detectors.detect.trace_score import TRACE_SIGMA, score_traces
 
 BoolArray = npt.NDArray[np.bool_]
@@ -26,7 +25,7 @@ class Lessons(NamedTuple):
     """times: rows of `book.DELTA_SCHEMA`; forms: of ordinary traces; unusual: forms of anomalous ones.
 
     scores: of traces that were there as a whole, rows of `trace_score.SCORE_SCHEMA`; again: whether some of
-    them were scored before; held: trace_id and span_id of spans that are slow by themselves, but not in all.
+    them were scored before.
     """
 
     times: pa.Table
@@ -34,7 +33,6 @@ class Lessons(NamedTuple):
     unusual: list[FormRow]
     scores: pa.Table
     again: bool
-    held: pa.Table
 
 
 def learn_and_score(
@@ -55,22 +53,19 @@ def learn_and_score(
     np.maximum.at(newest, settled.trace_of, batch)
     np.minimum.at(oldest, settled.trace_of, batch)
     complete = newest <= upto  # of others more is to come with a later pass
-    scores = scored.traces.filter(pa.array(complete))
-    own_slow = np.nan_to_num(scored.self_time_p, nan=1.0) <= THREE_SIGMA_P
+    scores = scored.filter(pa.array(complete))
     chosen = learnable(spans)
-    held = spans.filter(pa.array(own_slow & chosen)).select(["trace_id", "span_id"])
-    anomalous = (scored.traces["anomaly_sigma"].to_numpy() >= TRACE_SIGMA)[settled.trace_of]
+    anomalous = (scored["anomaly_sigma"].to_numpy() >= TRACE_SIGMA)[settled.trace_of]
     late = _late(settled, batch, after, upto)
     rows = form_rows(forms, chosen & ~anomalous) + call_rows(forms, late)
     if late.any():
         rows += call_rows(span_forms(settled, batch <= after), late, -1)
     return Lessons(
-        learn_settled(settled.with_flagged(own_slow)),
+        learn_settled(settled),
         rows,
         form_rows(forms, chosen & anomalous),
         scores,
         bool((oldest[complete] <= after).any()),
-        held,
     )
 
 

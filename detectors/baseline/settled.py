@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -43,14 +43,6 @@ class SettledTraces:
         # One span above all others that names a parent is a root whose caller is not traced here.
         whole = (tops <= 1) | (losses == 0)
         return cls(spans, parent, found.edges, found.self_time_ns, trace_ids, trace_of, whole)
-
-    def with_flagged(self, more: npt.NDArray[np.bool_]) -> SettledTraces:
-        """With these spans flagged too."""
-        if not more.any():
-            return self
-        place = self.spans.schema.get_field_index("flagged")
-        flagged = pc.or_(self.spans["flagged"], pa.array(more))
-        return replace(self, spans=self.spans.set_column(place, "flagged", flagged))
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, IntArray]:

@@ -25,7 +25,7 @@ discrete tests (Tarone 1990).
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -69,20 +69,13 @@ class Models(TimeModels, AmountModels, Protocol):
     forms: FormBook
 
 
-class Scores(NamedTuple):
-    """traces: rows of `SCORE_SCHEMA`; self_time_p: of each span's self time, NaN without a history."""
-
-    traces: pa.Table
-    self_time_p: FloatArray
-
-
 def score_traces(
     settled: SettledTraces,
     models: Models,
     forms: SpanForms | None = None,
     amounts: pa.Table = _NO_AMOUNTS,
-) -> Scores:
-    """Score traces.
+) -> pa.Table:
+    """Rows of `SCORE_SCHEMA`, one a trace.
 
     Args:
         forms: of all their spans, where the caller has them.
@@ -90,7 +83,7 @@ def score_traces(
     """
     spans, book = settled.spans, models.forms
     if not spans.num_rows:
-        return Scores(SCORE_SCHEMA.empty_table(), np.empty(0))
+        return SCORE_SCHEMA.empty_table()
     forms = forms or span_forms(settled)
     start = spans["start_unix_nano"].to_numpy()
     times = time_chances(settled, forms.operations, forms.operation_of, models)
@@ -125,7 +118,7 @@ def score_traces(
             shown[name][trace] = found[name]
     first = np.full(count, np.iinfo(np.int64).max)
     np.minimum.at(first, trace_of, start)
-    traces = pa.table(
+    return pa.table(
         {
             "trace_id": trace_ids,
             "start_unix_nano": first,
@@ -137,7 +130,6 @@ def score_traces(
         },
         schema=SCORE_SCHEMA,
     )
-    return Scores(traces, times.self_time)
 
 
 def _amounts_of(

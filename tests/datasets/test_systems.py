@@ -38,7 +38,7 @@ def scored(path, name, baseline, test, f1):
     with IncidentFolder.open(path / name) as folder:
         baselines = Baselines(Settings())
         learn_traces(SettledTraces.of(folder.baseline_spans()), baselines)
-        scores = score_traces(SettledTraces.of(folder.test_spans()), baselines).traces
+        scores = score_traces(SettledTraces.of(folder.test_spans()), baselines)
         labels = folder.trace_labels()
     sigma = dict(zip(scores["trace_id"].to_pylist(), scores["anomaly_sigma"].to_pylist(), strict=True))
     found = score_flags(labels, {trace_id for trace_id, value in sigma.items() if value >= TRACE_SIGMA})

@@ -279,14 +279,14 @@ def _metrics(rng: Any) -> ExportMetricsServiceRequest:
 
 def test_batch_that_cannot_be_learned_is_set_aside_and_named(readers, monkeypatch):
     """The third time its batches are taken one by one: the others are learned, and it is named."""
-    whole = detectors.learner.learn_times
+    whole = detectors.learner.learn_and_score
 
-    def poisoned(spans: pa.Table) -> pa.Table:
+    def poisoned(spans: pa.Table, *rest: Any) -> Any:
         if set(spans["trace_id"].to_pylist()) & bad:
             raise ValueError("no such span")
-        return whole(spans)
+        return whole(spans, *rest)
 
-    monkeypatch.setattr(detectors.learner, "learn_times", poisoned)
+    monkeypatch.setattr(detectors.learner, "learn_and_score", poisoned)
     readers.land(readers.usual())
     bad = set(readers.land(readers.usual()))
     poisoned_id = readers.batch_id
