@@ -61,7 +61,7 @@ def build_router(store: Store, settings: Settings) -> APIRouter:
 
 
 def _summary(export: Export, settings: Settings) -> dict[str, Any]:
-    manifest = build_manifest(export, {}, Filters(), settings, created_at="")
+    manifest = build_manifest(export, {}, Filters(), settings)
     return {"rows": manifest["rows"], **manifest["counts"], "rejects": manifest["reject_counts"]}
 
 

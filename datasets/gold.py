@@ -4,6 +4,9 @@ A thumbs-up makes the explanation gold. A correction makes the corrected answer 
 engineer left alone counts as read and accepted, except where it contradicts what they changed. A
 thumbs-down alone says that the answer is wrong, not what is right: no row. A model's text that nobody
 reviewed is never gold, since without a verdict there is no row at all.
+
+A summary is taught only as far as a model's would be shown: a sentence that the facts of its prompt do not
+bear out gives way to code's own, or goes (`llm/grounding.py`); the manifest counts them.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from typing import Any, Literal
 
 from datasets.labelled import Labelled
 from llm.answer import Answer, AnsweredCause
-from llm.grounding import plain_text
+from llm.explanation import Draft, Evidence, Fact, RootCause, SentenceCheck, Subject
+from llm.grounding import check_summary, plain_text
 from llm.redact import redact_name, redact_text
 
 SUMMARY_LIMIT_CHARS = 4000
@@ -28,6 +32,7 @@ class Gold:
     example: Labelled
     label_source: LabelSource
     answer: Answer
+    checks: tuple[SentenceCheck, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,15 @@ def judge(examples: Iterable[Labelled]) -> tuple[list[Gold], list[Reject]]:
         if chosen is None:
             continue
         answer = gold_answer(chosen)
-        if answer.summary:
-            golds.append(Gold(chosen, "correction" if chosen.correction else "thumbs-up", answer))
+        checks = _check(chosen, answer)
+        grounded = " ".join(check.shown for check in checks if check.shown) or _of_cause(answer)
+        if grounded:
+            source: LabelSource = "correction" if chosen.correction else "thumbs-up"
+            golds.append(Gold(chosen, source, answer.model_copy(update={"summary": grounded}), checks))
+        elif answer.summary:
+            rejects.append(
+                Reject(chosen.example_id, "no sentence of the summary is borne out by a fact it cites")
+            )
         else:
             rejects.append(Reject(chosen.example_id, "nothing is left of the answer after cleaning"))
     return golds, rejects
@@ -77,6 +89,42 @@ def gold_answer(example: Labelled) -> Answer:
     return Answer(
         summary=_known_citations(summary, known), root_causes=causes, recommendations=recommendations
     )
+
+
+def _of_cause(answer: Answer) -> str:
+    """Code's sentence about the first cause, where no summary is borne out; empty without a fact."""
+    first = answer.root_causes[0] if answer.summary and answer.root_causes else None
+    return _sentence(first) if first is not None and first.evidence_ids else ""
+
+
+def _check(example: Labelled, answer: Answer) -> tuple[SentenceCheck, ...]:
+    """Each sentence of the answer against the facts of its own prompt."""
+    stored = {fact["evidence_id"]: fact for fact in example.evidence}
+    facts = [
+        Fact.model_validate(
+            stored.get(fact["id"])
+            or {"evidence_id": fact["id"], "trace_id": "", "span_id": ""}
+            | {name: fact[name] for name in ("service", "operation", "kind", "statement")}
+        )
+        for fact in example.context.get("facts", ())
+    ]
+    known = {fact.evidence_id for fact in facts}
+    causes = [
+        RootCause(
+            rank=rank, service=cause.service, operation=cause.operation, statement=cause.statement,
+            confidence=1.0, evidence=tuple(i for i in cause.evidence_ids if i in known),
+        )
+        for rank, cause in enumerate(answer.root_causes, start=1)
+    ]  # fmt: skip
+    window = tuple(example.context.get("window") or ())
+    evidence = Evidence(
+        subject=Subject(kind="trace", id=example.subject_id), group_id=example.group_id, subject_size=0,
+        trace_id=None, headline="", facts=tuple(facts), causes=(),
+        symptom=facts[0].evidence_id if facts else "",
+        window=(window[0], window[1]) if len(window) == 2 else None,
+    )  # fmt: skip
+    draft = Draft(summary="", root_causes=tuple(causes), recommendations=(), confidence=1.0)
+    return check_summary(answer.summary, evidence, draft, takes_own_words=True)
 
 
 def _chosen(newest_first: list[Labelled]) -> Labelled | None:
@@ -133,7 +181,7 @@ def _corrected_cause(example: Labelled, known: set[str]) -> AnsweredCause:
 
 
 def _sentence(cause: AnsweredCause) -> str:
-    cited = f" [{', '.join(cause.evidence_ids[:3])}]" if cause.evidence_ids else ""
+    cited = f" [{cause.evidence_ids[0]}]" if cause.evidence_ids else ""
     return f"{cause.statement}{cited}."
 
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 from llm.explanation import Cause, Draft, Evidence, Fact, RootCause
 from llm.templates import render
 
+OPENINGS = (
+    "",
+    "It shows as: ",
+    "Next: ",
+    "Another fault: ",
+)  # before a fact's statement, in code's sentences
 STANDS_OUT = 0.25  # confidence below which a cause is not named as the first
 WORTH_NAMING = 0.1  # … and below which no other is named: at 1% it sends somebody to the wrong place
 
@@ -103,4 +109,5 @@ def said(fact: Fact) -> str:
 
 
 def _cite(statement: str, evidence: tuple[str, ...] | list[str]) -> str:
-    return f"{statement} [{', '.join(evidence[:3])}]."
+    # The first fact is the one whose statement it is; the others stand in the list of evidence.
+    return f"{statement} [{evidence[0]}]."

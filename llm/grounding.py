@@ -16,7 +16,7 @@ from typing import Literal
 
 from llm.answer import Answer, AnsweredCause
 from llm.claims import claims_of
-from llm.deterministic import said
+from llm.deterministic import OPENINGS, said
 from llm.entailment import Entailment
 from llm.explanation import Draft, Evidence, RootCause, SentenceCheck
 from llm.redact import redact_name, redact_text, strip_invisible
@@ -48,7 +48,7 @@ class Grounded:
 
 def ground(answer: Answer, evidence: Evidence, draft: Draft) -> Grounded:
     """Check `answer` against `evidence`; `draft` is the deterministic explanation that it narrates."""
-    checks = _check_summary(answer.summary, evidence, draft)
+    checks = check_summary(answer.summary, evidence, draft)
     dropped = [f"{check.verdict}: {check.rule}" for check in checks if check.verdict != "kept"]
     if not any(check.verdict == "kept" for check in checks):
         return Grounded(None, checks, tuple(dict.fromkeys([*dropped, "nothing was borne out by the facts"])))
@@ -79,17 +79,32 @@ def plain_text(text: str) -> str:
     return " ".join(_NOISE.sub(" ", strip_invisible(text)).replace("<", " ").replace(">", " ").split())
 
 
-def _check_summary(summary: str, evidence: Evidence, draft: Draft) -> tuple[SentenceCheck, ...]:
+def check_summary(
+    summary: str, evidence: Evidence, draft: Draft, *, takes_own_words: bool = False
+) -> tuple[SentenceCheck, ...]:
+    """What becomes of each sentence of `summary`, in order.
+
+    Args:
+        takes_own_words: for what a person confirmed or wrote: code's own sentences stand, word for word, and
+            a sentence without a citation gets that of a fact that bears it out.
+    """
+    own = _own_words(evidence, draft) if takes_own_words else {}
     entailment = Entailment(claims_of(evidence, draft), evidence.window)
     checks: list[SentenceCheck] = []
     place: tuple[str, str] | None = None
     shown: set[str] = set()
     for sentence in _sentences(summary)[:MAX_SENTENCES]:
         cited = list(dict.fromkeys(re.findall(r"E\d+", " ".join(_CITATION.findall(sentence)))))
-        known = [i for i in cited if evidence.fact(i)]
         text = plain_text(_CITATION.sub(" ", sentence)).rstrip(".! ")
         text = redact_text(re.sub(r"\s+([,;:.])", r"\1", text), MAX_SENTENCE_CHARS + 1)
+        if takes_own_words and not cited:  # a person need not know the facts by number
+            ids = (fact.evidence_id for fact in evidence.facts)
+            cited = [i for i in ids if entailment.check(text, [i], place).holds][:1]
+        known = [i for i in cited if evidence.fact(i)]
         rule = _form_rule(text, cited, known)
+        if set(known) & own.get(_plain(text), set()) and not rule:
+            checks.append(_row(text, cited, "kept", "code's own words", f"{text} [{', '.join(known)}]."))
+            continue
         if not rule:
             verdict = entailment.check(text, known, place)
             rule = verdict.rule
@@ -107,6 +122,17 @@ def _check_summary(summary: str, evidence: Evidence, draft: Draft) -> tuple[Sent
         place = (fact.service, fact.operation)
         checks.append(_row(text, cited, "replaced", rule, line))
     return tuple(checks)
+
+
+def _own_words(evidence: Evidence, draft: Draft) -> dict[str, set[str]]:
+    """Code's sentences, as words only, each with the facts that it may cite."""
+    found: dict[str, set[str]] = {}
+    for opening in OPENINGS:
+        for fact in evidence.facts:
+            found.setdefault(_plain(opening + fact.statement), set()).add(fact.evidence_id)
+        for cause in draft.root_causes:
+            found.setdefault(_plain(opening + cause.statement), set()).update(cause.evidence)
+    return found
 
 
 def _form_rule(text: str, cited: list[str], known: list[str]) -> str:
@@ -134,7 +160,7 @@ def _with_first_cause(checks: Iterable[SentenceCheck], draft: Draft) -> str:
     first = draft.root_causes[0] if draft.root_causes else None
     cited = set(re.findall(r"E\d+", " ".join(group for line in lines for group in _CITATION.findall(line))))
     if first is not None and not cited & set(first.evidence):
-        lines.insert(0, f"{first.statement} [{', '.join(first.evidence[:3])}].")
+        lines.insert(0, f"{first.statement} [{first.evidence[0]}].")
     return " ".join(lines)
 
 

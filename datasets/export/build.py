@@ -1,12 +1,12 @@
-"""Labelled explanations → rows: judged, filtered, bounded, without duplicates, split by incident."""
+"""Labelled explanations → rows: judged, filtered, bounded, without duplicates, split by fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from datasets.export.fingerprint import components, without_figures
 from datasets.export.row import Format, Row, Split
 from datasets.gold import Gold, Reject, judge
 from datasets.labelled import Labelled
@@ -14,8 +14,6 @@ from datasets.settings import Settings
 from llm.context import CHARS_PER_TOKEN
 
 MIN_GROUPS_TO_SPLIT = 10  # below, a held-out incident or two says nothing and training needs them all
-_ID = re.compile(r"\b[0-9a-f]{16}(?:[0-9a-f]{16})?\b")
-_SPACE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,12 @@ def build_export(
             rejects.append(Reject(gold.example.example_id, refusal))
         else:
             candidates.append(gold)
-    splits = assign_splits({gold.example.group_id for gold in candidates}, settings)
+    component_of = components(gold.example for gold in candidates)
+    splits = assign_splits(set(component_of.values()), settings)
     rows: list[Row] = []
     first_of: dict[str, str] = {}
     for gold in candidates:
-        row = _row(gold, format_, splits[gold.example.group_id])
+        row = _row(gold, format_, splits[component_of[gold.example.example_id]])
         if row.token_estimate > settings.export_max_row_tokens:
             reason = f"about {row.token_estimate} tokens, over {settings.export_max_row_tokens}"
             rejects.append(Reject(gold.example.example_id, reason))
@@ -92,11 +91,10 @@ def _split(group: str, settings: Settings) -> Split:
 
 def _row(gold: Gold, format_: Format, split: Split) -> Row:
     text = format_.build(gold).model_dump_json()
-    normal = _SPACE.sub(" ", _ID.sub("<id>", text)).lower()
     return Row(
         gold=gold,
         split=split,
         text=text,
-        content_hash=hashlib.sha256(normal.encode()).hexdigest(),
+        content_hash=hashlib.sha256(without_figures(text).encode()).hexdigest(),
         token_estimate=len(text) // CHARS_PER_TOKEN,
     )

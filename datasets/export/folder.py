@@ -22,7 +22,8 @@ from datasets.settings import Settings
 def write_folder(
     export: Export, folder: Path, filters: Filters, settings: Settings, created_at: str
 ) -> dict[str, Any]:
-    """Write `train.jsonl` and `validation.jsonl` (each if it has rows), `provenance.json`, `manifest.json`.
+    """Write `train.jsonl` and `validation.jsonl` (each if it has rows), `provenance.json`, `manifest.json`,
+    `created.json` with the time.
 
     Only rows are `.jsonl`, so that a loader pointed at the folder takes nothing else.
 
@@ -36,7 +37,9 @@ def write_folder(
     if not export.rows:
         raise NothingToExport(_why_nothing(export), hint=_what_to_do(export))
     files = _files(export)
-    manifest = build_manifest(export, files, filters, settings, created_at)
+    manifest = build_manifest(export, files, filters, settings)
+    # Beside the manifest, not in it: the same input then gives the same bytes in every other file.
+    files["created.json"] = (json.dumps({"created_at": created_at}) + "\n").encode()
     files["manifest.json"] = (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode()
     folder = folder.expanduser().absolute()
     try:

@@ -14,15 +14,14 @@ from llm.redact import REDACTION_VERSION
 
 
 def build_manifest(
-    export: Export, files: Mapping[str, bytes], filters: Filters, settings: Settings, created_at: str
+    export: Export, files: Mapping[str, bytes], filters: Filters, settings: Settings
 ) -> dict[str, Any]:
-    """The manifest of `export`; `files` are the written files by name. `created_at` is ISO-8601 UTC."""
+    """The manifest of `export`; `files` are the written files by name. Same input, same bytes."""
     tokens = [row.token_estimate for row in export.rows]
     return {
         "format": export.format.name,
         "schema_version": export.format.schema_version,
         "redaction_version": REDACTION_VERSION,
-        "created_at": created_at,
         "seed": settings.export_seed,
         "validation_share": settings.export_validation_share,
         "filters": {"rating": filters.rating, "since_unix_nano": filters.since_unix_nano},
@@ -33,6 +32,7 @@ def build_manifest(
             **{split: len(export.of(split)) for split in SPLITS},
         },
         "label_sources": _count(row.gold.label_source for row in export.rows),
+        "sentences": _count(check.verdict for row in export.rows for check in row.gold.checks),
         "prompt_versions": _count(row.gold.example.prompt_version for row in export.rows),
         "token_estimates": {
             "total": sum(tokens),

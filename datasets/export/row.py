@@ -26,7 +26,7 @@ class Format:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of an export. `text` is JSON without a line break; `content_hash` ignores trace and span ids."""
+    """A line of an export. `text` is JSON without a line break; `content_hash` ignores ids and figures."""
 
     gold: Gold
     split: Split

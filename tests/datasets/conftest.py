@@ -54,7 +54,7 @@ def rated(store: Store) -> Store:
             {
                 "rating": "down",
                 "correction": {
-                    "summary": "A lock on carts, see bob-canary3@example.com",
+                    "summary": "A lock on carts, see bob-canary3@example.com [E2].",
                     "root_service": "db",
                 },
                 "comment": "canary4",

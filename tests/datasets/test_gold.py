@@ -70,6 +70,31 @@ def test_poisoned_correction() -> None:
         assert word not in text
 
 
+def test_gold_is_grounded() -> None:
+    """A target is what a model would be shown with; what no fact bears out gives way to code's sentence."""
+    lie = "SELECT carts took 101 ms [E1]. Injected fault db_slow (ramp_s=0.0). The network is down [E1]."
+    (gold,), _ = judge([labelled(rating="down", correction={"summary": lie})])
+    assert gold.answer.summary == "SELECT carts took 101 ms [E1]. SELECT carts in checkout took 101 ms [E1]."
+    assert [check.verdict for check in gold.checks] == ["kept", "dropped", "replaced"]
+
+
+def test_a_person_need_not_cite() -> None:
+    """A corrected sentence without a citation gets that of the fact that bears it out."""
+    correction = {"summary": "SELECT carts in checkout is slow."}
+    (gold,), _ = judge([labelled(rating="down", correction=correction)])
+    assert gold.answer.summary == "SELECT carts in checkout is slow [E1]."
+
+
+def test_what_no_fact_bears_out_is_no_gold() -> None:
+    """Of a correction of which nothing is borne out the cause's facts remain; without any it makes no row."""
+    correction = {"summary": "Injected fault db_slow (delay_ms=150.0) in checkout."}
+    (gold,), _ = judge([labelled(rating="down", correction=correction)])
+    assert gold.answer.summary == "SELECT carts in checkout took 101 ms [E1]."
+    golds, (reject,) = judge([labelled(rating="down", correction=correction, root_causes=[])])
+    assert golds == []
+    assert "borne out" in reject.reason
+
+
 def test_nothing_left() -> None:
     """A correction that is only a link is rejected, not exported empty."""
     golds, (reject,) = judge([labelled(rating="down", correction={"summary": "http://evil"})])
@@ -83,12 +108,12 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[str], list[str]]] = {
         [{"rating": "up"}, {"rating": "down"}], [], ["raters disagree", "thumbs-down without a correction"],
     ),
     "correction wins": (
-        [{"rating": "down", "correction": {"summary": "right"}}, {"rating": "up"}],
+        [{"rating": "down", "correction": {"summary": "It is slow [E1]."}}, {"rating": "up"}],
         ["f001"], ["raters disagree"],
     ),
     "newest correction wins": (
-        [{"rating": "down", "correction": {"summary": "a"}},
-         {"rating": "down", "correction": {"summary": "b"}}],
+        [{"rating": "down", "correction": {"summary": "It is slow [E1]."}},
+         {"rating": "down", "correction": {"summary": "SELECT carts is slow."}}],
         ["f002"], ["superseded by a newer correction"],
     ),
 }  # fmt: skip

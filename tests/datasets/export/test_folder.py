@@ -11,12 +11,13 @@ from datasets.export.build import Export, Filters, build_export
 from datasets.export.folder import validate_file, write_folder
 from datasets.export.trl_sft import FORMAT
 from datasets.settings import Settings
-from tests.datasets.support import labelled
+from tests.datasets.support import labelled, named
 
 
 @pytest.fixture
 def export(settings: Settings) -> Export:
-    return build_export([labelled(n) for n in range(1, 60)] + [labelled(99, rating="down")], FORMAT, settings)
+    examples = [labelled(n, service=named(n)) for n in range(1, 60)]
+    return build_export([*examples, labelled(99, rating="down")], FORMAT, settings)
 
 
 def written(export: Export, folder: Path, settings: Settings) -> dict[str, object]:
@@ -39,6 +40,16 @@ def test_files_and_manifest_agree(export: Export, tmp_path: Path, settings: Sett
     assert len(origins) == manifest["rows"] == 59
     assert manifest["reject_counts"] == {"thumbs-down without a correction": 1}
     assert sorted(path.name for path in folder.parent.iterdir()) == ["out"]
+
+
+def test_only_the_time_differs(export: Export, tmp_path: Path, settings: Settings) -> None:
+    """The same input gives the same bytes, manifest included; the time stands in a file of its own."""
+    for name, created_at in (("one", "2026-11-03T00:00:00Z"), ("two", "2026-12-24T00:00:00Z")):
+        write_folder(export, tmp_path / name, Filters(), settings, created_at)
+    one, two = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two")
+    )
+    assert {name for name in one if one[name] != two[name]} == {"created.json"}
 
 
 def test_rows_hold_messages_only(export: Export, tmp_path: Path, settings: Settings) -> None:
