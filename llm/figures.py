@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 _NS: dict[str, float] = {
@@ -44,12 +43,6 @@ def find_numbers(text: str) -> list[Number]:
     [(152000000.0, 'ns'), (84.0, '%'), (1250.0, '')]
     """
     return [as_number(*match.groups()) for match in NUMBER.finditer(text)]
-
-
-def unsupported(text: str, supports: Iterable[str]) -> list[Number]:
-    """The numbers of `text` that match none in `supports`."""
-    known = [number for support in supports for number in find_numbers(support)]
-    return [n for n in find_numbers(text) if not any(n.matches(other) for other in known)]
 
 
 def as_number(digits: str, unit: str | None) -> Number:
