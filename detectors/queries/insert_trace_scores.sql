@@ -1,5 +1,5 @@
 INSERT INTO trace_scores
 SELECT
-    trace_id, make_timestamp_ns(start_unix_nano), anomaly_sigma, times_sigma, forms_sigma, span_id, service_name,
+    trace_id, time_at(start_unix_nano), anomaly_sigma, times_sigma, forms_sigma, span_id, service_name,
     operation, reason, span_count, make_timestamp_ns($now)
 FROM new_scores
