@@ -122,7 +122,7 @@ class Learner:
         with self._store.transaction() as con:
             append_sketches(con, deltas)
             append_forms(con, forms)
-            self._scores.save(con, lessons.scores, now_unix_nano, again=lessons.again)
+            self._scores.save(con, lessons.scores, now_unix_nano)
             save_position(con, _READER, upto, now_unix_nano)
         self._exclusion.learned(self.position, upto, now_unix_nano)
         self.position = upto

@@ -24,15 +24,13 @@ BoolArray = npt.NDArray[np.bool_]
 class Lessons(NamedTuple):
     """times: rows of `book.DELTA_SCHEMA`; forms: of ordinary traces; unusual: forms of anomalous ones.
 
-    scores: of traces that were there as a whole, rows of `trace_score.SCORE_SCHEMA`; again: whether some of
-    them were scored before.
+    scores: of traces that were there as a whole, rows of `trace_score.SCORE_SCHEMA`.
     """
 
     times: pa.Table
     forms: list[FormRow]
     unusual: list[FormRow]
     scores: pa.Table
-    again: bool
 
 
 def learn_and_score(
@@ -49,9 +47,8 @@ def learn_and_score(
     forms = span_forms(settled, batch <= upto)
     scored = score_traces(settled, baselines, forms, amounts)
     count = len(settled.trace_ids)
-    newest, oldest = np.zeros(count, dtype=np.int64), np.full(count, np.iinfo(np.int64).max)
+    newest = np.zeros(count, dtype=np.int64)
     np.maximum.at(newest, settled.trace_of, batch)
-    np.minimum.at(oldest, settled.trace_of, batch)
     complete = newest <= upto  # of others more is to come with a later pass
     scores = scored.filter(pa.array(complete))
     chosen = learnable(spans)
@@ -65,7 +62,6 @@ def learn_and_score(
         rows,
         form_rows(forms, chosen & anomalous),
         scores,
-        bool((oldest[complete] <= after).any()),
     )
 
 

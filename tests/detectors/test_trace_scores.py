@@ -89,6 +89,20 @@ def test_a_late_child_mends_the_score(known, system, clock, store):
     assert after["span_count"] == 3
 
 
+def test_a_root_that_lands_last_leaves_one_row(known, system, clock, store):
+    """A root of ten minutes lands after what it called was scored: its trace has one score, of all spans."""
+    slow = system.order()
+    root = [row for row in system.rows if row["parent_span_id"] is None]
+    root[0]["start_unix_nano"] = int(str(root[0]["start_unix_nano"])) - 600_000 * MS
+    root[0]["duration_ns"] = 600_010 * MS
+    system.rows = [row for row in system.rows if row not in root]
+    settle(known, system, clock)
+    assert [row["span_count"] for row in scores(store, slow)] == [2]
+    system.rows = root
+    settle(known, system, clock)
+    assert [row["span_count"] for row in scores(store, slow)] == [3]
+
+
 def test_late_children_leave_no_wrong_form_behind(trained, system, clock, store):
     """Where children always land later than their parents, the stored forms are those of whole traces."""
     for _ in range(3):

@@ -2,7 +2,7 @@
 -- (detectors/detect/trace_score.py). It wakes nobody, and does not depend on how many traces there are. A late span
 -- has its trace scored again. Below 3 sigma kept for a week.
 CREATE TABLE IF NOT EXISTS trace_scores (
-    trace_id      VARCHAR NOT NULL,      -- once; without an index, which would hold every id in memory
+    trace_id      VARCHAR NOT NULL,      -- one row; without an index, which would hold every id in memory
     start_time    TIMESTAMP_NS NOT NULL, -- of its earliest span, UTC
     anomaly_sigma DOUBLE  NOT NULL,      -- anomalous from 3 on: 0.135% of ordinary traces
     times_sigma   DOUBLE  NOT NULL,      -- of durations, self times and times between services alone
