@@ -45,12 +45,18 @@ def print_report(result: Evaluation, console: Console | None = None) -> None:
     if result.detection is not None:
         table = Table(*result.detection, box=None, header_style="bold")
         table.add_row(*(_figure(value) for value in result.detection.values()))
-        console.print("Detection, by trace")
+        console.print("Detection, each trace by its own score at 3σ")
+        console.print(table)
+        console.print()
+    if result.alerts is not None:
+        table = Table(*(name.replace("_", " ") for name in result.alerts), box=None, header_style="bold")
+        table.add_row(*(_figure(value) for value in result.alerts.values()))
+        console.print("Alerts, as live detection raises them")
         console.print(table)
         console.print()
     if result.faults is not None:
         console.print(
-            "Faults, of n cases: detected, in an incident, share of affected traces flagged, located"
+            "Faults, of n cases: detected, in an incident, share of affected traces flagged by score, located"
         )
         console.print(_faults(result.faults))
         console.print()
