@@ -145,7 +145,7 @@ class Settings(BaseSettings):
         default=128 * MIB, ge=1024, description="Bytes of a result, as Arrow, beyond which /api/sql cuts it."
     )
     sql_memory_bytes: int = Field(
-        default=1024 * MIB,
+        default=768 * MIB,
         ge=0,
         description="Bytes by which the server may grow while queries run before it stops them; 0: no limit.",
     )

@@ -21,7 +21,7 @@ import duckdb
 import pyarrow as pa
 
 from collector.errors import InvalidInput, RefusedQuery, SpyhopError, Timeout, TooLarge
-from collector.sql.fetch import fetch
+from collector.sql.fetch import NICENESS, fetch
 from collector.sql.sample import readable_names, sample_store
 from collector.sql.statement import DATABASE_ENDS, Prepared, first_lines, prepare
 
@@ -29,7 +29,7 @@ from collector.sql.statement import DATABASE_ENDS, Prepared, first_lines, prepar
 REHEARSAL_S = 0.3
 _INTERRUPT_GRACE_S = 0.5
 # Beyond what the process has after its start. A query that needs more of it for 2,048 rows is refused.
-ADDRESS_SPACE_EXTRA_BYTES = 1024 * 1024 * 1024
+ADDRESS_SPACE_EXTRA_BYTES = 640 * 1024 * 1024
 
 
 def main() -> None:
@@ -37,6 +37,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     sys.setrecursionlimit(20_000)
+    os.nice(NICENESS)
     connection = Connection(int(sys.argv[1]))
     con = sample_store()
     tables = readable_names(con)
@@ -105,6 +106,12 @@ def _answer(  # noqa: PLR0911  # one for each way in which a query ends
         }, None
     except duckdb.Error as error:
         return {"error": InvalidInput.code, "message": first_lines(error), "hint": ""}, None
+    except Exception as error:  # whatever a text does to whoever reads it: it is not run
+        return {
+            "error": RefusedQuery.code,
+            "message": f"the query cannot be checked ({type(error).__name__})",
+            "hint": "nest less, or write it in another way",
+        }, None
     finally:
         cursor.close()
 

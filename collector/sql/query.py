@@ -6,6 +6,7 @@ here, on a cursor of its own. Both ways stand behind `QueryRunner`: reader proce
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -20,7 +21,7 @@ import pyarrow.compute as pc
 
 from collector.errors import InvalidInput, RefusedQuery, Timeout, TooLarge, Unavailable
 from collector.sql.columns import is_json
-from collector.sql.fetch import Fetched, fetch
+from collector.sql.fetch import NICENESS, Fetched, fetch
 from collector.sql.sandbox import Reply, Sandbox
 from collector.sql.statement import DATABASE_ENDS, Params, first_lines
 from collector.sql.strict_json import strict_json
@@ -50,7 +51,7 @@ class Bounds(NamedTuple):
 
     timeout_s: float = 30.0
     result_bytes: int = 128 * MIB
-    memory_bytes: int = 1024 * MIB  # by which the process may grow while queries run
+    memory_bytes: int = 768 * MIB  # by which the process may grow while queries run
     places: int = 4  # queries at once
     check_s: float = 3.0  # to parse, bind and rehearse; 3 to 15 ms are usual
 
@@ -160,6 +161,8 @@ class QueryRunner:
         result: Future[Fetched] = Future()
 
         def work() -> None:
+            with suppress(OSError):  # this thread alone; threads of DuckDB help everybody and keep theirs
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
             try:
                 result.set_result(self._read(sql, params, limit_rows))
             except BaseException as error:  # the waiting thread raises it

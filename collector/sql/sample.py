@@ -14,7 +14,7 @@ from collector.store.lake import refresh_views
 from collector.store.store import schema_texts
 
 SAMPLE_ROWS = 2048  # one of DuckDB's vectors: functions are called with so many values at once
-_MEMORY_LIMIT = "512MB"
+_MEMORY_LIMIT = "384MB"
 _TABLES = """
 SELECT table_name, list(column_name ORDER BY column_index), list(data_type ORDER BY column_index)
 FROM duckdb_columns() WHERE NOT internal AND table_name IN (SELECT table_name FROM duckdb_tables())

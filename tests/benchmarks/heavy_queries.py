@@ -111,9 +111,7 @@ def measure(spans_per_s: float, at_once: int) -> dict[str, Any]:
         results, go = context.Queue(), context.Event()
         load = Load("grpc", 51_200, seconds=600, spans_per_s=spans_per_s)
         stop = context.Event()
-        generator = context.Process(
-            target=_generate_until, args=(addresses, load, results, go, stop), daemon=True
-        )
+        generator = context.Process(target=generate, args=(addresses, load, results, go, stop), daemon=True)
         generator.start()
         try:
             assert results.get(timeout=120) == "ready"
@@ -148,15 +146,6 @@ def measure(spans_per_s: float, at_once: int) -> dict[str, Any]:
         **probed,
         "memory_above_idle_mb": memory_mb["max_mb"] - idle_bytes // _MIB,
     }
-
-
-def _generate_until(addresses: dict[str, str], load: Load, results: Any, go: Any, stop: Any) -> None:
-    """`generate`, ended by `stop`: its senders look at the clock before each request."""
-    import otlp_load
-
-    clock = otlp_load.perf_counter
-    otlp_load.perf_counter = lambda: clock() + (1e9 if stop.is_set() else 0.0)
-    generate(addresses, load, results, go)
 
 
 def _ask_all(api: str, at_once: int) -> dict[str, int]:

@@ -124,8 +124,9 @@ def as_json(body: bytes) -> bytes:
     return json.dumps(document).encode()
 
 
-def generate(addresses: dict[str, str], load: Load, results: Any, go: Any) -> None:
-    """Runs in its own process: prepare, wait for the start, send with a few threads, report."""
+def generate(addresses: dict[str, str], load: Load, results: Any, go: Any, stop: Any = None) -> None:
+    """Runs in its own process: prepare, wait for the start, send with a few threads until the load is over or
+    the event `stop` is set, report."""
     prepared = [as_json(b) if load.mode == "json" else b for b in make_bodies(load.distinct_spans)]
     bodies: queue.Queue[bytes] = queue.Queue()
     for body in prepared:
@@ -144,6 +145,8 @@ def generate(addresses: dict[str, str], load: Load, results: Any, go: Any) -> No
         send, refusals = sender(addresses, load.mode)
         for number in request_numbers:
             if number >= request_limit or (load.seconds and perf_counter() - started_s >= load.seconds):
+                return
+            if stop is not None and stop.is_set():
                 return
             try:
                 body = take()

@@ -151,6 +151,23 @@ def test_time_limit(store: Store) -> None:
     assert monotonic() - started_s < 5
 
 
+@pytest.mark.parametrize("table", ["range(1)", "landing_position"], ids=["in the child", "in the server"])
+def test_late_errors(queries: QueryRunner, table: str) -> None:
+    """What goes wrong after the first rows have come is told as what goes wrong before them."""
+    late = "CASE WHEN n = 150000 THEN error('too late') ELSE n END"
+    with pytest.raises(InvalidInput, match="too late"):
+        run(queries, f"SELECT {late} AS n FROM {table}, range(200000) r(n)", limit_rows=1_000_000)
+
+
+def test_late_time_limit(store: Store) -> None:
+    """The time limit ends a result whose rows come and come."""
+    with QueryRunner(store, Bounds(timeout_s=0.5)) as hurried:
+        for table in ("range(1)", "landing_position"):
+            endless = f"FROM {table}, range(1_000_000_000_000) r(n) WHERE hash(n) % 50 = 0"
+            with pytest.raises(Timeout):
+                run(hurried, f"SELECT md5(n::VARCHAR) AS m {endless}", limit_rows=10**9)
+
+
 def test_parameters_and_types(queries: QueryRunner) -> None:
     """Parameters are bound, sums are int64, times are UTC and VARIANT is JSON text."""
     result = run(
