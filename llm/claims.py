@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from llm.clocks import Clock, stated_clocks
 from llm.explanation import Draft, Evidence, Fact
 from llm.roles import RoleNumber, find_roles
 from llm.units import quantity
@@ -42,6 +43,7 @@ class Claim:
     share: float | None = None
     fraction: float | None = None  # "60 of 61 calls"
     tokens: frozenset[str] = frozenset()  # exception types and the like, which a sentence may quote
+    clocks: frozenset[Clock] = frozenset()
     words: frozenset[str] = frozenset()  # further words of its own
 
     @property
@@ -106,6 +108,7 @@ def _claim(fact: Fact, words: frozenset[Family]) -> Claim:
         share=fact.share,
         fraction=_fraction(own),
         tokens=quoted_types(fact),
+        clocks=stated_clocks(own),
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from llm.claims import Claim
+from llm.clocks import CLOCK_MARKS, mark_clocks, marked
 from llm.phrasing import ENTITY_MARK, phrasing_rule
 from llm.redact import quoted_name
 from llm.roles import RoleNumber, find_roles
@@ -24,7 +25,6 @@ _CLAUSES = re.compile(
 )
 _ENTITY = re.compile("\ue100(\\d+)\ue101")
 _TOKEN = re.compile("\ue100\\d+\ue101|[^\\W\\d_]+(?:['’-][^\\W\\d_]+)*|\\d[\\d,.]*|[%×σ=?]|\\S")
-_CLOCK = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?: ?UTC|Z)?|\b\d\d:\d\d(?::\d\d)?(?: ?UTC|Z)?")
 _TIED = re.compile(f"{ENTITY_MARK}.*\\bwhere\\b[^,;]*{ENTITY_MARK}", re.IGNORECASE)  # "A is slow where B is"
 _SEVERITY = re.compile(r"\bSEV ?\d+")
 _PART_OF = re.compile(r"\b\d[\d,]* of (?:the )?\d[\d,]*(?: \w+)?")
@@ -72,9 +72,8 @@ class Verdict:
 class Entailment:
     """Checks sentences against the claims of one explanation."""
 
-    def __init__(self, claims: Mapping[str, Claim], window: tuple[str, str] | None) -> None:
+    def __init__(self, claims: Mapping[str, Claim]) -> None:
         self._claims = claims
-        self._window = window or ()
         owners: dict[str, set[str]] = {}
         for claim in claims.values():
             for name in (claim.service, claim.operation, *(claim.far or ()), *claim.tokens):
@@ -95,15 +94,16 @@ class Entailment:
             return Verdict("a name that is a sentence")
         if "?" in text:
             return Verdict("a question")
-        marked = self._without_clocks(text)
-        if marked is None:
-            return Verdict("a time that no fact gives")
-        marked = self._mark_entities(_digits(re.sub(r"[()]", ", ", marked.replace(" out of ", " of "))))
-        if _TIED.search(marked):
+        text, clocks = mark_clocks(text)
+        text = self._mark_entities(_digits(re.sub(r"[()]", ", ", text.replace(" out of ", " of "))))
+        if _TIED.search(text):
             return Verdict("a relation that no fact states")
         place = previous
-        for clause in _clauses(marked):
-            rule, supported = self._clause(clause, claims, place)
+        for clause in _clauses(text):
+            given = [claim for claim in claims if set(marked(clause, clocks)) <= claim.clocks]
+            if not given:
+                return Verdict("a time that no fact gives")
+            rule, supported = self._clause(clause, given, place)
             if rule != "entailed":
                 return Verdict(rule)
             place = supported or place
@@ -113,13 +113,6 @@ class Entailment:
         """`text` with the names that read as words in quotation marks: they are the sender's."""
         marked = self._mark_entities(text)
         return _ENTITY.sub(lambda match: quoted_name(self._entities[int(match.group(1))].name), marked)
-
-    def _without_clocks(self, text: str) -> str | None:
-        """`text` without the times of the window; None when it gives another time."""
-        known = {form for clock in self._window for form in _clock_forms(clock)}
-        if all(match.group() in known for match in _CLOCK.finditer(text)):
-            return _CLOCK.sub(" here ", text)
-        return None
 
     def _mark_entities(self, text: str) -> str:
         for index, entity in enumerate(self._entities):
@@ -195,7 +188,13 @@ def _unlicensed(tokens: list[str], plain: list[str], numbers: list[RoleNumber], 
     units = _unit_indexes(tokens)
     for index, word in enumerate(plain):
         is_word = not _ENTITY.match(word) and not word[0].isdigit() and word not in _PUNCTUATION
-        if not is_word or index in units or word in RATIO_WORDS or word in claim.words:
+        if (
+            not is_word
+            or CLOCK_MARKS.match(word)
+            or index in units
+            or word in RATIO_WORDS
+            or word in claim.words
+        ):
             continue
         licensed = families(word) & claim.families
         is_verb = word == "spans" and "extent" in claim.families
@@ -206,11 +205,6 @@ def _unlicensed(tokens: list[str], plain: list[str], numbers: list[RoleNumber], 
         elif not licensed:
             return _NO_LICENCE if families(word) else "a word outside the vocabulary"
     return ""
-
-
-def _clock_forms(clock: str) -> tuple[str, ...]:
-    """`2026-11-03 12:00:00 UTC` and its shorter forms."""
-    return clock, clock[:-4], clock[11:], clock[11:-4], clock[11:16]
 
 
 def _is_name(name: str) -> bool:

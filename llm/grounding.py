@@ -89,7 +89,7 @@ def check_summary(
             a sentence without a citation gets that of a fact that bears it out.
     """
     own = _own_words(evidence, draft) if takes_own_words else {}
-    entailment = Entailment(claims_of(evidence, draft), evidence.window)
+    entailment = Entailment(claims_of(evidence, draft))
     checks: list[SentenceCheck] = []
     place: tuple[str, str] | None = None
     shown: set[str] = set()
