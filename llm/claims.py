@@ -7,17 +7,13 @@ from dataclasses import dataclass
 
 from llm.clocks import Clock, stated_clocks
 from llm.explanation import Draft, Evidence, Fact
+from llm.parts import PART_OF, PartOf, part_of
 from llm.roles import RoleNumber, find_roles
 from llm.units import quantity
 from llm.vocabulary import Family
 
 _QUOTED = re.compile(r'"([^"]*)"')
 _SQL_VERB = re.compile(r"(?:SELECT|INSERT|UPDATE|DELETE|UPSERT|MERGE|COMMIT|BEGIN)\b")
-_PHRASES = (
-    re.compile(r"\b\d[\d,]* of \d[\d,]* \w+"),
-    re.compile(r"\b\d[\d,]* of \d[\d,]*"),
-    re.compile(r"\bSEV\d"),
-)
 _DEVIATES = 1.5  # observed over expected, or the other way round, from which "unusual" is said of it
 _WHOLE_INCIDENT = frozenset({"extent"})
 _TIME_KINDS = frozenset({"exclusive_time", "duration"})
@@ -41,10 +37,14 @@ class Claim:
     is_relation: bool = False
     ratio: float | None = None
     share: float | None = None
-    fraction: float | None = None  # "60 of 61 calls"
+    part_of: PartOf | None = None
     tokens: frozenset[str] = frozenset()  # exception types and the like, which a sentence may quote
     clocks: frozenset[Clock] = frozenset()
     words: frozenset[str] = frozenset()  # further words of its own
+
+    @property
+    def fraction(self) -> float | None:
+        return self.part_of.fraction if self.part_of else None
 
     @property
     def place(self) -> tuple[str, str]:
@@ -87,7 +87,7 @@ def quoted_types(fact: Fact) -> frozenset[str]:
 
 def _claim(fact: Fact, words: frozenset[Family]) -> Claim:
     own = unquoted(fact)
-    numbers = list(find_roles(own)) + list(_structured(fact))
+    numbers = list(find_roles(PART_OF.sub(" ", own))) + list(_structured(fact))
     ratio = fact.observed / fact.expected if fact.observed is not None and fact.expected else None
     return Claim(
         evidence_id=fact.evidence_id,
@@ -95,7 +95,8 @@ def _claim(fact: Fact, words: frozenset[Family]) -> Claim:
         operation=fact.operation,
         families=words,
         numbers=tuple(numbers),
-        phrases=frozenset(found for form in _PHRASES for found in form.findall(own)),
+        phrases=frozenset(re.findall(r"\bSEV\d", own)),
+        part_of=part_of(own),
         words=frozenset(
             {"BUY": ("buy", "bought", "buying"), "SELL": ("sell", "sold", "selling")}.get(
                 "BUY" if "BUY" in own.split() else "SELL" if "SELL" in own.split() else "", ()
@@ -106,18 +107,9 @@ def _claim(fact: Fact, words: frozenset[Family]) -> Claim:
         is_relation=fact.kind in ("edge_time", "message_gap"),
         ratio=ratio,
         share=fact.share,
-        fraction=_fraction(own),
         tokens=quoted_types(fact),
         clocks=stated_clocks(own),
     )
-
-
-def _fraction(text: str) -> float | None:
-    match = re.search(r"\b(\d[\d,]*) of (\d[\d,]*) \w+", text)
-    if match is None:
-        return None
-    part, whole = (int(number.replace(",", "")) for number in match.groups())
-    return part / whole if whole else None
 
 
 def _structured(fact: Fact) -> list[RoleNumber]:
@@ -160,7 +152,8 @@ def _families(fact: Fact) -> set[Family]:
     if fact.share is not None:
         words |= {"share", "most" if fact.share > 0.5 else "minor"}
     own = unquoted(fact)
-    if (_fraction(own) or 0) > 0.5:
+    part = part_of(own)
+    if part and part.fraction > 0.5:
         words |= {"most"}
     if fact.kind == "error" or re.search(r"\bfailed\b", own):
         words |= {"error", "much"}

@@ -15,9 +15,10 @@ from itertools import pairwise
 
 from llm.claims import Claim
 from llm.clocks import CLOCK_MARKS, mark_clocks, marked
-from llm.phrasing import ENTITY_MARK, phrasing_rule
+from llm.parts import PART_OF, PartOf, parts_of, thing
+from llm.phrasing import ENTITY_MARK, FAILED, is_own_time, names_relation, phrasing_rule
 from llm.redact import quoted_name
-from llm.roles import RoleNumber, find_roles
+from llm.roles import RoleNumber, find_roles, given_by
 from llm.vocabulary import COMMANDS, FAMILIES, NUMBER_WORDS, RATIO_WORDS, families, words
 
 _CLAUSES = re.compile(
@@ -27,7 +28,10 @@ _ENTITY = re.compile("\ue100(\\d+)\ue101")
 _TOKEN = re.compile("\ue100\\d+\ue101|[^\\W\\d_]+(?:['’-][^\\W\\d_]+)*|\\d[\\d,.]*|[%×σ=?]|\\S")
 _TIED = re.compile(f"{ENTITY_MARK}.*\\bwhere\\b[^,;]*{ENTITY_MARK}", re.IGNORECASE)  # "A is slow where B is"
 _SEVERITY = re.compile(r"\bSEV ?\d+")
-_PART_OF = re.compile(r"\b\d[\d,]* of (?:the )?\d[\d,]*(?: \w+)?")
+_BETWEEN = re.compile(
+    rf"\bbetween ((?:{ENTITY_MARK}\d+\ue101|in|of|the|service|\s)+?) and (?=(?:the )?{ENTITY_MARK})",
+    re.IGNORECASE,
+)
 _PUNCTUATION = frozenset("%×σ=.,'\"“”`~≈+!/&")
 _PREPOSITIONS = words("in at on of for within inside during from to by with across")
 _OPENINGS = words("in at on of for within inside during across with among")  # of a bare place in front
@@ -96,14 +100,17 @@ class Entailment:
             return Verdict("a question")
         text, clocks = mark_clocks(text)
         text = self._mark_entities(_digits(re.sub(r"[()]", ", ", text.replace(" out of ", " of "))))
+        # A stretch between two places has a direction like any other, which is checked as such.
+        text = _BETWEEN.sub(r"from \1 to ", text)
         if _TIED.search(text):
             return Verdict("a relation that no fact states")
         place = previous
+        told: set[str] = set()  # facts whose quantity the sentence has named in full
         for clause in _clauses(text):
             given = [claim for claim in claims if set(marked(clause, clocks)) <= claim.clocks]
             if not given:
                 return Verdict("a time that no fact gives")
-            rule, supported = self._clause(clause, given, place)
+            rule, supported = self._clause(clause, given, place, told)
             if rule != "entailed":
                 return Verdict(rule)
             place = supported or place
@@ -121,20 +128,22 @@ class Entailment:
         return text
 
     def _clause(
-        self, clause: str, claims: Sequence[Claim], place: tuple[str, str] | None
+        self, clause: str, claims: Sequence[Claim], place: tuple[str, str] | None, told: set[str]
     ) -> tuple[str, tuple[str, str] | None]:
         """The rule that holds, and the place that the clause speaks of."""
         reasons: list[str] = []
         for claim in claims:
-            rule = self._against(clause, claim)
+            rule = self._against(clause, claim, claim.evidence_id in told)
             if not rule:
                 if ENTITY_MARK in clause or place is None or not claim.names_a_place or claim.place == place:
+                    if names_relation(_TOKEN.findall(clause.lower()), claim):
+                        told.add(claim.evidence_id)
                     return "entailed", claim.place if claim.names_a_place else None
                 rule = "a place that is not the subject's"
             reasons.append(rule)
         return reasons[0], None
 
-    def _against(self, clause: str, claim: Claim) -> str:
+    def _against(self, clause: str, claim: Claim, is_told: bool) -> str:
         """The rule by which one fact does not bear out the clause; empty when it does."""
         entities = [self._entities[int(index)] for index in _ENTITY.findall(clause)]
         if any(claim.evidence_id not in entity.claims or not claim.names_a_place for entity in entities):
@@ -148,6 +157,8 @@ class Entailment:
         plain = [token.lower().removesuffix("'s").removesuffix("’s") for token in tokens]
         if plain and plain[0] in COMMANDS and not set(plain[1:2]) & _NOUN_AFTER:
             return "a command"
+        if is_own_time(plain, numbers, claim, is_told=is_told):
+            return "a quantity that its fact does not give"
         return _unlicensed(tokens, plain, numbers, claim) or phrasing_rule(plain, numbers, claim)
 
     def _keeps_direction(self, tokens: list[str], claim: Claim) -> bool:
@@ -173,14 +184,23 @@ def _borne_out(text: str, claim: Claim) -> list[RoleNumber] | None:
     if any(match.replace(" ", "") not in claim.phrases for match in _SEVERITY.findall(text)):
         return None
     text = _SEVERITY.sub(" ", text)
-    if any(phrase.replace("of the ", "of ") not in claim.phrases for phrase in _PART_OF.findall(text)):
+    of_wholes = parts_of(text)
+    if not all(claim.part_of and claim.part_of.bears_out(found) for found in of_wholes):
         return None
-    text = _PART_OF.sub(" ", text)
+    text = PART_OF.sub(" ", text)
     numbers = find_roles(text)
+    failing = [number for number in numbers if claim.part_of and _is_part(number, claim.part_of)]
+    said = set(re.findall(r"[a-z]+", text.lower()))
+    if not said & FAILED and (failing or (of_wholes and said - _BARE)):
+        return None  # the part is what failed: "60 calls" were not all there were
     if len(re.findall(r"\d[\d,.]*", text)) != len(numbers):  # "x2", "v3", "10th": none of them is a measure
         return None
-    is_given = (any(number.supported_by(own) for own in claim.numbers) for number in numbers)
+    is_given = (number in failing or given_by(number, claim.numbers) for number in numbers)
     return numbers if all(is_given) else None
+
+
+def _is_part(number: RoleNumber, whole: PartOf) -> bool:
+    return number.role == "count" and number.number.value == whole.part and thing(number.noun) == whole.noun
 
 
 def _unlicensed(tokens: list[str], plain: list[str], numbers: list[RoleNumber], claim: Claim) -> str:
@@ -199,7 +219,8 @@ def _unlicensed(tokens: list[str], plain: list[str], numbers: list[RoleNumber], 
         licensed = families(word) & claim.families
         is_verb = word == "spans" and "extent" in claim.families
         if word in FAMILIES["count"] and "message" not in licensed and not is_verb:
-            counted = any(number.noun == word for number in numbers) or word in " ".join(claim.phrases)
+            counted = any(number.noun == word for number in numbers)
+            counted = counted or (claim.part_of is not None and thing(word) == claim.part_of.noun)
             if not counted or (index == 0 and not numbers and claim.fraction is None):
                 return "a count that its fact does not give"
         elif not licensed:

@@ -35,6 +35,11 @@ class Number:
         # An order of magnitude is never a matter of rounding: "1 s" is not "600 ms".
         return abs(self.value - other.value) <= min(tolerance, abs(other.value) * 0.25 + 1e-12)
 
+    def distance(self, other: Number) -> float:
+        """How far `other` is from what was written; nothing when rounding explains it."""
+        # A millionth of it is floating point: "0.152 s" is 152 ms.
+        return max(0.0, abs(self.value - other.value) - self.half_step - abs(other.value) * 1e-6)
+
 
 def find_numbers(text: str) -> list[Number]:
     """All numbers written in digits, with their units.

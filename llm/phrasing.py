@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from llm.claims import Claim
+from llm.clocks import CLOCK_MARKS
 from llm.roles import RoleNumber
 from llm.vocabulary import FAMILIES, ratio_within, words
 
@@ -19,6 +20,23 @@ _WITH_UP = words("made makes make shows showed show shown showing")
 _NEAR_NUMBERS = words("about around roughly nearly almost approximately after some")
 _PARTS = words("part share portion contribution contributor fraction")
 _FAILURES = words("error errors exception exceptions failure failures failed")
+FAILED = _FAILURES | words(
+    "fail fails failed failing errored unsuccessful unsuccessfully broke threw thrown raised"
+)
+_FAILING = words("fail fails failed failing failure failures errored")
+# What makes a time that of a message; and the work that is neither a message's way nor one between services.
+_OF_A_MESSAGE = words(
+    "message messages reach reached reaches reaching arrive arrived arrives arriving wait waits waited"
+    " waiting gap deliver delivered delivery transit travelled queue queued receives received receive"
+)
+_OWN_WORK = words(
+    "processing ran runs running execution executing executed work working busy finished finishes finishing"
+    " completed completes completing responded responds response answered answers answering answer"
+    " consumed consumes consuming clocked"
+)
+_TAKES = FAMILIES["time"] - words("after only ms")
+_NOT_GERUNDS = words("during following including")
+_TAKES_GERUND = words("at in by with from on for while")
 _LOST = words("lost loses losing cost costs")
 _MINOR = words("small smaller minor lesser")
 _SHARE_VERBS = words(
@@ -61,6 +79,29 @@ def phrasing_rule(clause: list[str], numbers: list[RoleNumber], claim: Claim) ->
             if breaks(word):
                 return rule
     return ""
+
+
+def names_relation(clause: list[str], claim: Claim) -> bool:
+    """Whether the clause says what the time of a relation is: that of a message, or of the way of a call."""
+    said = set(clause)
+    if "message" in claim.families:
+        return bool(said & _OF_A_MESSAGE) or "from" in said
+    return "called" in said and bool(said & words("outside way"))
+
+
+def is_own_time(clause: list[str], numbers: list[RoleNumber], claim: Claim, *, is_told: bool) -> bool:
+    """Whether the clause gives the time of a relation as the place's own: "took 640 ms", spent outside.
+
+    Args:
+        is_told: an earlier clause named the relation, so that "usually 3 ms" may follow without.
+    """
+    if not claim.is_relation:
+        return False
+    has_time = any(number.role in ("observed", "expected", "excess", "ratio") for number in numbers)
+    if set(clause) & _OWN_WORK:
+        return True
+    takes = any(number.role == "observed" for number in numbers) and set(clause) & _TAKES
+    return has_time and not names_relation(clause, claim) and (not is_told or bool(takes))
 
 
 def _measures(items: list[str]) -> Iterator[bool]:
@@ -113,6 +154,8 @@ def _unmeasured_loss(word: Word) -> bool:
 def _quantifier(word: Word) -> bool:
     if word.text == "each":
         return not word.has("price")
+    if word.text == "all" and any(_measures(word.behind[:1])):
+        return True
     if word.text != "all" or word.behind[:1] in (["hours"], []) or word.before[-1:] == ["in"]:
         return False
     return not (set(word.before[-1:]) & words("nearly almost") and (word.claim.fraction or 0) >= 0.9)
@@ -124,7 +167,34 @@ def _due_without_share(word: Word) -> bool:
 
 def _ended_without_failure(word: Word) -> bool:
     is_error = "error" in word.claim.families
-    return word.text in ("ended", "ends", "ending") and is_error and not set(word.clause) & _FAILURES
+    behind = set(word.clause[word.index + 1 :])
+    return word.text in ("ended", "ends", "ending") and is_error and not behind & _FAILURES
+
+
+def _failed_to(word: Word) -> bool:
+    """ "Failed to fail": what a failure is said of has no other verb behind it."""
+    if word.text not in FAILED:
+        return False
+    behind = [item for item in word.clause[word.index + 1 :] if item not in ("again", "always")]
+    if word.text in _FAILING and set(behind) & _FAILING:
+        return True
+    if behind[:1] == ["to"]:
+        return not behind[1:2] or behind[1][0].isalpha()
+    behind = behind[1:] if set(behind[:1]) & _TAKES_GERUND else behind
+    return bool(behind) and behind[0].endswith("ing") and behind[0] not in _NOT_GERUNDS
+
+
+def _needs(word: Word) -> bool:
+    """What "needs 152 ms" took that long; what "needs more time" is to be given it."""
+    is_measured = any(_measures(word.behind[:1])) or set(word.behind[:1]) & _NEAR_NUMBERS
+    return word.text == "needs" and (not is_measured or word.has("excess"))
+
+
+def _time_between(word: Word) -> bool:
+    """Only messages and times of day have two ends."""
+    if word.text != "between" or "message" in word.claim.families:
+        return False
+    return not (word.behind and CLOCK_MARKS.match(word.behind[0]))
 
 
 def _no_majority(word: Word) -> bool:
@@ -145,6 +215,11 @@ def _called(word: Word) -> bool:
     if not word.claim.is_relation:
         return False
     if word.text in ("called", "calls"):
+        is_the_called_service = word.before[-1:] == ["the"] and word.behind[:1] == ["service"]
+        if is_the_called_service and (
+            word.before[-2:-1] == ["outside"] or word.before[-3:-1] == ["outside", "of"]
+        ):
+            return False
         return word.before not in _CALLED
     return word.text == "outside" and "called" not in word.clause
 
@@ -162,6 +237,9 @@ _RULES: tuple[tuple[str, Callable[[Word], bool]], ...] = (
     ("a relation that no fact states", _unmeasured_after),
     ("a relation that no fact states", _due_without_share),
     ("a relation that no fact states", _called),
+    ("a relation that no fact states", _failed_to),
+    ("a relation that no fact states", _time_between),
+    ("a wish", _needs),
     ("a degree that its fact does not bear out", _wrong_degree),
     ("a loss that its fact does not give", _unmeasured_loss),
     ("a quantity that its fact does not give", _quantifier),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -45,6 +46,20 @@ class RoleNumber:
         if self.at_least and other.role == "observed" and self.number.unit == other.number.unit:
             return 0.8 * other.number.value <= self.number.value <= other.number.value
         return self.role == other.role and self.number.matches(other.number)
+
+
+def given_by(number: RoleNumber, stated: Sequence[RoleNumber]) -> bool:
+    """Whether one of the `stated` figures is this one, and none of another part is nearer to what was written.
+
+    "Took 151 ms" is within the rounding of 152 ms, but where the difference is 151 ms it is that one.
+    """
+    if not any(number.supported_by(own) for own in stated):
+        return False
+    if number.role == "count" or number.at_least:
+        return True
+    rivals = [own for own in stated if own.role != "count" and number.number.matches(own.number)]
+    nearest = min(number.number.distance(own.number) for own in rivals)
+    return any(own.role == number.role and number.number.distance(own.number) <= nearest for own in rivals)
 
 
 def find_roles(text: str) -> list[RoleNumber]:
@@ -101,7 +116,11 @@ def _with_role(number: Number, before: list[str], behind: list[str]) -> RoleNumb
         return RoleNumber(number, "expected")
     if behind[:1] and behind[0] in _EXCESS_BEHIND:
         return RoleNumber(number, "excess")
-    if near[:1] and near[0] in _EXCESS_BEFORE:
+    is_extra_time = "time" in near[:3] and set(near[1:4]) & {
+        "extra",
+        "additional",
+    }  # "the extra time in it is"
+    if is_extra_time or (near[:1] and near[0] in _EXCESS_BEFORE):
         return RoleNumber(number, "excess")
     if near[:1] == ["than"] and len(near) > 1 and near[1] in ("more", "longer"):
         return RoleNumber(number, "observed", at_least=True)

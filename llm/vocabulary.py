@@ -32,10 +32,10 @@ FAMILIES: dict[Family, frozenset[str]] = {
         " noticed found reported reports concerns concerned concerning affected impacted involved namely i.e which"
         " hours all-hours call span made make makes entry evidence fact facts figure figures value values level"
         " name named called-out all case instead rather compared comparison contrast relative respectively"
-        " detected identified noted registered encountered occurred occurs happened located showed showing experienced experiences experiencing experience via specifically notably namely listed taken-from attributed attributable traced result indicates indicate indicated suggests behavior behaviour performance throughout mark remaining further next too become becomes became becoming furthermore addition besides meanwhile then"
+        " detected identified noted registered encountered occurred occurs happened located showed showing experienced experiences experiencing experience via specifically notably namely listed taken-from attributed attributable traced result indicates indicate indicated suggests behavior behaviour performance throughout mark remaining further next too become becomes became becoming furthermore addition besides meanwhile then additionally exhibited exhibits rated saw sees"
     ),
     "time": words(
-        "took taken takes taking spent spends spending needed lasted lasts ran runs running finished"
+        "took taken takes taking spent spends spending needed needs lasted lasts ran runs running finished"
         " finishes finishing completed completes completing time times duration durations latency latencies"
         " response responded responds answered answers answering clocked reached held holds ms processing consumed consumes consuming peaked peaks"
         " execution executing executed work working busy whole after only"
