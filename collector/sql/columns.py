@@ -12,6 +12,12 @@ _AS_IT_IS = frozenset(
     | {"FLOAT", "DOUBLE", "VARCHAR", "JSON"}
 )
 _NUMBERS = re.compile(r"HUGEINT|UHUGEINT|BIGNUM|DECIMAL\(\d+,\d+\)")
+# DuckDB writes .50 for a DECIMAL without places before the point, which is no number of JSON.
+_ONLY_FRACTION = re.compile(r"DECIMAL\((\d+),\1\)")
+_LEADING_ZERO = (
+    "CASE WHEN starts_with({0}, '.') THEN '0' || {0}"
+    " WHEN starts_with({0}, '-.') THEN '-0' || substr({0}, 2) ELSE {0} END"
+)
 # %n of strftime is broken in DuckDB 2.0.0 for TIMESTAMP_NS when anything follows it.
 _FRACTION = "((epoch_ns({0}) % 1000000000 + 1000000000) % 1000000000)"
 _NANOSECONDS = (
@@ -60,12 +66,16 @@ def _text(column: str, kind: str) -> str:
     match kind:
         case "BLOB":
             return f"lower(hex({column}))"
-        case "TIMESTAMP_NS" | "TIMESTAMPTZ_NS":
+        case "TIMESTAMP_NS":
             return _NANOSECONDS.format(column)
+        case "TIMESTAMPTZ_NS":
+            return _NANOSECONDS.format(f"timezone('UTC', {column})")
         case "TIMESTAMP" | "TIMESTAMP_S" | "TIMESTAMP_MS" | "TIMESTAMP WITH TIME ZONE":
             zoneless = f"timezone('UTC', {column})" if kind.endswith("ZONE") else f"{column}::TIMESTAMP"
             return _MICROSECONDS.format(zoneless)
         case '"NULL"':
             return column
+        case _ if _ONLY_FRACTION.fullmatch(kind):
+            return _LEADING_ZERO.format(f"{column}::VARCHAR")
         case _:
             return f"{column}::VARCHAR"

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from collector.errors import InvalidInput
 from collector.sql.columns import is_json, is_number
 from collector.sql.query import QueryResult
 
@@ -33,11 +34,21 @@ def arrow_stream(result: QueryResult) -> Iterator[bytes]:
 
 
 def parquet(result: QueryResult) -> bytes:
-    """A Parquet file, compressed with zstd."""
+    """A Parquet file, compressed with zstd.
+
+    Raises:
+        InvalidInput: a column has a type that Parquet has no form for, e.g. a struct without fields.
+    """
     import pyarrow.parquet as pq  # noqa: PLC0415  # 0.1 s at the server's start, for few
 
     sink = io.BytesIO()
-    pq.write_table(result.table, sink, compression="zstd")
+    try:
+        pq.write_table(result.table, sink, compression="zstd")
+    except pa.ArrowException as error:
+        raise InvalidInput(
+            f"Parquet has no form for a column of the result ({error})",
+            hint="ask for an Arrow stream, or for text with as_text",
+        ) from error
     return sink.getvalue()
 
 

@@ -12,6 +12,7 @@ import duckdb
 
 from collector.errors import InvalidInput, RefusedQuery
 from collector.sql.columns import expression
+from collector.sql.plan import check_plan
 from collector.sql.tree import examine
 
 Params = Sequence[object] | Mapping[str, object] | None
@@ -70,12 +71,13 @@ def prepare(
         text = _without_terminator(inner.query)
         facts = examine(_tree(con, text), tables)
         _shape(con, text, params)
+        check_plan(_plan(con, text), text)  # EXPLAIN ANALYZE runs it
         return Prepared(f"{head}\n{text}", [], [], facts.reads_store)
     _refuse_other_types(statement)
     text = _without_terminator(statement.query)
     facts = examine(_tree(con, text), tables)
     names, types = _shape(con, text, params)
-    _refuse_json_to_variant(con, text)
+    check_plan(_plan(con, text), text)
     sql = _projected(text, types, limit_rows + 1, as_text)
     examine(_tree(con, sql), tables)  # as it will be run: nothing of the text reaches beyond its parentheses
     return Prepared(sql, names, types, facts.reads_store)
@@ -138,6 +140,11 @@ def _tree(con: duckdb.DuckDBPyConnection, text: str) -> Any:
         raise RefusedQuery("the query is nested too deeply") from error
 
 
+def _plan(con: duckdb.DuckDBPyConnection, text: str) -> Any:
+    ((plan,),) = con.execute(_PLAN_SQL, [text]).fetchall()
+    return json.loads(plan)
+
+
 def _shape(con: duckdb.DuckDBPyConnection, text: str, params: Params) -> tuple[list[str], list[str]]:
     """Column names and types, without running the query."""
     try:
@@ -157,32 +164,3 @@ def _projected(text: str, types: list[str], limit_rows: int, as_text: bool) -> s
     columns = ", ".join(expression(f"c{n}", kind, as_text=as_text) for n, kind in enumerate(types))
     names = ", ".join(f"c{number}" for number in range(len(types)))
     return f"SELECT {columns} FROM (\n{text}\n) AS q({names}) LIMIT {limit_rows}"  # noqa: S608  # as above
-
-
-def _refuse_json_to_variant(con: duckdb.DuckDBPyConnection, text: str) -> None:
-    """DuckDB 2.0.0 casts JSON to VARIANT by recursion: 2,000 levels take minutes, 10,000 end the process."""
-    if "variant" not in text.lower():
-        return
-    ((plan,),) = con.execute(_PLAN_SQL, [text]).fetchall()
-    parsed = json.loads(plan)
-    # Where a parameter has no type yet, DuckDB has no plan; then the words decide.
-    if (parsed.get("error") and "json" in text.lower()) or _casts_json_to_variant(parsed):
-        raise RefusedQuery(
-            "casting JSON to VARIANT is refused: deep JSON would end the server",
-            hint="read JSON with json_extract or ->>; attributes are VARIANT already",
-        )
-
-
-def _casts_json_to_variant(node: Any) -> bool:
-    if isinstance(node, list):
-        return any(map(_casts_json_to_variant, node))
-    if not isinstance(node, dict):
-        return False
-    if node.get("type") == "OPERATOR_CAST" or node.get("expression_class") == "BOUND_CAST":
-        target = json.dumps(node.get("return_type"))
-        sources = [
-            child.get("return_type") for child in node.get("children") or [] if isinstance(child, dict)
-        ]
-        if '"id": "VARIANT"' in target and '"alias": "JSON"' in json.dumps(sources):
-            return True
-    return any(map(_casts_json_to_variant, node.values()))

@@ -183,7 +183,10 @@ class _Walk:
         if kind == "SHOW_REF":
             self.reads_store = True
             special = node.get("table_name")
-            if special and str(special).lower() not in _SPECIAL_TABLES:
+            is_known = (
+                str(special).lower() in _SPECIAL_TABLES or str(special).strip('"').lower() in self._tables
+            )
+            if special and not is_known:
                 raise RefusedQuery(
                     f"SHOW {special} is refused", hint="SHOW TABLES and DESCRIBE name are allowed"
                 )

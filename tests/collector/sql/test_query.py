@@ -6,7 +6,7 @@ from time import monotonic
 import pyarrow as pa
 import pytest
 
-from collector.errors import InvalidInput, Timeout
+from collector.errors import InvalidInput, RefusedQuery, Timeout
 from collector.sql.query import Bounds, QueryResult, QueryRunner
 from collector.store.store import Store
 
@@ -149,6 +149,43 @@ def test_time_limit(store: Store) -> None:
             with pytest.raises(Timeout, match=r"longer than 0\.2 s"):
                 run(hurried, f"SELECT count(*) FROM range(10000000000) a, {source}")
     assert monotonic() - started_s < 5
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT count(*) FROM spans WHERE attributes['amount'] > 100",
+        "SELECT count(*) FROM spans WHERE attributes['amount'] <= ?",
+        "SELECT count(*) FROM spans WHERE attributes['amount'] BETWEEN 1 AND 3",
+        "EXPLAIN ANALYZE SELECT count(*) FROM spans WHERE attributes['amount'] > 100",
+    ],
+)
+def test_order_of_variants(queries: QueryRunner, query: str) -> None:
+    """DuckDB orders VARIANT by its type first, so that 6.0 > 100: the query is refused with what to write."""
+    with pytest.raises(RefusedQuery, match=r"attributes\['amount'\]::DOUBLE > 100"):
+        run(queries, query, [1] if "?" in query else None)
+    equal = "SELECT count(*) FROM spans WHERE attributes['amount'] = 100 AND attributes['amount']::DOUBLE > 1"
+    assert run(queries, equal).table.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "WITH RECURSIVE t(i, v) AS (SELECT 0, 1::VARIANT FROM landing_position WHERE batch_id = 0"
+        f" UNION ALL SELECT i + 1, ({'[' * 50}v{']' * 50})::VARIANT FROM t WHERE i < 400)"
+        " SELECT len(v::VARCHAR) FROM t WHERE i = 400",
+        "WITH RECURSIVE t(i, v) AS (SELECT 0, attributes FROM spans"
+        " UNION ALL SELECT i + 1, [v] FROM t WHERE i < 400) SELECT v::VARCHAR FROM t",
+        "SELECT list_reduce([1::VARIANT, 2::VARIANT], lambda a, b: [a, b]::VARIANT)",
+        "SELECT list_reduce([1::VARIANT, 2::VARIANT], lambda a, b: {'a': a}::VARIANT) FROM landing_position",
+        "SELECT attributes FROM spans UNION ALL SELECT [attributes] FROM spans",
+        "EXPLAIN ANALYZE SELECT [attributes]::VARIANT FROM spans",
+    ],
+)
+def test_depth_of_variants(queries: QueryRunner, query: str) -> None:
+    """No query makes a VARIANT of another one, deeper each time: showing 20,000 levels ends the process."""
+    with pytest.raises(RefusedQuery, match="deep values would end the server"):
+        run(queries, query)
 
 
 @pytest.mark.parametrize("table", ["range(1)", "landing_position"], ids=["in the child", "in the server"])

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from collector.errors import InvalidInput
 from collector.sql import render
 from collector.sql.query import QueryResult, QueryRunner
 from collector.store.store import Store
@@ -39,6 +40,8 @@ VALUES = {
     "TIMESTAMP_S": ["'2026-01-02 03:04:05'"],
     "TIMESTAMP_MS": ["'2026-01-02 03:04:05.678'"],
     "TIMESTAMP_NS": ["'2026-01-02 03:04:05.678901234'", "'1677-09-22 00:00:00'"],
+    "TIMESTAMPTZ_NS": ["'2026-01-02 03:04:05.678901234+02'"],
+    "DECIMAL(3,3)": ["-0.25"],
     "TIMESTAMP WITH TIME ZONE": ["'2026-01-02 03:04:05+02'"],
     "INTERVAL": ["'1 year 2 days 3 hours'"],
     "ENUM('a', 'b')": ["'a'"],
@@ -109,6 +112,8 @@ def test_every_type_in_every_format(results: tuple[QueryResult, QueryResult]) ->
         ("FLOAT", "'-inf'", '"-Infinity"', "-Infinity"),
         ("DECIMAL(38,10)", "1234567890123456789012345678.0123456789", None, None),
         ("DECIMAL(5,2)", "1.50", "1.50", "1.50"),
+        ("DECIMAL(2,2)", ".5", "0.50", "0.50"),
+        ("DECIMAL(3,3)", "-.25", "-0.250", "-0.250"),
         ("HUGEINT", "170141183460469231731687303715884105727", None, None),
         ("UHUGEINT", "340282366920938463463374607431768211455", None, None),
         ("BLOB", "'\\x00\\xFF'", '"00ff"', "00ff"),
@@ -145,6 +150,12 @@ def test_tables_and_views(queries: QueryRunner) -> None:
         with pa.ipc.open_stream(b"".join(render.arrow_stream(typed))) as reader:
             assert reader.read_all().column_names == typed.table.column_names
         render.parquet(typed)
+
+
+def test_parquet_without_a_form(queries: QueryRunner) -> None:
+    """What Parquet cannot hold is told as such."""
+    with pytest.raises(InvalidInput, match="Parquet has no form"):
+        render.parquet(queries.run("SELECT MAP {} AS m", limit_rows=1))
 
 
 def test_equal_names_and_no_rows(queries: QueryRunner) -> None:
