@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from multiprocessing.connection import wait  # poll, where select ends at descriptor 1,023
 from time import monotonic
 
 from collector.decode.frames import receive_reply, send_request
@@ -125,7 +125,7 @@ class _Child:
         Raises:
             OSError, EOFError: the process is gone.
         """
-        if not self._is_ready and select.select([self._socket], [], [], 0)[0]:
+        if not self._is_ready and wait([self._socket], 0):
             receive_reply(self._socket)  # an empty one: what it needs is imported
             self._is_ready = True
         return self._is_ready

@@ -62,7 +62,7 @@ def is_number(kind: str) -> bool:
     return _NUMBERS.fullmatch(kind) is not None
 
 
-def _text(column: str, kind: str) -> str:
+def _text(column: str, kind: str) -> str:  # noqa: PLR0911  # one for each type
     match kind:
         case "BLOB":
             return f"lower(hex({column}))"

@@ -1,4 +1,4 @@
-"""What a query does with values of VARIANT once it is bound: types stand in the plan, not in the parsed tree."""
+"""What a query does with values of VARIANT once it is bound: types stand in the plan, not in the tree."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def _walk(node: Any) -> None:
 
 
 def _check_cast(target: Mapping[str, Any], sources: list[Any]) -> None:
-    """DuckDB 2.0.0 casts by recursion: JSON of 2,000 levels takes minutes and 10,000 end the process, and so do
-    20,000 levels of VARIANT in a VARIANT once they are shown."""
+    """DuckDB 2.0.0 casts by recursion: JSON of 2,000 levels takes minutes and 10,000 end the process, and so
+    do 20,000 levels of VARIANT in a VARIANT once they are shown."""
     if '"id": "VARIANT"' not in json.dumps(target):
         return
     for source in sources:

@@ -25,7 +25,9 @@ _REFIT_GROWTH = 1.05
 # What is learned of an operation's time.
 TIMES = (DURATION, EXCLUSIVE, EDGE)
 # Of these an operation with few samples is judged by what others of its service and kind have in common.
-_POOLED = (DURATION, EXCLUSIVE, EDGE, GAP_MEASURE)
+# How long messages wait depends on how busy their consumer is: others of its service say nothing of it, and
+# with them a fault that came again was not found.
+_POOLED = (DURATION, EXCLUSIVE, EDGE)
 # Clocks tick in µs: below, lengths differ by their reading alone, and zero has no logarithm.
 _LEAST_TIME_NS = 1_000.0
 _SHIFT_SIGMA = 1.645  # of `SHIFT_QUANTILE`

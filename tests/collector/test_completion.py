@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import os
 import pty
-import select
 import sys
+from multiprocessing.connection import wait
 from pathlib import Path
 from subprocess import Popen
 from time import monotonic
@@ -63,7 +63,7 @@ class Terminal:
         deadline_s = monotonic() + timeout_s
         while text not in self.shown.rpartition(after)[2] if after else text not in self.shown:
             assert monotonic() < deadline_s, f"{text!r} is not in {self.shown!r}"
-            if select.select([self._main], [], [], 0.1)[0]:
+            if wait([self._main], 0.1):
                 self.shown += os.read(self._main, 4096).decode()
 
     def close(self) -> None:

@@ -52,12 +52,13 @@ def files_of(folder: Path) -> dict[str, str]:
 def test_refused_over_http(served: Any, canary: Path) -> None:
     """No statement but a query is run over HTTP: no file is written or read, and the server stays."""
     served.client.sql("SELECT 1")
-    before = files_of(served.store.folder.parent)
+    before = files_of(served.store.folder)
     for statement in refused(served.store.folder, canary):
         answer = served.api.post("/api/sql", json={"query": statement}, timeout=30)
         assert 400 <= answer.status_code < 500, (statement, answer.text)
         assert SECRET not in answer.text, statement
-    assert files_of(served.store.folder.parent) == before
+    assert files_of(served.store.folder) == before
+    assert not [name for name in ("x.csv", "export") if Path(name).exists()]
     assert served.client.sql("SELECT batch_id FROM landing_position")["batch_id"].to_list() == [0]
 
 
