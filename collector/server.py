@@ -42,7 +42,7 @@ from collector.settings import Settings
 from collector.spool import Spool
 from collector.sql.query import QueryRunner
 from collector.sql.route import bounds_of
-from collector.sql.watch import spill_failure
+from collector.sql.watch import Spill
 from collector.store.store import Store
 from collector.telemetry import prometheus_text
 from collector.watch import FolderWatch
@@ -232,7 +232,7 @@ class Server:
             QueryRunner(
                 store,
                 bounds_of(settings),
-                disk_failure=lambda: spill_failure(store.folder, settings.disk_reserve_bytes),
+                spill=Spill(store.folder, settings.disk_reserve_bytes),
             )
         )
         queries.warm_up()

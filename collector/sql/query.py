@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
@@ -25,7 +25,7 @@ from collector.sql.fetch import NICENESS, Fetched, fetch
 from collector.sql.sandbox import Reply, Sandbox
 from collector.sql.statement import DATABASE_ENDS, Params, first_lines
 from collector.sql.strict_json import strict_json
-from collector.sql.watch import Watch
+from collector.sql.watch import Spill, Watch
 from collector.store.store import Store
 
 TEXT_MAX_BYTES = 64 * 1024
@@ -75,17 +75,18 @@ class QueryRunner:
         store: Store,
         bounds: Bounds = DEFAULT_BOUNDS,
         *,
-        disk_failure: Callable[[], str] = lambda: "",
+        spill: Spill | None = None,
         checker: Checker | None = None,
     ) -> None:
         """
         Args:
-            disk_failure: why nothing more may be written to disk, empty while all is well.
+            spill: where queries write what memory does not hold; None: they may fill the disk.
+            checker: who says whether a query may run; processes of its own without.
         """
         self._store = store
         self.bounds = bounds
         self._sandbox = checker or Sandbox()
-        self._watch = Watch(memory_bytes=bounds.memory_bytes, disk_failure=disk_failure)
+        self._watch = Watch(memory_bytes=bounds.memory_bytes, spill=spill)
         self._places = threading.BoundedSemaphore(bounds.places)
 
     def __enter__(self) -> Self:

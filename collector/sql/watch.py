@@ -34,20 +34,20 @@ class Watch:
         self,
         *,
         memory_bytes: int,
-        disk_failure: Callable[[], str] = lambda: "",
+        spill: Spill | None = None,
         resident_bytes: Callable[[], int] | None = None,
     ) -> None:
         """
         Args:
             memory_bytes: how much the process may grow while queries run; 0: without limit.
-            disk_failure: why nothing more may be written, empty while all is well.
+            spill: where queries write what memory does not hold; None: they may fill the disk.
         """
         self._memory_bytes = memory_bytes
-        self._disk_failure = disk_failure
+        self._spill = spill
         self._resident_bytes = resident_bytes or read_resident_bytes
         self._guard = threading.Lock()
         self._running: set[Running] = set()
-        self._idle_bytes = 0
+        self._idle_bytes = self._idle_spill_bytes = 0
 
     @contextmanager
     def over(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[Running]:
@@ -58,6 +58,7 @@ class Watch:
             self._running.add(running)
             if is_first:
                 self._idle_bytes = self._resident_bytes()
+                self._idle_spill_bytes = self._spill.size_bytes() if self._spill else 0
                 threading.Thread(target=self._loop, name="sql-watch", daemon=True).start()
         try:
             yield running
@@ -84,7 +85,10 @@ class Watch:
             return (
                 f"queries took {grown_bytes // _MIB} MiB of memory, {self._memory_bytes // _MIB} are allowed"
             )
-        failure = self._disk_failure()
+        # A disk that others have filled stops no query: only one that writes.
+        if self._spill is None or self._spill.size_bytes() <= self._idle_spill_bytes:
+            return ""
+        failure = self._spill.failure()
         return f"queries may not fill the disk ({failure})" if failure else ""
 
 
@@ -93,13 +97,29 @@ def read_resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def spill_failure(folder: Path, reserve_bytes: int) -> str:
-    """Why queries must stop spilling to the disk of `folder`; empty while they need not."""
-    spill = folder / SPILL_FOLDER
-    if not spill.is_dir() or not any(spill.iterdir()):
-        return ""
-    answer = os.statvfs(folder)
-    free_bytes = answer.f_bavail * answer.f_frsize
-    if free_bytes >= reserve_bytes:
-        return ""
-    return f"{free_bytes // _MIB} MiB are free, {reserve_bytes // _MIB} are kept in reserve"
+class Spill:
+    """What queries write to disk because memory does not hold it."""
+
+    def __init__(self, folder: Path, reserve_bytes: int) -> None:
+        """
+        Args:
+            folder: the data folder.
+            reserve_bytes: free space that queries must leave.
+        """
+        self._folder = folder
+        self._reserve_bytes = reserve_bytes
+
+    def size_bytes(self) -> int:
+        """What is there now. DuckDB removes files some time after their query."""
+        try:
+            return sum(path.stat().st_size for path in (self._folder / SPILL_FOLDER).iterdir())
+        except OSError:  # there is none, or one has just gone
+            return 0
+
+    def failure(self) -> str:
+        """Why no more may be written; empty while there is room."""
+        answer = os.statvfs(self._folder)
+        free_bytes = answer.f_bavail * answer.f_frsize
+        if free_bytes >= self._reserve_bytes:
+            return ""
+        return f"{free_bytes // _MIB} MiB are free, {self._reserve_bytes // _MIB} are kept in reserve"
