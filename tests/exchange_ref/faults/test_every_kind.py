@@ -74,14 +74,12 @@ class Happened:
     windows: dict[str, tuple[int, int]]
 
 
-@pytest.fixture(scope="module")
-def happened(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> Happened:
-    """What one exchange went through, in about 26 s."""
-    folder = tmp_path_factory.mktemp("every-kind")
+def play(start_exchange: Any, folder: Path, rounds: list[dict[str, dict[str, object]]], scale: float) -> Happened:
+    """Play the rounds in one exchange, each `scale` times as long as it has to be on a machine of its own."""
     faults = []
     at_s = FIRST_AT_S
-    for kinds in ROUNDS:
-        for_s = {kind: LONGER_S.get(kind, FOR_S) for kind in kinds}
+    for kinds in rounds:
+        for_s = {kind: scale * LONGER_S.get(kind, FOR_S) for kind in kinds}
         for kind, params in kinds.items():
             lasting = {"for_s": for_s[kind]} if kind in LASTING else {}
             faults.append({"kind": kind, "at_s": round(at_s, 3), "params": params, **lasting})
@@ -131,17 +129,41 @@ def happened(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> Happen
         gc.unfreeze()
 
 
+@pytest.fixture(scope="module")
+def happened(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> Happened:
+    """What one exchange went through, in about 26 s."""
+    return play(start_exchange, tmp_path_factory.mktemp("every-kind"), ROUNDS, 1.0)
+
+
+@pytest.fixture
+def shown(
+    kind: str, happened: Happened, start_exchange: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Happened:
+    """Where the kind showed its symptom: in the common exchange, else alone and longer.
+
+    A machine that is busy with other work does not follow a surge of under a second: what did not show then
+    is played again, twice at most, and has to show then.
+    """
+    found = happened
+    params = next(kinds[kind] for kinds in ROUNDS if kind in kinds)
+    for scale in (2.0, 4.0):
+        if found.labels[kind]["impact_verified"]:
+            break
+        found = play(start_exchange, tmp_path_factory.mktemp(kind), [{kind: params}], scale)
+    return found
+
+
 def test_every_kind_is_in_the_test() -> None:
     """The rounds name all kinds that there are, each once."""
     assert sorted(kind for kinds in ROUNDS for kind in kinds) == sorted(KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_symptom_is_really_there(happened: Happened, kind: str) -> None:
+def test_the_symptom_is_really_there(shown: Happened, kind: str) -> None:
     """Each fault is labelled with its root and measured impact; a control has no root and no traces."""
-    label = happened.labels[kind]
+    label = shown.labels[kind]
     assert label["impact_verified"], label["impact"]
-    assert set(label["trace_ids"]) <= set(happened.traces)
+    assert set(label["trace_ids"]) <= set(shown.traces)
     if kind in CONTROLS:
         assert (label["root_service"], label["expected_symptoms"], label["trace_ids"]) == (None, [], [])
         return
@@ -151,7 +173,7 @@ def test_the_symptom_is_really_there(happened: Happened, kind: str) -> None:
         names = {
             (span.resource.attributes["service.name"], span.name)
             for trace_id in label["trace_ids"]
-            for span in happened.traces[trace_id]
+            for span in shown.traces[trace_id]
         }
         assert (label["root_service"], label["root_operation"]) in names
 
