@@ -208,7 +208,7 @@ def _build_services(store: Store) -> tuple[Sequence[APIRouter], Sequence[Worker]
     explainer = Explainer(store, llm.settings.Settings())
     routers = (
         detectors.api.build_router(store, pipeline),
-        llm.api.build_router(explainer, FeedbackBook(store), pipeline.expect_incident),
+        llm.api.build_router(store, explainer, FeedbackBook(store), pipeline.expect_incident),
         datasets.api.build_router(store, datasets.settings.Settings()),
     )
     return routers, (pipeline,)

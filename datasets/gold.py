@@ -128,7 +128,10 @@ def _check(example: Labelled, answer: Answer) -> tuple[SentenceCheck, ...]:
 
 
 def _chosen(newest_first: list[Labelled]) -> Labelled | None:
-    """The newest correction; without one, a thumbs-up that nobody contradicts."""
+    """An adjudication; else the newest correction; without one, a thumbs-up that nobody contradicts."""
+    decided = [verdict for verdict in newest_first if verdict.is_adjudication]
+    if decided:
+        return decided[0] if decided[0].correction or decided[0].rating == "up" else None
     corrections = [verdict for verdict in newest_first if verdict.correction]
     if corrections:
         return corrections[0]
@@ -136,6 +139,8 @@ def _chosen(newest_first: list[Labelled]) -> Labelled | None:
 
 
 def _reason(verdict: Labelled, chosen: Labelled | None) -> str:
+    if chosen is not None and chosen.is_adjudication:
+        return "decided otherwise by an adjudication"
     if verdict.correction:
         return "superseded by a newer correction"
     if verdict.rating == "down":

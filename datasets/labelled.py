@@ -22,6 +22,9 @@ class Labelled:
 
     example_id: str
     rating: str
+    verdict: str
+    is_adjudication: bool
+    rater: str
     correction: Mapping[str, Any]
     updated_unix_nano: int
     explanation_id: str

@@ -13,9 +13,12 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from collector.errors import SpyhopError
+from collector.store.store import Store
 from llm.explanation import Explanation, Subject
 from llm.feedback import Feedback, FeedbackBook
+from llm.review import review_agreement, review_queue
 from llm.service import Explainer
+from llm.verdict import LINE_LIMIT_CHARS
 
 _KEEP_ALIVE_S = 5.0  # proxies cut a stream that is silent for long
 _CHUNK_CHARS = 80
@@ -45,6 +48,7 @@ class AnalyzeRequest(BaseModel):
 
 
 def build_router(
+    store: Store,
     explainer: Explainer,
     feedback: FeedbackBook,
     on_expected: Callable[[str, str | None], dict[str, Any]] = lambda *_: {},
@@ -77,8 +81,23 @@ def build_router(
         return JSONResponse(row, status_code=201 if is_new else 200)
 
     @router.get("/feedback", response_model=None)
-    def get_feedback(explanation_id: Annotated[str, Query(min_length=1)]) -> dict[str, Any]:
-        return {"feedback": feedback.of(explanation_id)}
+    def get_feedback(
+        explanation_id: Annotated[str, Query(min_length=1)], history: bool = False
+    ) -> dict[str, Any]:
+        told: dict[str, Any] = {"feedback": feedback.of(explanation_id)}
+        return told | ({"history": feedback.history(explanation_id)} if history else {})
+
+    @router.get("/feedback/queue", response_model=None)
+    def get_queue(
+        reviewer: Annotated[str | None, Query(max_length=LINE_LIMIT_CHARS)] = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 20,
+        offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    ) -> dict[str, Any]:
+        return review_queue(store, reviewer, limit, offset)
+
+    @router.get("/feedback/agreement", response_model=None)
+    def get_agreement() -> dict[str, Any]:
+        return review_agreement(store).model_dump()
 
     return router
 

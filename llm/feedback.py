@@ -1,4 +1,4 @@
-"""The engineer's verdict on an explanation: validated, cleaned, one row for each rater and explanation."""
+"""Verdicts in the store: every word is kept, the latest of each reviewer counts."""
 
 from __future__ import annotations
 
@@ -6,78 +6,18 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-
-from collector.errors import InvalidInput, NotFound
+from collector.errors import Conflict, InvalidInput, NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from llm.redact import redact_paragraphs, redact_text, strip_invisible
+from llm.redact import redact_name
 from llm.service import iso_utc
+from llm.verdict import Correction, Feedback
 
 ANONYMOUS = "anonymous"
-
-
-TEXT_LIMIT_CHARS = 4000
-LINE_LIMIT_CHARS = 200
-
-
-def _clean(text: str) -> str:
-    """Visible text without secrets: people paste log lines, and what is kept here may be exported."""
-    return redact_paragraphs(text, TEXT_LIMIT_CHARS)
-
-
-def _clean_line(text: str) -> str:
-    return redact_text(text, LINE_LIMIT_CHARS)
-
-
-def _visible_line(text: str) -> str:
-    return " ".join(strip_invisible(text).split())
-
-
-Line = Annotated[str, Field(max_length=LINE_LIMIT_CHARS), AfterValidator(_clean_line)]
-Text = Annotated[str, Field(max_length=TEXT_LIMIT_CHARS), AfterValidator(_clean)]
-# A reviewer may sign with an address: it stays in the store, and no export holds it.
-Reviewer = Annotated[str, Field(max_length=LINE_LIMIT_CHARS), AfterValidator(_visible_line)]
-
-
-class Correction(BaseModel):
-    """What the explanation should have said. A field left out, or empty, keeps what stands."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    summary: Text | None = None
-    root_service: Line | None = None
-    root_operation: Line | None = None
-    recommendations: Annotated[list[Line], Field(max_length=10)] | None = None
-
-    @model_validator(mode="after")
-    def _operation_has_its_service(self) -> Correction:
-        if self.root_operation and not self.root_service:
-            raise ValueError("root_operation needs root_service: operations of two services may share a name")
-        return self
-
-    def given(self) -> dict[str, Any]:
-        """The fields that say something."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        if values["recommendations"]:
-            values["recommendations"] = [line for line in values["recommendations"] if line]
-        return {name: value for name, value in values.items() if value}
-
-
-class Feedback(BaseModel):
-    """The body of `POST /api/monitor/feedback`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    explanation_id: Annotated[str, Field(min_length=1, max_length=100)]
-    rating: Literal["up", "down"]
-    correction: Correction | None = None
-    comment: Text | None = None
-    rater: Reviewer | None = None
-    expected: bool = False  # the incident shows what is normal now: baselines adopt it
+__all__ = ["ANONYMOUS", "Correction", "Feedback", "FeedbackBook"]
 
 
 class FeedbackBook:
@@ -93,38 +33,46 @@ class FeedbackBook:
         self._store = store
         self._clock_ns = clock_ns
         self._new_id = new_id
-        self._guard = threading.Lock()  # two writers of one row would conflict, not wait
+        self._guard = threading.Lock()  # two first words of one reviewer would both be revision 1
 
     def record(self, feedback: Feedback) -> tuple[dict[str, Any], bool]:
-        """Store or replace the rater's verdict. Returns the row and whether it is new.
+        """Append the reviewer's word. Returns its row and whether it is their first on this explanation.
 
         Raises:
             NotFound: no such explanation.
+            InvalidInput: the true span is not stored, or lies elsewhere than the true service.
+            Conflict: an adjudication where there is nothing to decide, or by one of those who disagree.
         """
-        new_id = self._new_id()
-        correction = feedback.correction.given() if feedback.correction else {}
+        rater = feedback.rater or ANONYMOUS
+        correction = self._correction(feedback)
         with self._guard:
-            with self._store.transaction() as connection:
-                found = connection.execute(
-                    "SELECT 1 FROM explanations WHERE explanation_id = ?", [feedback.explanation_id]
-                ).fetchone()
-                if found is None:
-                    raise _unknown(feedback.explanation_id)
-                connection.execute(
-                    load_sql("llm.queries", "upsert_feedback"),
-                    {
-                        "feedback_id": new_id,
-                        "explanation_id": feedback.explanation_id,
-                        "now_unix_nano": self._clock_ns(),
-                        "rater": feedback.rater or ANONYMOUS,
-                        "rating": feedback.rating,
-                        "correction": json.dumps(correction, ensure_ascii=False) if correction else None,
-                        "comment": feedback.comment or None,
-                    },
+            earlier = self.of(feedback.explanation_id)
+            own = next((row for row in earlier if row["rater"] == rater), None)
+            if feedback.is_adjudication:
+                _check_adjudication(rater, earlier, own)
+            elif own and own["is_adjudication"]:
+                raise Conflict(
+                    f"{rater!r} has adjudicated this explanation",
+                    hint="change the decision with is_adjudication",
                 )
-            rater = feedback.rater or ANONYMOUS
-            row = next(row for row in self.of(feedback.explanation_id) if row["rater"] == rater)
-        return row, row["feedback_id"] == new_id
+            row = {
+                "feedback_id": own["feedback_id"] if own else self._new_id(),
+                "revision": own["revision"] + 1 if own else 1,
+                "explanation_id": feedback.explanation_id,
+                "now_unix_nano": self._clock_ns(),
+                "rater": rater,
+                "rating": feedback.rating,
+                "verdict": feedback.verdict,
+                "correction": json.dumps(correction, ensure_ascii=False) if correction else None,
+                "error_tags": sorted(set(feedback.error_tags)),
+                "comment": feedback.comment or None,
+                "time_taken_s": feedback.time_taken_s,
+                "is_adjudication": feedback.is_adjudication,
+            }
+            with self._store.transaction() as connection:
+                connection.execute(load_sql("llm.queries", "append_feedback"), row)
+            stored = next(row for row in self.of(feedback.explanation_id) if row["rater"] == rater)
+        return stored, own is None
 
     def incident_of(self, explanation_id: str) -> str:
         """The incident that an explanation speaks of.
@@ -146,9 +94,66 @@ class FeedbackBook:
         return str(rows[0]["incident_id"])
 
     def of(self, explanation_id: str) -> list[dict[str, Any]]:
-        """All verdicts on one explanation, the newest word first."""
+        """The latest word of each reviewer on one explanation, the newest first."""
         table = self._store.read(load_sql("llm.queries", "feedback"), {"explanation_id": explanation_id})
         return [_row(row) for row in table.to_pylist()]
+
+    def history(self, explanation_id: str) -> list[dict[str, Any]]:
+        """Every word on one explanation, the oldest first."""
+        table = self._store.read(
+            load_sql("llm.queries", "feedback_history"), {"explanation_id": explanation_id}
+        )
+        return [_word(row) | {"said_at": iso_utc(row.pop("said_unix_nano"))} for row in table.to_pylist()]
+
+    def _correction(self, feedback: Feedback) -> dict[str, Any]:
+        """The correction with the service and operation of its span.
+
+        Raises:
+            NotFound: no such explanation.
+            InvalidInput: the span is not one of the explanation's traces, or lies elsewhere than is said.
+        """
+        given = feedback.correction.given() if feedback.correction else {}
+        parameters = {"explanation_id": feedback.explanation_id, "span_id": given.get("root_span_id", "")}
+        rows = self._store.read(load_sql("llm.queries", "corrected_span"), parameters).to_pylist()
+        if not rows:
+            raise _unknown(feedback.explanation_id)
+        if "root_span_id" not in given:
+            return given
+        if rows[0]["service"] is None:
+            raise InvalidInput(
+                f"span {given['root_span_id']} is in none of the traces that this explanation speaks of",
+                hint="name a span of its trace or evidence, or leave root_span_id away",
+            )
+        for name, is_stored in (("root_service", "service"), ("root_operation", "operation")):
+            found = redact_name(rows[0][is_stored])
+            if given.setdefault(name, found) not in (found, rows[0][is_stored]):
+                raise InvalidInput(
+                    f"span {given['root_span_id']} has {is_stored} {found!r}, not {given[name]!r}",
+                    hint=f"correct {name}, or leave it away: the span says it",
+                )
+        return given
+
+
+def _check_adjudication(rater: str, earlier: list[dict[str, Any]], own: Mapping[str, Any] | None) -> None:
+    if rater == ANONYMOUS:
+        raise InvalidInput("an adjudication needs a name", hint="say who decides, in `rater`")
+    if own is not None and not own["is_adjudication"]:
+        raise Conflict(
+            f"{rater!r} is one of the reviewers of this explanation",
+            hint="let somebody else decide, or change the own verdict",
+        )
+    if own is None and not disagree(earlier):
+        raise Conflict(
+            "there is nothing to decide: no two reviewers of this explanation disagree",
+            hint="send a verdict without is_adjudication",
+        )
+
+
+def disagree(reviews: list[dict[str, Any]]) -> bool:
+    """Whether reviewers gave different verdicts, or name different services as the cause."""
+    words = [row for row in reviews if not row["is_adjudication"]]
+    places = {(row["correction"] or {}).get("root_service") for row in words} - {None}
+    return len({row["verdict"] for row in words}) > 1 or len(places) > 1
 
 
 def _unknown(explanation_id: str) -> NotFound:
@@ -158,11 +163,10 @@ def _unknown(explanation_id: str) -> NotFound:
     )
 
 
+def _word(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"correction": json.loads(row["correction"]) if row["correction"] else None}
+
+
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     created, updated = row.pop("created_unix_nano"), row.pop("updated_unix_nano")
-    correction = row.pop("correction")
-    return row | {
-        "created_at": iso_utc(created),
-        "updated_at": iso_utc(updated),
-        "correction": json.loads(correction) if correction else None,
-    }
+    return _word(row) | {"created_at": iso_utc(created), "updated_at": iso_utc(updated)}

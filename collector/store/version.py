@@ -16,6 +16,7 @@ STEPS: dict[int, str] = {
     2: "the Parquet lake: lake_files, lake_identity",
     3: "a lake outside the data folder, which several collectors share: lake_folder, paths within the lake",
     4: "rows with rare attribute keys in …_packed, which an older Spyhop would neither show nor seal",
+    5: "feedback is append-only: feedback_events, and the view feedback with the latest word",
 }
 SCHEMA_VERSION = max(STEPS)
 OLDEST_VERSION = 1  # files older than that are refused

@@ -79,7 +79,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         explainer = Explainer(store, LlmSettings(llm_base_url="", llm_model=""))
         routers = [
             detectors.api.build_router(store, pipeline),
-            llm.api.build_router(explainer, FeedbackBook(store)),
+            llm.api.build_router(store, explainer, FeedbackBook(store)),
         ]
         return routers, [pipeline]
 

@@ -127,3 +127,15 @@ def test_several_raters(name: str) -> None:
     golds, rejects = judge(examples)
     assert [gold.example.example_id for gold in golds] == chosen
     assert sorted(reject.reason for reject in rejects) == sorted(reasons)
+
+
+def test_adjudication_goes_before_everybody() -> None:
+    """What a third person decided is gold, though corrections are newer; decided "wrong" makes no row."""
+    corrected = labelled(2, explanation_id="e1", rating="down", verdict="wrong", updated_unix_nano=9,
+                         correction={"root_service": "bank"})  # fmt: skip
+    decided = labelled(1, explanation_id="e1", is_adjudication=True)
+    golds, rejects = judge([corrected, decided])
+    assert [gold.example.example_id for gold in golds] == ["f001"]
+    assert [reject.reason for reject in rejects] == ["decided otherwise by an adjudication"]
+    golds, rejects = judge([corrected, labelled(1, explanation_id="e1", rating="down", is_adjudication=True)])
+    assert golds == []

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from pydantic import SecretStr
 
@@ -84,8 +85,14 @@ def narrator(store: Store, model_settings: Settings, clock: Any, new_id: Any) ->
 def api_url(store: Store, explainer: Explainer) -> Iterator[str]:
     """The explainer's paths, served as `spyhop serve` does, without a model."""
     router = build_router(
-        explainer, FeedbackBook(store), lambda incident, rater: {"adopted": [f"{incident} by {rater}"]}
+        store, explainer, FeedbackBook(store), lambda incident, rater: {"adopted": [f"{incident} by {rater}"]}
     )
     served = Loopback(create_app(store, [router]))
     yield served.url
     served.stop()
+
+
+@pytest.fixture
+def http(api_url: str) -> Any:
+    with httpx2.Client(base_url=f"{api_url}/api/monitor", trust_env=False) as client:
+        yield client

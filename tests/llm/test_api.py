@@ -5,16 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx2
 import pytest
 
 from llm.explanation import Explanation
-
-
-@pytest.fixture
-def http(api_url: str) -> Any:
-    with httpx2.Client(base_url=f"{api_url}/api/monitor", trust_env=False) as client:
-        yield client
 
 
 def test_analyze(slow_shop: Any, http: Any) -> None:

@@ -19,6 +19,8 @@ def old_folder(tmp_path: Path) -> Path:
     with store.transaction() as con:
         con.execute("DROP TABLE lake_files")
         con.execute("DROP TABLE lake_identity")
+        con.execute("DROP VIEW feedback")
+        con.execute("DROP TABLE feedback_events")
         con.execute("UPDATE schema_version SET version = 1, reason = ?", [STEPS[1]])
         con.execute("UPDATE landing_position SET batch_id = 7")
     store.close()
@@ -37,6 +39,25 @@ def test_old_folder_is_brought_up(old_folder: Path) -> None:
     cursor = store.cursor()
     assert versions(cursor) == list(range(1, SCHEMA_VERSION + 1))
     cursor.close()
+    store.close()
+
+
+def test_old_feedback_is_the_first_revision(old_folder: Path) -> None:
+    """Verdicts of a file that overwrote them are kept as each rater's first word."""
+    con = duckdb.connect(str(old_folder / "spyhop.duckdb"))
+    con.execute("CREATE TABLE feedback (feedback_id VARCHAR, explanation_id VARCHAR, created_at TIMESTAMP_NS,"
+                "updated_at TIMESTAMP_NS, rater VARCHAR, rating VARCHAR, correction JSON, comment VARCHAR)"
+    )  # fmt: skip
+    con.execute(
+        "INSERT INTO feedback VALUES ('f1', 'e1', '2026-01-01', '2026-01-02', 'ann', 'down', '{}', 'no')"
+    )
+    con.close()
+    store = Store.open(old_folder)
+    columns = "feedback_id, rater, rating, verdict, comment, revision, error_tags, epoch_ns(updated_at) AS at"
+    assert store.read(f"SELECT {columns} FROM feedback").to_pylist() == [
+        {"feedback_id": "f1", "rater": "ann", "rating": "down", "verdict": "wrong", "comment": "no",
+         "revision": 1, "error_tags": [], "at": 1_767_312_000_000_000_000}
+    ]  # fmt: skip
     store.close()
 
 
