@@ -74,7 +74,9 @@ class Happened:
     windows: dict[str, tuple[int, int]]
 
 
-def play(start_exchange: Any, folder: Path, rounds: list[dict[str, dict[str, object]]], scale: float) -> Happened:
+def play(
+    start_exchange: Any, folder: Path, rounds: list[dict[str, dict[str, object]]], scale: float
+) -> Happened:
     """Play the rounds in one exchange, each `scale` times as long as it has to be on a machine of its own."""
     faults = []
     at_s = FIRST_AT_S
