@@ -22,15 +22,15 @@ import collector.settings
 import dashboard.commands
 import dashboard.settings
 import datasets.commands
-import datasets.settings
+import datasets.export.settings
 import detectors.settings
 import exchange_ref.commands
 import exchange_ref.settings
 import llm.commands
 import llm.settings
+from collector.cli.visible import visible
 from collector.errors import InvalidInput, SpyhopError
 from collector.setting_names import PREFIX, check_names, variables
-from collector.visible import visible
 from exchange_ref.durations import parse_duration
 from exchange_ref.errors import ExchangeError
 
@@ -47,7 +47,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "collector": collector.settings.Settings,
     "detectors": detectors.settings.Settings,
     "llm": llm.settings.Settings,
-    "datasets": datasets.settings.Settings,
+    "datasets": datasets.export.settings.Settings,
     "dashboard": dashboard.settings.Settings,
     "exchange": exchange_ref.settings.Settings,
 }
@@ -195,7 +195,7 @@ def _leave() -> NoReturn:
 
 
 def _build_services(store: Store) -> tuple[Sequence[APIRouter], Sequence[Worker]]:
-    import datasets.api
+    import datasets.export.api
     import detectors.api
     import llm.api
     from detectors.pipeline import Pipeline
@@ -209,7 +209,7 @@ def _build_services(store: Store) -> tuple[Sequence[APIRouter], Sequence[Worker]
     routers = (
         detectors.api.build_router(store, pipeline),
         llm.api.build_router(store, explainer, FeedbackBook(store), pipeline.expect_incident),
-        datasets.api.build_router(store, datasets.settings.Settings()),
+        datasets.export.api.build_router(store, datasets.export.settings.Settings()),
     )
     return routers, (pipeline,)
 

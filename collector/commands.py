@@ -32,8 +32,8 @@ def register(app: typer.Typer) -> None:
         limit: Annotated[int | None, typer.Option(help="Most rows to print.", min=0)] = None,
     ) -> None:
         """Query traces, logs, metrics and anomalies with SQL, read-only."""
+        from collector.cli.shell import open_source, print_rows, run_shell
         from collector.errors import InvalidInput
-        from collector.shell import open_source, print_rows, run_shell
 
         if api is not None and data is not None:
             raise InvalidInput("--api and --data exclude each other", hint="give one of them")

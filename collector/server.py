@@ -17,18 +17,19 @@ from typing import Any, Protocol
 
 from fastapi import APIRouter
 
-from collector.address import Address, listen, parse_address
-from collector.api import create_app, senders_router
-from collector.asgi import AsgiThread
-from collector.disk import DiskWatch
 from collector.errors import DatabaseStopped
+from collector.http.address import Address, listen, parse_address
+from collector.http.api import create_app, senders_router
+from collector.http.asgi import AsgiThread
 from collector.http.connections import (
     connections_max,
     descriptors_max,
     http_protocol,
     raise_descriptor_limit,
 )
-from collector.land import Lander, read_position
+from collector.http.telemetry import prometheus_text
+from collector.lake.sealer import Policy, Sealer
+from collector.landing.land import Lander, read_position
 from collector.receive.access import TokenCheck, load_tls
 from collector.receive.cors import Origins, with_cors
 from collector.receive.either_port import either_protocol
@@ -37,14 +38,13 @@ from collector.receive.http_app import HttpReceiver
 from collector.receive.intake import Intake
 from collector.receive.limits import Limits
 from collector.receive.times import TimeLimits
-from collector.seal import Policy, Sealer
 from collector.settings import Settings
-from collector.spool import Spool
 from collector.sql.query import QueryRunner
 from collector.sql.route import bounds_of
 from collector.sql.watch import Spill
 from collector.store.store import Store
-from collector.telemetry import prometheus_text
+from collector.wal.disk import DiskWatch
+from collector.wal.spool import Spool
 from collector.watch import FolderWatch
 
 RECEIVER_GRACE_S = 0.5

@@ -18,9 +18,9 @@ import duckdb
 
 from collector.errors import SpyhopError, Unavailable
 from collector.lake.intact import LakeFiles
-from collector.spool import Spool
 from collector.store.database_files import RESCUED_SUFFIX
 from collector.store.store import Store
+from collector.wal.spool import Spool
 
 # A look takes 0.2 ms, of which the spool's 40 segments are most.
 INTERVAL_S = 0.5

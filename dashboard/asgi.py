@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from collector.guard import OwnPagesOnly
+from collector.http.guard import OwnPagesOnly
 
 SCRIPT = Path(__file__).with_name("app.py")
 GZIP_MIN_BYTES = 1024

@@ -36,7 +36,7 @@ def export(
     from collector.client import Client
     from datasets.export.build import Filters
     from datasets.export.run import write_export
-    from datasets.since import parse_since
+    from datasets.export.since import parse_since
 
     filters = Filters(
         rating=rating.value if rating else None,
@@ -63,9 +63,9 @@ def evaluate_folder(
     """Score detection and root-cause ranking on labelled incidents, as the server would do them."""
     import json
 
-    from datasets.eval_report import Steps, print_report
-    from datasets.evaluate import evaluate
-    from datasets.incidents import IncidentFolder
+    from datasets.evaluate.evaluation import evaluate
+    from datasets.evaluate.incidents import IncidentFolder
+    from datasets.evaluate.report import Steps, print_report
 
     with IncidentFolder.open(folder) as incidents, Steps() as steps:
         result = evaluate(incidents, ablate=ablate, step=steps)

@@ -83,13 +83,13 @@ def exchange(
     from exchange_ref.errors import InvalidUse
     from exchange_ref.exchange import ExchangeConfig
     from exchange_ref.faults.schedule import Schedule, read_schedule
-    from exchange_ref.load import Mix
+    from exchange_ref.load.arrivals import Mix
+    from exchange_ref.load.population import POPULATIONS
+    from exchange_ref.load.tides import Tide
     from exchange_ref.modes import check_options, given_options
-    from exchange_ref.population import POPULATIONS
     from exchange_ref.run import History, RunOptions, prepare_report, run_exchange, write_report
+    from exchange_ref.services.wallet import RetryPolicy
     from exchange_ref.settings import Settings
-    from exchange_ref.tides import Tide
-    from exchange_ref.wallet import RetryPolicy
 
     check_options(given_options(context))
     if traders not in POPULATIONS:

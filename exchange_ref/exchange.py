@@ -17,14 +17,6 @@ from pathlib import Path
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor
 
-from exchange_ref.accepted_log import AcceptedLog
-from exchange_ref.api.app import build_app
-from exchange_ref.api.database import Database
-from exchange_ref.api.matcher_client import MatcherClient
-from exchange_ref.api.orders import OrderService
-from exchange_ref.api.traced_database import TracedDatabase
-from exchange_ref.api.transfers import TransferService
-from exchange_ref.api.wallets import Wallets
 from exchange_ref.broker.link import BrokerServer, Link
 from exchange_ref.broker.message import REPLIES_QUEUE
 from exchange_ref.broker.open import open_broker
@@ -41,17 +33,33 @@ from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import Result, Status
 from exchange_ref.engine.supervisor import Supervisor
 from exchange_ref.errors import FolderUnusable
-from exchange_ref.gateway import ORDERS_PATH, TRANSFERS_PATH, Gateway, Route
-from exchange_ref.http_client import HttpClient
-from exchange_ref.log_export import ServiceLog
+from exchange_ref.load.population import RETAIL, SPECIALISTS, Population, View, opening_deposits
+from exchange_ref.load.traders import USERS
 from exchange_ref.market.prices import PriceFeed, PriceSource, RandomWalk
-from exchange_ref.metrics import Gauges, Metrics, NewReader
-from exchange_ref.population import RETAIL, SPECIALISTS, Population, View, opening_deposits
-from exchange_ref.serving import HttpServer, bind
-from exchange_ref.span_witness import SpanWitness
-from exchange_ref.telemetry import EXCHANGE, GATEWAY, MATCHER, SERVICES, WALLET, Telemetry, resource_of
-from exchange_ref.traders import USERS
-from exchange_ref.wallet import Wallet
+from exchange_ref.services.accepted_log import AcceptedLog
+from exchange_ref.services.api.app import build_app
+from exchange_ref.services.api.database import Database
+from exchange_ref.services.api.matcher_client import MatcherClient
+from exchange_ref.services.api.orders import OrderService
+from exchange_ref.services.api.traced_database import TracedDatabase
+from exchange_ref.services.api.transfers import TransferService
+from exchange_ref.services.api.wallets import Wallets
+from exchange_ref.services.gateway import ORDERS_PATH, TRANSFERS_PATH, Gateway, Route
+from exchange_ref.services.http_client import HttpClient
+from exchange_ref.services.serving import HttpServer, bind
+from exchange_ref.services.wallet import Wallet
+from exchange_ref.telemetry.log_export import ServiceLog
+from exchange_ref.telemetry.metrics import Gauges, Metrics, NewReader
+from exchange_ref.telemetry.span_witness import SpanWitness
+from exchange_ref.telemetry.tracing import (
+    EXCHANGE,
+    GATEWAY,
+    MATCHER,
+    SERVICES,
+    WALLET,
+    Telemetry,
+    resource_of,
+)
 
 # So much of each asset that a day of orders leaves nobody without funds.
 OPENING_DEPOSITS = {"USD": 100_000_000, "BTC": 2_000, "ETH": 30_000, "SOL": 500_000}

@@ -19,22 +19,22 @@ from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-from exchange_ref.admin import Admin
 from exchange_ref.errors import InvalidUse
 from exchange_ref.exchange import Exchange, ExchangeConfig
 from exchange_ref.faults.fault import Target
 from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import Schedule
-from exchange_ref.history import play_back
-from exchange_ref.load import ORDERS_ONLY, Load, Mix, wait_for_event
-from exchange_ref.otlp_bytes import BytesSpanExporter
-from exchange_ref.outputs import Exporters, Outputs
-from exchange_ref.population import RETAIL, Population
-from exchange_ref.rhythm import arrivals as busy_arrivals
-from exchange_ref.tides import MONDAY_UNIX_NANO, NO_TIDE, REAL_DAY_S, Tide, follow
-from exchange_ref.traders import Traders
-from exchange_ref.wallet import ONE_ATTEMPT, RetryPolicy
+from exchange_ref.load.arrivals import ORDERS_ONLY, Load, Mix, wait_for_event
+from exchange_ref.load.history import play_back
+from exchange_ref.load.population import RETAIL, Population
+from exchange_ref.load.rhythm import arrivals as busy_arrivals
+from exchange_ref.load.tides import MONDAY_UNIX_NANO, NO_TIDE, REAL_DAY_S, Tide, follow
+from exchange_ref.load.traders import Traders
+from exchange_ref.services.admin import Admin
+from exchange_ref.services.wallet import ONE_ATTEMPT, RetryPolicy
+from exchange_ref.telemetry.otlp_bytes import BytesSpanExporter
+from exchange_ref.telemetry.outputs import Exporters, Outputs
 
 logger = logging.getLogger(__name__)
 

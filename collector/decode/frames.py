@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from collector.decode.records import Decoded
-from collector.segment import Position, Record
 from collector.signals import Signal
+from collector.wal.segment import Position, Record
 
 _COUNT = struct.Struct("<I")
 _ITEM = struct.Struct("<BQ")  # signal or reply, size in bytes

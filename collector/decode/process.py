@@ -19,8 +19,8 @@ from time import monotonic
 
 from collector.decode.frames import receive_reply, send_request
 from collector.decode.records import Decoded, decode_records, payload_bytes
-from collector.segment import DamagedRecord, Record
 from collector.signals import Signal
+from collector.wal.segment import DamagedRecord, Record
 
 # A third of a second of 10,000 spans/s. What is smaller is decoded in 5 ms, about what the other way costs.
 PROCESS_BYTES_MIN = 1024 * 1024

@@ -13,8 +13,8 @@ from collector.decode.metrics import decode_metrics
 from collector.decode.paths import count_paths
 from collector.decode.span_keys import Keys, span_keys
 from collector.decode.traces import decode_traces
-from collector.segment import DamagedRecord, Record
 from collector.signals import Signal
+from collector.wal.segment import DamagedRecord, Record
 
 # ptars holds the GIL for a whole call: 2 MiB is about 6,700 spans and 9 ms in which nobody else runs. A call
 # costs 2 ms whatever it holds; CPU a span: 3.5 µs at 0.7 MiB, 3.1 at 1, 2.8 at 2, 2.7 at 4 MiB.

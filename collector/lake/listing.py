@@ -38,7 +38,7 @@ class Listing:
 
     def publish(self) -> None:
         """Write the own listing anew if the files have changed since it was written."""
-        query = load_sql("collector.store.queries", "lake_listing")
+        query = load_sql("collector.lake.queries", "lake_listing")
         files = self._store.read(query)
         if self._published is not None and files.equals(self._published):
             return
@@ -74,7 +74,7 @@ class Listing:
         return True
 
     def _take_in_one(self, con: duckdb.DuckDBPyConnection, path: Path) -> None:
-        query = load_sql("collector.store.queries", "foreign_files").format(listing=quoted(path))
+        query = load_sql("collector.lake.queries", "foreign_files").format(listing=quoted(path))
         try:
             files = con.sql(query).to_arrow_table()
         except duckdb.Error as error:  # somebody else's file: their rows are missing here, ours are not

@@ -30,7 +30,7 @@ from collector.store.store import Store
 
 log = logging.getLogger(__name__)
 
-_QUERIES = "collector.store.queries"
+_QUERIES = "collector.lake.queries"
 
 
 class Hours(NamedTuple):

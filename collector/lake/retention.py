@@ -25,7 +25,7 @@ def expire(store: Store, *, now_ns: int, retention_s: float, max_bytes: int) -> 
     horizon_ns = now_ns - int(retention_s * 1e9) if retention_s else 0
     with store.transaction() as con:
         expired = con.execute(
-            load_sql("collector.store.queries", "expire_files"),
+            load_sql("collector.lake.queries", "expire_files"),
             [now_ns, horizon_ns, max_bytes or 2**62],
         ).fetchall()
         if horizon_ns:

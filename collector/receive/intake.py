@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from google.protobuf.message import Message
 
-from collector.disk import DiskWatch
 from collector.errors import SpyhopError, Unauthenticated, Unavailable
 from collector.receive.check import Checked, check_bytes, check_message
 from collector.receive.json_wire import TraceTranslator
@@ -21,7 +20,8 @@ from collector.receive.parts import refuse_too_many_parts
 from collector.receive.senders import Sender, Senders
 from collector.receive.times import TimeLimits, TimeRange
 from collector.signals import REJECTED_FIELDS, RESPONSE_TYPES, Signal
-from collector.spool import Spool
+from collector.wal.disk import DiskWatch
+from collector.wal.spool import Spool
 
 UNKNOWN = Sender()
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import duckdb
 
 from collector.errors import DataFolderInUse, DataFolderUnusable
-from collector.segment import Position, missing_segments
 from collector.store.database_files import DATABASE_FILE_NAME, LOG_SUFFIX, RESCUED_SUFFIX
 from collector.store.lake import LAKE_FOLDER
+from collector.wal.segment import Position, missing_segments
 
 Config = dict[str, str | bool | int | float | list[str]]
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from datasets.export.fingerprint import components, without_figures
+from datasets.export.gold import Gold, Reject, judge
+from datasets.export.labelled import Labelled
 from datasets.export.row import Format, Row, Split
-from datasets.gold import Gold, Reject, judge
-from datasets.labelled import Labelled
-from datasets.settings import Settings
+from datasets.export.settings import Settings
 from llm.context import CHARS_PER_TOKEN
 
 MIN_GROUPS_TO_SPLIT = 10  # below, a held-out incident or two says nothing and training needs them all

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 
-from datasets.labelled import Labelled
+from datasets.export.labelled import Labelled
 
 # With its unit: "0.9 s" and "900 ms" are the same words about another size.
 _FIGURE = re.compile(r"\d[\d,.:]*(?:\s?(?:ns|µs|μs|ms|s|min|h|%|×|σ)(?![A-Za-z]))?")

@@ -16,7 +16,7 @@ from datasets.errors import NothingToExport, OutputUnusable
 from datasets.export.build import Export, Filters
 from datasets.export.manifest import build_manifest, provenance
 from datasets.export.row import SPLITS, Format
-from datasets.settings import Settings
+from datasets.export.settings import Settings
 
 
 def write_folder(

@@ -9,7 +9,7 @@ from typing import Any
 
 from datasets.export.build import Export, Filters
 from datasets.export.row import SPLITS, Row
-from datasets.settings import Settings
+from datasets.export.settings import Settings
 from llm.redact import REDACTION_VERSION
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from datasets.gold import Gold
+from datasets.export.gold import Gold
 
 Split = Literal["train", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "validation")

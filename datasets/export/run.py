@@ -12,8 +12,8 @@ from collector.client import Client
 from datasets.export.build import Filters, build_export
 from datasets.export.folder import write_folder
 from datasets.export.formats import format_named
-from datasets.labelled import from_client
-from datasets.settings import Settings
+from datasets.export.labelled import from_client
+from datasets.export.settings import Settings
 from llm.service import iso_utc
 
 

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from datasets.export.gold import Gold
 from datasets.export.row import Format
-from datasets.gold import Gold
 from llm.answer import parse_answer
 from llm.context import render_messages
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from exchange_ref.api.server_spans import SPAN_KEY
-from exchange_ref.api.user import UserId
 from exchange_ref.cfd.models import TradeReply, TradeRequest
 from exchange_ref.cfd.service import TradeService
+from exchange_ref.services.api.server_spans import SPAN_KEY
+from exchange_ref.services.api.user import UserId
 
 TRADES_PATH = "/api/v1/cfd/trades"
 

@@ -10,16 +10,6 @@ from decimal import Decimal
 
 from opentelemetry.trace import Span
 
-from exchange_ref.api.database import Database
-from exchange_ref.api.matcher_client import MatcherClient
-from exchange_ref.api.statements import (
-    INSERT_CFD_TRADES,
-    RESET_CFD_TRADES,
-    SELECT_CFD_TRADE,
-    SELECT_CFD_TRADES,
-    UPDATE_CFD_TRADES,
-)
-from exchange_ref.api.wallets import Wallets
 from exchange_ref.cfd.attributes import change_attributes, price_of, trade_attributes
 from exchange_ref.cfd.models import TradeReply, TradeRequest
 from exchange_ref.cfd.pricing import MARGIN_ASSET, check_levels, profit_units
@@ -29,6 +19,16 @@ from exchange_ref.engine.ledger import insufficient_funds
 from exchange_ref.engine.messages import encode_cfd
 from exchange_ref.engine.orders import OrderRejected, Result, Status
 from exchange_ref.market.prices import PriceFeed, Quote
+from exchange_ref.services.api.database import Database
+from exchange_ref.services.api.matcher_client import MatcherClient
+from exchange_ref.services.api.statements import (
+    INSERT_CFD_TRADES,
+    RESET_CFD_TRADES,
+    SELECT_CFD_TRADE,
+    SELECT_CFD_TRADES,
+    UPDATE_CFD_TRADES,
+)
+from exchange_ref.services.api.wallets import Wallets
 
 
 class TradeService:

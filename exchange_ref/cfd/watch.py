@@ -10,7 +10,6 @@ from typing import Final
 from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
-from exchange_ref.api.matcher_client import MatcherFailed
 from exchange_ref.broker.message import BrokerLost
 from exchange_ref.broker.request_reply import NoReply
 from exchange_ref.cfd.attributes import trade_attributes
@@ -18,9 +17,10 @@ from exchange_ref.cfd.pricing import MARGIN_ASSET, ending
 from exchange_ref.cfd.service import TradeService, quote_ticks
 from exchange_ref.cfd.words import OpenTrade, TradeStatus
 from exchange_ref.engine.orders import OrderRejected
-from exchange_ref.log_export import ServiceLog
 from exchange_ref.market.prices import PUSH_EVERY_S, PriceFeed, Quote
-from exchange_ref.telemetry import fail
+from exchange_ref.services.api.matcher_client import MatcherFailed
+from exchange_ref.telemetry.log_export import ServiceLog
+from exchange_ref.telemetry.tracing import fail
 
 logger = logging.getLogger(__name__)
 

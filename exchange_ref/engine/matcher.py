@@ -34,10 +34,10 @@ from exchange_ref.engine.messages import (
     encode_result,
 )
 from exchange_ref.engine.orders import Cancel, Order, OrderRejected, Transfer
-from exchange_ref.log_export import ServiceLog
-from exchange_ref.messaging import messaging_attributes
-from exchange_ref.metrics import Metrics
-from exchange_ref.telemetry import PARENT_HEADER, context_from, fail, headers_of, link_to, under
+from exchange_ref.telemetry.log_export import ServiceLog
+from exchange_ref.telemetry.messaging import messaging_attributes
+from exchange_ref.telemetry.metrics import Metrics
+from exchange_ref.telemetry.tracing import PARENT_HEADER, context_from, fail, headers_of, link_to, under
 
 logger = logging.getLogger(__name__)
 

@@ -22,10 +22,10 @@ from exchange_ref.broker.message import Message
 from exchange_ref.engine import journal
 from exchange_ref.engine.matcher import Matcher
 from exchange_ref.engine.matching import Engine
-from exchange_ref.log_export import ServiceLog
-from exchange_ref.metrics import Gauges, Metrics
-from exchange_ref.span_frames import to_frame
-from exchange_ref.telemetry import MATCHER, Telemetry, resource_of
+from exchange_ref.telemetry.log_export import ServiceLog
+from exchange_ref.telemetry.metrics import Gauges, Metrics
+from exchange_ref.telemetry.span_frames import to_frame
+from exchange_ref.telemetry.tracing import MATCHER, Telemetry, resource_of
 
 # The gateway takes no larger body, and JSON can double it.
 MAX_LINE_BYTES = 1024 * 1024

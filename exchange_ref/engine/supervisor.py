@@ -21,7 +21,7 @@ from exchange_ref.broker.message import BrokerLost, Message
 from exchange_ref.engine.matcher import MatcherGone
 from exchange_ref.engine.process import MAX_LINE_BYTES, pack, unpack
 from exchange_ref.errors import ExchangeError
-from exchange_ref.span_frames import from_frame
+from exchange_ref.telemetry.span_frames import from_frame
 
 logger = logging.getLogger(__name__)
 

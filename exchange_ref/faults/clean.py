@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 
 from exchange_ref.faults.impact import Sample, Window, counts, failures
-from exchange_ref.span_witness import Run, SpanWitness
+from exchange_ref.telemetry.span_witness import Run, SpanWitness
 
 # The time of a control is cut into so many parts; slow is what is slow in most of them.
 PARTS = 5

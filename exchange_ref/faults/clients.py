@@ -12,8 +12,8 @@ from pydantic import Field
 
 from exchange_ref.faults.impact import Impact, Window, compare, counts, durations_ms
 from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, entry
-from exchange_ref.telemetry import GATEWAY, WALLET
-from exchange_ref.wallet import RetryPolicy
+from exchange_ref.services.wallet import RetryPolicy
+from exchange_ref.telemetry.tracing import GATEWAY, WALLET
 
 # Without orders to learn from; far below what an order takes on a busy machine.
 DEFAULT_TIMEOUT_S = 0.01

@@ -12,7 +12,7 @@ from pydantic import Field
 from exchange_ref.faults.clean import disturbances
 from exchange_ref.faults.impact import USUAL_FOR_NS, Impact, Window
 from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, item
-from exchange_ref.telemetry import SERVICE_VERSION, SERVICES
+from exchange_ref.telemetry.tracing import SERVICE_VERSION, SERVICES
 
 C = TypeVar("C", bound=LastingParams)
 

@@ -10,13 +10,13 @@ from typing import ClassVar
 from opentelemetry.trace import Span
 from pydantic import Field
 
-from exchange_ref.api.statements import SELECT_WALLET
-from exchange_ref.api.wallets import WalletRows
 from exchange_ref.engine.instruments import ASSETS
 from exchange_ref.faults.impact import Impact, Window, compare, counts, durations_ms
 from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene
 from exchange_ref.faults.tasks import cancelled_at_end
-from exchange_ref.telemetry import EXCHANGE
+from exchange_ref.services.api.statements import SELECT_WALLET
+from exchange_ref.services.api.wallets import WalletRows
+from exchange_ref.telemetry.tracing import EXCHANGE
 
 
 class DbLockParams(LastingParams):

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from exchange_ref.faults.impact import Impact, Window, compare, durations_ms
 from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene
-from exchange_ref.telemetry import EXCHANGE
+from exchange_ref.telemetry.tracing import EXCHANGE
 
 StatementName = Literal["SELECT wallets", "INSERT orders", "UPDATE wallets"]
 

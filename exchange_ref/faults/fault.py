@@ -11,7 +11,7 @@ from typing import Protocol
 from exchange_ref.exchange import Exchange
 from exchange_ref.faults.impact import Window
 from exchange_ref.faults.labels import Label
-from exchange_ref.load import Load
+from exchange_ref.load.arrivals import Load
 
 # How long the last affected orders may take after a fault has ended.
 SETTLE_TIMEOUT_S = 10.0

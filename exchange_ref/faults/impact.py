@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from exchange_ref.span_witness import Run, SpanWitness
+from exchange_ref.telemetry.span_witness import Run, SpanWitness
 
 # What is usual is taken from this long before the fault.
 USUAL_FOR_NS = 20_000_000_000

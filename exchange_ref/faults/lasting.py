@@ -15,7 +15,7 @@ from exchange_ref.engine.instruments import PAIRS
 from exchange_ref.faults.fault import SETTLE_TIMEOUT_S, Occurrence, Target
 from exchange_ref.faults.impact import Impact, Window
 from exchange_ref.faults.labels import Label
-from exchange_ref.load import wait_for_event
+from exchange_ref.load.arrivals import wait_for_event
 
 
 class LastingParams(BaseModel):

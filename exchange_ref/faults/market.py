@@ -14,7 +14,7 @@ from exchange_ref.engine.orders import Side
 from exchange_ref.faults.impact import Impact, Window
 from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, item
 from exchange_ref.faults.tasks import cancelled_at_end
-from exchange_ref.telemetry import WALLET
+from exchange_ref.telemetry.tracing import WALLET
 
 LOOK_EVERY_S = 0.05
 # So many cancel at the same time.

@@ -21,7 +21,7 @@ from exchange_ref.engine.orders import Order, Side
 from exchange_ref.faults.impact import Impact, Window, compare, durations_ms, passages_ms
 from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene
 from exchange_ref.faults.tasks import cancelled_at_end
-from exchange_ref.telemetry import EXCHANGE, MATCHER
+from exchange_ref.telemetry.tracing import EXCHANGE, MATCHER
 
 # About 3 ms of work between two looks at the event loop.
 HEAP_CHUNK_OBJECTS = 20_000

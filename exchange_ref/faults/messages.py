@@ -21,7 +21,7 @@ from exchange_ref.faults.impact import (
     trace_ids,
 )
 from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, item
-from exchange_ref.telemetry import EXCHANGE, MATCHER
+from exchange_ref.telemetry.tracing import EXCHANGE, MATCHER
 
 
 class BrokerDelayParams(LastingParams):

@@ -13,10 +13,10 @@ from exchange_ref.engine.instruments import PAIRS, Pair
 from exchange_ref.engine.orders import OrderType, Side
 from exchange_ref.faults.fault import Occurrence, Target
 from exchange_ref.faults.labels import Label
-from exchange_ref.load import wait_for_event
-from exchange_ref.telemetry import WALLET
-from exchange_ref.traders import APPETITES, round_to
-from exchange_ref.wallet import NewOrder, Outcome
+from exchange_ref.load.arrivals import wait_for_event
+from exchange_ref.load.traders import APPETITES, round_to
+from exchange_ref.services.wallet import NewOrder, Outcome
+from exchange_ref.telemetry.tracing import WALLET
 
 ROOT_OPERATION = "order.submit.client"
 

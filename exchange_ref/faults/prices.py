@@ -11,7 +11,7 @@ from pydantic import Field
 from exchange_ref.faults.impact import Impact, Sample, Window, compare, durations_ms
 from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene
 from exchange_ref.market.prices import FRESH_FOR_S, MAX_WAIT_S, PUSH_EVERY_S
-from exchange_ref.telemetry import EXCHANGE
+from exchange_ref.telemetry.tracing import EXCHANGE
 
 PLACE_ORDER = "POST /api/v1/orders"
 # Far beyond the 50 ms between two pushes, and reached soon.

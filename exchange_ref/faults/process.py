@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from exchange_ref.faults.impact import Impact, Window, compare, passages_ms
 from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene
-from exchange_ref.telemetry import EXCHANGE, MATCHER
+from exchange_ref.telemetry.tracing import EXCHANGE, MATCHER
 
 
 class ProcessKillParams(LastingParams):

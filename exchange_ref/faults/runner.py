@@ -10,7 +10,7 @@ from exchange_ref.faults.fault import Fault, Occurrence, Target
 from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.registry import LASTING
 from exchange_ref.faults.schedule import Planned, Schedule
-from exchange_ref.load import wait_for_event
+from exchange_ref.load.arrivals import wait_for_event
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from exchange_ref.engine.orders import Order
 from exchange_ref.faults.impact import Impact, Window, compare, durations_ms, failures
 from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, entry
 from exchange_ref.faults.tasks import cancelled_at_end
-from exchange_ref.metrics import resident_bytes
-from exchange_ref.telemetry import EXCHANGE
-from exchange_ref.traders import USERS
+from exchange_ref.load.traders import USERS
+from exchange_ref.telemetry.metrics import resident_bytes
+from exchange_ref.telemetry.tracing import EXCHANGE
 
 PLACE_ORDER = "POST /api/v1/orders"
 BURN_ROUNDS = 2_000

@@ -17,8 +17,8 @@ from exchange_ref.engine.instruments import PAIRS
 from exchange_ref.engine.orders import Side
 from exchange_ref.faults.fault import Occurrence, Target
 from exchange_ref.faults.labels import Label
-from exchange_ref.telemetry import WALLET
-from exchange_ref.traders import APPETITES
+from exchange_ref.load.traders import APPETITES
+from exchange_ref.telemetry.tracing import WALLET
 
 DISTANCE_FROM_MARKET = 0.02
 

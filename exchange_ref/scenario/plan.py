@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from exchange_ref.faults.registry import CONTROLS, KINDS, LASTING
-from exchange_ref.population import PROFESSIONAL, RETAIL, Population
-from exchange_ref.tides import NO_TIDE, Tide
-from exchange_ref.wallet import ONE_ATTEMPT, RetryPolicy
+from exchange_ref.load.population import PROFESSIONAL, RETAIL, Population
+from exchange_ref.load.tides import NO_TIDE, Tide
+from exchange_ref.services.wallet import ONE_ATTEMPT, RetryPolicy
 
 Params = dict[str, Any]
 

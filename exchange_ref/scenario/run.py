@@ -19,8 +19,7 @@ import polars as pl
 from exchange_ref.errors import FolderUnusable
 from exchange_ref.exchange import ExchangeConfig
 from exchange_ref.faults.schedule import parse_schedule
-from exchange_ref.load import Mix
-from exchange_ref.outputs import Exporters
+from exchange_ref.load.arrivals import Mix
 from exchange_ref.run import RunOptions, new_event_loop, run_until
 from exchange_ref.scenario.folder import (
     annotate,
@@ -34,6 +33,7 @@ from exchange_ref.scenario.log_rows import LogRows
 from exchange_ref.scenario.metric_rows import MetricRows
 from exchange_ref.scenario.plan import Plan, Scenario, Split, plans
 from exchange_ref.scenario.span_rows import SpanRows
+from exchange_ref.telemetry.outputs import Exporters
 
 SPANS, LOGS, TRACE_LABELS = "spans.parquet", "logs.parquet", "trace_labels.parquet"
 METRICS = "metrics.parquet"

@@ -46,11 +46,11 @@ from detectors.detection import Detection
 from detectors.learner import Learner
 from detectors.settings import Settings
 from exchange_ref.exchange import ExchangeConfig
-from exchange_ref.load import Mix
-from exchange_ref.outputs import Exporters
-from exchange_ref.population import POPULATIONS
+from exchange_ref.load.arrivals import Mix
+from exchange_ref.load.population import POPULATIONS
 from exchange_ref.run import History, RunOptions, new_event_loop, run_until
 from exchange_ref.scenario.span_rows import SpanRows
+from exchange_ref.telemetry.outputs import Exporters
 
 S = 1_000_000_000
 DAY_NS = 86_400 * S
@@ -182,7 +182,7 @@ def judge(path: Path, order: str) -> dict[str, Any]:
         try:
             with store.transaction() as con:
                 con.register("replayed_spans", spans.append_column("batch_id", pa.array(numbers)))
-                con.execute(load_sql("datasets.queries", "replay_spans"))
+                con.execute(load_sql("datasets.evaluate.queries", "replay_spans"))
                 con.unregister("replayed_spans")
             detection = Detection(store, baselines, settings, int(ended[0]) / S)
             learner = Learner(store, baselines, settings, lambda: detection)

@@ -92,11 +92,11 @@ def _status_lines(pid: int) -> Iterator[tuple[str, str]]:
 
 def fill_spool_and_die(folder: Path, spool_bytes: int, distinct_spans: int) -> None:
     """What a server leaves that is killed before it could land anything; prints the number of requests."""
-    from collector.land import read_position
+    from collector.landing.land import read_position
     from collector.settings import Settings
     from collector.signals import Signal
-    from collector.spool import Spool
     from collector.store.store import Store
+    from collector.wal.spool import Spool
 
     store = Store.open(folder)
     spool = Spool(

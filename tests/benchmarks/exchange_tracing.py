@@ -26,11 +26,11 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from exchange_ref.exchange import Exchange, ExchangeConfig
-from exchange_ref.load import Load
-from exchange_ref.otlp_bytes import encode
+from exchange_ref.load.arrivals import Load
+from exchange_ref.load.traders import Traders
 from exchange_ref.run import new_event_loop
-from exchange_ref.span_export import BoundedSpanExport
-from exchange_ref.traders import Traders
+from exchange_ref.telemetry.otlp_bytes import encode
+from exchange_ref.telemetry.span_export import BoundedSpanExport
 
 CLIENTS = 32
 SPANS_PER_ORDER = 17

@@ -35,8 +35,8 @@ with atheris.instrument_imports(include=["collector.receive", "collector.decode"
     from collector.receive.otlp_json import parse_json
     from collector.receive.parts import refuse_too_many_parts
 
-from collector.segment import Position, Record
 from collector.signals import Signal
+from collector.wal.segment import Position, Record
 
 ENCODINGS = ("", "gzip", "deflate", "zstd")
 BODY_MAX_BYTES = 64 * 1024

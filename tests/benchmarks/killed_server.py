@@ -20,18 +20,18 @@ from time import monotonic, sleep
 from typing import Any
 
 import collector.lake.retention
-import collector.seal
-from collector.land import Lander
+import collector.lake.sealer
+from collector.landing.land import Lander
 from collector.server import run
 from collector.settings import Settings
-from collector.spool import Spool
+from collector.wal.spool import Spool
 
 STEPS: dict[str, tuple[Any, str]] = {
     "spool": (Spool, "_write_durably"),
     "landing": (Lander, "_land_together"),
-    "sealing": (collector.seal, "seal"),
-    "compaction": (collector.seal, "compact"),
-    "deletion": (collector.seal, "delete_expired"),
+    "sealing": (collector.lake.sealer, "seal"),
+    "compaction": (collector.lake.sealer, "compact"),
+    "deletion": (collector.lake.sealer, "delete_expired"),
 }
 FIRST_DURATION_S = 0.01  # taken for the call before the first
 

@@ -22,8 +22,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.evaluate import Reference
-from datasets.incidents import IncidentFolder
+from datasets.evaluate.evaluation import Reference
+from datasets.evaluate.incidents import IncidentFolder
 from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
 from detectors.localise import localise

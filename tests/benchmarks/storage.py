@@ -132,7 +132,7 @@ def read_api(folder: Path) -> str:
 
 
 def measure(span_count: int, folder: Path) -> dict[str, Any]:
-    from collector.seal import Policy, Sealer
+    from collector.lake.sealer import Policy, Sealer
     from collector.settings import Settings
     from collector.store.database_files import DATABASE_FILE_NAME
     from collector.store.store import Store

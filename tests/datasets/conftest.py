@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from collector.api import create_app
+from collector.http.api import create_app
 from collector.store.store import Store
-from datasets.api import build_router
-from datasets.settings import Settings
+from datasets.export.api import build_router
+from datasets.export.settings import Settings
 from llm.explanation import Subject
 from llm.feedback import Feedback, FeedbackBook
 from llm.service import Explainer
 from llm.settings import Settings as LlmSettings
-from tests.datasets.incident_folder import IncidentWriter, write_incidents
+from tests.datasets.evaluate.incident_folder import IncidentWriter, write_incidents
 from tests.llm.support import Loopback, Shop, fill_slow_shop
 
 

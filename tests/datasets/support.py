@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from datasets.labelled import Labelled
+from datasets.export.labelled import Labelled
 
 
 def named(number: int) -> str:

@@ -20,8 +20,8 @@ import detectors.learner
 from collector.decode.logs import decode_logs
 from collector.decode.metrics import decode_metrics
 from collector.decode.traces import decode_traces
+from collector.lake.sealer import Policy, Sealer
 from collector.receive.check import check_message
-from collector.seal import Policy, Sealer
 from collector.signals import Signal
 from collector.store.store import Store
 from detectors import monitor

@@ -16,10 +16,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from exchange_ref.exchange import Exchange, ExchangeConfig
 from exchange_ref.faults.fault import Target
-from exchange_ref.http_client import HttpClient
-from exchange_ref.load import Load
-from exchange_ref.span_export import BoundedSpanExport
-from exchange_ref.traders import Traders
+from exchange_ref.load.arrivals import Load
+from exchange_ref.load.traders import Traders
+from exchange_ref.services.http_client import HttpClient
+from exchange_ref.telemetry.span_export import BoundedSpanExport
 
 
 @dataclass(frozen=True)

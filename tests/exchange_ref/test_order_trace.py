@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from exchange_ref.engine.orders import OrderType, Side
-from exchange_ref.wallet import NewOrder, Outcome
+from exchange_ref.services.wallet import NewOrder, Outcome
 
 # service, name, kind, parent, links; parents and links by name, which is unique in this trace.
 ORDER_TRACE = {

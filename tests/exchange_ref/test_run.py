@@ -13,10 +13,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from exchange_ref.errors import AddressInUse, FolderUnusable, InvalidUse
 from exchange_ref.exchange import ExchangeConfig, lock_folder
 from exchange_ref.faults.schedule import parse_schedule
-from exchange_ref.metrics import Gauges, Metrics
-from exchange_ref.outputs import Exporters
 from exchange_ref.run import RunOptions, parse_otlp, prepare_report, run_until
-from exchange_ref.serving import bind, parse_address
+from exchange_ref.services.serving import bind, parse_address
+from exchange_ref.telemetry.metrics import Gauges, Metrics
+from exchange_ref.telemetry.outputs import Exporters
 
 
 def run_for(folder: Path, seconds: float) -> tuple[dict[str, object], InMemorySpanExporter]:

@@ -26,12 +26,12 @@ from detectors.baseline.sketch import bucket_of
 from detectors.localise.traces import Traces, Usual
 from detectors.settings import Settings
 from detectors.trace.view import load_trace_view
-from exchange_ref.addresses import address_of
 from exchange_ref.cfd.words import TradeSide
 from exchange_ref.engine.orders import OrderType, Side
-from exchange_ref.population import MIXED
-from exchange_ref.traders import Traders
-from exchange_ref.wallet import NewOrder, NewTrade, NewTransfer
+from exchange_ref.load.population import MIXED
+from exchange_ref.load.traders import Traders
+from exchange_ref.services.addresses import address_of
+from exchange_ref.services.wallet import NewOrder, NewTrade, NewTransfer
 from llm.subject import load_trace
 
 # Service, name and kind by depth, children in the order of their names; `<` names the span that is linked to.

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
-from exchange_ref.addresses import address_of
 from exchange_ref.engine.orders import OrderType, Side
-from exchange_ref.wallet import NewOrder, NewTransfer
+from exchange_ref.services.addresses import address_of
+from exchange_ref.services.wallet import NewOrder, NewTransfer
 
 # service, name, kind, parent, links; parents and links by name, which is unique in each trace.
 WAY_IN = {
@@ -195,7 +195,7 @@ def test_transfers_that_cannot_be_made_are_explained(
 
 def test_the_load_mixes_transfers_and_cancels_in(open_exchange) -> None:
     """With shares for them, transfers and cancels arrive beside as many orders as before."""
-    from exchange_ref.load import Mix
+    from exchange_ref.load.arrivals import Mix
 
     async def main() -> tuple[int, int, int]:
         async with open_exchange() as running:

@@ -16,13 +16,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
-from collector.land import Lander, read_position
-from collector.seal import Policy, Sealer
+from collector.lake.sealer import Policy, Sealer
+from collector.landing.land import Lander, read_position
 from collector.signals import Signal
-from collector.spool import Spool
 from collector.store.lake import SEALED_SIGNALS
 from collector.store.store import Store
 from collector.store.typed_paths import AT_ONCE_MAX, IN_TABLE_MAX, ROWS_MIN, TYPED_MAX, TypedPaths
+from collector.wal.spool import Spool
 from tests.collector.conftest import any_value
 
 HOUR_NS = 3_600_000_000_000

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from collector.errors import DataFolderUnusable
-from collector.segment import Position
-from collector.spool import Spool
 from collector.store.store import Store
+from collector.wal.segment import Position
+from collector.wal.spool import Spool
 from tests.benchmarks.folder_faults import Served, make_request, play
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from collector.guard import host_name, is_same_origin
 from collector.http import docs_page
+from collector.http.guard import host_name, is_same_origin
 
 JSON_HEADERS = {"content-type": "application/json"}
 PORTS = [("api", "/api/sql"), ("otlp_http", "/v1/traces")]

@@ -13,9 +13,8 @@ import pytest
 from fastapi import APIRouter
 from starlette.testclient import TestClient
 
-from collector import api
-from collector.api import create_app
-from collector.http import latest
+from collector.http import api, latest
+from collector.http.api import create_app
 from collector.server import Server
 from collector.settings import Settings
 from collector.store.store import Store

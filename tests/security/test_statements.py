@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from collector.cli.shell import open_source
 from collector.client import Client
 from collector.errors import InvalidInput, SpyhopError, Timeout, TooLarge
 from collector.server import Server
-from collector.shell import open_source
 from collector.store.store import Store
 from tests.security.statements import HEAVY_TEXTS, HEAVY_VALUES, refused
 

@@ -14,13 +14,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from collector.lag import LAG_MAX_S, LagWatch
-from collector.segment import Position
+from collector.landing.lag import LAG_MAX_S, LagWatch
+from collector.wal.segment import Position
 
 SERVE = """
 import json, sys, time
 from pathlib import Path
-import collector.insert
+import collector.landing.insert
 from collector.server import run
 from collector.settings import Settings
 
@@ -31,7 +31,7 @@ if how:
         if how == "statement":
             con.execute("SELECT count(*) FROM range(10_000_000_000_000)").fetchall()
         time.sleep(600)
-    collector.insert._insert = stuck
+    collector.landing.insert._insert = stuck
 anywhere = "127.0.0.1:0"
 settings = Settings(data=Path(sys.argv[1]), otlp_grpc=anywhere, otlp_http=anywhere, api=anywhere,
                     land_interval_ms=20, drain_timeout_s=1)
@@ -109,7 +109,7 @@ def test_readiness_tells_of_the_lag(running: Any, monkeypatch: pytest.MonkeyPatc
     """`/readyz` is 503 with the reason while landing does not catch up, and 200 again when it has."""
     assert running.api.get("/readyz").status_code == 200
     with monkeypatch.context() as patch:
-        patch.setattr("collector.lag.LagWatch.failure", lambda *_: "landing is 75 s behind")
+        patch.setattr("collector.landing.lag.LagWatch.failure", lambda *_: "landing is 75 s behind")
         answer = running.api.get("/readyz")
         assert answer.status_code == 503
         assert answer.json()["checks"]["landing"]["failure"] == "landing is 75 s behind"

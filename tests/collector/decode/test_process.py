@@ -14,8 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collector.decode.process import IDLE_S, Decoder
 from collector.decode.records import decode_records
-from collector.segment import DamagedRecord, Position, Record
 from collector.signals import Signal
+from collector.wal.segment import DamagedRecord, Position, Record
 
 START_TIMEOUT_S = 30.0
 

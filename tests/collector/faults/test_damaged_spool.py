@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from collector.segment import Position
 from collector.server import Server
 from collector.settings import Settings
 from collector.signals import Signal
-from collector.spool import Spool
+from collector.wal.segment import Position
+from collector.wal.spool import Spool
 from tests.collector.receive.otlp_calls import batch, landed_count, send, wire
 
 REQUESTS = 5

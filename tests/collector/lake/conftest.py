@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from collector.decode.logs import decode_logs
 from collector.decode.metrics import decode_metrics
 from collector.decode.traces import decode_traces
-from collector.seal import Policy, Sealer
+from collector.lake.sealer import Policy, Sealer
 from collector.store.store import Store
 
 HOUR_NS = 3_600_000_000_000

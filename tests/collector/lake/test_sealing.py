@@ -178,7 +178,7 @@ def test_short_memory(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         return written
 
     monkeypatch.setattr("collector.lake.moving.write_file", write)
-    monkeypatch.setattr("collector.seal.ROWS_PER_FILE_MIN", 1)
+    monkeypatch.setattr("collector.lake.sealer.ROWS_PER_FILE_MIN", 1)
     lake.settle_and_seal()
     lake.pass_time(STRAGGLERS_WAIT_S)
     assert lake.ids("spans_recent") == []

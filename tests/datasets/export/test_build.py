@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from datasets.export.build import Filters, assign_splits, build_export
 from datasets.export.fingerprint import fingerprint, without_figures
+from datasets.export.settings import Settings
 from datasets.export.trl_sft import FORMAT
-from datasets.settings import Settings
 from tests.datasets.support import labelled, named
 
 

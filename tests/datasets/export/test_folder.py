@@ -9,8 +9,8 @@ import pytest
 from datasets.errors import NothingToExport, OutputUnusable
 from datasets.export.build import Export, Filters, build_export
 from datasets.export.folder import validate_file, write_folder
+from datasets.export.settings import Settings
 from datasets.export.trl_sft import FORMAT
-from datasets.settings import Settings
 from tests.datasets.support import labelled, named
 
 

@@ -16,7 +16,6 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from exchange_ref.api.statements import SELECT_WALLETS
 from exchange_ref.broker.link import BrokerServer, Link
 from exchange_ref.broker.memory import MemoryBroker
 from exchange_ref.broker.message import Message
@@ -29,10 +28,11 @@ from exchange_ref.faults.fault import Target
 from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import parse_schedule
-from exchange_ref.load import Load
-from exchange_ref.span_export import BoundedSpanExport
-from exchange_ref.traders import Traders
-from exchange_ref.wallet import NewOrder, Outcome, RetryPolicy
+from exchange_ref.load.arrivals import Load
+from exchange_ref.load.traders import Traders
+from exchange_ref.services.api.statements import SELECT_WALLETS
+from exchange_ref.services.wallet import NewOrder, Outcome, RetryPolicy
+from exchange_ref.telemetry.span_export import BoundedSpanExport
 
 
 class RealServer:

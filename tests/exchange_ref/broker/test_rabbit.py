@@ -17,10 +17,10 @@ from exchange_ref.broker.message import ORDERS_QUEUE, REPLIES_QUEUE, Message
 from exchange_ref.broker.rabbit import RabbitBroker
 from exchange_ref.errors import ExchangeError
 from exchange_ref.exchange import Exchange, ExchangeConfig
-from exchange_ref.load import Load
-from exchange_ref.span_export import BoundedSpanExport
-from exchange_ref.traders import Traders
-from exchange_ref.wallet import RetryPolicy
+from exchange_ref.load.arrivals import Load
+from exchange_ref.load.traders import Traders
+from exchange_ref.services.wallet import RetryPolicy
+from exchange_ref.telemetry.span_export import BoundedSpanExport
 
 
 async def declare(url: str, queue: str, *, purge: bool = False) -> int:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from exchange_ref.api.statements import Statement
+from exchange_ref.services.api.statements import Statement
 
 FORGET = Statement("UPDATE", "cfd_trades", "UPDATE cfd_trades SET status = 'NEW' WHERE trade_id = ?")
 TRADES = "/api/v1/cfd/trades"

@@ -7,7 +7,7 @@ from pathlib import Path
 from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import parse_schedule
-from exchange_ref.wallet import RetryPolicy
+from exchange_ref.services.wallet import RetryPolicy
 
 
 def test_a_strong_fault_brings_others_with_it_and_its_label_names_the_first(

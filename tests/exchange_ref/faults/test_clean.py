@@ -8,8 +8,8 @@ from opentelemetry.trace import SpanContext, Status, StatusCode
 
 from exchange_ref.faults.clean import disturbances
 from exchange_ref.faults.impact import Window
-from exchange_ref.span_witness import MAX_REMEMBERED_RUNS, REMEMBERED_RUNS, SpanWitness
-from exchange_ref.telemetry import resource_of
+from exchange_ref.telemetry.span_witness import MAX_REMEMBERED_RUNS, REMEMBERED_RUNS, SpanWitness
+from exchange_ref.telemetry.tracing import resource_of
 
 MS = 1_000_000
 RESOURCE = resource_of("kx-exchange")

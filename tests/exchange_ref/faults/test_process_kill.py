@@ -21,9 +21,9 @@ from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import parse_schedule
 from exchange_ref.run import new_event_loop
-from exchange_ref.span_frames import from_frame, to_frame
-from exchange_ref.telemetry import MATCHER, Telemetry, link_to, under
-from exchange_ref.wallet import RetryPolicy
+from exchange_ref.services.wallet import RetryPolicy
+from exchange_ref.telemetry.span_frames import from_frame, to_frame
+from exchange_ref.telemetry.tracing import MATCHER, Telemetry, link_to, under
 
 
 def balances(engine: Engine) -> dict[tuple[str, str], tuple[int, int]]:

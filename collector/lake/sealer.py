@@ -1,0 +1,222 @@
+"""The lake's keeper: old hours move to Parquet, files of one hour become one, the oldest leave.
+
+How rows move without being lost or seen twice stands in `collector/lake/moving.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from time import monotonic, time_ns
+from typing import NamedTuple
+
+import duckdb
+
+from collector.lake.compaction import (
+    ROWS_PER_FILE_MAX,
+    ROWS_PER_FILE_MIN,
+    files_to_compact,
+    rows_that_fit,
+)
+from collector.lake.landed import LandedLog
+from collector.lake.listing import Listing
+from collector.lake.moving import Hours, LakeFile, compact, remove_unfinished, seal
+from collector.lake.retention import delete_expired, expire
+from collector.lake.thin import THIN_ROWS, ThinFile, files_to_share, share, span_max
+from collector.store.lake import SEALED_SIGNALS, SealedSignal
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+
+# Rows that come late for an hour with a file move when a file of them is worth it, or after some waiting.
+STRAGGLERS_MIN = 10_000
+# They wait, and an hour's files wait to become one, so many times as long as rows settle: an hour with the
+# default of ten minutes, in which what comes late shares one file and one rewriting.
+PATIENCE_FACTOR = 6
+_HOUR_NS = 3_600_000_000_000
+_HOUR = timedelta(hours=1)
+_QUERIES = "collector.lake.queries"
+
+log = logging.getLogger(__name__)
+
+
+class Policy(NamedTuple):
+    """When rows move and when they leave."""
+
+    seal_after_s: float  # age of an hour's end at which it is sealed; 0: never
+    settle_s: float  # how long a batch must have landed before it moves: late spans gather meanwhile
+    interval_s: float
+    retention_s: float = 0  # age at which rows leave; 0: never
+    retention_max_bytes: int = 0  # size of the own files beyond which the oldest hours leave; 0: unlimited
+
+    @property
+    def patience_s(self) -> float:
+        """How long late rows and several files of one hour wait for more."""
+        return PATIENCE_FACTOR * self.settle_s
+
+
+class Sealer:
+    """A thread that looks once in a while."""
+
+    name = "lake"
+
+    def __init__(self, store: Store, policy: Policy, *, clock_ns: Callable[[], int] = time_ns) -> None:
+        self._store = store
+        self._policy = policy
+        self._clock_ns = clock_ns
+        self._span_max = span_max(policy.retention_s)
+        self._landed = LandedLog(keep_s=policy.patience_s)
+        self._listing = Listing(store)
+        self._stopping = threading.Event()
+        self._working: duckdb.DuckDBPyConnection | None = None
+        self._failure = ""
+        self._totals = self._read_totals()
+        self._rows_max = rows_that_fit(store.memory_limit_bytes())  # halved when memory does not suffice
+        self._thread = threading.Thread(target=self._loop, name="sealing", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Give up a move under way: it has not happened then."""
+        self._stopping.set()
+        deadline_s = monotonic() + timeout_s
+        while self._thread.is_alive() and monotonic() < deadline_s:
+            working = self._working
+            if working is not None:
+                working.interrupt()  # again and again: between two statements there is nothing to interrupt
+            self._thread.join(0.05)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether its thread is still at work."""
+        return self._thread.is_alive()
+
+    def status(self) -> dict[str, object]:
+        """`files`, `rows` and `bytes` of this collector in the lake, and the reason of the last failure.
+
+        As of the last look: whoever asks whether the process lives must not wait for the database.
+        """
+        return {**self._totals, "failure": self._failure}
+
+    def run_once(self) -> int:
+        """Seal, compact, expire and publish what is due; returns how many rows left the database."""
+        remove_unfinished(self._store)
+        moved = 0
+        if self._policy.seal_after_s:
+            moved = self._seal_due()
+            self._compact_due()
+        expire(
+            self._store,
+            now_ns=self._clock_ns(),
+            retention_s=self._policy.retention_s,
+            max_bytes=self._policy.retention_max_bytes,
+        )
+        self._listing.publish()  # before files go: who reads the listing must find what it names
+        delete_expired(self._store, self._clock_ns())
+        self._listing.take_in()
+        self._totals = self._read_totals()
+        return moved
+
+    def _read_totals(self) -> dict[str, object]:
+        (row,) = self._store.read(load_sql(_QUERIES, "lake_totals")).to_pylist()
+        return dict(row)
+
+    def _loop(self) -> None:
+        while not self._stopping.wait(self._policy.interval_s):
+            try:
+                self.run_once()
+                self._failure = ""
+            except Exception as error:  # rows stay where they are: the next round tries again
+                if self._stopping.is_set():
+                    return
+                self._failure = str(error).partition("\n")[0]
+                log.exception("keeping the lake failed; trying again in %.0f s", self._policy.interval_s)
+
+    def _seal_due(self) -> int:
+        now_ns = self._clock_ns()
+        (row,) = self._store.read("SELECT batch_id FROM landing_position").to_pylist()
+        self._landed.note(now_ns, row["batch_id"])
+        settled = self._landed.settled_batch_id(now_ns, self._policy.settle_s)
+        patient = self._landed.settled_batch_id(now_ns, self._policy.patience_s)
+        moved = 0
+        for signal in SEALED_SIGNALS:
+            # Again and again: an hour that is larger than a file has rows left.
+            moved_before = -1
+            while moved > moved_before and (due := self._due_hours(signal, settled, patient)):
+                moved_before = moved
+                for hours in share(due, self._span_max):
+                    if self._stopping.is_set():
+                        return moved
+                    with self._in_smaller_pieces(hours.row_count), self._interruptible() as con:
+                        moved += seal(
+                            self._store, con, signal, hours, now_ns=self._clock_ns(), rows_max=self._rows_max
+                        )
+        return moved
+
+    @contextmanager
+    def _in_smaller_pieces(self, row_count: int) -> Iterator[None]:
+        """When memory does not suffice for so many rows, nothing has happened; the next are fewer."""
+        try:
+            yield
+        except duckdb.OutOfMemoryException:
+            remove_unfinished(self._store)
+            if self._rows_max <= ROWS_PER_FILE_MIN:
+                raise
+            self._rows_max = max(ROWS_PER_FILE_MIN, min(self._rows_max, row_count) // 2)
+            log.warning("memory is short: files of %d rows at most from now on", self._rows_max)
+
+    def _due_hours(self, signal: SealedSignal, settled: int, patient: int) -> list[Hours]:
+        until_ns = self._clock_ns() - int(self._policy.seal_after_s * 1e9)
+        until_ns -= until_ns % _HOUR_NS
+        query = load_sql(_QUERIES, "due_hours").format(
+            table=signal.table, packed_table=signal.packed_table, time=signal.time_column
+        )
+        params = [ROWS_PER_FILE_MAX, until_ns, settled, signal.label, STRAGGLERS_MIN, patient]
+        rows = self._store.read(query, params).to_pylist()
+        return [Hours(end=row["start"] + _HOUR, **row) for row in rows]
+
+    def _compact_due(self) -> None:
+        quiet_since_ns = self._clock_ns() - int(self._policy.patience_s * 1e9)
+        query = load_sql(_QUERIES, "hours_with_files")
+        for signal in SEALED_SIGNALS:
+            for hour in self._store.read(query, [signal.label, quiet_since_ns]).to_pylist():
+                listed = list(map(LakeFile, hour["paths"], hour["row_counts"]))
+                files = files_to_compact(listed, quiet=hour["is_quiet"], rows_max=self._rows_max)
+                if self._stopping.is_set():
+                    return
+                if files:
+                    start = hour["hour_start"]
+                    self._compact(signal, (start, start + _HOUR), files)
+            for group in self._thin_files(signal, quiet_since_ns):
+                if self._stopping.is_set():
+                    return
+                end = max(thin.end for thin in group)
+                self._compact(signal, (group[0].start, end), [thin.file for thin in group])
+
+    def _thin_files(self, signal: SealedSignal, quiet_since_ns: int) -> list[list[ThinFile]]:
+        query = load_sql(_QUERIES, "thin_files")
+        rows = self._store.read(query, [signal.label, quiet_since_ns, THIN_ROWS]).to_pylist()
+        files = [
+            ThinFile(LakeFile(row["path"], row["row_count"]), row["start"], row["last_hour"] + _HOUR)
+            for row in rows
+        ]
+        return files_to_share(files, self._span_max)
+
+    def _compact(self, signal: SealedSignal, hours: tuple[datetime, datetime], files: list[LakeFile]) -> None:
+        row_count = sum(file.row_count for file in files)
+        with self._in_smaller_pieces(row_count), self._interruptible() as con:
+            compact(self._store, con, signal, hours, files, now_ns=self._clock_ns())
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection whose statement `stop` ends."""
+        con = self._store.cursor()
+        self._working = con
+        try:
+            yield con
+        finally:
+            self._working = None
+            con.close()

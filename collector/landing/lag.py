@@ -1,0 +1,66 @@
+"""How old the oldest record is that has not landed, and whether landing falls behind for good."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import NamedTuple
+
+from collector.wal.segment import Position
+
+# Behind for so long, and the backlog not smaller than it was so long ago: landing does not catch up. Catching
+# up from a full spool of 1 GiB takes 35 s, and its backlog shrinks.
+LAG_MAX_S = 60.0
+_NOTE_INTERVAL_S = 0.5
+_NOTES_MAX = 1_000  # then every second one goes: an hour is known to 4 s, a day to 90
+
+
+class _Note(NamedTuple):
+    when_s: float
+    end: Position  # of what was durable then
+    backlog_bytes: int
+
+
+class LagWatch:
+    """Remembers when the spool had grown to which length. Two threads may use it."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._notes: deque[_Note] = deque()  # of which something has not landed; oldest first
+
+    def note(self, now_s: float, end: Position, backlog_bytes: int) -> None:
+        """To be called all the time, whatever landing does.
+
+        Args:
+            now_s: monotonic time.
+            end: where what is durable ends.
+            backlog_bytes: what of it has not landed.
+        """
+        with self._guard:
+            if self._notes and now_s - self._notes[-1].when_s < _NOTE_INTERVAL_S:
+                return
+            self._notes.append(_Note(now_s, end, backlog_bytes))
+            if len(self._notes) > _NOTES_MAX:
+                self._notes = deque(list(self._notes)[::2])
+
+    def lag_s(self, now_s: float, landed: Position) -> float:
+        """Age of the oldest record that has not landed, as far as it was noted; 0 when all has."""
+        with self._guard:
+            while self._notes and self._notes[0].end <= landed:
+                self._notes.popleft()
+            return now_s - self._notes[0].when_s if self._notes else 0.0
+
+    def failure(self, now_s: float, landed: Position) -> str:
+        """Why landing must be taken for stuck or too slow; empty when it is neither."""
+        lag_s = self.lag_s(now_s, landed)
+        if lag_s <= LAG_MAX_S:
+            return ""
+        with self._guard:
+            earlier = [note for note in self._notes if note.when_s <= now_s - LAG_MAX_S]
+            if self._notes[-1].backlog_bytes < earlier[-1].backlog_bytes:
+                return ""
+            waiting_bytes = self._notes[-1].backlog_bytes
+        return (
+            f"landing is {lag_s:.0f} s behind and has not caught up for {LAG_MAX_S:.0f} s;"
+            f" {waiting_bytes:,} bytes wait in the spool"
+        )

@@ -1,0 +1,191 @@
+"""Plays a folder of labelled incidents through live detection and says what it raises.
+
+All spans, log lines and metric points go into a store of their own and are judged in passes of a second of
+their time, baseline and test in the order in which they ended: the code, the settings and the clock of the
+live path. Durations and amounts are compared with what was learned from the baseline rows alone; what the
+window detectors learn on their way they learn as live, from all that they have not flagged.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+from datasets.evaluate.incidents import NO_SIGNALS, Signals
+from datasets.evaluate.live_causes import Raised, raised
+from detectors.baseline.models import Baselines
+from detectors.baseline.sketch import IntArray
+from detectors.detection import Detection
+from detectors.incidents import Incident
+from detectors.landed import Position, StoredSpans, apart
+from detectors.settings import Settings
+
+_QUERIES = "datasets.evaluate.queries"
+_PASS_NS = 1_000_000_000
+_NEVER = np.iinfo(np.int64).max
+# Passes that are read at once: to ask the store in each for its second took 15 ms, half of a pass.
+_PASSES_AHEAD = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What live detection has raised, each row with its `run`.
+
+    anomalies: columns of `queries/replayed_anomalies.sql`.
+    incidents: columns of `queries/replayed_incidents.sql`.
+    raised: the same incidents with what they say of causes.
+    """
+
+    anomalies: pa.Table
+    incidents: pa.Table
+    raised: list[Raised]
+
+
+def replay(
+    spans: pa.Table,
+    baselines: Baselines,
+    settings: Settings,
+    step: Callable[[str, int, int], None] = lambda *_: None,
+    signals: Signals = NO_SIGNALS,
+) -> Replayed:
+    """Judge all spans, log lines and metric points of a folder, one recording after the other.
+
+    Args:
+        spans: columns of `queries/eval_all_spans.sql`, in its order; at least one.
+        baselines: with durations and amounts of the baseline rows; gaps between messages are added.
+        signals: a line without a trace is left out where there are several recordings.
+    """
+    runs = spans["run"].to_numpy(zero_copy_only=False)
+    begins = np.flatnonzero(np.r_[True, runs[1:] != runs[:-1]]).tolist()
+    found, all_raised = [], []
+    for number, (begin, end) in enumerate(zip(begins, [*begins[1:], spans.num_rows], strict=True)):
+
+        def passed(name: str, done: int, total: int, number: int = number) -> None:
+            step(name, number * total + done, len(begins) * total)
+
+        said = signals if len(begins) == 1 else Signals(*(_of_run(rows, runs[begin]) for rows in signals))
+        one = _replay_run(spans.slice(begin, end - begin), said, baselines, settings, passed)
+        run = pa.repeat(runs[begin], one.anomalies.num_rows), pa.repeat(runs[begin], one.incidents.num_rows)
+        all_raised += one.raised
+        found.append((one.anomalies.append_column("run", run[0]), one.incidents.append_column("run", run[1])))
+    anomalies, incidents = zip(*found, strict=True)
+    return Replayed(pa.concat_tables(anomalies), pa.concat_tables(incidents), all_raised)
+
+
+def _of_run(rows: pa.Table | None, run: str) -> pa.Table | None:
+    return None if rows is None else rows.filter(pc.equal(rows["run"], run))
+
+
+def _replay_run(
+    spans: pa.Table,
+    signals: Signals,
+    baselines: Baselines,
+    settings: Settings,
+    step: Callable[[str, int, int], None],
+) -> Replayed:
+    ended = pc.add(spans["start_unix_nano"], spans["duration_ns"]).to_numpy()
+    batch = batch_numbers(ended)
+    last = np.flatnonzero(np.r_[batch[1:] != batch[:-1], True])
+    learning = np.ones(len(last), dtype=np.bool_)
+    judged = pc.equal(spans["split"], "test").to_numpy(zero_copy_only=False)
+    learning[batch[judged] - 1] = False
+    test_from = int(ended[judged].min()) if judged.any() else _NEVER
+    with tempfile.TemporaryDirectory(prefix="spyhop-eval-") as folder:
+        store = Store.open(Path(folder))
+        try:
+            with store.transaction() as con:
+                _insert(con, "spans", spans, batch)
+                for name, rows in zip(Signals._fields, signals, strict=True):
+                    if rows is not None:
+                        _insert(con, name, rows, landed_with(_times(rows), ended[last]))
+            landed = FolderSpans(store, ended[last], signals)
+            detection = Detection(
+                store, baselines, settings, float(ended[0]) / 1e9, landed=landed, position_every_s=math.inf
+            )
+            incidents: dict[str, Incident] = {}
+            for number, row in enumerate(last.tolist(), start=1):
+                step("detect", number, len(last))
+                now_ns = int(ended[row])
+                detection.judge(number - 1, number, now_ns / 1e9, now_ns)
+                incidents |= detection.tracker.open  # each goes on growing until it closes
+                if learning[number - 1]:
+                    settled_s = now_ns / 1e9 - settings.detect_learn_delay_s
+                    baselines.add(detection.windows.gaps.learned(settled_s))
+            return Replayed(
+                store.read(load_sql(_QUERIES, "replayed_anomalies"), {"test_from": test_from}),
+                store.read(load_sql(_QUERIES, "replayed_incidents")),
+                [raised(incident) for incident in incidents.values() if incident.anomalies],
+            )
+        finally:
+            store.close()
+
+
+class FolderSpans:
+    """The spans of a folder as if they landed in one batch a pass (`detectors.landed.Landed`)."""
+
+    def __init__(self, store: Store, pass_ends: IntArray, signals: Signals) -> None:
+        """
+        Args:
+            store: holds all of them, with the number of the pass as `batch_id`.
+            pass_ends: when the last span of each pass ended, ns since 1970.
+        """
+        self._store = store
+        self._numbers = {
+            name: np.zeros(0, dtype=np.int64) if rows is None else landed_with(_times(rows), pass_ends)
+            for name, rows in zip(("log_count", "metric_point_count"), signals, strict=True)
+        }
+        self._ahead: pa.Table | None = None
+        self._ids: IntArray = np.zeros(0, dtype=np.int64)  # the pass of each row that was read ahead
+        self._names: Sequence[str] = ()
+        self._first, self._end = 0, 0  # which passes those are: (first, end]
+
+    def position(self, upto: int) -> Position:
+        totals = {name: int((numbers <= upto).sum()) for name, numbers in self._numbers.items()}
+        return {"batch_id": upto, "span_count": None, **totals}
+
+    def spans(self, after: int, upto: int, names: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+        within = self._first <= after and upto <= self._end and names == self._names
+        if self._ahead is None or not within:
+            self._first, self._end, self._names = after, max(upto, after + _PASSES_AHEAD), names
+            read = StoredSpans(self._store).read(self._first, self._end, names).sort_by("batch_id")
+            self._ahead = read.combine_chunks()
+            self._ids = self._ahead["batch_id"].to_numpy()
+        begin, end = np.searchsorted(self._ids, [after, upto], side="right").tolist()
+        return apart(self._ahead.slice(begin, end - begin))
+
+
+def _times(rows: pa.Table) -> IntArray:
+    return np.asarray(rows["unix_nano"].to_numpy(), dtype=np.int64)
+
+
+def _insert(con: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, batch: IntArray) -> None:
+    con.register(f"replayed_{name}", rows.append_column("batch_id", pa.array(batch)))
+    con.execute(load_sql(_QUERIES, f"replay_{name}"))
+    con.unregister(f"replayed_{name}")
+
+
+def landed_with(unix_nano: IntArray, pass_ends: IntArray) -> IntArray:
+    """The pass, from 1, in which what happened then is judged: the first that ends in that second or later.
+
+    >>> landed_with(np.array([0, 999_999_999, 1_000_000_000, 9_000_000_000]), np.array([5, 2_000_000_000]))
+    array([1, 1, 2, 2])
+    """
+    numbers: IntArray = np.searchsorted(pass_ends // _PASS_NS, unix_nano // _PASS_NS).astype(np.int64) + 1
+    return np.minimum(numbers, len(pass_ends))
+
+
+def batch_numbers(ended_unix_nano: IntArray) -> IntArray:
+    """The pass of each span, from 1 without gaps; of at least one span, sorted as `ended_unix_nano` is."""
+    seconds = np.unique(ended_unix_nano // _PASS_NS, return_inverse=True)[1].astype(np.int64)
+    numbers: IntArray = seconds + 1
+    return numbers

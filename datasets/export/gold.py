@@ -1,0 +1,200 @@
+"""A verdict → the answer a model should have given, or why there is none.
+
+A thumbs-up makes the explanation gold. A correction makes the corrected answer gold; a field that the
+engineer left alone counts as read and accepted, except where it contradicts what they changed. A
+thumbs-down alone says that the answer is wrong, not what is right: no row. A model's text that nobody
+reviewed is never gold, since without a verdict there is no row at all.
+
+A summary is taught only as far as a model's would be shown: a sentence that the facts of its prompt do not
+bear out gives way to code's own, or goes (`llm/grounding.py`); the manifest counts them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from datasets.export.labelled import Labelled
+from llm.answer import Answer, AnsweredCause
+from llm.explanation import Draft, Evidence, Fact, RootCause, SentenceCheck, Subject
+from llm.grounding import check_summary, plain_text
+from llm.redact import redact_name, redact_text
+
+SUMMARY_LIMIT_CHARS = 4000
+LabelSource = Literal["thumbs-up", "correction"]
+_CITATION = re.compile(r"\s*\[\s*(E\d+(?:\s*[,;]\s*E\d+)*)\s*\]")
+
+
+@dataclass(frozen=True)
+class Gold:
+    example: Labelled
+    label_source: LabelSource
+    answer: Answer
+    checks: tuple[SentenceCheck, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reject:
+    example_id: str
+    reason: str
+
+
+def judge(examples: Iterable[Labelled]) -> tuple[list[Gold], list[Reject]]:
+    """One gold answer at most for each explanation; every other verdict is rejected with its reason."""
+    by_explanation: dict[str, list[Labelled]] = {}
+    for example in examples:
+        by_explanation.setdefault(example.explanation_id, []).append(example)
+    golds: list[Gold] = []
+    rejects: list[Reject] = []
+    for verdicts in by_explanation.values():
+        newest_first = sorted(verdicts, key=lambda v: (-v.updated_unix_nano, v.example_id))
+        chosen = _chosen(newest_first)
+        rejects += [Reject(v.example_id, _reason(v, chosen)) for v in newest_first if v is not chosen]
+        if chosen is None:
+            continue
+        answer = gold_answer(chosen)
+        checks = _check(chosen, answer)
+        grounded = " ".join(check.shown for check in checks if check.shown) or _of_cause(answer)
+        if grounded:
+            source: LabelSource = "correction" if chosen.correction else "thumbs-up"
+            golds.append(Gold(chosen, source, answer.model_copy(update={"summary": grounded}), checks))
+        elif answer.summary:
+            rejects.append(
+                Reject(chosen.example_id, "no sentence of the summary is borne out by a fact it cites")
+            )
+        else:
+            rejects.append(Reject(chosen.example_id, "nothing is left of the answer after cleaning"))
+    return golds, rejects
+
+
+def gold_answer(example: Labelled) -> Answer:
+    """The answer in the form that a model is asked for, redacted, citing only facts of its own prompt."""
+    known = {str(fact["id"]) for fact in example.context.get("facts", ())}
+    corrected = example.correction
+    causes = [_cause(cause, known) for cause in example.root_causes]
+    summary = redact_text(example.summary, SUMMARY_LIMIT_CHARS)
+    recommendations = [redact_text(line) for line in example.recommendations]
+    if corrected.get("root_service"):
+        cause = _corrected_cause(example, known)
+        if not causes or (cause.service, cause.operation) != (causes[0].service, causes[0].operation):
+            # What was said of the wrong cause, and advised because of it, falls with it.
+            summary, recommendations = _sentence(cause), []
+        causes = [cause]
+    if corrected.get("summary"):
+        summary = plain_text(redact_text(corrected["summary"], SUMMARY_LIMIT_CHARS))
+    if corrected.get("recommendations"):
+        recommendations = [plain_text(redact_text(line)) for line in corrected["recommendations"]]
+    return Answer(
+        summary=_known_citations(summary, known), root_causes=causes, recommendations=recommendations
+    )
+
+
+def _of_cause(answer: Answer) -> str:
+    """Code's sentence about the first cause, where no summary is borne out; empty without a fact."""
+    first = answer.root_causes[0] if answer.summary and answer.root_causes else None
+    return _sentence(first) if first is not None and first.evidence_ids else ""
+
+
+def _check(example: Labelled, answer: Answer) -> tuple[SentenceCheck, ...]:
+    """Each sentence of the answer against the facts of its own prompt."""
+    stored = {fact["evidence_id"]: fact for fact in example.evidence}
+    facts = [
+        Fact.model_validate(
+            stored.get(fact["id"])
+            or {"evidence_id": fact["id"], "trace_id": "", "span_id": ""}
+            | {name: fact[name] for name in ("service", "operation", "kind", "statement")}
+        )
+        for fact in example.context.get("facts", ())
+    ]
+    known = {fact.evidence_id for fact in facts}
+    causes = [
+        RootCause(
+            rank=rank, service=cause.service, operation=cause.operation, statement=cause.statement,
+            confidence=1.0, evidence=tuple(i for i in cause.evidence_ids if i in known),
+        )
+        for rank, cause in enumerate(answer.root_causes, start=1)
+    ]  # fmt: skip
+    window = tuple(example.context.get("window") or ())
+    evidence = Evidence(
+        subject=Subject(kind="trace", id=example.subject_id), group_id=example.group_id, subject_size=0,
+        trace_id=None, headline="", facts=tuple(facts), causes=(),
+        symptom=facts[0].evidence_id if facts else "",
+        window=(window[0], window[1]) if len(window) == 2 else None,
+    )  # fmt: skip
+    draft = Draft(summary="", root_causes=tuple(causes), recommendations=(), confidence=1.0)
+    return check_summary(answer.summary, evidence, draft, takes_own_words=True)
+
+
+def _chosen(newest_first: list[Labelled]) -> Labelled | None:
+    """An adjudication; else the newest correction; without one, a thumbs-up that nobody contradicts."""
+    decided = [verdict for verdict in newest_first if verdict.is_adjudication]
+    if decided:
+        return decided[0] if decided[0].correction or decided[0].rating == "up" else None
+    corrections = [verdict for verdict in newest_first if verdict.correction]
+    if corrections:
+        return corrections[0]
+    return newest_first[0] if all(verdict.rating == "up" for verdict in newest_first) else None
+
+
+def _reason(verdict: Labelled, chosen: Labelled | None) -> str:
+    if chosen is not None and chosen.is_adjudication:
+        return "decided otherwise by an adjudication"
+    if verdict.correction:
+        return "superseded by a newer correction"
+    if verdict.rating == "down":
+        return "thumbs-down without a correction"
+    if chosen is not None and not chosen.correction:
+        return "another thumbs-up of the same explanation"
+    return "raters disagree"
+
+
+def _cause(cause: Mapping[str, Any], known: set[str]) -> AnsweredCause:
+    return AnsweredCause(
+        service=redact_name(cause["service"]),
+        operation=redact_name(cause["operation"]),
+        statement=redact_text(cause["statement"], 900),
+        evidence_ids=[evidence_id for evidence_id in cause["evidence"] if evidence_id in known],
+    )
+
+
+def _corrected_cause(example: Labelled, known: set[str]) -> AnsweredCause:
+    """The engineer's cause, with the facts of its place and, where code had it too, code's statement."""
+    service = redact_name(plain_text(example.correction["root_service"]))
+    operation = redact_name(plain_text(example.correction.get("root_operation") or ""))
+    facts = [
+        fact
+        for fact in example.context.get("facts", ())
+        if fact["service"] == service and operation in ("", fact["operation"]) and fact["id"] in known
+    ]
+    for cause in example.root_causes:
+        stated = _cause(cause, known)
+        if stated.service == service and operation in ("", stated.operation):
+            return stated
+    facts.sort(key=lambda fact: fact["kind"] not in ("exclusive_time", "error", "message_gap", "amount"))
+    if facts:
+        statement = redact_text(facts[0]["statement"], 900)
+    else:
+        statement = f"The cause lies in {f'{operation} in ' if operation else ''}{service}"
+    return AnsweredCause(
+        service=service,
+        operation=operation or (facts[0]["operation"] if facts else ""),
+        statement=statement,
+        evidence_ids=[fact["id"] for fact in facts],
+    )
+
+
+def _sentence(cause: AnsweredCause) -> str:
+    cited = f" [{cause.evidence_ids[0]}]" if cause.evidence_ids else ""
+    return f"{cause.statement}{cited}."
+
+
+def _known_citations(text: str, known: set[str]) -> str:
+    """`text` without citations of facts that its prompt does not contain."""
+
+    def keep(match: re.Match[str]) -> str:
+        ids = [i for i in re.findall(r"E\d+", match.group(1)) if i in known]
+        return f" [{', '.join(ids)}]" if ids else ""
+
+    return _CITATION.sub(keep, text).strip()

@@ -1,1 +1,0 @@
-"""kx-exchange: the exchange's HTTP API, its database and its way to the matcher."""

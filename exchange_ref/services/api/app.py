@@ -1,0 +1,146 @@
+"""kx-exchange's HTTP application."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from opentelemetry.trace import Span, Tracer
+from starlette.exceptions import HTTPException
+
+from exchange_ref.broker.message import BrokerLost
+from exchange_ref.broker.request_reply import NoReply
+from exchange_ref.cfd.routes import TRADES_PATH, trade_routes
+from exchange_ref.cfd.service import TradeService
+from exchange_ref.engine.instruments import UNITS_PER_ASSET
+from exchange_ref.engine.orders import OrderRejected
+from exchange_ref.services.addresses import address_of
+from exchange_ref.services.api.matcher_client import MatcherFailed
+from exchange_ref.services.api.models import (
+    AddressReply,
+    ErrorReply,
+    OrderReply,
+    OrderRequest,
+    TransferReply,
+    TransferRequest,
+    WalletReply,
+)
+from exchange_ref.services.api.orders import OrderService
+from exchange_ref.services.api.server_spans import SPAN_KEY, ServerSpans
+from exchange_ref.services.api.transfers import TransferService
+from exchange_ref.services.api.user import UserId
+from exchange_ref.services.api.wallets import Wallets
+from exchange_ref.services.http_errors import error_body, status_of
+from exchange_ref.telemetry.log_export import ServiceLog
+from exchange_ref.telemetry.tracing import fail
+
+# What a body that does not fit is called, where it is no order's.
+INVALID_BODY = {"/api/v1/transfers": "invalid_transfer", TRADES_PATH: "invalid_trade"}
+
+
+def build_app(
+    orders: OrderService,
+    transfers: TransferService,
+    wallets: Wallets,
+    trades: TradeService,
+    *,
+    tracer: Tracer,
+    log: ServiceLog,
+) -> ServerSpans:
+    app = FastAPI(title="kx-exchange", version="1", responses={"default": {"model": ErrorReply}})
+    _add_errors(app, log)
+    app.include_router(trade_routes(trades))
+
+    @app.post("/api/v1/orders", status_code=201)
+    async def post_order(
+        order: OrderRequest, user_id: UserId, request: Request, response: Response
+    ) -> OrderReply:
+        reply, repeated = await orders.submit(user_id, order, request.scope[SPAN_KEY])
+        if repeated:
+            response.status_code = 200
+        return reply
+
+    @app.get("/api/v1/orders/{order_id}")
+    async def get_order(order_id: str, user_id: UserId, request: Request) -> OrderReply:
+        return await orders.find(user_id, order_id, request.scope[SPAN_KEY])
+
+    @app.delete("/api/v1/orders/{order_id}")
+    async def delete_order(order_id: str, user_id: UserId, request: Request) -> OrderReply:
+        return await orders.cancel(user_id, order_id, request.scope[SPAN_KEY])
+
+    @app.post("/api/v1/transfers", status_code=201)
+    async def post_transfer(
+        transfer: TransferRequest, user_id: UserId, request: Request, response: Response
+    ) -> TransferReply:
+        reply, repeated = await transfers.submit(user_id, transfer, request.scope[SPAN_KEY])
+        if repeated:
+            response.status_code = 200
+        return reply
+
+    @app.get("/api/v1/address")
+    async def get_address(user_id: UserId) -> AddressReply:
+        return AddressReply(address=address_of(user_id))
+
+    @app.get("/api/v1/wallets")
+    async def get_wallets(user_id: UserId, request: Request) -> list[WalletReply]:
+        return [
+            WalletReply(asset=asset, available=available / UNITS_PER_ASSET, locked=locked / UNITS_PER_ASSET)
+            for asset, available, locked in await wallets.read(user_id, request.scope[SPAN_KEY])
+        ]
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    return ServerSpans(app, tracer)
+
+
+def _add_errors(app: FastAPI, log: ServiceLog) -> None:
+    @app.exception_handler(OrderRejected)
+    async def rejected(_: Request, error: OrderRejected) -> Response:
+        return _error(error.code, error.message, error.details)
+
+    @app.exception_handler(NoReply)
+    async def no_reply(_: Request, error: NoReply) -> Response:
+        return _error("timeout", f"the matcher gave {error}; ask for the order by its client_order_id", {})
+
+    @app.exception_handler(BrokerLost)
+    async def broker_lost(_: Request, error: BrokerLost) -> Response:
+        return _error("unavailable", f"{error}; send the same client id again to learn what became of it", {})
+
+    @app.exception_handler(MatcherFailed)
+    async def matcher_failed(_: Request, error: MatcherFailed) -> Response:
+        return _error("internal", str(error), {})
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        span: Span = request.scope[SPAN_KEY]
+        span.record_exception(error)
+        fail(span, type(error).__name__, "")
+        log.error(span, f"{request.method} {request.url.path} failed", error)
+        return _error("internal", f"the exchange failed: {type(error).__name__}", {})
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        fields = _fields(error.errors())
+        code = INVALID_BODY.get(request.url.path, "invalid_order")
+        return _error(code, "; ".join(f"{name}: {text}" for name, text in fields.items()), fields)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> Response:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_order")
+        return _error(code, str(error.detail), {})
+
+
+def _fields(errors: Sequence[Any]) -> dict[str, object]:
+    """Field → what is wrong with it."""
+    return {
+        ".".join(str(part) for part in error["loc"] if part != "body") or "body": str(error["msg"])
+        for error in errors
+    }
+
+
+def _error(code: str, message: str, details: dict[str, object]) -> Response:
+    return Response(error_body(code, message, details), status_of(code), media_type="application/json")

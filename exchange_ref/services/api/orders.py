@@ -1,0 +1,204 @@
+"""The life of an order between its HTTP request and its answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from opentelemetry.trace import Span
+
+from exchange_ref.engine.attributes import order_attributes, result_attributes
+from exchange_ref.engine.instruments import PAIRS
+from exchange_ref.engine.ledger import insufficient_funds
+from exchange_ref.engine.messages import encode_cancel, encode_submit
+from exchange_ref.engine.orders import Cancel, Order, OrderRejected, OrderType, Result, Side, Status
+from exchange_ref.market.prices import PriceFeed
+from exchange_ref.services.api.fees import FeeTiers
+from exchange_ref.services.api.matcher_client import MatcherClient
+from exchange_ref.services.api.models import OrderReply, OrderRequest
+from exchange_ref.services.api.statements import INSERT_ORDERS, SELECT_ORDERS
+from exchange_ref.services.api.traced_database import TracedDatabase
+from exchange_ref.services.api.wallets import Wallets
+from exchange_ref.telemetry.log_export import ServiceLog
+from exchange_ref.telemetry.metrics import Metrics
+
+# Two minutes at 50 orders/s.
+MAX_REMEMBERED_PRICES = 6_000
+
+
+class OrderService:
+    """
+    Args:
+        new_id: gives order ids that never repeat.
+        now_ns: the clock, nanoseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        wallets: Wallets,
+        traced: TracedDatabase,
+        matcher: MatcherClient,
+        prices: PriceFeed,
+        log: ServiceLog,
+        metrics: Metrics,
+        new_id: Callable[[], str],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._wallets = wallets
+        self._traced = traced
+        self._matcher = matcher
+        self._prices = prices
+        self._log = log
+        self._metrics = metrics
+        self._new_id = new_id
+        self._now_ns = now_ns
+        self._last_price_ticks = {symbol: pair.ticks(pair.opening_price) for symbol, pair in PAIRS.items()}
+        self.fees = FeeTiers()
+        # (trace id, unix_nano, age in ms) of the price that each of the newest orders was valued by.
+        self.priced: deque[tuple[int, int, float]] = deque(maxlen=MAX_REMEMBERED_PRICES)
+        # Awaited with each order before anything is read or written.
+        self.admitting: list[Callable[[Order], Awaitable[None]]] = []
+
+    async def submit(self, user_id: str, request: OrderRequest, server: Span) -> tuple[OrderReply, bool]:
+        """Place an order; returns its answer and whether the client order id was a repeat.
+
+        Raises:
+            OrderRejected: the order cannot be taken.
+            NoReply: the matcher did not answer in time.
+            MatcherFailed: the matcher could not execute it.
+        """
+        order = self._order(user_id, request)
+        server.set_attributes(order_attributes(order))
+        server.set_attribute("user.fee_tier", self.fees.tier_of(user_id))
+        for admit in self.admitting:
+            await admit(order)
+        market_price = await self._price(order, server)
+        rows = await self._wallets.read(user_id, server)
+        self._check_funds(order, {asset: available for asset, available, _ in rows}, market_price)
+        await self._traced.write(INSERT_ORDERS, [_row(order)], server)
+        result = await self._matcher.execute(encode_submit(order), server)
+        await self._traced.settle(result, server)
+        server.set_attributes(result_attributes(order.symbol, result))
+        self._metrics.order(server, order.symbol, str(order.side), str(result.status))
+        self._log.info(server, f"order {result.status}", {"order.id": result.order_id})
+        if result.status is Status.REJECTED:
+            raise OrderRejected("insufficient_funds", result.reason)
+        if result.fills:
+            self._last_price_ticks[order.symbol] = result.fills[-1].price_ticks
+        return _reply(order, result), result.repeated
+
+    async def cancel(self, user_id: str, order_id: str, server: Span) -> OrderReply:
+        """Take a resting order out of the book.
+
+        Raises:
+            OrderRejected: there is none of this user, or it does not rest (any more).
+            NoReply, MatcherFailed: as the matcher's client.
+        """
+        order = await self.find(user_id, order_id, server)
+        server.set_attributes({"order.id": order_id, "order.pair": order.pair, "user.id": user_id})
+        command = encode_cancel(Cancel(order_id, user_id, order.pair))
+        result = await self._matcher.execute(command, server)
+        await self._traced.settle(result, server)
+        server.set_attribute("order.status", str(result.status))
+        filled = float(result.filled_lots * PAIRS[order.pair].lot)
+        return order.model_copy(update={"status": str(result.status), "filled_quantity": filled})
+
+    async def find(self, user_id: str, order_id: str, server: Span) -> OrderReply:
+        """A user's order as it stands.
+
+        Raises:
+            OrderRejected: there is none.
+        """
+        rows = await self._traced.read(SELECT_ORDERS, (order_id,), server)
+        if not rows or rows[0][1] != user_id:
+            raise OrderRejected("not_found", f"there is no order {order_id!r} of this user")
+        _, _, client_order_id, symbol, side, kind, _, quantity_lots, filled_lots, status = rows[0]
+        lot = PAIRS[symbol].lot
+        return OrderReply(
+            order_id=order_id,
+            client_order_id=client_order_id,
+            pair=symbol,
+            side=side,
+            type=kind,
+            status=status,
+            quantity=float(quantity_lots * lot),
+            filled_quantity=float(filled_lots * lot),
+        )
+
+    def last_price(self, symbol: str) -> float:
+        """What `symbol` was last traded at, in quote per base; its opening price before the first trade."""
+        return float(self._last_price_ticks[symbol] * PAIRS[symbol].tick)
+
+    def _order(self, user_id: str, request: OrderRequest) -> Order:
+        pair = PAIRS[request.pair]
+        return Order(
+            order_id=self._new_id(),
+            user_id=user_id,
+            client_order_id=request.client_order_id,
+            symbol=pair.symbol,
+            side=request.side,
+            type=request.type,
+            price_ticks=pair.ticks(request.price) if request.price is not None else 0,
+            quantity_lots=pair.lots(request.quantity),
+            created_unix_nano=self._now_ns(),
+        )
+
+    async def _price(self, order: Order, server: Span) -> float:
+        """What the pair is worth outside, noted on the order's span. Only a market order, which has no price
+        of its own, waits for a fresh one."""
+        if order.type is OrderType.MARKET:
+            quote = await self._prices.fresh(order.symbol)
+        else:
+            quote = self._prices.newest(order.symbol)
+        pair, now_ns = PAIRS[order.symbol], self._now_ns()
+        age_ms = (now_ns - quote.at_unix_nano) / 1e6
+        price = float(order.price_ticks * pair.tick) or quote.price
+        server.set_attributes(
+            {
+                "market.price": quote.price,
+                "market.price_age_ms": age_ms,
+                "order.value_usd": float(order.quantity_lots * pair.lot) * price,
+            }
+        )
+        self.priced.append((server.get_span_context().trace_id, now_ns, age_ms))
+        return quote.price
+
+    def _check_funds(self, order: Order, available_units: dict[str, int], market_price: float) -> None:
+        """Turn away what can surely not be paid. The ledger decides; these rows may be a moment old."""
+        pair = PAIRS[order.symbol]
+        asset, needed_units = pair.base, pair.base_units(order.quantity_lots)
+        if order.side is Side.BUY:
+            price_ticks = order.price_ticks or round(market_price / float(pair.tick))
+            asset, needed_units = pair.quote, pair.notional_units(price_ticks, order.quantity_lots)
+        if available_units.get(asset, 0) < needed_units:
+            raise insufficient_funds(asset, needed_units, available_units.get(asset, 0))
+
+
+def _row(order: Order) -> tuple[object, ...]:
+    return (
+        order.order_id,
+        order.user_id,
+        order.client_order_id,
+        order.symbol,
+        str(order.side),
+        str(order.type),
+        order.price_ticks,
+        order.quantity_lots,
+        order.created_unix_nano,
+    )
+
+
+def _reply(order: Order, result: Result) -> OrderReply:
+    pair = PAIRS[order.symbol]
+    return OrderReply(
+        order_id=result.order_id,
+        client_order_id=order.client_order_id,
+        pair=order.symbol,
+        side=str(order.side),
+        type=str(order.type),
+        status=str(result.status),
+        quantity=float(order.quantity_lots * pair.lot),
+        filled_quantity=float(result.filled_lots * pair.lot),
+        fill_price=pair.mean_price(result.quote_units, result.filled_lots),
+    )

@@ -1,0 +1,158 @@
+"""What the services count and time, with exemplars that point to traces."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Final
+
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.trace import Span
+
+from exchange_ref.telemetry.tracing import EXCHANGE, GATEWAY, MATCHER, resource_of, under
+
+# Seconds; from a book operation to a time-out.
+DURATION_BOUNDS_S: Final = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+NewReader = Callable[[], MetricReader]
+Figures = Callable[[], Mapping[tuple[tuple[str, str], ...], float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What is looked at when metrics are collected. Keys are attributes.
+
+    Args:
+        queue_depth: messages that wait, by queue.
+        resting_orders: by pair.
+        balances: the sum over all users in whole assets, by asset and state.
+        price_age: seconds since the newest reference price was one, by pair.
+        open_trades: contracts for difference that are open, by asset.
+    """
+
+    queue_depth: Figures
+    resting_orders: Figures
+    balances: Figures
+    price_age: Figures = dict
+    open_trades: Figures = dict
+
+
+class Metrics:
+    """A provider for each of the services that measure. Without readers, nothing is kept.
+
+    Args:
+        new_reader: makes the reader of one provider; they cannot be shared.
+    """
+
+    def __init__(self, new_reader: NewReader | None, gauges: Gauges) -> None:
+        self._providers = {
+            service: MeterProvider(
+                metric_readers=[new_reader()] if new_reader is not None else [],
+                resource=resource_of(service),
+                shutdown_on_exit=False,
+            )
+            for service in (GATEWAY, EXCHANGE, MATCHER)
+        }
+        self._requests = self._meter(GATEWAY).create_histogram(
+            "http.server.request.duration",
+            unit="s",
+            description="Duration of HTTP server requests.",
+            explicit_bucket_boundaries_advisory=DURATION_BOUNDS_S,
+        )
+        self._orders = self._meter(EXCHANGE).create_counter(
+            "kx.orders", unit="{order}", description="Orders by what became of them."
+        )
+        self._matches = self._meter(MATCHER).create_histogram(
+            "kx.match.duration",
+            unit="s",
+            description="From taking a command from the queue to its reply.",
+            explicit_bucket_boundaries_advisory=DURATION_BOUNDS_S,
+        )
+        self._observe_process(self._meter(EXCHANGE))
+        matcher = self._meter(MATCHER)
+        for name, unit, description, figures in (
+            ("kx.queue.depth", "{message}", "Messages that wait in a queue.", gauges.queue_depth),
+            ("kx.orders.resting", "{order}", "Orders in the books.", gauges.resting_orders),
+            ("kx.balances", "{asset}", "Balances of all users together.", gauges.balances),
+        ):
+            matcher.create_observable_gauge(name, [_observer(figures)], unit=unit, description=description)
+        self._meter(EXCHANGE).create_observable_gauge(
+            "kx.price.age",
+            [_observer(gauges.price_age)],
+            unit="s",
+            description="How old the newest reference price of a pair is.",
+        )
+        self._meter(EXCHANGE).create_observable_gauge(
+            "kx.cfd.open",
+            [_observer(gauges.open_trades)],
+            unit="{trade}",
+            description="Contracts for difference that are open.",
+        )
+
+    def request(self, span: Span, duration_s: float, method: str, route: str, status: int) -> None:
+        attributes: dict[str, str | int] = {
+            "http.request.method": method,
+            "http.route": route,
+            "http.response.status_code": status,
+        }
+        self._requests.record(duration_s, attributes, context=under(span))
+
+    def order(self, span: Span, pair: str, side: str, status: str) -> None:
+        attributes = {"order.pair": pair, "order.side": side, "order.status": status}
+        self._orders.add(1, attributes, context=under(span))
+
+    def match(self, span: Span, duration_s: float, operation: str) -> None:
+        self._matches.record(duration_s, {"messaging.operation.name": operation}, context=under(span))
+
+    def shutdown(self, timeout_ms: int) -> None:
+        """Collect and send once more, all providers at the same time, and give up when the time is over.
+
+        The SDK's `force_flush` would not do: its exporter retries an endpoint that is gone for 10 s, and
+        only `shutdown` interrupts it.
+        """
+        closing = [
+            Thread(target=provider.shutdown, args=(timeout_ms,), name="metrics-shutdown")
+            for provider in self._providers.values()
+        ]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
+
+    def _meter(self, service: str) -> Meter:
+        return self._providers[service].get_meter("exchange_ref")
+
+    def _observe_process(self, meter: Meter) -> None:
+        meter.create_observable_counter(
+            "process.cpu.time",
+            [lambda _: [Observation(time.process_time())]],
+            unit="s",
+            description="CPU time of the process, user and system.",
+        )
+        meter.create_observable_gauge(
+            "process.memory.usage",
+            [lambda _: [Observation(resident_bytes())]],
+            unit="By",
+            description="Memory of the process that is in RAM.",
+        )
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES
+    except OSError:
+        return 0
+
+
+def _observer(figures: Figures) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    return lambda _: [Observation(value, dict(attributes)) for attributes, value in figures().items()]

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exchange_ref.errors import FolderUnusable
+from exchange_ref.services.api.database import Database
+from exchange_ref.services.api.statements import INSERT_WALLETS, SELECT_WALLETS, STATEMENTS, UPDATE_WALLETS
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "exchange.db")
+    yield opened
+    opened.close()
+
+
+def balance(rows: list[tuple[object, ...]]) -> tuple[object, ...]:
+    (row,) = rows
+    return row
+
+
+def test_an_older_version_never_overwrites_a_newer(database: Database) -> None:
+    """Updates that arrive out of order leave the newest balance."""
+
+    async def scenario() -> tuple[object, ...]:
+        await database.write((INSERT_WALLETS, [("ann", "USD")]))
+        for available, version in ((200, 2), (100, 1)):
+            await database.write((UPDATE_WALLETS, [(available, 0, version, "ann", "USD", version)]))
+        return balance(await database.read(SELECT_WALLETS, ("ann",)))
+
+    assert asyncio.run(scenario()) == ("USD", 200, 0)
+
+
+def test_a_failed_write_changes_nothing(database: Database) -> None:
+    """When one step of a transaction fails, its other steps are undone and the next write works."""
+
+    async def scenario() -> list[tuple[object, ...]]:
+        with pytest.raises(sqlite3.Error):
+            await database.write((INSERT_WALLETS, [("ann", "USD")]), (UPDATE_WALLETS, [("too", "few")]))
+        before = await database.read(SELECT_WALLETS, ("ann",))
+        await database.write((INSERT_WALLETS, [("ann", "BTC")]))
+        return before + await database.read(SELECT_WALLETS, ("ann",))
+
+    assert asyncio.run(scenario()) == [("BTC", 0, 0)]
+
+
+def test_slow_reads_run_side_by_side(database: Database) -> None:
+    """Ten reads that each stall 100 ms inside the engine take far less than a second together."""
+
+    def stall(_: str):
+        pending = [0.1]
+
+        def inside() -> int:
+            if pending:
+                time.sleep(pending.pop())
+            return 0
+
+        return inside
+
+    async def scenario() -> float:
+        database.progress_hook = stall
+        started = time.perf_counter()
+        await asyncio.gather(*(database.read(SELECT_WALLETS, ("ann",)) for _ in range(10)))
+        return time.perf_counter() - started
+
+    assert 0.1 <= asyncio.run(scenario()) < 0.6
+
+
+def test_every_statement_is_a_span_name() -> None:
+    """A statement's text begins with the operation its span is named after, and names its table."""
+    for name, statement in STATEMENTS.items():
+        assert name == f"{statement.operation} {statement.table}"
+        assert statement.sql.startswith(statement.operation)
+        assert statement.table in statement.sql
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    """The error names the file and the way out."""
+    path = tmp_path / "exchange.db"
+    path.write_bytes(b"something else entirely" * 100)
+    with pytest.raises(FolderUnusable, match=r"exchange\.db.*--data"):
+        Database(path)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from exchange_ref.services.gateway import MAX_BODY_BYTES
+from exchange_ref.services.http_client import Response
+
+ORDER = {
+    "client_order_id": "1",
+    "pair": "SOL/USD",
+    "side": "BUY",
+    "type": "LIMIT",
+    "quantity": 2,
+    "price": "94.5",
+}
+HEADERS = {"content-type": "application/json", "x-user-id": "trader-01"}
+
+
+# request line, body; status, code, words of the message
+BAD_REQUESTS = [
+    ("POST /api/v1/orders", b"{not json", 400, "malformed_body", "not JSON"),
+    ("POST /api/v1/orders", b"", 400, "malformed_body", "not JSON"),
+    ("POST /api/v1/orders", b"[1]", 400, "malformed_body", "JSON object"),
+    ("POST /api/v1/orders", b"[" * 30_000, 400, "malformed_body", "not JSON"),
+    ("POST /api/v1/orders", b" " * (MAX_BODY_BYTES + 1), 413, "too_large", "larger than"),
+    ("POST /api/v1/orders", b"{}", 400, "invalid_order", "pair: Field required"),
+    ("GET /api/v2/orders", b"", 404, "not_found", "/api/v2/orders"),
+    ("GET /api/v1/ordersx", b"", 404, "not_found", "/api/v1/ordersx"),
+    ("DELETE /api/v1/wallets", b"", 405, "method_not_allowed", "takes GET"),
+]
+
+
+@pytest.fixture(scope="module")
+def answers(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> list[Response]:
+    """What one exchange says to each bad request."""
+
+    async def main() -> list[Response]:
+        async with start_exchange(tmp_path_factory.mktemp("gateway")) as running:
+            return [
+                await running.client.request(*request_line.split(), HEADERS, body)
+                for request_line, body, *_ in BAD_REQUESTS
+            ]
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("number", range(len(BAD_REQUESTS)))
+def test_bad_requests_are_told_what_is_wrong(answers: list[Response], number: int) -> None:
+    """Whatever is wrong, the answer is `{error: {code, message, details}}` with the fitting status."""
+    _, _, status, code, words = BAD_REQUESTS[number]
+    error = json.loads(answers[number].body)["error"]
+    assert (answers[number].status, error["code"]) == (status, code)
+    assert set(error) == {"code", "message", "details"}
+    assert words in error["message"]
+
+
+def test_status_counts_orders(open_exchange) -> None:
+    """`/status` tells submitted, accepted and rejected orders, and is itself no trace."""
+
+    async def scenario(running) -> tuple[dict[str, object], int]:
+        for body in (json.dumps(ORDER).encode(), b"{}", b"nonsense"):
+            await running.client.request("POST", "/api/v1/orders", HEADERS, body)
+        response = await running.client.request("GET", "/status", {})
+        return json.loads(response.body), len(running.traces())
+
+    async def main() -> tuple[dict[str, object], int]:
+        async with open_exchange() as running:
+            return await scenario(running)
+
+    status, traces = asyncio.run(main())
+    assert status.pop("uptime_s") > 0
+    assert status == {"orders_submitted": 3, "orders_accepted": 1, "orders_rejected": 2, "in_flight": 0}
+    assert traces == 3
+
+
+def test_accepted_orders_are_written_down(open_exchange, tmp_path: Path) -> None:
+    """Each accepted order, and no other, has a line with its id and the trace id its caller sent."""
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+
+    async def main() -> str:
+        async with open_exchange() as running:
+            headers = {**HEADERS, "traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}
+            body = json.dumps(ORDER).encode()
+            first = await running.client.request("POST", "/api/v1/orders", headers, body)
+            repeat = await running.client.request("POST", "/api/v1/orders", headers, body)
+            assert (first.status, repeat.status) == (201, 200)
+            assert json.loads(first.body) == json.loads(repeat.body)
+            await running.client.request("POST", "/api/v1/orders", headers, b"{}")
+            return str(json.loads(first.body)["order_id"])
+
+    order_id = asyncio.run(main())
+    (line,) = [json.loads(text) for text in (tmp_path / "exchange/accepted.jsonl").read_text().splitlines()]
+    assert line.pop("unix_nano") > 1_700_000_000_000_000_000
+    assert line == {"order_id": order_id, "trace_id": trace_id}
+
+
+def test_a_dead_exchange_is_a_bad_gateway(open_exchange) -> None:
+    """When the exchange API is gone the gateway answers 502 and the order counts as rejected."""
+
+    async def main() -> tuple[int, int]:
+        async with open_exchange() as running:
+            await running.exchange.api.stop()
+            response = await running.client.request(
+                "POST", "/api/v1/orders", HEADERS, json.dumps(ORDER).encode()
+            )
+            return response.status, running.exchange.gateway.counters.orders_rejected
+
+    assert asyncio.run(main()) == (502, 1)
