@@ -1,4 +1,4 @@
-"""`spyhop sql` and `spyhop replay`."""
+"""`spyhop sql`, `spyhop search` and `spyhop replay`."""
 
 from __future__ import annotations
 
@@ -42,6 +42,31 @@ def register(app: typer.Typer) -> None:
                 print_rows(source, query, output.value, limit, sys.stdout)
             else:
                 run_shell(source, output.value, limit, sys.stdout)
+
+    @app.command()
+    def search(
+        query: Annotated[
+            str, typer.Argument(help="""e.g. '{ resource.service.name = "shop" && duration > 500ms }'.""")
+        ],
+        *,
+        since: Annotated[str | None, typer.Option(help="So long back: 15m, 2h, 7d; an hour without.")] = None,
+        start: Annotated[str | None, typer.Option(help="Instead of --since: a time, ISO 8601.")] = None,
+        end: Annotated[str | None, typer.Option(help="A time, ISO 8601; now without.")] = None,
+        limit: Annotated[int, typer.Option(help="Most traces.", min=1, max=1000)] = 20,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the API's answer.")] = False,
+        api: Annotated[str | None, typer.Option(help="The server's URL; default SPYHOP_API.")] = None,
+        data: Annotated[
+            Path | None, typer.Option(help="Read this data folder directly; no server may own it.")
+        ] = None,
+    ) -> None:
+        """Find traces, newest first, in a subset of TraceQL (docs/search.md)."""
+        from collector.errors import InvalidInput
+        from collector.search.command import run_search
+
+        if api is not None and data is not None:
+            raise InvalidInput("--api and --data exclude each other", hint="give one of them")
+        asked = {"q": query, "since": since, "start": start, "end": end, "limit": limit}
+        run_search(asked, api=api, data=data, as_json=as_json, out=sys.stdout)
 
     @app.command()
     def replay(

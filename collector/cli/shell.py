@@ -71,7 +71,7 @@ class FolderSource(NamedTuple):
 
 
 @contextmanager
-def open_source(api: str | None, data: Path | None) -> Iterator[Source]:
+def open_source(api: str | None, data: Path | None) -> Iterator[ServerSource | FolderSource]:
     """The server at `api`, or the folder `data` or its owner, or the server that the settings name.
 
     Raises:

@@ -17,6 +17,7 @@ from collector.http.latest import Latest
 from collector.http.places import Places
 from collector.http.requests import WholeRequests
 from collector.receive.senders import Senders
+from collector.search.route import search_router
 from collector.settings import Settings
 from collector.sql.query import QueryRunner
 from collector.sql.route import bounds_of, sql_router
@@ -60,7 +61,9 @@ def create_app(
     settings = settings or Settings()
     app = FastAPI(title="Spyhop", docs_url=None, redoc_url=None)
     map_errors(app)
-    app.include_router(sql_router(queries or QueryRunner(store, bounds_of(settings)), settings))
+    runner = queries or QueryRunner(store, bounds_of(settings))
+    app.include_router(sql_router(runner, settings))
+    app.include_router(search_router(runner))
     app.include_router(_process_router(readiness, metrics))
     for router in routers:
         app.include_router(router)

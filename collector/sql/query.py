@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -119,12 +119,8 @@ class QueryRunner:
         """
         started_s = monotonic()
         _check_sizes(query, params)
-        if not self._places.acquire(timeout=min(WAIT_FOR_PLACE_S, self.bounds.timeout_s)):
-            raise Unavailable(
-                f"{self.bounds.places} queries are running", hint="retry later, or raise SPYHOP_SQL_PLACES"
-            )
-        place = _Place(self._places)
-        try:
+        timeout_s = self.bounds.timeout_s
+        with self._place(timeout_s) as place:
             request = {
                 "query": query,
                 "params": params,
@@ -134,15 +130,13 @@ class QueryRunner:
                 "as_text": as_text,
             }
             try:
-                head, table = self._sandbox.ask(request, self.bounds.timeout_s)
+                head, table = self._sandbox.ask(request, timeout_s)
             except Timeout as error:
-                raise error if error.message else self._too_long() from error
+                raise error if error.message else _too_long(timeout_s) from error
             if table is not None:
                 fetched = Fetched(table, head["is_cut"])
             else:
-                fetched = self._run_in_store(head["sql"], params, limit_rows, place)
-        finally:
-            place.leave_unless_kept()
+                fetched = self._run_in_store(head["sql"], params, limit_rows, place, timeout_s)
         is_explain = not head["types"]
         types = [str(field.type) for field in fetched.table.schema] if is_explain else head["types"]
         readable = _readable(fetched.table, types)
@@ -152,11 +146,41 @@ class QueryRunner:
         elapsed_ms = round((monotonic() - started_s) * 1000, 3)
         return QueryResult(readable.slice(0, limit_rows), types, is_truncated, elapsed_ms)
 
+    def run_own(
+        self, sql: str, params: Params = None, *, limit_rows: int, timeout_s: float | None = None
+    ) -> Fetched:
+        """Run a read-only statement of our own, which needs no check, within the same bounds: places, time,
+        rows, bytes and memory. Its text is constant words; what a user says stands in `params`.
+
+        Args:
+            timeout_s: less than `bounds.timeout_s`, for one of several statements.
+
+        Raises:
+            InvalidInput, TooLarge, Timeout, Unavailable: as `run`.
+        """
+        bounded_s = min(self.bounds.timeout_s, timeout_s or self.bounds.timeout_s)
+        with self._place(bounded_s) as place:
+            return self._run_in_store(sql, params, limit_rows, place, bounded_s)
+
     def _warm_up(self) -> None:
         with suppress(OSError):  # the first query will say it
             self._sandbox.warm_up()
 
-    def _run_in_store(self, sql: str, params: Params, limit_rows: int, place: _Place) -> Fetched:
+    @contextmanager
+    def _place(self, timeout_s: float) -> Iterator[_Place]:
+        if not self._places.acquire(timeout=min(WAIT_FOR_PLACE_S, timeout_s)):
+            raise Unavailable(
+                f"{self.bounds.places} queries are running", hint="retry later, or raise SPYHOP_SQL_PLACES"
+            )
+        place = _Place(self._places)
+        try:
+            yield place
+        finally:
+            place.leave_unless_kept()
+
+    def _run_in_store(
+        self, sql: str, params: Params, limit_rows: int, place: _Place, timeout_s: float
+    ) -> Fetched:
         """On a thread of its own: some functions of DuckDB cannot be interrupted, and the caller is answered
         in time all the same. Such a query keeps its place until it ends."""
         result: Future[Fetched] = Future()
@@ -165,7 +189,7 @@ class QueryRunner:
             with suppress(OSError):  # this thread alone; threads of DuckDB help everybody and keep theirs
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
             try:
-                result.set_result(self._read(sql, params, limit_rows))
+                result.set_result(self._read(sql, params, limit_rows, timeout_s))
             except BaseException as error:  # the waiting thread raises it
                 result.set_exception(error)
             finally:
@@ -174,13 +198,13 @@ class QueryRunner:
         place.keep()
         threading.Thread(target=work, name="sql", daemon=True).start()
         try:
-            return result.result(self.bounds.timeout_s + _INTERRUPT_GRACE_S)
+            return result.result(timeout_s + _INTERRUPT_GRACE_S)
         except FutureTimeout as error:
-            raise self._too_long() from error
+            raise _too_long(timeout_s) from error
 
-    def _read(self, sql: str, params: Params, limit_rows: int) -> Fetched:
+    def _read(self, sql: str, params: Params, limit_rows: int, timeout_s: float) -> Fetched:
         cursor = self._store.cursor()
-        timer = threading.Timer(self.bounds.timeout_s, cursor.interrupt)
+        timer = threading.Timer(timeout_s, cursor.interrupt)
         timer.daemon = True
         try:
             with self._watch.over(cursor) as running:
@@ -191,12 +215,12 @@ class QueryRunner:
                         cursor, sql, params, limit_rows=limit_rows, limit_bytes=self.bounds.result_bytes
                     )
                 except duckdb.Error as error:
-                    raise self._translated(error, running.stopped_because) from error
+                    raise self._translated(error, running.stopped_because, timeout_s) from error
         finally:
             timer.cancel()
             cursor.close()
 
-    def _translated(self, error: duckdb.Error, stopped_because: str) -> Exception:
+    def _translated(self, error: duckdb.Error, stopped_because: str, timeout_s: float) -> Exception:
         if isinstance(error, DATABASE_ENDS):
             # The rehearsal did not meet it: only real rows did. Whoever watches the database opens it again.
             if isinstance(error, duckdb.InternalException):
@@ -207,18 +231,19 @@ class QueryRunner:
         if isinstance(error, duckdb.InterruptException):
             if stopped_because:
                 return TooLarge(f"the query was stopped: {stopped_because}", hint="ask for less at once")
-            return self._too_long()
+            return _too_long(timeout_s)
         if isinstance(error, duckdb.OutOfMemoryException):
             return TooLarge(f"the query needs too much memory ({first_lines(error)})", hint="ask for less")
         if isinstance(error, duckdb.PermissionException):
             return RefusedQuery(f"files outside the data folder are not read: {first_lines(error)}")
         return InvalidInput(first_lines(error))
 
-    def _too_long(self) -> Timeout:
-        return Timeout(
-            f"the query ran longer than {self.bounds.timeout_s:g} s and was stopped",
-            hint="ask for less, or raise SPYHOP_SQL_TIMEOUT_S",
-        )
+
+def _too_long(timeout_s: float) -> Timeout:
+    return Timeout(
+        f"the query ran longer than {timeout_s:g} s and was stopped",
+        hint="ask for less, or raise SPYHOP_SQL_TIMEOUT_S",
+    )
 
 
 class _Place:

@@ -146,7 +146,7 @@ def any_value(value: object) -> AnyValue:
     return message
 
 
-@pytest.fixture(name="any_value")
+@pytest.fixture(scope="session", name="any_value")
 def any_value_fixture() -> Callable[[object], AnyValue]:
     return any_value
 

@@ -1,0 +1,150 @@
+"""Which spans of given traces a search means: their rows with the conditions in SQL, then sets of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.search.conditions import condition_sql, intrinsic_sql, value_sql
+from collector.search.fields import COLUMNS
+from collector.search.sets import Found, Spans, find
+from collector.search.syntax import (
+    Attribute,
+    Expression,
+    Filter,
+    GroupBy,
+    Intrinsic,
+    Operation,
+    Pipeline,
+    ScalarFilter,
+    Select,
+    Spanset,
+    Stage,
+    Type,
+)
+from collector.search.values import Params, ReadColumns, Source, variant
+from collector.store.sqlfile import load_sql
+
+Field = Attribute | Intrinsic
+_ANOMALY_JOIN = (
+    "LEFT JOIN (SELECT trace_id, span_id, min(severity) AS severity FROM anomalies"
+    " WHERE trace_id IN (FROM wanted) GROUP BY ALL) AS anomaly"
+    " ON anomaly.trace_id = span.trace_id AND anomaly.span_id = span.span_id"
+)
+_CHILD_JOIN = (
+    "LEFT JOIN (SELECT parent_n AS n, count(*) AS child_count FROM placed GROUP BY parent_n) AS children"
+    " ON children.n = span.n"
+)
+_PARENT_JOIN = "LEFT JOIN placed AS parent ON parent.n = span.parent_n"
+
+
+class Judged(NamedTuple):
+    """All spans of some traces, and which of them were meant."""
+
+    rows: pa.Table  # as `spans_of_traces.sql` names them, and `f0`, `f1` … as JSON text for the shown fields
+    found: Found
+    trace: np.ndarray  # number of each row's trace, from 0, in the order of `rows`
+
+
+class Evaluation:
+    """A search, ready to be asked of traces."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self.params = Params()
+        source = ReadColumns(self.params)
+        parts = list(_parts(pipeline))
+        self._filters = list(dict.fromkeys(part for part in parts if isinstance(part, Filter)))
+        self._operands: list[Expression] = list(
+            dict.fromkeys(
+                part.aggregate.operand
+                for part in parts
+                if isinstance(part, ScalarFilter) and part.aggregate.operand is not None
+            )
+        )
+        self._groups = list(dict.fromkeys(part for part in parts if isinstance(part, GroupBy)))
+        selected = [field for part in parts if isinstance(part, Select) for field in part.fields]
+        grouped = [
+            key for group in self._groups for key in group.keys if isinstance(key, Attribute | Intrinsic)
+        ]
+        self.shown: list[Field] = list(dict.fromkeys([*selected, *grouped]))
+        values = [
+            *(f"{_condition(part, source)} AS m{i}" for i, part in enumerate(self._filters)),
+            *(f"({value_sql(e, Type.NUMBER, source)})::DOUBLE AS a{i}" for i, e in enumerate(self._operands)),
+            *(f"{json_sql(field, source)} AS f{i}" for i, field in enumerate(self.shown)),
+        ]
+        joins = [_PARENT_JOIN] if source.needs_parent else []
+        if "anomaly" in source.derived:
+            joins.append(_ANOMALY_JOIN)
+        if "childCount" in source.derived:
+            joins.append(_CHILD_JOIN)
+        self.sql = load_sql("collector.search.queries", "spans_of_traces").format(
+            columns="".join(f", {sql} AS {name}" for sql, name in source.columns.items()),
+            values="".join(f", {value}" for value in values),
+            joins=" ".join(joins),
+        )
+
+    def judge(self, rows: pa.Table) -> Judged:
+        """
+        Args:
+            rows: what `sql` gave, of whole traces.
+        """
+        traces = pc.rank(rows["trace_id"], tiebreaker="dense").to_numpy().astype(np.int64) - 1
+        spans = Spans(
+            traces,
+            pc.fill_null(rows["parent_n"], -1).to_numpy().astype(np.int64),
+            {part: rows[f"m{i}"].to_numpy() for i, part in enumerate(self._filters)},
+            {
+                operand: pc.fill_null(rows[f"a{i}"], float("nan")).to_numpy()
+                for i, operand in enumerate(self._operands)
+            },
+            {group: self._key_numbers(group, rows) for group in self._groups},
+        )
+        return Judged(rows, find(self._pipeline, spans), traces)
+
+    def _key_numbers(self, group: GroupBy, rows: pa.Table) -> np.ndarray:
+        numbers = np.zeros((len(group.keys), rows.num_rows), dtype=np.int64)
+        for i, key in enumerate(group.keys):
+            assert isinstance(key, Attribute | Intrinsic)
+            values = pc.fill_null(rows[f"f{self.shown.index(key)}"], "")
+            numbers[i] = pc.rank(values, tiebreaker="dense").to_numpy()
+        return np.unique(numbers, axis=1, return_inverse=True)[1].reshape(-1)
+
+
+def _condition(part: Filter, source: Source) -> str:
+    return "true" if part.condition is None else condition_sql(part.condition, source)
+
+
+def json_sql(field: Field, source: Source) -> str:
+    """The field's value as JSON text, NULL without one."""
+    if isinstance(field, Attribute):
+        sql = source.value(f"({variant(field, source.params)})::JSON::VARCHAR", of_parent=field.of_parent)
+        return f"nullif({sql}, 'null')"
+    if field.name in COLUMNS and COLUMNS[field.name].type in (Type.STATUS, Type.KIND):
+        return f"to_json(lower({intrinsic_sql(field, source)}))::VARCHAR"
+    return f"to_json({intrinsic_sql(field, source)})::VARCHAR"
+
+
+def _parts(stage: Stage | Spanset) -> Iterator[Stage]:
+    match stage:
+        case Pipeline():
+            for inner in stage.stages:
+                yield from _parts(inner)
+        case Operation():
+            yield from _parts(stage.left)
+            yield from _parts(stage.right)
+        case _:
+            yield stage
+
+
+def chunks(items: Sequence[str], first: int, factor: int, most: int) -> Iterator[Sequence[str]]:
+    """Growing pieces of `items`."""
+    start, size = 0, first
+    while start < len(items):
+        yield items[start : start + size]
+        start += size
+        size = min(most, size * factor)
