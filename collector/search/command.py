@@ -12,9 +12,9 @@ from typing import IO, Any
 from rich.console import Console
 from rich.table import Table
 
+from collector.cli.shell import FolderSource, open_source
+from collector.cli.visible import visible
 from collector.search.route import SearchQuery, answer
-from collector.shell import FolderSource, open_source
-from collector.visible import visible
 
 
 def run_search(
