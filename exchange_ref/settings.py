@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from exchange_ref.host_port import parse_host_port
 
 
 class Settings(BaseSettings):
@@ -59,3 +61,9 @@ class Settings(BaseSettings):
     exchange_export_delay_ms: int = Field(
         default=200, ge=1, le=5_000, description="Milliseconds a span waits before export."
     )
+
+    @field_validator("exchange_gateway", "exchange_api")
+    @classmethod
+    def _is_an_address(cls, text: str) -> str:
+        parse_host_port(text)
+        return text

@@ -83,7 +83,7 @@ def build(addresses: Addresses, files: Files, rate_per_s: float, seed: int) -> t
     exchange = Part(
         name="exchange",
         arguments=[
-            "exchange",
+            *("exchange", "run"),
             *("--otlp", addresses.url(addresses.otlp_grpc)),
             *("--rate", f"{rate_per_s:g}"),
             *("--faults", str(files.faults)),

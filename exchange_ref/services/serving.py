@@ -12,21 +12,10 @@ from typing import Any
 import uvicorn
 
 from exchange_ref.errors import AddressInUse, InvalidUse
+from exchange_ref.host_port import parse_host_port
 
 # Longer than the clients keep a connection idle, so that only they close one.
 KEEP_ALIVE_S = 75
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """Host and port of `H:P`; port 0 picks a free one.
-
-    Raises:
-        InvalidUse: not such a text.
-    """
-    host, separator, port = text.rpartition(":")
-    if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise InvalidUse(f"{text!r} is not an address; write host:port, such as 127.0.0.1:8000")
-    return host, int(port)
 
 
 def bind(address: str, option: str) -> socket.socket:
@@ -34,8 +23,12 @@ def bind(address: str, option: str) -> socket.socket:
 
     Raises:
         AddressInUse: another process listens there.
+        InvalidUse: not an address.
     """
-    host, port = parse_address(address)
+    try:
+        host, port = parse_host_port(address)
+    except ValueError as error:
+        raise InvalidUse(f"{option} {address!r}: {error}") from None
     try:
         listener = socket.create_server((host, port), backlog=1024)
     except OSError as error:

@@ -3,7 +3,7 @@
     uv run python tests/benchmarks/calibration_exchange.py [--days 3] [--traders mixed] [--json]
     … --record FILE     keep the spans;  … --spans FILE     judge kept ones again
 
-Orders are executed now, at `--rate` a second, and dated back (`spyhop exchange --history`), so durations are
+Orders are executed now, at `--rate` a second, and dated back (`spyhop exchange history`), so durations are
 those of this machine while it was used by whatever else runs. They then go through live detection on the
 clock of their own time: judged, learned once settled, flagged ones left out. The last 24 hours are judged and
 not learned. Which trace is dated when: `spread` draws it at random, so that a stall, stretched with the

@@ -2,7 +2,7 @@
 
     uv run python tests/benchmarks/localisation.py FOLDER [--traces 1000] [--json]
 
-FOLDER holds labelled incidents, such as `spyhop exchange --scenario smoke --out FOLDER` writes. The traces of
+FOLDER holds labelled incidents, such as `spyhop exchange scenario smoke --out FOLDER` writes. The traces of
 its cases, one after the other, stand for one incident; spans, logs and attributes are in memory, as they are
 once they have been read. Prints the least of some calls, by the clock and in CPU of the process.
 """

@@ -15,8 +15,9 @@ import grpc
 import pytest
 import typer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from typer.testing import CliRunner
 
-from exchange_ref.commands import exchange, register
+from exchange_ref.commands import register
 from exchange_ref.errors import InvalidUse
 from exchange_ref.settings import Settings
 
@@ -123,49 +124,43 @@ def test_a_signal_drains_and_ends_well(tmp_path: Path, otlp: Collector, number: 
     assert took_s < 1.5
 
 
+def command_line() -> typer.Typer:
+    app = typer.Typer()
+    register(app)
+    app.command("other")(lambda: None)
+    return app
+
+
+def call(*arguments: str) -> None:
+    """`spyhop exchange` with these arguments, in this process."""
+    command_line()(["exchange", *arguments], standalone_mode=False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"broker": "kafka://localhost"}, "--broker memory or amqp://"),
-        ({"for_": "soon"}, "--for 'soon' is not a duration"),
-        ({"history": "a week"}, "--history 'a week' is not a duration"),
-        ({"rate": 0.0}, "--rate 0.0: "),
-        ({"otlp": "localhost"}, "OTLP endpoint"),
-        ({"gateway": "nowhere"}, "host:port"),
-        ({"faults": Path("no-such.yaml")}, "no-such.yaml"),
-        ({"scenario": "easy"}, "choose one of smoke, standard, hard"),
-        ({"scenario": "smoke"}, "--out DIR"),
-        ({"scenario": "smoke", "split": "train"}, "--split 'train'"),
+        (["run", "--broker", "kafka://localhost"], "--broker memory or amqp://"),
+        (["run", "--for", "soon"], "--for 'soon' is not a duration"),
+        (["run", "--traders", "nobody"], "choose one of retail"),
+        (["history", "a week"], "history 'a week' is not a duration"),
+        (["run", "--rate", "0"], "--rate 0.0: "),
+        (["history", "1h", "--rate", "0"], "--rate 0.0: "),
+        (["run", "--otlp", "localhost"], "OTLP endpoint"),
+        (["run", "--gateway", "nowhere"], "host:port"),
+        (["run", "--exchange-api", "nowhere"], "--exchange-api.*host:port"),
+        (["run", "--faults", "no-such.yaml"], "no-such.yaml"),
+        (["scenario", "easy", "--out", "x"], "choose one of smoke, standard, hard"),
+        (["scenario", "smoke", "--out", "x", "--split", "train"], "--split 'train'"),
     ],
 )
 def test_wrong_use_is_refused_before_anything_starts(
-    arguments: dict[str, object], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each wrong option is an InvalidUse that names it."""
     monkeypatch.chdir(tmp_path)
-    given = {"gateway": "127.0.0.1:0", "exchange_api": "127.0.0.1:0", "data": tmp_path / "data", **arguments}
-    options = dict.fromkeys(
-        (
-            "otlp",
-            "rate",
-            "transfer_share",
-            "cancel_share",
-            "broker",
-            "faults",
-            "labels",
-            "report",
-            "for_",
-            "seed",
-            "gateway",
-            "exchange_api",
-            "data",
-            "scenario",
-            "out",
-            "history",
-        )
-    )
     with pytest.raises(InvalidUse, match=words):
-        exchange(**{**options, **{"split": "tune", "orders_per_hour": 60.0, **given}}, as_json=False)
+        call(*arguments)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_is_light_to_import() -> None:
@@ -183,28 +178,37 @@ def test_every_setting_is_documented() -> None:
         assert field.description
 
 
-def test_register_adds_exchange() -> None:
-    """The command is named `exchange`."""
-    app = typer.Typer()
-    register(app)
-    assert [command.name for command in app.registered_commands] == ["exchange"]
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["scenario", "smoke", "--out", "x", "--rate", "500"], "--rate"),
+        (["scenario", "smoke", "--out", "x", "--otlp", "h"], "--otlp"),
+        (["scenario", "smoke"], "--out"),
+        (["history", "1h", "--rhythm", "10m"], "--rhythm"),
+        (["history", "1h", "--faults", "x.yaml"], "--faults"),
+        (["history", "1h", "--parallel", "2"], "--parallel"),
+        (["run", "--orders-per-hour", "60"], "--orders-per-hour"),
+        (["--split", "tune"], "--split"),
+        (["--scenario", "smoke", "--out", "x", "--rate", "500"], "--rate"),
+        (["--history", "1h", "--rhythm", "10m"], "--rhythm"),
+    ],
+)
+def test_options_that_do_not_apply_are_refused(arguments: list[str], option: str) -> None:
+    """What would be dropped in silence, or is missing, is named; nothing starts."""
+    refused = CliRunner().invoke(command_line(), ["exchange", *arguments], env={"NO_COLOR": "1"})
+    assert refused.exit_code == 2
+    assert option in refused.output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "words"),
     [
-        (["--scenario", "smoke", "--out", "x", "--rate", "500"], "--rate: not an option of --scenario"),
-        (["--scenario", "smoke", "--out", "x", "--for", "5s", "--otlp", "h"], "--for, --otlp: not an option"),
-        (["--history", "1h", "--rhythm", "10m"], "--rhythm: not an option of --history"),
-        (["--history", "1h", "--parallel", "2"], "--parallel: not an option of --history"),
-        (["--orders-per-hour", "60"], "--orders-per-hour: not an option of a run"),
-        (["--out", "x", "--split", "tune"], "--out, --split: not an option of a run"),
+        (["--for", "soon"], "--for 'soon'"),
+        (["--out", "x", "--scenario", "easy"], "scenario 'easy'"),
+        (["--rate", "5", "--history", "soon"], "history 'soon'"),
     ],
 )
-def test_options_that_do_not_apply_are_refused(arguments: list[str], named: str) -> None:
-    """What would be dropped in silence is named, whatever its value."""
-    app = typer.Typer()
-    register(app)
-    app.command("other")(lambda: None)
-    with pytest.raises(InvalidUse, match=named):
-        app(["exchange", *arguments], standalone_mode=False)
+def test_options_without_a_subcommand_find_theirs(arguments: list[str], words: str) -> None:
+    """`spyhop exchange --scenario NAME` and `--history LENGTH` are their subcommands, all else is `run`."""
+    with pytest.raises(InvalidUse, match=words):
+        call(*arguments)

@@ -13,8 +13,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from exchange_ref.errors import AddressInUse, FolderUnusable, InvalidUse
 from exchange_ref.exchange import ExchangeConfig, lock_folder
 from exchange_ref.faults.schedule import parse_schedule
+from exchange_ref.host_port import parse_host_port
 from exchange_ref.run import RunOptions, parse_otlp, prepare_report, run_until
-from exchange_ref.services.serving import bind, parse_address
+from exchange_ref.services.serving import bind
 from exchange_ref.telemetry.metrics import Gauges, Metrics
 from exchange_ref.telemetry.outputs import Exporters
 
@@ -94,8 +95,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["8000", "localhost", "localhost:http", "host:70000", ":80", "h:-1"])
 def test_what_is_no_address_is_refused(text: str) -> None:
     """Host and port are both needed."""
-    with pytest.raises(InvalidUse, match="host:port"):
-        parse_address(text)
+    with pytest.raises(ValueError, match="host:port"):
+        parse_host_port(text)
 
 
 @pytest.mark.parametrize("text", ["localhost:4317", "ftp://x:1", "http://", "http://x:port"])
