@@ -228,7 +228,9 @@ def list_settings() -> None:
     from rich.table import Table
 
     table = Table("setting", "default", "what it does", box=None, header_style="bold")
-    for model in SETTINGS.values():
+    for group, model in SETTINGS.items():
+        table.add_section()
+        table.add_row(f"[bold cyan]{group}[/]")
         for name, variable in variables(model).items():
             field = model.model_fields[name]
             default = field.get_default(call_default_factory=True)

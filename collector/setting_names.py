@@ -8,15 +8,17 @@ from collections.abc import Iterable
 from pydantic_settings import BaseSettings
 
 from collector.errors import UnknownSetting
+from collector.setting_fields import is_constant
 
 PREFIX = "SPYHOP_"
 
 
 def variables(model: type[BaseSettings]) -> dict[str, str]:
-    """Field name → environment variable; a field with an alias is read under that name alone."""
+    """Field name → environment variable, without constants; a field with an alias has that name alone."""
     return {
         name: field.validation_alias if isinstance(field.validation_alias, str) else PREFIX + name.upper()
         for name, field in model.model_fields.items()
+        if not is_constant(field)
     }
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from collector.setting_fields import SpyhopSettings, constant
 
 MIB = 1024 * 1024
 
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="SPYHOP_", extra="ignore")
-
+class Settings(SpyhopSettings):
     data: Path = Field(
         default=Path("spyhop-data"), description="The data folder: database, spool, quarantine."
     )
@@ -40,8 +39,8 @@ class Settings(BaseSettings):
     api_max_body_bytes: int = Field(
         default=MIB, ge=1024, description="Largest request body of the HTTP API, in bytes."
     )
-    api_timeout_s: float = Field(
-        default=15.0,
+    api_timeout_s: float = constant(
+        15.0,
         gt=0,
         description="Seconds in which a client of the HTTP API must send its headers, and each piece of its "
         "body.",
@@ -54,8 +53,8 @@ class Settings(BaseSettings):
         ge=64 * 1024,
         description="Longest attribute value, log body or other text, in bytes; what is longer is cut there.",
     )
-    otlp_max_name_chars: int = Field(
-        default=4096,
+    otlp_max_name_chars: int = constant(
+        4096,
         ge=1,
         description="Longest span or metric name, in characters, where it is cut: names are keys of lists.",
     )
@@ -69,7 +68,7 @@ class Settings(BaseSettings):
         ge=0,
         description="Latest span, log record or data point that is taken, in seconds after now; 0: any.",
     )
-    otlp_grpc_threads: int = Field(default=8, ge=1, description="Threads that take OTLP/gRPC requests.")
+    otlp_grpc_threads: int = constant(8, ge=1, description="Threads that take OTLP/gRPC requests.")
     otlp_tls_cert: Path | None = Field(
         default=None, description="PEM file with the certificate chain of both OTLP receivers; empty: no TLS."
     )
@@ -103,16 +102,16 @@ class Settings(BaseSettings):
         ge=0,
         description="Free disk space below which senders are asked to retry, so that landing can finish.",
     )
-    spool_segment_bytes: int = Field(
-        default=32 * MIB, ge=64 * 1024, description="Size at which a spool segment is closed, in bytes."
+    spool_segment_bytes: int = constant(
+        32 * MIB, ge=64 * 1024, description="Size at which a spool segment is closed, in bytes."
     )
     land_interval_ms: int = Field(
         default=200,
         ge=1,
         description="Least time between two landings, in which small requests gather, in milliseconds.",
     )
-    land_max_bytes: int = Field(
-        default=128 * MIB,
+    land_max_bytes: int = constant(
+        128 * MIB,
         ge=1024,
         description="Payload bytes that land in one transaction, about, while landing is behind.",
     )
@@ -122,10 +121,10 @@ class Settings(BaseSettings):
         description="Minutes after the end of an hour at which its rows move to Parquet; 0: never.",
     )
     seal_settle_min: float = Field(
-        default=10.0, ge=0, description="Minutes for which landed rows stay in the database at least."
+        10.0, ge=0, description="Minutes for which landed rows stay in the database at least."
     )
     seal_interval_s: float = Field(
-        default=60.0, gt=0, description="Seconds between two looks for hours to seal or to expire."
+        60.0, gt=0, description="Seconds between two looks for hours to seal or to expire."
     )
     retention_hours: float = Field(
         default=0.0, ge=0, description="Age at which spans, logs and metrics are deleted; 0: never."
@@ -149,8 +148,8 @@ class Settings(BaseSettings):
         ge=0,
         description="Bytes by which the server may grow while queries run before it stops them; 0: no limit.",
     )
-    sql_check_s: float = Field(
-        default=3.0, gt=0, description="Seconds in which a query must be parsed, bound and rehearsed."
+    sql_check_s: float = constant(
+        3.0, gt=0, description="Seconds in which a query must be parsed, bound and rehearsed."
     )
     sql_places: int = Field(default=4, ge=1, le=6, description="Queries of /api/sql that run at once.")
     sql_timeout_s: float = Field(
@@ -165,6 +164,6 @@ class Settings(BaseSettings):
         "1 GB for each 10 M rows that are not sealed: a checkpoint that finds no room ends the server. At "
         "least 128MB.",
     )
-    drain_timeout_s: float = Field(
-        default=3.0, gt=0, description="Seconds in which a stop lands what was accepted."
+    drain_timeout_s: float = constant(
+        3.0, gt=0, description="Seconds in which a stop lands what was accepted."
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from collector.setting_fields import SpyhopSettings, constant
 
 
 def _account_name() -> str:
@@ -15,10 +16,8 @@ def _account_name() -> str:
         return "dashboard"
 
 
-class Settings(BaseSettings):
+class Settings(SpyhopSettings):
     """Read from `SPYHOP_…` environment variables."""
-
-    model_config = SettingsConfigDict(env_prefix="SPYHOP_", extra="ignore")
 
     dashboard_api_url: str = Field(
         default="http://127.0.0.1:4320", description="Spyhop server the dashboard reads"
@@ -39,9 +38,9 @@ class Settings(BaseSettings):
     dashboard_window_min: int = Field(
         default=15, ge=1, le=1440, description="Minutes of history in the overview charts"
     )
-    dashboard_queue_rows: int = Field(
-        default=1000, ge=1, le=1000, description="Most anomalies fetched for the queue"
+    dashboard_queue_rows: int = constant(
+        1000, ge=1, le=1000, description="Most anomalies fetched for the queue"
     )
-    dashboard_analyze_timeout_s: float = Field(
-        default=60.0, gt=0, description="Longest wait for an explanation; a language model may be slow"
+    dashboard_analyze_timeout_s: float = constant(
+        60.0, gt=0, description="Longest wait for an explanation; a language model may be slow"
     )

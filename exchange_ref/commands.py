@@ -126,8 +126,6 @@ def run(
         ),
         retry=retry_policy(client_attempts, client_timeout),
         population=population,
-        span_queue=settings.exchange_span_queue,
-        export_delay_ms=settings.exchange_export_delay_ms,
     )
     _run_and_report(options, report, as_json=as_json)
 
@@ -178,8 +176,6 @@ def history(
         mix=Mix(settings.exchange_transfer_share, settings.exchange_cancel_share),
         retry=retry_policy(client_attempts, client_timeout),
         population=population,
-        span_queue=settings.exchange_span_queue,
-        export_delay_ms=settings.exchange_export_delay_ms,
     )
     _run_and_report(options, report, as_json=as_json)
 

@@ -53,14 +53,6 @@ class Settings(BaseSettings):
     exchange_sampled_share: float = Field(
         default=1.0, ge=0, le=1, description="Share of traces that are recorded, decided at their start."
     )
-    exchange_span_queue: int = Field(
-        default=20_000,
-        ge=1_000,
-        description="Spans that wait for export at most; beyond it they are dropped and counted.",
-    )
-    exchange_export_delay_ms: int = Field(
-        default=200, ge=1, le=5_000, description="Milliseconds a span waits before export."
-    )
 
     @field_validator("exchange_gateway", "exchange_api")
     @classmethod

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from collector.setting_fields import SpyhopSettings, constant
 
 
-class Settings(BaseSettings):
+class Settings(SpyhopSettings):
     """Without a base URL and a model, explanations are deterministic and nothing leaves the process."""
-
-    model_config = SettingsConfigDict(env_prefix="SPYHOP_", extra="ignore")
 
     llm_base_url: str | None = Field(
         default=None,
@@ -26,9 +25,7 @@ class Settings(BaseSettings):
         gt=0,
         description="Total time for a model's answer, retries included; then the text of code stands.",
     )
-    llm_request_timeout_s: float = Field(
-        default=30.0, gt=0, description="Time for one attempt at the endpoint."
-    )
+    llm_request_timeout_s: float = constant(30.0, gt=0, description="Time for one attempt at the endpoint.")
     llm_context_tokens: int = Field(
         default=6000,
         ge=500,
@@ -37,8 +34,8 @@ class Settings(BaseSettings):
     llm_max_output_tokens: int = Field(
         default=4000, ge=100, description="Always sent: some endpoints cut answers short silently otherwise."
     )
-    llm_max_answer_bytes: int = Field(
-        default=1_000_000,  # 4,000 tokens are about 16 kB; models that send their reasoning along, 100 kB
+    llm_max_answer_bytes: int = constant(
+        1_000_000,  # 4,000 tokens are about 16 kB; models that send their reasoning along, 100 kB
         ge=10_000,
         description="Bytes read of one answer of the endpoint; a longer one is not used.",
     )

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 import spyhop
 from collector.errors import UnknownSetting
 from collector.setting_names import check_names, known_names
+from collector.settings import Settings
 
 
 def test_all_commands_are_there() -> None:
@@ -23,6 +24,23 @@ def test_settings_lists_every_setting() -> None:
     shown = CliRunner(env={"COLUMNS": "300"}).invoke(spyhop.app, ["settings"]).output
 
     assert [name for name in known_names(spyhop.SETTINGS.values()) if name not in shown] == []
+
+
+def test_a_constant_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only code turns is refused in the environment, is not listed, and is read from code alone."""
+    with pytest.raises(UnknownSetting, match="SPYHOP_SPOOL_SEGMENT_BYTES"):
+        check_names(["SPYHOP_SPOOL_SEGMENT_BYTES"], spyhop.SETTINGS.values())
+    monkeypatch.setenv("SPYHOP_SPOOL_SEGMENT_BYTES", "1000000")
+    assert Settings().spool_segment_bytes == Settings.model_fields["spool_segment_bytes"].default
+    assert Settings(spool_segment_bytes=1_000_000).spool_segment_bytes == 1_000_000
+
+
+def test_settings_stand_in_groups() -> None:
+    """Each group has a heading, and they are few enough to read."""
+    shown = CliRunner(env={"COLUMNS": "300"}).invoke(spyhop.app, ["settings"]).output
+    headings = {line.strip() for line in shown.splitlines()}
+    assert set(spyhop.SETTINGS) <= headings
+    assert len(known_names(spyhop.SETTINGS.values())) <= 72
 
 
 def test_a_misspelt_setting_is_refused_with_the_nearest_name() -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from collector.setting_fields import SpyhopSettings
 
 
-class Settings(BaseSettings):
+class Settings(SpyhopSettings):
     """How training rows are split and bounded."""
-
-    model_config = SettingsConfigDict(env_prefix="SPYHOP_", extra="ignore")
 
     export_seed: int = Field(default=0, description="Another seed, another split; the same seed, the same.")
     export_validation_share: float = Field(

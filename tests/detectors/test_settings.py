@@ -12,8 +12,8 @@ def test_every_setting_says_what_it_does():
 
 def test_environment_is_read(monkeypatch):
     """Settings come from `SPYHOP_…`, but for the one variable without a prefix."""
-    monkeypatch.setenv("SPYHOP_DETECT_MIN_SAMPLES", "250")
+    monkeypatch.setenv("SPYHOP_DETECT_MIN_RATIO", "2.5")
     monkeypatch.setenv("ENABLE_AMOUNT_ANOMALY_DETECTION", "0")
     settings = Settings()
-    assert settings.detect_min_samples == 250
+    assert settings.detect_min_ratio == 2.5
     assert settings.enable_amount_anomaly_detection is False
