@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from llm.explanation import Draft, Evidence, Fact
 from llm.redact import REDACTION_VERSION, redact_name, redact_text
@@ -38,9 +39,14 @@ def render_messages(
 ) -> list[dict[str, str]]:
     """The chat messages for `context`; the same for a live request and for a training row."""
     return [
-        {"role": "system", "content": render(f"prompts/{prompt_version}/system").strip()},
+        {"role": "system", "content": _system(prompt_version)},
         {"role": "user", "content": render(f"prompts/{prompt_version}/user", context=context).strip()},
     ]
+
+
+@cache
+def _system(prompt_version: str) -> str:
+    return render(f"prompts/{prompt_version}/system").strip()
 
 
 def estimate_tokens(messages: list[dict[str, str]]) -> int:

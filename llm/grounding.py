@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from llm.answer import Answer, AnsweredCause
 from llm.claims import claims_of
 from llm.deterministic import OPENINGS, said
-from llm.entailment import Entailment
+from llm.entailment import Entailment, Verdict
 from llm.explanation import Draft, Evidence, RootCause, SentenceCheck
-from llm.redact import redact_name, redact_text, strip_invisible
+from llm.redact import redact_again, redact_name, strip_invisible
 
 MIN_SENTENCE_WORDS = 3  # what is left of a sentence that was all markup says nothing
 MAX_SENTENCE_CHARS = 600
@@ -33,6 +34,7 @@ _MARKUP = re.compile(
     r"|(?:[a-z][a-z0-9+.-]*://|www\.|data:|javascript:|mailto:)\S*",
     re.IGNORECASE | re.MULTILINE,
 )
+_NO_WORD = re.compile(r"[^\w%σ×]+")
 _NOISE = re.compile(r"[`*#|~]+|^\s*>+", re.MULTILINE)
 _ABBREVIATIONS = {"e.g.": "for example", "i.e.": "that is", "vs.": "versus", "approx.": "about"}
 
@@ -89,20 +91,20 @@ def check_summary(
             a sentence without a citation gets that of a fact that bears it out.
     """
     own = _own_words(evidence, draft) if takes_own_words else {}
-    entailment = Entailment(claims_of(evidence, draft))
+    entailment = _Lazy(evidence, draft)
     checks: list[SentenceCheck] = []
     place: tuple[str, str] | None = None
     shown: set[str] = set()
     for sentence in _sentences(summary)[:MAX_SENTENCES]:
         cited = list(dict.fromkeys(re.findall(r"E\d+", " ".join(_CITATION.findall(sentence)))))
         text = plain_text(_CITATION.sub(" ", sentence)).rstrip(".! ")
-        text = redact_text(re.sub(r"\s+([,;:.])", r"\1", text), MAX_SENTENCE_CHARS + 1)
+        text = redact_again(re.sub(r"\s+([,;:.])", r"\1", text), MAX_SENTENCE_CHARS + 1)
         if takes_own_words and not cited:  # a person need not know the facts by number
             ids = (fact.evidence_id for fact in evidence.facts)
             cited = [i for i in ids if entailment.check(text, [i], place).holds][:1]
         known = [i for i in cited if evidence.fact(i)]
         rule = _form_rule(text, cited, known)
-        if set(known) & own.get(_plain(text), set()) and not rule:
+        if own and not rule and any(set(known) & own.get(words, set()) for words in _without_opening(text)):
             checks.append(_row(text, cited, "kept", "code's own words", f"{text} [{', '.join(known)}]."))
             continue
         if not rule:
@@ -124,15 +126,38 @@ def check_summary(
     return tuple(checks)
 
 
+class _Lazy:
+    """Entailment that is prepared when it is first asked: code's own sentences need none."""
+
+    def __init__(self, evidence: Evidence, draft: Draft) -> None:
+        self._of = evidence, draft
+
+    @cached_property
+    def _entailment(self) -> Entailment:
+        return Entailment(claims_of(*self._of))
+
+    def check(self, text: str, cited: Sequence[str], previous: tuple[str, str] | None) -> Verdict:
+        return self._entailment.check(text, cited, previous)
+
+    def shown(self, text: str) -> str:
+        return self._entailment.shown(text)
+
+
 def _own_words(evidence: Evidence, draft: Draft) -> dict[str, set[str]]:
-    """Code's sentences, as words only, each with the facts that it may cite."""
+    """Code's statements, as words only, each with the facts that it may cite."""
     found: dict[str, set[str]] = {}
-    for opening in OPENINGS:
-        for fact in evidence.facts:
-            found.setdefault(_plain(opening + fact.statement), set()).add(fact.evidence_id)
-        for cause in draft.root_causes:
-            found.setdefault(_plain(opening + cause.statement), set()).update(cause.evidence)
+    for fact in evidence.facts:
+        found.setdefault(_plain(fact.statement), set()).add(fact.evidence_id)
+    for cause in draft.root_causes:
+        found.setdefault(_plain(cause.statement), set()).update(cause.evidence)
     return found
+
+
+def _without_opening(text: str) -> list[str]:
+    """The words of a sentence, as they stand and without each opening that code gives its sentences."""
+    said = _plain(text)
+    openings = (_plain(opening) + " " for opening in OPENINGS if opening)
+    return [said, *(said.removeprefix(opening) for opening in openings if said.startswith(opening))]
 
 
 def _form_rule(text: str, cited: list[str], known: list[str]) -> str:
@@ -185,4 +210,4 @@ def _sentences(text: str) -> list[str]:
 
 def _plain(text: str) -> str:
     """Words only: a recommendation is recognised whatever the model did to its punctuation."""
-    return " ".join(re.sub(r"[^\w%σ×]+", " ", redact_text(text)).lower().split())
+    return " ".join(_NO_WORD.sub(" ", redact_again(text)).lower().split())

@@ -110,6 +110,36 @@ def allowed_attributes(attributes: Mapping[str, object]) -> dict[str, str | int 
     return kept
 
 
+# A figure that no other digit is near to: whatever its value, no rule looks at it, since those that check
+# values (cards, IBANs, addresses, phone numbers, tokens) want seven digits and more, joined by these.
+_LONE_FIGURE = re.compile(
+    r"(?<![\w.,:/()+@#=-])(?<!\d[ ()])(?:\d{1,3}(?:,\d{3})?|\d{4})(?:\.\d{1,2})?"
+    r"(?![\w.,:/()+@#=-]*\d)(?![ ()+-]{1,2}\d)(?!\w(?<!σ))"
+    r"|(?<![\w.-])(?<!\d )20\d\d-[01]\d-[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d(?= UTC)"
+)
+_DIGITS_ALIKE = str.maketrans("23456789", "11111111")
+_ARE_CLEAN_MAX = 16_384
+
+
+@lru_cache(maxsize=_ARE_CLEAN_MAX)
+def _shape_is_clean(shape: str, limit_chars: int) -> bool:
+    return redact_text(shape, limit_chars) == shape
+
+
+def is_clean(text: str, limit_chars: int = TEXT_LIMIT_CHARS) -> bool:
+    """Whether `redact_text` would give the text as it is. Quick for texts that differ in their figures only.
+
+    An export asks this of many sentences of few shapes: 0.01 ms each instead of 0.3.
+    """
+    shape = _LONE_FIGURE.sub(lambda match: match.group().translate(_DIGITS_ALIKE), text)
+    return _shape_is_clean(shape, limit_chars)
+
+
+def redact_again(text: str, limit_chars: int = TEXT_LIMIT_CHARS) -> str:
+    """As `redact_text`, for a text that has most probably been redacted before."""
+    return text if is_clean(text, limit_chars) else redact_text(text, limit_chars)
+
+
 def _redact(text: str, limit_chars: int) -> str:
     scan_chars = limit_chars * 3
     scanned = strip_invisible(text[: scan_chars + 1])

@@ -1,100 +1,122 @@
-"""Labelled explanations → rows: judged, filtered, bounded, without duplicates, split by fingerprint."""
+"""Judged examples → rows of one format: bounded, without duplicates, counted."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
-from datasets.export.fingerprint import components, without_figures
-from datasets.export.gold import Gold, Reject, judge
-from datasets.export.labelled import Labelled
-from datasets.export.row import Format, Row, Split
+import msgspec
+
+from datasets.export.fingerprint import content_hash
+from datasets.export.gold import Reject, judge
+from datasets.export.labelled import InMemory, Labelled, Source
+from datasets.export.row import Format, Judged, Row, Split
+from datasets.export.select import Filters, Selection, select
 from datasets.export.settings import Settings
 from llm.context import CHARS_PER_TOKEN
 
-MIN_GROUPS_TO_SPLIT = 10  # below, a held-out incident or two says nothing and training needs them all
+_ALL = Filters()
+_ENCODER = msgspec.json.Encoder()
+# U+2028 and U+0085 are line ends to some readers; inside JSON strings they may be written as escapes.
+_LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 
 
-@dataclass(frozen=True)
-class Filters:
-    """Which verdicts to use; None is all."""
+@dataclass
+class Rows:
+    """Makes the rows of one format, and keeps what it needs to know of those before."""
 
-    rating: str | None = None
-    since_unix_nano: int | None = None
+    format: Format
+    settings: Settings
+    rejects: list[Reject] = field(default_factory=list)
+    _first_of: dict[bytes, str] = field(default_factory=dict)
 
-    def refusal(self, example: Labelled) -> str | None:
-        if self.rating is not None and example.rating != self.rating:
-            return "outside the rating filter"
-        if self.since_unix_nano is not None and example.updated_unix_nano < self.since_unix_nano:
-            return "older than the since filter"
-        return None
+    def of(self, judged: Judged, split: Split) -> Iterator[Row]:
+        """The rows of an example; why it makes none, or fewer, is kept in `rejects`."""
+        example_id = judged.example.example_id
+        built = self.format.build(judged)
+        if isinstance(built, str):
+            self.rejects.append(Reject(example_id, built))
+            return
+        mark = judged_hash(judged)
+        first = self._first_of.setdefault(mark, example_id)
+        if first != example_id:
+            self.rejects.append(Reject(example_id, f"duplicate of {first}"))
+            return
+        for record in built:
+            text = _ENCODER.encode(record)
+            for character, escape in _LINE_ENDS:
+                text = text.replace(character, escape)
+            tokens = len(text) // CHARS_PER_TOKEN
+            if tokens > self.settings.export_max_row_tokens:
+                reason = f"about {tokens} tokens, over {self.settings.export_max_row_tokens}"
+                self.rejects.append(Reject(example_id, reason))
+            else:
+                yield Row(judged, split, text, mark, tokens)
+
+
+def judged_hash(judged: Judged) -> bytes:
+    """Of what a row of the example teaches, whatever its format."""
+    cached: bytes | None = judged.__dict__.get("content_hash")
+    if cached is None:
+        example = judged.example
+        statements = (str(fact.get("statement", "")) for fact in example.context.get("facts", ()))
+        answers = (judged.chosen if judged.gold else "", judged.original)
+        structure = f"{example.verdict}|{example.prompt_version}|{sorted(example.context)}"
+        cached = content_hash((structure, *statements, *answers))
+        judged.__dict__["content_hash"] = cached
+    return cached
+
+
+def judged_examples(
+    source: Source, selection: Selection, rejects: list[Reject]
+) -> Iterator[tuple[Judged, Split]]:
+    """The selected examples, one at a time; what teaches nothing is added to `rejects`."""
+    heads = {head.example_id: head for head in selection.chosen}
+    for example in source.labelled(selection.chosen):
+        verdict = judge(example)
+        if isinstance(verdict, Reject):
+            rejects.append(verdict)
+        else:
+            yield Judged(verdict), selection.split_of(heads[example.example_id])
 
 
 @dataclass(frozen=True)
 class Export:
-    """Rows in the order of their example ids, and the verdicts that made none."""
+    """Rows of one format in memory, and the verdicts that made none."""
 
     format: Format
-    rows: Sequence[Row]
-    rejects: Sequence[Reject]
+    rows: list[Row]
+    rejects: list[Reject]
     labelled_count: int
 
     def of(self, split: Split) -> list[Row]:
         return [row for row in self.rows if row.split == split]
 
 
+def build_exports(
+    source: Source, formats: Iterable[Format], settings: Settings, filters: Filters = _ALL
+) -> Mapping[str, Export]:
+    """All rows of few examples, by format. `write_folder` is for many: it keeps none."""
+    selection = select(source, filters, settings)
+    rejects: list[Reject] = []
+    makers = [Rows(format_, settings) for format_ in formats]
+    rows: dict[str, list[Row]] = {maker.format.name: [] for maker in makers}
+    for judged, split in judged_examples(source, selection, rejects):
+        for maker in makers:
+            rows[maker.format.name] += maker.of(judged, split)
+    return {
+        maker.format.name: Export(
+            maker.format,
+            rows[maker.format.name],
+            sorted(selection.rejects + rejects + maker.rejects, key=lambda r: (r.example_id, r.reason)),
+            selection.labelled_count,
+        )
+        for maker in makers
+    }
+
+
 def build_export(
-    examples: Iterable[Labelled], format_: Format, settings: Settings, filters: Filters = Filters()
+    examples: Iterable[Labelled], format_: Format, settings: Settings, filters: Filters = _ALL
 ) -> Export:
     """The same examples, settings and filters give the same export, byte for byte."""
-    examples = list(examples)
-    golds, rejects = judge(examples)
-    candidates: list[Gold] = []
-    for gold in sorted(golds, key=lambda gold: gold.example.example_id):
-        refusal = filters.refusal(gold.example)
-        if refusal:
-            rejects.append(Reject(gold.example.example_id, refusal))
-        else:
-            candidates.append(gold)
-    component_of = components(gold.example for gold in candidates)
-    splits = assign_splits(set(component_of.values()), settings)
-    rows: list[Row] = []
-    first_of: dict[str, str] = {}
-    for gold in candidates:
-        row = _row(gold, format_, splits[component_of[gold.example.example_id]])
-        if row.token_estimate > settings.export_max_row_tokens:
-            reason = f"about {row.token_estimate} tokens, over {settings.export_max_row_tokens}"
-            rejects.append(Reject(gold.example.example_id, reason))
-        elif row.content_hash in first_of:
-            reason = f"duplicate of {first_of[row.content_hash]}"
-            rejects.append(Reject(gold.example.example_id, reason))
-        else:
-            first_of[row.content_hash] = gold.example.example_id
-            rows.append(row)
-    rejects.sort(key=lambda reject: (reject.example_id, reject.reason))
-    return Export(format_, rows, rejects, len(examples))
-
-
-def assign_splits(groups: set[str], settings: Settings) -> dict[str, Split]:
-    """A split for each group by a hash of seed and group: a group stays where it is as others come."""
-    if len(groups) < MIN_GROUPS_TO_SPLIT:
-        return dict.fromkeys(groups, "train")
-    return {group: _split(group, settings) for group in groups}
-
-
-def _split(group: str, settings: Settings) -> Split:
-    digest = hashlib.sha256(f"{settings.export_seed}:{group}".encode()).digest()
-    fraction = int.from_bytes(digest[:8], "big") / 2**64
-    return "validation" if fraction < settings.export_validation_share else "train"
-
-
-def _row(gold: Gold, format_: Format, split: Split) -> Row:
-    text = format_.build(gold).model_dump_json()
-    return Row(
-        gold=gold,
-        split=split,
-        text=text,
-        content_hash=hashlib.sha256(without_figures(text).encode()).hexdigest(),
-        token_estimate=len(text) // CHARS_PER_TOKEN,
-    )
+    return build_exports(InMemory(examples), [format_], settings, filters)[format_.name]

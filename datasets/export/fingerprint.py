@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-
-from datasets.export.labelled import Labelled
+from functools import lru_cache
 
 # With its unit: "0.9 s" and "900 ms" are the same words about another size.
 _FIGURE = re.compile(r"\d[\d,.:]*(?:\s?(?:ns|µs|μs|ms|s|min|h|%|×|σ)(?![A-Za-z]))?")
@@ -22,39 +21,46 @@ def without_figures(text: str) -> str:
     return _SPACE.sub(" ", _FIGURE.sub("#", _ID.sub("#", text.lower()))).strip()
 
 
-def fingerprint(example: Labelled) -> str:
-    """Of the incident's structure: which operations are candidates, and what kinds of facts stand where."""
-    facts = example.context.get("facts", ())
-    parts = {f"{f['kind']}|{without_figures(f['service'])}|{without_figures(f['operation'])}" for f in facts}
-    candidates = [
-        f"{without_figures(c['service'])}|{without_figures(c['operation'])}"
-        for c in example.context.get("candidates", ())
-    ]
-    return hashlib.sha256(repr((candidates, sorted(parts))).encode()).hexdigest()
+_name = lru_cache(maxsize=16_384)(without_figures)  # services and operations are few
 
 
-def components(examples: Iterable[Labelled]) -> Mapping[str, str]:
-    """The component of each example by its id: examples of one incident, or of one fingerprint, share it.
+def structure(facts: Iterable[tuple[str, str, str]], candidates: Iterable[tuple[str, str]]) -> bytes:
+    """16 bytes of an incident's structure: which operations are candidates, what kinds of facts stand where.
+
+    Args:
+        facts: (kind, service, operation) of each.
+        candidates: (service, operation) of each, best first.
+    """
+    parts = {f"{kind}|{_name(service)}|{_name(operation)}" for kind, service, operation in facts}
+    ranked = [f"{_name(service)}|{_name(operation)}" for service, operation in candidates]
+    return hashlib.blake2b(repr((ranked, sorted(parts))).encode(), digest_size=16).digest()
+
+
+def content_hash(texts: Iterable[str]) -> bytes:
+    """16 bytes of texts without their figures and ids: rows that share them teach the same."""
+    return hashlib.blake2b(without_figures("\n".join(texts)).encode(), digest_size=16).digest()
+
+
+def components(examples: Iterable[tuple[bytes, str]]) -> Mapping[bytes, bytes]:
+    """The component of each fingerprint: of (fingerprint, group), those that share either are in one.
 
     A component is named by its smallest fingerprint, so it keeps its name as others come, unless an example
     joins two of them.
     """
-    parent: dict[str, str] = {}
+    parent: dict[bytes | str, bytes | str] = {}
 
-    def root(key: str) -> str:
+    def root(key: bytes | str) -> bytes | str:
         while parent.setdefault(key, key) != key:
             parent[key] = parent[parent[key]]
             key = parent[key]
         return key
 
-    keys: dict[str, str] = {}
-    for example in examples:
-        mark = fingerprint(example)
-        keys[example.example_id] = mark
-        one, other = root(f"print:{mark}"), root(f"group:{example.group_id}")
-        parent[max(one, other)] = min(one, other)
-    smallest: dict[str, str] = {}
-    for mark in keys.values():
-        component = root(f"print:{mark}")
+    marks: set[bytes] = set()
+    for mark, group in examples:
+        marks.add(mark)
+        parent[root(group)] = root(mark)
+    smallest: dict[bytes | str, bytes] = {}
+    for mark in marks:
+        component = root(mark)
         smallest[component] = min(mark, smallest.get(component, mark))
-    return {example_id: smallest[root(f"print:{mark}")] for example_id, mark in keys.items()}
+    return {mark: smallest[root(mark)] for mark in marks}

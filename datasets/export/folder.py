@@ -1,4 +1,7 @@
-"""An export on disk: all of its files or none, read again and validated before they take their place."""
+"""An export on disk: all of its files or none, read again and validated before they take their place.
+
+Rows are written as they are made, so memory grows with their number by hashes and counts only.
+"""
 
 from __future__ import annotations
 
@@ -7,60 +10,157 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from pydantic import ValidationError
+import msgspec
 
 from datasets.errors import NothingToExport, OutputUnusable
-from datasets.export.build import Export, Filters
-from datasets.export.manifest import build_manifest, provenance
-from datasets.export.row import SPLITS, Format
+from datasets.export.build import Rows, judged_examples
+from datasets.export.card import card
+from datasets.export.gold import Reject
+from datasets.export.labelled import Source
+from datasets.export.manifest import Statistics, build_manifest, file_entry, provenance
+from datasets.export.row import SPLITS, Format, Judged, Split
+from datasets.export.select import Filters, Selection, select
 from datasets.export.settings import Settings
 
+Progress = Any  # called with (done, total)
 
-def write_folder(
-    export: Export, folder: Path, filters: Filters, settings: Settings, created_at: str
-) -> dict[str, Any]:
-    """Write `train.jsonl` and `validation.jsonl` (each if it has rows), `provenance.json`, `manifest.json`,
-    `created.json` with the time.
 
-    Only rows are `.jsonl`, so that a loader pointed at the folder takes nothing else.
+class FormatFolder:
+    """The files of one format, being written."""
+
+    def __init__(self, format_: Format, folder: Path, settings: Settings) -> None:
+        self.format = format_
+        self.folder = folder
+        self.rows = Rows(format_, settings)
+        self.statistics = Statistics()
+        self._stack = ExitStack()
+        self._files: dict[Split, IO[bytes]] = {}
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)  # mkdtemp's 0700 would lock colleagues out
+        self._provenance = self._stack.enter_context((folder / "provenance.json").open("wb"))
+        self._provenance.write(b"[")
+
+    def take(self, judged: Judged, split: Split) -> None:
+        for row in self.rows.of(judged, split):
+            if split not in self._files:
+                path = self.folder / f"{split}.jsonl"
+                self._files[split] = self._stack.enter_context(path.open("wb", buffering=1 << 20))
+            self._files[split].write(row.text + b"\n")
+            self._provenance.write(b",\n " if self.statistics.row_count else b"\n ")
+            self._provenance.write(msgspec.json.encode(provenance(row)))
+            self.statistics.take(row)
+
+    def close(self) -> None:
+        self._provenance.write(b"\n]\n")
+        self._stack.close()
+
+    def abandon(self) -> None:
+        self._stack.close()
+
+    def finish(
+        self,
+        selection: Selection,
+        unfit: Sequence[Reject],
+        filters: Filters,
+        settings: Settings,
+        created_at: str,
+    ) -> dict[str, Any]:
+        """Check what was written, and write card, manifest and the files that a trainer wants beside them."""
+        for split in self._files:
+            validate_file(self.folder / f"{split}.jsonl", self.format)
+        splits = [split for split in SPLITS if split in self._files]
+        for name, text in self.format.extra_files(splits).items():
+            (self.folder / name).write_text(text, encoding="utf-8")
+        rejects = sorted(
+            (*selection.rejects, *unfit, *self.rows.rejects), key=lambda r: (r.example_id, r.reason)
+        )
+        manifest = build_manifest(
+            self.format, self.statistics, rejects, selection.labelled_count, filters, settings
+        )
+        (self.folder / "README.md").write_text(card(self.format, manifest, splits), encoding="utf-8")
+        manifest["files"] = {path.name: file_entry(path) for path in sorted(self.folder.iterdir())}
+        # Beside the manifest, not in it: the same input then gives the same bytes in every other file.
+        (self.folder / "created.json").write_text(json.dumps({"created_at": created_at}) + "\n")
+        (self.folder / "manifest.json").write_text(
+            json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
+        )
+        return manifest
+
+
+def write_folder(  # noqa: PLR0917
+    source: Source,
+    formats: Sequence[Format],
+    folder: Path,
+    filters: Filters,
+    settings: Settings,
+    created_at: str,
+    *,
+    progress: Progress = lambda _done, _total: None,
+    dry_run: bool = False,
+) -> dict[str, dict[str, Any]]:
+    """Write each format's rows, `provenance.json`, card, `manifest.json` and, with the time, `created.json`.
+
+    One format's files lie in `folder`, those of several in a folder each. Only rows are `.jsonl`, so that a
+    loader pointed at the folder takes nothing else. A dry run does all but leave the files.
 
     Returns:
-        The manifest.
+        The manifest of each format by its name.
 
     Raises:
-        NothingToExport: no row; nothing is written.
+        NothingToExport: no row in any format; nothing is written.
         OutputUnusable: the folder holds something, or cannot be written.
     """
-    if not export.rows:
-        raise NothingToExport(_why_nothing(export), hint=_what_to_do(export))
-    files = _files(export)
-    manifest = build_manifest(export, files, filters, settings)
-    # Beside the manifest, not in it: the same input then gives the same bytes in every other file.
-    files["created.json"] = (json.dumps({"created_at": created_at}) + "\n").encode()
-    files["manifest.json"] = (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode()
+    selection = select(source, filters, settings)
     folder = folder.expanduser().absolute()
+    with _staging(folder, dry_run=dry_run) as staging:
+        folders = [
+            FormatFolder(format_, staging / format_.name if len(formats) > 1 else staging, settings)
+            for format_ in formats
+        ]
+        unfit: list[Reject] = []
+        try:
+            for done, (judged, split) in enumerate(judged_examples(source, selection, unfit), start=1):
+                for one in folders:
+                    one.take(judged, split)
+                progress(done, len(selection.chosen))
+            for one in folders:
+                one.close()
+            if not any(one.statistics.row_count for one in folders):
+                raise NothingToExport(_why_nothing(selection, unfit, folders), hint=_what_to_do(selection))
+            manifests = {
+                one.format.name: one.finish(selection, unfit, filters, settings, created_at)
+                for one in folders
+            }
+        finally:
+            for one in folders:
+                one.abandon()
+        if not dry_run:
+            os.replace(staging, folder)  # over an empty folder, too
+    return manifests
+
+
+@contextmanager
+def _staging(folder: Path, *, dry_run: bool) -> Iterator[Path]:
+    """A folder beside `folder` that takes its place or is gone afterwards; a temporary one in a dry run."""
     try:
-        _require_free(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        if not dry_run:
+            _require_free(folder)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=None if dry_run else folder.parent))
     except OSError as error:
         raise _unusable(folder, error) from error
     try:
-        staging.chmod(0o755)  # mkdtemp's 0700 would lock colleagues out
-        for name, data in files.items():
-            staging.joinpath(name).write_bytes(data)
-        for split in SPLITS:
-            if export.of(split):
-                validate_file(staging / f"{split}.jsonl", export.format)
-        os.replace(staging, folder)  # over an empty folder, too
+        staging.chmod(0o755)
+        yield staging
     except OSError as error:
         raise _unusable(folder, error) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return manifest
 
 
 def validate_file(path: Path, format_: Format) -> int:
@@ -69,35 +169,18 @@ def validate_file(path: Path, format_: Format) -> int:
     Raises:
         OutputUnusable: a line is no valid row.
     """
+    decoder = msgspec.json.Decoder(format_.row_type)
     count = 0
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for count, line in enumerate(lines, start=1):
             try:
-                format_.row_model.model_validate(json.loads(line))
-            except (ValueError, ValidationError) as error:
+                format_.check(decoder.decode(line))
+            except ValueError as error:
                 raise OutputUnusable(
                     f"line {count} of {path.name} is no {format_.name} row ({error})",
                     hint="this is a defect of Spyhop; nothing was left in the output folder",
                 ) from error
     return count
-
-
-def _files(export: Export) -> dict[str, bytes]:
-    files = {
-        f"{split}.jsonl": _lines(row.text for row in export.of(split)) for split in SPLITS if export.of(split)
-    }
-    origins = [provenance(row) for split in SPLITS for row in export.of(split)]
-    files["provenance.json"] = (json.dumps(origins, ensure_ascii=False, indent=1) + "\n").encode()
-    return files
-
-
-def _lines(texts: Any) -> bytes:
-    # U+2028 and U+0085 are line ends to some readers; inside JSON strings they may be written as escapes.
-    escaped = (
-        text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x85", "\\u0085")
-        for text in texts
-    )
-    return "".join(f"{text}\n" for text in escaped).encode()
 
 
 def _require_free(folder: Path) -> None:
@@ -113,15 +196,16 @@ def _unusable(folder: Path, error: OSError) -> OutputUnusable:
     )
 
 
-def _why_nothing(export: Export) -> str:
-    if not export.labelled_count:
+def _why_nothing(selection: Selection, unfit: Sequence[Reject], folders: Sequence[FormatFolder]) -> str:
+    if not selection.labelled_count:
         return "there is nothing to export: no explanation has been rated yet"
-    reasons = Counter(reject.reason for reject in export.rejects)
+    rejects = [*selection.rejects, *unfit, *(r for one in folders for r in one.rows.rejects)]
+    reasons = Counter(reject.reason for reject in rejects)
     counted = ", ".join(f"{count} × {reason}" for reason, count in reasons.most_common(3))
-    return f"there is nothing to export: none of {export.labelled_count} ratings makes a row ({counted})"
+    return f"there is nothing to export: none of {selection.labelled_count} ratings makes a row ({counted})"
 
 
-def _what_to_do(export: Export) -> str:
-    if not export.labelled_count:
+def _what_to_do(selection: Selection) -> str:
+    if not selection.labelled_count:
         return "rate explanations in the dashboard, or with POST /api/monitor/feedback"
     return "give a thumbs-up, or a correction beside a thumbs-down; or widen the filters"

@@ -1,9 +1,9 @@
-"""A verdict → the answer a model should have given, or why there is none.
+"""A verdict → what a model should have answered, what it must not answer, or why neither is known.
 
 A thumbs-up makes the explanation gold. A correction makes the corrected answer gold; a field that the
 engineer left alone counts as read and accepted, except where it contradicts what they changed. A
-thumbs-down alone says that the answer is wrong, not what is right: no row. A model's text that nobody
-reviewed is never gold, since without a verdict there is no row at all.
+thumbs-down alone says that the answer is wrong, not what is right. A model's text that nobody reviewed is
+never gold, since without a verdict there is no row at all.
 
 A summary is taught only as far as a model's would be shown: a sentence that the facts of its prompt do not
 bear out gives way to code's own, or goes (`llm/grounding.py`); the manifest counts them.
@@ -16,23 +16,36 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from datasets.export.labelled import Labelled
+from datasets.export.labelled import Head, Labelled
 from llm.answer import Answer, AnsweredCause
 from llm.explanation import Draft, Evidence, Fact, RootCause, SentenceCheck, Subject
 from llm.grounding import check_summary, plain_text
-from llm.redact import redact_name, redact_text
+from llm.redact import redact_again, redact_name, redact_text
 
 SUMMARY_LIMIT_CHARS = 4000
+STATEMENT_LIMIT_CHARS = 900
+NO_CORRECTION = "thumbs-down without a correction"
 LabelSource = Literal["thumbs-up", "correction"]
 _CITATION = re.compile(r"\s*\[\s*(E\d+(?:\s*[,;]\s*E\d+)*)\s*\]")
 
 
 @dataclass(frozen=True)
 class Gold:
+    """`answer` is what should have been said, `original` what was said, cleaned but as wrong as it was."""
+
     example: Labelled
     label_source: LabelSource
     answer: Answer
+    original: Answer
     checks: tuple[SentenceCheck, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """An answer that an engineer calls wrong without saying what is right."""
+
+    example: Labelled
+    original: Answer
 
 
 @dataclass(frozen=True)
@@ -41,41 +54,40 @@ class Reject:
     reason: str
 
 
-def judge(examples: Iterable[Labelled]) -> tuple[list[Gold], list[Reject]]:
-    """One gold answer at most for each explanation; every other verdict is rejected with its reason."""
-    by_explanation: dict[str, list[Labelled]] = {}
-    for example in examples:
-        by_explanation.setdefault(example.explanation_id, []).append(example)
-    golds: list[Gold] = []
-    rejects: list[Reject] = []
-    for verdicts in by_explanation.values():
-        newest_first = sorted(verdicts, key=lambda v: (-v.updated_unix_nano, v.example_id))
-        chosen = _chosen(newest_first)
-        rejects += [Reject(v.example_id, _reason(v, chosen)) for v in newest_first if v is not chosen]
-        if chosen is None:
-            continue
-        answer = gold_answer(chosen)
-        checks = _check(chosen, answer)
-        grounded = " ".join(check.shown for check in checks if check.shown) or _of_cause(answer)
-        if grounded:
-            source: LabelSource = "correction" if chosen.correction else "thumbs-up"
-            golds.append(Gold(chosen, source, answer.model_copy(update={"summary": grounded}), checks))
-        elif answer.summary:
-            rejects.append(
-                Reject(chosen.example_id, "no sentence of the summary is borne out by a fact it cites")
-            )
-        else:
-            rejects.append(Reject(chosen.example_id, "nothing is left of the answer after cleaning"))
-    return golds, rejects
+def choose(verdicts: Iterable[Head]) -> tuple[Head | None, list[Reject]]:
+    """The verdict on one explanation that counts, and why each other one does not.
+
+    An adjudication; else the newest correction; else the newest, where all are of one mind.
+    """
+    newest_first = sorted(verdicts, key=lambda v: (-v.updated_unix_nano, v.example_id))
+    chosen = _chosen(newest_first)
+    return chosen, [Reject(v.example_id, _reason(v, chosen)) for v in newest_first if v is not chosen]
 
 
-def gold_answer(example: Labelled) -> Answer:
+def judge(example: Labelled) -> Gold | Wrong | Reject:
+    """What a chosen verdict teaches."""
+    original = _original(example)
+    if example.rating == "down" and not example.correction:
+        return Wrong(example, original)
+    answer = gold_answer(example, original)
+    checks = _check(example, answer)
+    grounded = " ".join(check.shown for check in checks if check.shown) or _of_cause(answer)
+    if grounded:
+        source: LabelSource = "correction" if example.correction else "thumbs-up"
+        return Gold(example, source, answer.model_copy(update={"summary": grounded}), original, checks)
+    if answer.summary:
+        return Reject(example.example_id, "no sentence of the summary is borne out by a fact it cites")
+    return Reject(example.example_id, "nothing is left of the answer after cleaning")
+
+
+def gold_answer(example: Labelled, original: Answer | None = None) -> Answer:
     """The answer in the form that a model is asked for, redacted, citing only facts of its own prompt."""
-    known = {str(fact["id"]) for fact in example.context.get("facts", ())}
+    original = original or _original(example)
     corrected = example.correction
-    causes = [_cause(cause, known) for cause in example.root_causes]
-    summary = redact_text(example.summary, SUMMARY_LIMIT_CHARS)
-    recommendations = [redact_text(line) for line in example.recommendations]
+    if not corrected:
+        return original
+    known = _known(example)
+    summary, causes, recommendations = original.summary, original.root_causes, original.recommendations
     if corrected.get("root_service"):
         cause = _corrected_cause(example, known)
         if not causes or (cause.service, cause.operation) != (causes[0].service, causes[0].operation):
@@ -89,6 +101,19 @@ def gold_answer(example: Labelled) -> Answer:
     return Answer(
         summary=_known_citations(summary, known), root_causes=causes, recommendations=recommendations
     )
+
+
+def _original(example: Labelled) -> Answer:
+    known = _known(example)
+    return Answer(
+        summary=_known_citations(redact_again(example.summary, SUMMARY_LIMIT_CHARS), known),
+        root_causes=[_cause(cause, known) for cause in example.root_causes],
+        recommendations=[redact_again(line) for line in example.recommendations],
+    )
+
+
+def _known(example: Labelled) -> set[str]:
+    return {str(fact["id"]) for fact in example.context.get("facts", ())}
 
 
 def _of_cause(answer: Answer) -> str:
@@ -127,34 +152,31 @@ def _check(example: Labelled, answer: Answer) -> tuple[SentenceCheck, ...]:
     return check_summary(answer.summary, evidence, draft, takes_own_words=True)
 
 
-def _chosen(newest_first: list[Labelled]) -> Labelled | None:
-    """An adjudication; else the newest correction; without one, a thumbs-up that nobody contradicts."""
+def _chosen(newest_first: list[Head]) -> Head | None:
     decided = [verdict for verdict in newest_first if verdict.is_adjudication]
     if decided:
-        return decided[0] if decided[0].correction or decided[0].rating == "up" else None
-    corrections = [verdict for verdict in newest_first if verdict.correction]
+        return decided[0]
+    corrections = [verdict for verdict in newest_first if verdict.is_corrected]
     if corrections:
         return corrections[0]
-    return newest_first[0] if all(verdict.rating == "up" for verdict in newest_first) else None
+    return newest_first[0] if len({verdict.rating for verdict in newest_first}) == 1 else None
 
 
-def _reason(verdict: Labelled, chosen: Labelled | None) -> str:
+def _reason(verdict: Head, chosen: Head | None) -> str:
     if chosen is not None and chosen.is_adjudication:
-        return "decided otherwise by an adjudication"
-    if verdict.correction:
+        return "decided by an adjudication"
+    if verdict.is_corrected:
         return "superseded by a newer correction"
-    if verdict.rating == "down":
-        return "thumbs-down without a correction"
-    if chosen is not None and not chosen.correction:
-        return "another thumbs-up of the same explanation"
-    return "raters disagree"
+    if chosen is not None and chosen.rating == verdict.rating and not chosen.is_corrected:
+        return f"another thumbs-{verdict.rating} of the same explanation"
+    return NO_CORRECTION if verdict.rating == "down" else "raters disagree"
 
 
 def _cause(cause: Mapping[str, Any], known: set[str]) -> AnsweredCause:
     return AnsweredCause(
         service=redact_name(cause["service"]),
         operation=redact_name(cause["operation"]),
-        statement=redact_text(cause["statement"], 900),
+        statement=redact_again(cause["statement"], STATEMENT_LIMIT_CHARS),
         evidence_ids=[evidence_id for evidence_id in cause["evidence"] if evidence_id in known],
     )
 
@@ -174,7 +196,7 @@ def _corrected_cause(example: Labelled, known: set[str]) -> AnsweredCause:
             return stated
     facts.sort(key=lambda fact: fact["kind"] not in ("exclusive_time", "error", "message_gap", "amount"))
     if facts:
-        statement = redact_text(facts[0]["statement"], 900)
+        statement = redact_again(facts[0]["statement"], STATEMENT_LIMIT_CHARS)
     else:
         statement = f"The cause lies in {f'{operation} in ' if operation else ''}{service}"
     return AnsweredCause(

@@ -1,30 +1,60 @@
-"""Labelled explanations: what was said, on what evidence, and what an engineer thought of it."""
+"""Rated explanations as they come from the store: what was said, on what evidence, what an engineer thought.
+
+They are read twice, in bounded memory: all verdicts without the texts (`Head`), from which the rows and their
+split are chosen, and then the chosen ones in full (`Labelled`), page by page.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from typing import Any, Protocol
 
 from collector.client import Client
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
+from datasets.export.fingerprint import structure
 
+HEAD_PAGE_ROWS = 20_000  # of about 600 bytes
 PAGE_ROWS = 500  # a context is a few kB: some MB a page
 
 ReadPage = Callable[[str, Mapping[str, object]], Sequence[Mapping[str, Any]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One verdict without its texts; `example_id` is its feedback_id, `fingerprint` 16 bytes."""
+
+    example_id: str
+    revision: int
+    rater: str
+    rating: str
+    verdict: str
+    is_adjudication: bool
+    is_corrected: bool
+    updated_unix_nano: int
+    explanation_id: str
+    explained_unix_nano: int
+    group_id: str
+    source: str
+    model: str | None
+    prompt_version: str
+    severity: int
+    fingerprint: bytes
+
+
 @dataclass(frozen=True)
 class Labelled:
-    """One verdict; `example_id` is its feedback_id. JSON columns are parsed."""
+    """One verdict with its explanation. JSON columns are parsed."""
 
     example_id: str
     rating: str
     verdict: str
     is_adjudication: bool
     rater: str
+    error_tags: Sequence[str]
     correction: Mapping[str, Any]
     updated_unix_nano: int
     explanation_id: str
@@ -41,25 +71,101 @@ class Labelled:
     context: Mapping[str, Any]
 
 
-def from_store(store: Store) -> list[Labelled]:
-    """All verdicts, read inside the server."""
-    return list(_pages(lambda sql, params: store.read(sql, params).to_pylist()))
+class Source(Protocol):
+    """Where verdicts come from. Both reads are in the order of the explanations: oldest first, then by id."""
+
+    def heads(self) -> Iterator[Head]: ...
+
+    def labelled(self, chosen: Sequence[Head]) -> Iterator[Labelled]: ...
 
 
-def from_client(client: Client) -> list[Labelled]:
-    """All verdicts, read from a running server."""
-    return list(_pages(lambda sql, params: client.sql(sql, params, limit=PAGE_ROWS).to_dicts()))
+class Database:
+    """Verdicts in a store, or behind a server's HTTP API."""
+
+    def __init__(self, read: ReadPage) -> None:
+        self._read = read
+
+    @classmethod
+    def of_store(cls, store: Store) -> Database:
+        return cls(lambda sql, params: store.read(sql, params).to_pylist())
+
+    @classmethod
+    def of_client(cls, client: Client) -> Database:
+        return cls(lambda sql, params: client.sql(sql, params).to_dicts())
+
+    def heads(self) -> Iterator[Head]:
+        sql = load_sql("datasets.export.queries", "labelled_heads")
+        at, last = -1, ""
+        while True:
+            rows = self._read(sql, {"at": at, "after": last, "page_rows": HEAD_PAGE_ROWS})
+            for row in rows:
+                yield _head(row)
+            if not rows:
+                return
+            at, last = rows[-1]["explained_unix_nano"], rows[-1]["explanation_id"]
+
+    def labelled(self, chosen: Sequence[Head]) -> Iterator[Labelled]:
+        sql = load_sql("datasets.export.queries", "labelled")
+        for start in range(0, len(chosen), PAGE_ROWS):
+            page = chosen[start : start + PAGE_ROWS]
+            parameters = {
+                "from": page[0].explained_unix_nano,
+                "until": page[-1].explained_unix_nano,
+                "explanation_ids": [head.explanation_id for head in page],
+                "feedback_ids": [head.example_id for head in page],
+                "revisions": [head.revision for head in page],
+            }
+            for row in self._read(sql, parameters):
+                yield _labelled(row)
 
 
-def _pages(read: ReadPage) -> Iterator[Labelled]:
-    sql, after = load_sql("datasets.export.queries", "labelled"), ""
-    while True:
-        rows = read(sql, {"after": after, "page_rows": PAGE_ROWS})
-        for row in rows:
-            yield _labelled(row)
-        if len(rows) < PAGE_ROWS:
-            return
-        after = rows[-1]["feedback_id"]
+class InMemory:
+    """Verdicts that are at hand."""
+
+    def __init__(self, examples: Iterable[Labelled]) -> None:
+        self._examples = {
+            e.example_id: e for e in sorted(examples, key=lambda e: (e.explanation_id, e.example_id))
+        }
+
+    def heads(self) -> Iterator[Head]:
+        return (_head_of(example) for example in self._examples.values())
+
+    def labelled(self, chosen: Sequence[Head]) -> Iterator[Labelled]:
+        return (self._examples[head.example_id] for head in chosen)
+
+
+def by_explanation(heads: Iterable[Head]) -> Iterator[list[Head]]:
+    """The verdicts on one explanation together."""
+    return (list(verdicts) for _, verdicts in groupby(heads, key=lambda head: head.explanation_id))
+
+
+def _head(row: Mapping[str, Any]) -> Head:
+    values = dict(row)
+    values["example_id"] = values.pop("feedback_id")
+    facts = zip(
+        *(_strings(values.pop(f"fact_{name}")) for name in ("kinds", "services", "operations")), strict=True
+    )
+    candidates = zip(
+        *(_strings(values.pop(f"candidate_{n}")) for n in ("services", "operations")), strict=True
+    )
+    return Head(**values, fingerprint=structure(facts, candidates))
+
+
+def _strings(value: str | None) -> list[str]:
+    return json.loads(value) if value else []
+
+
+def _head_of(example: Labelled) -> Head:
+    facts = ((f["kind"], f["service"], f["operation"]) for f in example.context.get("facts", ()))
+    candidates = ((c["service"], c["operation"]) for c in example.context.get("candidates", ()))
+    return Head(
+        example_id=example.example_id, revision=1, rater=example.rater, rating=example.rating,
+        verdict=example.verdict, is_adjudication=example.is_adjudication,
+        is_corrected=bool(example.correction),
+        updated_unix_nano=example.updated_unix_nano, explanation_id=example.explanation_id,
+        explained_unix_nano=0, group_id=example.group_id, source=example.source, model=example.model,
+        prompt_version=example.prompt_version, severity=5, fingerprint=structure(facts, candidates),
+    )  # fmt: skip
 
 
 def _labelled(row: Mapping[str, Any]) -> Labelled:

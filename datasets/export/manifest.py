@@ -3,67 +3,142 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from datasets.export.build import Export, Filters
-from datasets.export.row import SPLITS, Row
+import numpy as np
+
+from datasets.export.gold import Reject
+from datasets.export.row import SPLITS, Format, Row
+from datasets.export.select import Filters
 from datasets.export.settings import Settings
 from llm.redact import REDACTION_VERSION
 
+MAX_LISTED_REJECTS = 10_000  # of 100 bytes each; beyond, only their counts grow
 
-def build_manifest(
-    export: Export, files: Mapping[str, bytes], filters: Filters, settings: Settings
+
+@dataclass
+class Statistics:
+    """Counts over the rows of one format, kept while they are written."""
+
+    splits: Counter[str] = field(default_factory=Counter)
+    label_sources: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    sentences: Counter[str] = field(default_factory=Counter)
+    prompt_versions: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+    tokens: array[int] = field(default_factory=lambda: array("l"))
+
+    @property
+    def row_count(self) -> int:
+        return len(self.tokens)
+
+    def take(self, row: Row) -> None:
+        example, gold = row.judged.example, row.judged.gold
+        self.splits[row.split] += 1
+        self.label_sources[gold.label_source if gold else "thumbs-down"] += 1
+        self.verdicts[example.verdict] += 1
+        self.prompt_versions[example.prompt_version] += 1
+        self.models[example.model or "none"] += 1
+        self.tokens.append(row.token_estimate)
+        if gold:
+            self.sentences.update(check.verdict for check in gold.checks)
+
+
+def build_manifest(  # noqa: PLR0917
+    format_: Format,
+    statistics: Statistics,
+    rejects: Sequence[Reject],
+    labelled_count: int,
+    filters: Filters,
+    settings: Settings,
 ) -> dict[str, Any]:
-    """The manifest of `export`; `files` are the written files by name. Same input, same bytes."""
-    tokens = [row.token_estimate for row in export.rows]
+    """The manifest without its `files`. Same input, same bytes."""
     return {
-        "format": export.format.name,
-        "schema_version": export.format.schema_version,
+        "format": format_.name,
+        "schema_version": format_.schema_version,
         "redaction_version": REDACTION_VERSION,
         "seed": settings.export_seed,
         "validation_share": settings.export_validation_share,
-        "filters": {"rating": filters.rating, "since_unix_nano": filters.since_unix_nano},
-        "rows": len(export.rows),
+        "test_share": settings.export_test_share,
+        "filters": filters.as_dict(),
+        "rows": statistics.row_count,
         "counts": {
-            "labelled": export.labelled_count,
-            "rejected": len(export.rejects),
-            **{split: len(export.of(split)) for split in SPLITS},
+            "labelled": labelled_count,
+            "rejected": len(rejects),
+            **{split: statistics.splits[split] for split in SPLITS},
         },
-        "label_sources": _count(row.gold.label_source for row in export.rows),
-        "sentences": _count(check.verdict for row in export.rows for check in row.gold.checks),
-        "prompt_versions": _count(row.gold.example.prompt_version for row in export.rows),
-        "token_estimates": {
-            "total": sum(tokens),
-            "max": max(tokens, default=0),
-            "limit": settings.export_max_row_tokens,
-        },
-        "files": {
-            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "lines": data.count(b"\n")}
-            for name, data in sorted(files.items())
-        },
-        "reject_counts": _count(_kind(reject.reason) for reject in export.rejects),
-        "rejects": [{"example_id": r.example_id, "reason": r.reason} for r in export.rejects],
+        "label_sources": _sorted(statistics.label_sources),
+        "verdicts": _sorted(statistics.verdicts),
+        "sentences": _sorted(statistics.sentences),
+        "prompt_versions": _sorted(statistics.prompt_versions),
+        "models": _sorted(statistics.models),
+        "token_estimates": _token_statistics(statistics, settings),
+        "warnings": _warnings(format_, statistics),
+        "reject_counts": _sorted(Counter(_kind(reject.reason) for reject in rejects)),
+        "rejects": [{"example_id": r.example_id, "reason": r.reason} for r in rejects[:MAX_LISTED_REJECTS]],
+        "rejects_not_listed": max(0, len(rejects) - MAX_LISTED_REJECTS),
     }
+
+
+def file_entry(path: Path) -> dict[str, Any]:
+    """Size, SHA-256 and number of lines of a file, in bounded memory."""
+    digest, size_bytes, lines = hashlib.sha256(), 0, 0
+    with path.open("rb") as data:
+        while chunk := data.read(1 << 20):
+            digest.update(chunk)
+            size_bytes += len(chunk)
+            lines += chunk.count(b"\n")
+    return {"bytes": size_bytes, "sha256": digest.hexdigest(), "lines": lines}
 
 
 def provenance(row: Row) -> dict[str, Any]:
     """Where a row comes from. Raters stay behind: a person's name has no place in training data."""
-    example = row.gold.example
+    example, gold = row.judged.example, row.judged.gold
     return {
         "example_id": example.example_id,
         "explanation_id": example.explanation_id,
         "group_id": example.group_id,
         "subject": {"kind": example.subject_kind, "id": example.subject_id},
         "split": row.split,
-        "label_source": row.gold.label_source,
+        "verdict": example.verdict,
+        "is_adjudication": example.is_adjudication,
+        "label_source": gold.label_source if gold else "thumbs-down",
         "explanation_source": example.source,
         "model": example.model,
         "prompt_version": example.prompt_version,
-        "content_sha256": row.content_hash,
+        "content_hash": row.content_hash.hex(),
         "token_estimate": row.token_estimate,
     }
+
+
+def _token_statistics(statistics: Statistics, settings: Settings) -> dict[str, Any]:
+    tokens = (
+        np.frombuffer(statistics.tokens, dtype=np.dtype("l")) if statistics.row_count else np.zeros(1, int)
+    )
+    p50, p90, p99 = (int(value) for value in np.quantile(tokens, [0.5, 0.9, 0.99], method="higher"))
+    return {
+        "total": int(tokens.sum()), "min": int(tokens.min()), "p50": p50, "p90": p90, "p99": p99,
+        "max": int(tokens.max()), "limit": settings.export_max_row_tokens,
+        "how": "bytes of the row / 4: an estimate, the tokeniser is the trainer's",
+    }  # fmt: skip
+
+
+def _warnings(format_: Format, statistics: Statistics) -> list[str]:
+    """What a trainer would refuse or miss."""
+    found = []
+    if 0 < statistics.splits["train"] < format_.min_rows:
+        found.append(f"{statistics.splits['train']} training rows: a job needs at least {format_.min_rows}")
+    if format_.needs_validation and statistics.row_count and not statistics.splits["validation"]:
+        found.append("no validation rows: a job needs some")
+    labels = {name for name in statistics.verdicts if statistics.verdicts[name]}
+    if format_.name == "trl-kto" and statistics.row_count and labels in ({"right"}, {"wrong"}):
+        found.append("all verdicts are the same: KTO learns from both")
+    return found
 
 
 def _kind(reason: str) -> str:
@@ -74,5 +149,5 @@ def _kind(reason: str) -> str:
     return reason
 
 
-def _count(values: Any) -> dict[str, int]:
-    return dict(sorted(Counter(values).items()))
+def _sorted(counts: Counter[str] | Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(counts).items()))

@@ -1,35 +1,102 @@
-"""What a format is: a name, a schema for its rows, and a function from a gold answer to a row."""
+"""What a format is: a name, the structure of its rows, and a function from a judged example to its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal
 
-from pydantic import BaseModel
+import msgspec
 
-from datasets.export.gold import Gold
+from datasets.export.gold import Gold, Wrong
+from datasets.export.labelled import Labelled
+from llm.answer import Answer
+from llm.context import render_messages
 
-Split = Literal["train", "validation"]
-SPLITS: tuple[Split, ...] = ("train", "validation")
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class Record(msgspec.Struct, forbid_unknown_fields=True):
+    """Base of rows. Unknown fields are refused when a file is read again: no metadata slips into rows."""
+
+
+class Message(Record):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Judged:
+    """An example with its prompt, shared by all formats of one export."""
+
+    def __init__(self, verdict: Gold | Wrong) -> None:
+        self.verdict = verdict
+        self.example: Labelled = verdict.example
+        self.gold: Gold | None = verdict if isinstance(verdict, Gold) else None
+
+    @cached_property
+    def prompt(self) -> list[Message]:
+        """The live prompt of the example: a model that was tuned on it can be put at SPYHOP_LLM_MODEL."""
+        messages = render_messages(self.example.context, self.example.prompt_version)
+        return [Message(role=m["role"], content=m["content"]) for m in messages]  # type: ignore[arg-type]
+
+    @cached_property
+    def chosen(self) -> str:
+        assert self.gold is not None
+        return self.gold.answer.model_dump_json()
+
+    @cached_property
+    def original(self) -> str:
+        """What was said, as it would have been written; the rejected side of a preference."""
+        return self.verdict.original.model_dump_json()
+
+    @property
+    def system(self) -> str:
+        return self.prompt[0].content
+
+    @property
+    def user(self) -> str:
+        return self.prompt[1].content
 
 
 @dataclass(frozen=True)
 class Format:
-    """`row_model` forbids unknown fields, so that no metadata slips into rows."""
+    """`build` gives the rows of an example, or the reason why it makes none.
+
+    `check` raises ValueError for a row that has the right fields and is none all the same. `extra_files` are
+    files that a trainer wants beside the rows, by name, from the splits that have rows.
+    """
 
     name: str
     schema_version: str
-    row_model: type[BaseModel]
-    build: Callable[[Gold], BaseModel]
+    row_type: type[Record]
+    build: Callable[[Judged], Sequence[Record] | str]
+    check: Callable[[Any], None] = lambda _: None
+    extra_files: Callable[[Sequence[Split]], Mapping[str, str]] = lambda _: {}
+    min_rows: int = 1  # fewer are refused by the trainer
+    needs_validation: bool = False
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of an export. `text` is JSON without a line break; `content_hash` ignores ids and figures."""
+    """A line of an export: JSON without a line break. `content_hash` ignores ids and figures."""
 
-    gold: Gold
+    judged: Judged
     split: Split
-    text: str
-    content_hash: str
+    text: bytes
+    content_hash: bytes
     token_estimate: int
+
+
+def require_answer(text: str) -> None:
+    """Raises ValueError when `text` is no answer in the form that a model is asked for."""
+    Answer.model_validate_json(text)
+
+
+def require_roles(messages: Sequence[Message], *roles: str) -> None:
+    """Raises ValueError unless the messages have these roles, in order, and each says something."""
+    if tuple(message.role for message in messages) != roles:
+        raise ValueError(f"messages must be {', '.join(roles)}")
+    if not all(message.content for message in messages):
+        raise ValueError("a message is empty")

@@ -26,7 +26,8 @@ def labelled(number: int = 1, **given: Any) -> Labelled:
     }  # fmt: skip
     values: dict[str, Any] = {
         "example_id": f"f{number:03d}", "rating": "up", "verdict": "right",
-        "is_adjudication": False, "rater": "ann", "correction": {}, "updated_unix_nano": number,
+        "is_adjudication": False, "rater": "ann", "error_tags": [], "correction": {},
+        "updated_unix_nano": number,
         "explanation_id": f"e{number:03d}", "subject_kind": "incident", "subject_id": f"in{number}",
         "group_id": f"in{number}", "source": "deterministic", "model": None, "prompt_version": "v1",
         "summary": f"SELECT carts took {100 + number} ms [E1].",

@@ -17,7 +17,7 @@ from datasets.commands import register
 from datasets.errors import NothingToExport
 from datasets.export import labelled as labelled_module
 from datasets.export import write_export
-from datasets.export.labelled import from_client, from_store
+from datasets.export.labelled import Database
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_command(rated: Any, api_url: str, app: typer.Typer, tmp_path: Path) -> 
     out = tmp_path / "out"
     result = CliRunner().invoke(app, ["export", "--format", "trl-sft", "--out", str(out), "--api", api_url])
     assert result.exit_code == 0, (result.output, result.exception)
-    assert "2 training and 0 validation rows" in result.output
+    assert "2 training, 0 validation and 0 test rows" in result.output
     rows = [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
     answers = [json.loads(row["messages"][-1]["content"]) for row in rows]
     causes = {tuple(cause["service"] for cause in answer["root_causes"]) for answer in answers}
@@ -57,10 +57,15 @@ def test_prompt_is_the_live_one(rated: Any, api_url: str, tmp_path: Path) -> Non
 
 def test_pages(rated: Any, api_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading in pages over HTTP gives what the store gives in one."""
-    whole = from_store(rated)
+    inside = Database.of_store(rated)
+    heads = list(inside.heads())
+    whole = list(inside.labelled(heads))
     monkeypatch.setattr(labelled_module, "PAGE_ROWS", 1)
+    monkeypatch.setattr(labelled_module, "HEAD_PAGE_ROWS", 1)
     with Client(api_url) as client:
-        assert from_client(client) == whole
+        outside = Database.of_client(client)
+        assert list(outside.heads()) == heads
+        assert list(outside.labelled(heads)) == whole
     assert len(whole) == 3
 
 
@@ -88,7 +93,7 @@ def test_stats(rated: Any, api_url: str) -> None:
     """The statistics count explanations, ratings, corrections, and what could be exported."""
     stats = httpx2.get(f"{api_url}/api/monitor/training/stats", trust_env=False).json()
     assert stats["explanations"] == {"deterministic": 3}
-    assert stats["feedback"] == {"total": 3, "up": 1, "down": 2, "corrected": 1}
+    assert stats["feedback"] == {"total": 3, "up": 1, "down": 2, "partly_right": 0, "corrected": 1}
     assert stats["exportable"]["trl-sft"]["rows"] == 2
     assert stats["exportable"]["trl-sft"]["rejects"] == {"thumbs-down without a correction": 1}
 

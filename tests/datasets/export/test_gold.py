@@ -4,8 +4,28 @@ from typing import Any
 
 import pytest
 
-from datasets.export.gold import gold_answer, judge
+from datasets.export.gold import Gold, Reject, Wrong, choose, gold_answer
+from datasets.export.gold import judge as judge_one
+from datasets.export.labelled import InMemory, Labelled, by_explanation
 from tests.datasets.support import labelled
+
+
+def judge(examples: list[Labelled]) -> tuple[list[Gold], list[Reject]]:
+    """What the examples teach, and why others do not."""
+    golds: list[Gold] = []
+    rejects: list[Reject] = []
+    source = InMemory(examples)
+    for verdicts in by_explanation(source.heads()):
+        chosen, others = choose(verdicts)
+        rejects += others
+        for example in source.labelled([chosen] if chosen else []):
+            verdict = judge_one(example)
+            if isinstance(verdict, Gold):
+                golds.append(verdict)
+            else:
+                reason = "thumbs-down without a correction" if isinstance(verdict, Wrong) else verdict.reason
+                rejects.append(Reject(example.example_id, reason))
+    return golds, rejects
 
 
 def test_thumbs_up_is_gold() -> None:
@@ -136,6 +156,6 @@ def test_adjudication_goes_before_everybody() -> None:
     decided = labelled(1, explanation_id="e1", is_adjudication=True)
     golds, rejects = judge([corrected, decided])
     assert [gold.example.example_id for gold in golds] == ["f001"]
-    assert [reject.reason for reject in rejects] == ["decided otherwise by an adjudication"]
+    assert [reject.reason for reject in rejects] == ["decided by an adjudication"]
     golds, rejects = judge([corrected, labelled(1, explanation_id="e1", rating="down", is_adjudication=True)])
     assert golds == []

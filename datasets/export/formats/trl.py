@@ -1,0 +1,87 @@
+"""TRL's conversational formats: supervised, preference and unpaired preference.
+
+Source: TRL documentation, "Dataset formats and types".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from datasets.export.gold import NO_CORRECTION
+from datasets.export.row import Format, Judged, Message, Record, require_answer, require_roles
+
+NOTHING_PREFERRED = "nothing was corrected: there is no answer to prefer it to"
+HALF_RIGHT = "partly right: neither an example to follow nor one to avoid"
+
+
+class SftRow(Record):
+    messages: list[Message]
+
+
+class DpoRow(Record):
+    prompt: list[Message]
+    chosen: list[Message]
+    rejected: list[Message]
+
+
+class KtoRow(Record):
+    prompt: list[Message]
+    completion: list[Message]
+    label: bool
+
+
+def preference(judged: Judged) -> str:
+    """The reason why an example is no pair of a better and a worse answer; empty when it is one."""
+    if judged.gold is None:
+        return NO_CORRECTION
+    return NOTHING_PREFERRED if judged.chosen == judged.original else ""
+
+
+def said(content: str) -> list[Message]:
+    return [Message(role="assistant", content=content)]
+
+
+def _sft(judged: Judged) -> Sequence[SftRow] | str:
+    if judged.gold is None:
+        return NO_CORRECTION
+    return [SftRow(messages=[*judged.prompt, *said(judged.chosen)])]
+
+
+def _dpo(judged: Judged) -> Sequence[DpoRow] | str:
+    if reason := preference(judged):
+        return reason
+    return [DpoRow(prompt=judged.prompt, chosen=said(judged.chosen), rejected=said(judged.original))]
+
+
+def _kto(judged: Judged) -> Sequence[KtoRow] | str:
+    """What is right, or was made right, is followed; what is wrong is avoided, what is half right neither."""
+    rows: list[KtoRow] = []
+    if judged.gold is not None:
+        rows.append(KtoRow(prompt=judged.prompt, completion=said(judged.chosen), label=True))
+    is_other = judged.gold is None or judged.chosen != judged.original
+    if judged.example.verdict == "wrong" and is_other:
+        rows.append(KtoRow(prompt=judged.prompt, completion=said(judged.original), label=False))
+    return rows or HALF_RIGHT
+
+
+def _check_sft(row: SftRow) -> None:
+    require_roles(row.messages, "system", "user", "assistant")
+    require_answer(row.messages[-1].content)
+
+
+def _check_dpo(row: DpoRow) -> None:
+    require_roles(row.prompt, "system", "user")
+    for side in (row.chosen, row.rejected):
+        require_roles(side, "assistant")
+        require_answer(side[0].content)
+
+
+def _check_kto(row: KtoRow) -> None:
+    require_roles(row.prompt, "system", "user")
+    require_roles(row.completion, "assistant")
+    require_answer(row.completion[0].content)
+
+
+SFT = Format("trl-sft", "trl-sft-1", SftRow, _sft, _check_sft)
+DPO = Format("trl-dpo", "trl-dpo-1", DpoRow, _dpo, _check_dpo)
+KTO = Format("trl-kto", "trl-kto-1", KtoRow, _kto, _check_kto)
