@@ -196,9 +196,9 @@ def _leave() -> NoReturn:
 
 def _build_services(store: Store) -> tuple[Sequence[APIRouter], Sequence[Worker]]:
     import datasets.export.api
-    import detectors.api
+    import detectors.api.routes
     import llm.api
-    from detectors.pipeline import Pipeline
+    from detectors.pipeline.worker import Pipeline
     from llm.feedback import FeedbackBook
     from llm.service import Explainer
 
@@ -207,7 +207,7 @@ def _build_services(store: Store) -> tuple[Sequence[APIRouter], Sequence[Worker]
     pipeline = Pipeline(store, detectors.settings.Settings())
     explainer = Explainer(store, llm.settings.Settings())
     routers = (
-        detectors.api.build_router(store, pipeline),
+        detectors.api.routes.build_router(store, pipeline),
         llm.api.build_router(store, explainer, FeedbackBook(store), pipeline.expect_incident),
         datasets.export.api.build_router(store, datasets.export.settings.Settings()),
     )

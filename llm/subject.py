@@ -10,8 +10,9 @@ from typing import Any
 from collector.errors import NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.baseline.book import GAP_MEASURE
-from detectors.baseline.sketch import IntArray, Sketch
+from detectors.baseline.sketch_index import GAP_MEASURE
+from detectors.stats.arrays import IntArray
+from detectors.stats.sketch import Sketch
 from detectors.trace.analysis import MessageWaits, analyse_trace, message_waits
 from detectors.trace.tree import build_tree
 from llm.case import Anomaly, Case, Extent, Incident, Version

@@ -8,7 +8,7 @@ from importlib import resources
 
 @cache
 def load_sql(package: str, name: str) -> str:
-    """The text of `name.sql` in `package`, e.g. `load_sql("detectors.queries", "new_spans")`.
+    """The text of `name.sql` in `package`, e.g. `load_sql("detectors.stream.queries", "new_spans")`.
 
     Raises:
         FileNotFoundError: no such file; a programming error.

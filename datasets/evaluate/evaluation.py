@@ -27,8 +27,8 @@ from datasets.evaluate.replay import Replayed, replay
 from detectors.baseline.learn import learn_amounts, learn_traces
 from detectors.baseline.models import Baselines
 from detectors.baseline.settled import SettledTraces
-from detectors.detect.trace_score import TRACE_SIGMA, score_traces
 from detectors.localise import SOURCES, USUAL_TRACES_MAX, Usual, localise
+from detectors.scoring.trace_score import TRACE_SIGMA, score_traces
 from detectors.settings import Settings
 
 _ALL_CAUSES = 1_000_000  # scores look at every rank, people at five

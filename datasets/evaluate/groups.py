@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from detectors.baseline.sketch import IntArray
+from detectors.stats.arrays import IntArray
 
 
 class Groups:

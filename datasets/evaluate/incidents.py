@@ -204,7 +204,7 @@ class IncidentFolder:
 
     def _amounts(self, batch_id: int) -> pa.Table:
         bounds = {"after": batch_id - 1, "upto": batch_id, "names": None}
-        return self._read(load_sql("detectors.queries", "new_amounts"), bounds)
+        return self._read(load_sql("detectors.orders.queries", "new_amounts"), bounds)
 
     def _spans(self, split: str) -> pa.Table:
         return self._read("SELECT * EXCLUDE (attributes) FROM spans WHERE split = $1", [split])

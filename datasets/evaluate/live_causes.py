@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.detect.anomaly import EVENTS, METRIC
-from detectors.event_causes import causes_of_events
-from detectors.incidents import Incident
+from detectors.incidents.event_causes import causes_of_events
+from detectors.incidents.tracker import Incident
+from detectors.model.anomaly import EVENTS, METRIC
 
 Cause = dict[str, Any]
 

@@ -24,11 +24,11 @@ from collector.store.store import Store
 from datasets.evaluate.incidents import NO_SIGNALS, Signals
 from datasets.evaluate.live_causes import Raised, raised
 from detectors.baseline.models import Baselines
-from detectors.baseline.sketch import IntArray
-from detectors.detection import Detection
-from detectors.incidents import Incident
-from detectors.landed import Position, StoredSpans, apart
+from detectors.incidents.tracker import Incident
+from detectors.pipeline.detection import Detection
+from detectors.pipeline.landed import Position, StoredSpans, apart
 from detectors.settings import Settings
+from detectors.stats.arrays import IntArray
 
 _QUERIES = "datasets.evaluate.queries"
 _PASS_NS = 1_000_000_000
@@ -131,7 +131,7 @@ def _replay_run(
 
 
 class FolderSpans:
-    """The spans of a folder as if they landed in one batch a pass (`detectors.landed.Landed`)."""
+    """The spans of a folder as if they landed in one batch a pass (`detectors.pipeline.landed.Landed`)."""
 
     def __init__(self, store: Store, pass_ends: IntArray, signals: Signals) -> None:
         """

@@ -11,7 +11,7 @@ from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.baseline.forms import FormBook, FormRow, Operation
 
-_QUERIES = "detectors.queries"
+_QUERIES = "detectors.baseline.queries"
 _SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("service_name", "operation", "span_kind")),

@@ -40,7 +40,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from detectors.baseline.sketch import FloatArray
+from detectors.stats.arrays import FloatArray
 
 CALLS, COUNT, STATUS = "calls", "count", "status"
 FAILED, ENDED_WELL = "failed", ""

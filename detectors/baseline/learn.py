@@ -11,13 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.baseline.book import AMOUNT, DELTA_SCHEMA, DURATION, EDGE, EXCLUSIVE
-from detectors.baseline.cells import hour_of_week
 from detectors.baseline.models import Baselines
 from detectors.baseline.settled import SettledTraces, learnable
-from detectors.baseline.sketch import bucket_of
+from detectors.baseline.sketch_index import AMOUNT, DELTA_SCHEMA, DURATION, EDGE, EXCLUSIVE, facets_of
 from detectors.baseline.span_forms import form_rows, span_forms
-from detectors.detect.amount import facets_of
+from detectors.stats.seasonality import hour_of_week
+from detectors.stats.sketch import bucket_of
 from detectors.trace.edges import Edges
 
 _KEYS = [name for name in DELTA_SCHEMA.names if name != "sample_count"]
@@ -27,7 +26,8 @@ def learn_times(spans: pa.Table) -> pa.Table:
     """Rows of `DELTA_SCHEMA` for durations, self times, and the time on the edges between services.
 
     Args:
-        spans: columns of `queries/settled_spans.sql`; whole traces, of which `is_new` rows are learned.
+        spans: columns of `learning/queries/settled_spans.sql`; whole traces, of which `is_new` rows are
+        learned.
     """
     return learn_settled(SettledTraces.of(spans))
 
@@ -71,7 +71,7 @@ def learn_amounts(amounts: pa.Table, whale_trace_ids: pa.ChunkedArray) -> pa.Tab
     """Rows of `DELTA_SCHEMA` for amounts, each under its side and under its asset as a whole.
 
     Args:
-        amounts: columns of `queries/new_amounts.sql`.
+        amounts: columns of `orders/queries/new_amounts.sql`.
         whale_trace_ids: traces whose amounts stay out.
     """
     parts = []

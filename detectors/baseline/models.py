@@ -9,13 +9,21 @@ from threading import RLock
 
 import pyarrow as pa
 
-from detectors.baseline.book import AMOUNT, DURATION, EDGE, EXCLUSIVE, GAP_MEASURE, SeriesKey, SketchBook
-from detectors.baseline.cells import OPERATION_CELL, cell_names
 from detectors.baseline.forms import FormBook
 from detectors.baseline.pools import Pools
-from detectors.baseline.sketch import Sketch
-from detectors.baseline.tail import Tail, fit_tail
+from detectors.baseline.sketch_index import (
+    AMOUNT,
+    DURATION,
+    EDGE,
+    EXCLUSIVE,
+    GAP_MEASURE,
+    SeriesKey,
+    SketchBook,
+)
 from detectors.settings import Settings
+from detectors.stats.seasonality import OPERATION_CELL, cell_names
+from detectors.stats.sketch import Sketch
+from detectors.stats.tail import Tail, fit_tail
 
 # A pause of the scheduler or a collector on a shared machine lasts about this long.
 _UNSEEN_PAUSE_NS = 20e6
@@ -40,8 +48,8 @@ class Model:
     """A cell's fitted distribution.
 
     `flag_above` is the least value that is an anomaly by itself; values above `shift_above` are one when
-    most others are too (`detectors.detect.shift`), and so are those below `fast_below`, 0 where none can be
-    (`detectors.detect.faster`). Both are meaningless for amounts.
+    most others are too (`detectors.spans.latency_shift`), and so are those below `fast_below`, 0 where none
+    can be (`detectors.spans.speedup`). Both are meaningless for amounts.
     """
 
     key: SeriesKey
@@ -69,7 +77,7 @@ class Baselines:
         self._lock = RLock()
 
     def add(self, deltas: pa.Table) -> set[SeriesKey]:
-        """Learn rows of `book.DELTA_SCHEMA`; returns the series that changed."""
+        """Learn rows of `sketch_index.DELTA_SCHEMA`; returns the series that changed."""
         with self._lock:
             touched = self._book.add(deltas)
             self._note_amounts(touched)
@@ -87,7 +95,7 @@ class Baselines:
         return set(keys)
 
     def relearn(self, operation: tuple[str, str, str], deltas: pa.Table) -> set[SeriesKey]:
-        """Forget the times of an operation and learn these rows of `book.DELTA_SCHEMA` instead."""
+        """Forget the times of an operation and learn these rows of `sketch_index.DELTA_SCHEMA` instead."""
         with self._lock:
             keys = self._book.of_operation(operation, TIMES)
             self._book.remove(keys)

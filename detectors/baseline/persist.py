@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.baseline.book import AMOUNT, DELTA_SCHEMA, DURATION, SeriesKey, SketchBook
 from detectors.baseline.models import Baselines, Model
+from detectors.baseline.sketch_index import AMOUNT, DELTA_SCHEMA, DURATION, SeriesKey, SketchBook
 
-_QUERIES = "detectors.queries"
+_QUERIES = "detectors.baseline.queries"
 _SIGMA3 = 3.0
 
 

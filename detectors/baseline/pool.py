@@ -31,8 +31,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detectors.baseline.sketch import MIN_VALUE, FloatArray, Sketch, bucket_of, value_of
-from detectors.baseline.tail import Tail, fit_tail
+from detectors.stats.arrays import FloatArray
+from detectors.stats.sketch import MIN_VALUE, Sketch, bucket_of, value_of
+from detectors.stats.tail import Tail, fit_tail
 
 _SAMPLES_MIN = 10  # of an operation that joins a pool: fewer say little of the spread
 _SAMPLES_MAX = 2_000  # of one, so that the busiest is not the pool

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from detectors.baseline.book import SeriesKey, SketchBook
 from detectors.baseline.pool import Pool, pool
+from detectors.baseline.sketch_index import SeriesKey, SketchBook
 
 _OPERATIONS_MIN, _SAMPLES_MIN = 5, 200  # below, a larger group speaks
 _OPERATIONS_MAX = 200  # of one pool, the first that were met: to fit them takes 50 µs each

@@ -9,16 +9,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.baseline.sketch import IntArray
+from detectors.stats.arrays import IntArray
 from detectors.trace.analysis import analyse_trace
 from detectors.trace.edges import Edges
-from detectors.trace.exclusive import NO_PARENT
+from detectors.trace.self_time import NO_PARENT
 
 
 @dataclass(frozen=True, slots=True)
 class SettledTraces:
-    """Some spans (columns of `queries/settled_spans.sql`), and aligned with them what their traces say.
+    """Some spans, and aligned with them what their traces say.
 
+    spans: columns of `learning/queries/settled_spans.sql`.
     parent: its place, -1 of none; trace_of: the place of its trace in `trace_ids`; whole: of these, that no
     span is missing.
     """

@@ -23,8 +23,8 @@ from detectors.baseline.forms import (
     rounded,
 )
 from detectors.baseline.settled import SettledTraces
-from detectors.baseline.sketch import FloatArray, IntArray
-from detectors.trace.exclusive import NO_PARENT
+from detectors.stats.arrays import FloatArray, IntArray
+from detectors.trace.self_time import NO_PARENT
 
 _NAMED_MAX = 64  # callees that a set spells out
 BoolArray = npt.NDArray[np.bool_]

@@ -26,9 +26,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import xlogy
 
-from detectors.baseline.sketch import FloatArray, IntArray
-from detectors.localise.traces import BoolArray, Traces
-from detectors.trace.exclusive import NO_PARENT
+from detectors.localise.traces import Traces
+from detectors.stats.arrays import BoolArray, FloatArray, IntArray
+from detectors.trace.self_time import NO_PARENT
 
 AnyArray = IntArray | FloatArray
 _DEPTHS = (1, 3)  # an operation by itself; and with those two above, as many are called in several ways

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.baseline.sketch import FloatArray, IntArray
-from detectors.localise.traces import ATTRIBUTE_COLUMNS, BoolArray, Traces
+from detectors.localise.traces import ATTRIBUTE_COLUMNS, Traces
+from detectors.stats.arrays import BoolArray, FloatArray, IntArray
 
 _NUMBER = r"^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 CODES_MAX = 10  # different numbers; with more, they measure something, with fewer they are names

@@ -21,11 +21,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import ndtri
 
-from detectors.baseline.sketch import IntArray
 from detectors.localise.behaviour import BEYOND_CHANCE_Z, signed_root
 from detectors.localise.carried import Carried
-from detectors.localise.traces import BoolArray, Traces
-from detectors.trace.exclusive import NO_PARENT
+from detectors.localise.traces import Traces
+from detectors.stats.arrays import BoolArray, IntArray
+from detectors.trace.self_time import NO_PARENT
 
 _STATUS = ("http.response.status_code", "http.status_code", "rpc.grpc.status_code")
 _ADDRESS = ("server.address", "net.peer.name", "peer.service", "network.peer.address")

@@ -23,23 +23,23 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from detectors.localise.attribution.slowdown import slowdowns
+from detectors.localise.attribution.stalls import STALLS
 from detectors.localise.behaviour import deviations
 from detectors.localise.carried import Carried
-from detectors.localise.differences import ATTRIBUTES, differences, entries, with_differences
-from detectors.localise.edge_time import edge_ends, edge_time
-from detectors.localise.errors import ERRORS, error_events, errors
-from detectors.localise.evidence import EVIDENCE_MAX, Finding, Scores
+from detectors.localise.evidence.differences import ATTRIBUTES, differences, entries, with_differences
+from detectors.localise.evidence.edge_time import edge_ends, edge_time
+from detectors.localise.evidence.errors import ERRORS, error_events, errors
+from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores
+from detectors.localise.evidence.logs import LOGS, log_events, logs
+from detectors.localise.evidence.metrics import METRIC, METRICS, metrics
+from detectors.localise.evidence.repeats import REPEATS, repeat_events, repeats
+from detectors.localise.evidence.self_time import OWN_TIME, own_time
+from detectors.localise.evidence.structure import STRUCTURE, structure, structure_events
+from detectors.localise.evidence.time_share import longest_holder, time_share
+from detectors.localise.evidence.values import VALUES, values
 from detectors.localise.failures import Failures
-from detectors.localise.logs import LOGS, log_events, logs
-from detectors.localise.metrics import METRIC, METRICS, metrics
-from detectors.localise.own_time import OWN_TIME, own_time
-from detectors.localise.repeats import REPEATS, repeat_events, repeats
-from detectors.localise.slowdown import slowdowns
-from detectors.localise.stalls import STALLS
-from detectors.localise.structure import STRUCTURE, structure, structure_events
-from detectors.localise.time_share import longest_holder, time_share
 from detectors.localise.traces import Traces, Usual
-from detectors.localise.values import VALUES, values
 
 WEIGHTS = {
     "own_time": 1.0,

@@ -11,18 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.baseline.sketch import EMPTY, IntArray, Sketch
-from detectors.localise.stalls import Stalls, Timeline, find_stalls
+from detectors.localise.attribution.stalls import Stalls, Timeline, find_stalls
+from detectors.stats.arrays import BoolArray, IntArray
+from detectors.stats.sketch import EMPTY, Sketch
 from detectors.trace.analysis import analyse_times
 from detectors.trace.edges import Edges
-from detectors.trace.exclusive import NO_PARENT, PARENT_COLUMNS, parent_index
+from detectors.trace.self_time import NO_PARENT, PARENT_COLUMNS, parent_index
 
 USUAL_TRACES_MAX = 500  # enough to see what an operation does; more cost time and change no ranking
-BoolArray = npt.NDArray[np.bool_]
 SPAN_COLUMNS = [
     "trace_id", "span_id", "parent_span_id", "service_name", "operation", "span_kind",
     "start_unix_nano", "duration_ns", "status_code", "status_message",

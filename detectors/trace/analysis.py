@@ -4,7 +4,7 @@ Learning, localisation, the trace view and explanations all ask here, so that wh
 is what the baseline was learned from. Columnar: a table of many traces costs as much a span as one trace.
 
 - Self time: a span's duration without the union of what runs below it, and without the time that a message
-  below it lies in a queue (`detectors.trace.exclusive`, `detectors.trace.edges.under_way`).
+  below it lies in a queue (`detectors.trace.self_time`, `detectors.trace.edges.under_way`).
 - Message wait: from the end of the producer to the start of the consumer. The consumer's first link names its
   producer, else its parent does, if that is a producer.
 """
@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.baseline.sketch import IntArray
+from detectors.stats.arrays import IntArray
 from detectors.trace.critical_path import critical_path
 from detectors.trace.edges import Edges, find_edges, under_way
-from detectors.trace.exclusive import NO_PARENT, PARENT_COLUMNS, exclusive_ns, parent_index
+from detectors.trace.self_time import NO_PARENT, PARENT_COLUMNS, exclusive_ns, parent_index
 
 
 class MessageWaits(NamedTuple):

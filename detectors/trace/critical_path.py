@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from detectors.baseline.sketch import IntArray
-from detectors.trace.exclusive import LEVELS_MAX, NO_PARENT
+from detectors.stats.arrays import IntArray
+from detectors.trace.self_time import LEVELS_MAX, NO_PARENT
 
 
 def waiting_parent(parent: IntArray, start: IntArray, end: IntArray) -> IntArray:

@@ -19,8 +19,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.baseline.sketch import IntArray
-from detectors.trace.exclusive import NO_PARENT
+from detectors.stats.arrays import IntArray
+from detectors.trace.self_time import NO_PARENT
 
 _CALLING_KINDS = ["CLIENT", "PRODUCER"]
 _SERVING_KINDS = ["SERVER", "CONSUMER"]

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.baseline.sketch import IntArray
-from detectors.trace.exclusive import NO_PARENT, PARENT_COLUMNS, parent_index
+from detectors.stats.arrays import IntArray
+from detectors.trace.self_time import NO_PARENT, PARENT_COLUMNS, parent_index
 
 
 @dataclass(frozen=True, slots=True)

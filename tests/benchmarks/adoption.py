@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from collector.store.store import Store
-from detectors.pipeline import Pipeline
+from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings
 
 _START_S = 1_790_000_000

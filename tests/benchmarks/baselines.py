@@ -19,13 +19,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.baseline.book import DURATION, SeriesKey
-from detectors.baseline.cells import HOURS_PER_WEEK, cell_names
 from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
-from detectors.detect.latency import detect_latency, group_spans
-from detectors.detect.shift import ShiftWatch
+from detectors.baseline.sketch_index import DURATION, SeriesKey
 from detectors.settings import Settings
+from detectors.spans.latency import detect_latency
+from detectors.spans.latency_shift import ShiftWatch
+from detectors.stats.seasonality import HOURS_PER_WEEK, cell_names
+from detectors.stream.span_groups import group_spans
 
 _START_NS = 1_790_000_000 * 10**9
 _HOUR_NS = 3_600 * 10**9

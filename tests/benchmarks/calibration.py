@@ -28,14 +28,16 @@ import pyarrow.compute as pc
 from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
 from detectors.baseline.pool import Pool, pool
-from detectors.baseline.sketch import FloatArray, IntArray, Sketch
-from detectors.baseline.tail import THREE_SIGMA_P, Tail, fit_tail
-from detectors.detect.faster import FasterWatch
-from detectors.detect.latency import detect_latency, group_spans
-from detectors.detect.shift import ShiftWatch
-from detectors.detection import span_counts, with_shift
-from detectors.incidents import IncidentTracker, OperationKey
+from detectors.incidents.tracker import IncidentTracker, OperationKey
+from detectors.pipeline.detection import span_counts, with_shift
 from detectors.settings import Settings
+from detectors.spans.latency import detect_latency
+from detectors.spans.latency_shift import ShiftWatch
+from detectors.spans.speedup import FasterWatch
+from detectors.stats.arrays import FloatArray, IntArray
+from detectors.stats.sketch import Sketch
+from detectors.stats.tail import THREE_SIGMA_P, Tail, fit_tail
+from detectors.stream.span_groups import group_spans
 
 _SPANS = """
 SELECT

@@ -38,13 +38,13 @@ from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
-from detectors.baseline.sketch import FloatArray, IntArray
-from detectors.baseline.tail import THREE_SIGMA_P
-from detectors.detect.anomaly import AMOUNT
-from detectors.detect.latency import group_spans
-from detectors.detection import Detection
-from detectors.learner import Learner
+from detectors.learning.learner import Learner
+from detectors.model.anomaly import AMOUNT
+from detectors.pipeline.detection import Detection
 from detectors.settings import Settings
+from detectors.stats.arrays import FloatArray, IntArray
+from detectors.stats.tail import THREE_SIGMA_P
+from detectors.stream.span_groups import group_spans
 from exchange_ref.exchange import ExchangeConfig
 from exchange_ref.load.arrivals import Mix
 from exchange_ref.load.population import POPULATIONS

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from collector.store.store import Store
-from detectors.pipeline import Pipeline
+from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings
 
 S = 1_000_000_000

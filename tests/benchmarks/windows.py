@@ -24,8 +24,8 @@ import pyarrow as pa
 
 from collector.store.store import Store
 from detectors.baseline.models import Baselines
+from detectors.pipeline.windows import Windows
 from detectors.settings import Settings
-from detectors.windows import Windows
 
 S = 1_000_000_000
 START_NS = 1_790_000_000 * S

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-import detectors.api
+import detectors.api.routes
 import llm.api
 from collector.server import Server
 from collector.settings import Settings
@@ -20,7 +20,7 @@ from dashboard import data
 from dashboard.components.waterfall.model import payload
 from dashboard.triage import Filters, sections
 from dashboard.views import frame
-from detectors.pipeline import Pipeline
+from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings as DetectorSettings
 from llm.feedback import FeedbackBook
 from llm.service import Explainer
@@ -78,7 +78,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         pipeline = Pipeline(store, DetectorSettings(detect_learn_interval_s=0.1, detect_learn_delay_s=0.1))
         explainer = Explainer(store, LlmSettings(llm_base_url="", llm_model=""))
         routers = [
-            detectors.api.build_router(store, pipeline),
+            detectors.api.routes.build_router(store, pipeline),
             llm.api.build_router(store, explainer, FeedbackBook(store)),
         ]
         return routers, [pipeline]

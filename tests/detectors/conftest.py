@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from collector.store.store import Store
-from detectors.pipeline import Pipeline
+from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings
 
 MS = 1_000_000

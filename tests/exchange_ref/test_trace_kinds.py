@@ -19,13 +19,13 @@ from opentelemetry.trace import SpanKind
 from collector.decode.traces import decode_traces
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.baseline.book import EXCLUSIVE
+from detectors.api.trace_view import load_trace_view
 from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
-from detectors.baseline.sketch import bucket_of
+from detectors.baseline.sketch_index import EXCLUSIVE
 from detectors.localise.traces import Traces, Usual
 from detectors.settings import Settings
-from detectors.trace.view import load_trace_view
+from detectors.stats.sketch import bucket_of
 from exchange_ref.cfd.words import TradeSide
 from exchange_ref.engine.orders import OrderType, Side
 from exchange_ref.load.population import MIXED
@@ -401,8 +401,9 @@ def landed(store: Store, traces: dict[str, list[list[ReadableSpan]]]) -> dict[st
 def self_times_of_every_reader(store: Store, trace_id: str) -> dict[str, dict[str, int]]:
     """(reader → span id → self time in ns) of one trace; learning keeps buckets of 2%."""
     baselines = Baselines(Settings())
+    settled = load_sql("detectors.learning.queries", "settled_spans")
     own = store.read(
-        load_sql("detectors.queries", "settled_spans") + " AND s.trace_id = $trace_id ORDER BY s.start_time",
+        f"{settled} AND s.trace_id = $trace_id ORDER BY s.start_time",
         {"after": 0, "upto": 1, "trace_id": trace_id},
     )
     ids = own["span_id"].to_pylist()

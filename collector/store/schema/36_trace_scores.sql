@@ -1,5 +1,5 @@
 -- How unusual each trace was, once it had settled: one calibrated sigma over all that its spans may show
--- (detectors/detect/trace_score.py). It wakes nobody, and does not depend on how many traces there are. A late span
+-- (detectors/scoring/trace_score.py). It wakes nobody, and does not depend on how many traces there are. A late span
 -- has its trace scored again. Below 3 sigma kept for a week.
 CREATE TABLE IF NOT EXISTS trace_scores (
     trace_id      VARCHAR NOT NULL,      -- one row; without an index, which would hold every id in memory

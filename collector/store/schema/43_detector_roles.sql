@@ -1,4 +1,4 @@
--- What a detector's anomalies mean for everything that asks; `detectors/detect/anomaly.py` has the roles as well.
+-- What a detector's anomalies mean for everything that asks; `detectors/model/anomaly.py` has the roles as well.
 -- role: call: accuses an operation, and becomes an incident only together with others. event: opens an incident by
 --   itself.
 -- flags_span: the span of the anomaly itself was unusual, so it is not learned. A log line or a price stands on a span

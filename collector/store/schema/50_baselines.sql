@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS baseline_sketches (
     facet        VARCHAR  NOT NULL,  -- 'order|BTC|BUY' for amounts, the called service for edges; else empty
     hour_of_week SMALLINT NOT NULL,  -- 0 = Monday 00:00 UTC … 167; coarser cells are sums of these
     flagged      BOOLEAN  NOT NULL,  -- true: samples kept out of the baseline, counted so that tails stay honest
-    bucket       INTEGER  NOT NULL,  -- value is about 1.02^bucket (detectors/baseline/sketch.py)
+    bucket       INTEGER  NOT NULL,  -- value is about 1.02^bucket (detectors/stats/sketch.py)
     sample_count BIGINT   NOT NULL
 );
 -- How far each reader of landed spans has come. Written with what it speaks of, in one transaction.

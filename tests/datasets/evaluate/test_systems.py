@@ -9,7 +9,7 @@ from datasets.evaluate.incidents import IncidentFolder
 from detectors.baseline.learn import learn_traces
 from detectors.baseline.models import Baselines
 from detectors.baseline.settled import SettledTraces
-from detectors.detect.trace_score import TRACE_SIGMA, score_traces
+from detectors.scoring.trace_score import TRACE_SIGMA, score_traces
 from detectors.settings import Settings
 from tests.datasets.evaluate.systems import fan_out, write_system
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.baseline.book import DELTA_SCHEMA, DURATION, SeriesKey, SketchBook
-from detectors.baseline.cells import cell_names, hour_of_week, hours_of
 from detectors.baseline.models import Baselines
-from detectors.baseline.sketch import bucket_of
+from detectors.baseline.sketch_index import DELTA_SCHEMA, DURATION, SeriesKey, SketchBook
 from detectors.settings import Settings
+from detectors.stats.seasonality import cell_names, hour_of_week, hours_of
+from detectors.stats.sketch import bucket_of
 
 KEY = ("shop", "checkout", "SERVER")
 

@@ -1,23 +1,15 @@
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 
-import detectors.baseline.pool
 from detectors.baseline.pool import pool
-from detectors.baseline.sketch import FloatArray, Sketch
-from detectors.baseline.tail import THREE_SIGMA_P, fit_tail
+from detectors.stats.arrays import FloatArray
+from detectors.stats.sketch import Sketch
+from detectors.stats.tail import THREE_SIGMA_P, fit_tail
 
 SAMPLE_COUNTS = (10, 20, 50, 100, 1_000)
 SEEDS = 12
-
-
-def test_documented_example_runs():
-    """The example in the docstring is true."""
-    outcome = doctest.testmod(detectors.baseline.pool)
-    assert (outcome.attempted > 3, outcome.failed) == (True, 0)
 
 
 def system(seed: int) -> list[tuple[float, float]]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.localise.behaviour import deviations, signed_root
-from detectors.localise.structure import structure_events
+from detectors.localise.evidence.structure import structure_events
 from detectors.localise.traces import Traces
 
 

@@ -186,7 +186,7 @@ def test_exceptions_are_read_from_events(store):
         con.execute("INSERT INTO spans_recent BY NAME SELECT 1 AS batch_id, * FROM rows")
         con.unregister("rows")
     found = store.read(
-        load_sql("detectors.queries", "incident_attributes"),
+        load_sql("detectors.incidents.queries", "incident_attributes"),
         {"trace_ids": rows["trace_id"].to_pylist(), "earliest": 0, "latest": 2**62},
     ).to_pylist()
     carried = {row["key"]: row["value"] for row in found}

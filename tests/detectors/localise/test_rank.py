@@ -8,8 +8,8 @@ import pytest
 
 from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
-from detectors.detect.anomaly import AMOUNT, Anomaly
 from detectors.localise import SOURCES, Usual, localise, localise_amount
+from detectors.model.anomaly import AMOUNT, Anomaly
 from detectors.settings import Settings
 
 MS = 1_000_000

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.trace.critical_path import critical_path
-from detectors.trace.exclusive import PARENT_COLUMNS, exclusive_ns, parent_index
+from detectors.trace.self_time import PARENT_COLUMNS, exclusive_ns, parent_index
 from detectors.trace.tree import Tree, build_tree
 
 Row = tuple[str, str | None, int, int]  # span, parent, start, duration

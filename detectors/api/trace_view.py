@@ -1,0 +1,103 @@
+"""A stored trace as people look at it: tree order, critical path, each span against its baseline."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from collector.errors import NotFound
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+from detectors.baseline.models import Baselines
+from detectors.stats.seasonality import hour_of_week
+from detectors.trace.analysis import analyse_trace, message_waits
+from detectors.trace.self_time import NO_PARENT
+from detectors.trace.tree import build_tree
+
+SPANS_MAX = 5_000  # more help nobody in one picture; the answer says `truncated`
+
+
+def load_trace_view(
+    store: Store, baselines: Baselines, trace_id: str, *, spans_max: int = SPANS_MAX
+) -> dict[str, Any]:
+    """The answer of `GET /api/monitor/trace/{trace_id}`.
+
+    Raises:
+        NotFound: no span of this trace is stored.
+    """
+    spans = store.read(
+        load_sql("detectors.api.queries", "trace_spans"), {"trace_id": trace_id, "limit": spans_max}
+    )
+    if not spans.num_rows:
+        raise NotFound(
+            f"no trace {trace_id!r} is stored",
+            hint="give its 32 hexadecimal digits, or wait until it has landed",
+        )
+    span_count = spans["span_count"][0].as_py()
+    return {
+        "trace_id": trace_id,
+        **describe_trace(spans, baselines),
+        "truncated": span_count > spans.num_rows,
+        "span_count": span_count,
+    }
+
+
+def describe_trace(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
+    """Spans in tree order with their figures; `spans` as from `queries/trace_spans.sql`."""
+    tree = build_tree(spans)
+    start, duration = spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy()
+    found = analyse_trace(spans, tree.parent)
+    root = max(tree.roots, key=lambda i: duration[i])
+    path = found.critical_path(root)
+    messages = message_waits(spans, tree.parent)
+    waits = dict(zip(messages.consumer.tolist(), messages.wait_ns.tolist(), strict=True))
+    on_path = set(path)
+    begin, end = int(start.min()), int((start + duration).max())
+    hours = hour_of_week(start)
+    rows = spans.drop_columns(["trace_id", "span_count", "linked_trace_id", "linked_span_id"]).to_pylist()
+    described = []
+    for i in tree.order:
+        row, parent = rows[i], int(tree.parent[i])
+        described.append(
+            {
+                **row,
+                "start_unix_nano": str(row["start_unix_nano"]),  # JSON numbers lose digits beyond 2^53
+                "offset_ns": row["start_unix_nano"] - begin,
+                "exclusive_ns": int(found.self_time_ns[i]),
+                "message_wait_ns": waits.get(i),
+                "attributes": json.loads(row["attributes"] or "{}"),
+                "events": json.loads(row["events"] or "[]"),
+                "depth": tree.depth[i],
+                "on_critical_path": i in on_path,
+                "orphan": tree.orphan[i],
+                "outlives_parent": parent != NO_PARENT
+                and bool(start[i] + duration[i] > start[parent] + duration[parent]),
+                **_compare(row, int(hours[i]), baselines),
+            }
+        )
+    return {
+        "spans": described,
+        "critical_path": [rows[i]["span_id"] for i in path],
+        "duration_ns": end - begin,
+        "services": sorted({row["service_name"] for row in rows}),
+    }
+
+
+def _compare(row: dict[str, Any], hour: int, baselines: Baselines) -> dict[str, Any]:
+    model = baselines.duration(row["service_name"], row["span_name"], row["span_kind"], hour)
+    if model is None:
+        return {"baseline": None, "excess_ns": None, "percentile": None, "sigma": None}
+    tail = model.tail
+    return {
+        "baseline": {
+            "p50_ns": tail.p50,
+            "p99_ns": tail.quantile(0.99),
+            "sample_count": tail.sample_count,
+            "cell": model.cell,
+        },
+        "excess_ns": row["duration_ns"] - tail.p50,
+        "percentile": 100 * (1 - float(tail.survival(row["duration_ns"]))),
+        "sigma": float(tail.sigma(row["duration_ns"])),
+    }

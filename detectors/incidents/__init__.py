@@ -1,0 +1,1 @@
+"""The life of an incident: grouped, stored, its causes found, ended."""

@@ -1,0 +1,341 @@
+"""Anomalies become incidents only together, or at once for an event such as a whale.
+
+Calls (slow, failed, never made before, repeated, missing, or waiting as a message): an operation is *in
+trouble* when, over the last 5, 30 or 300 s, at least `incident_min_traces` of its traces are anomalous,
+they began at least `incident_min_spread_s` apart, and in so many different moments of `incident_moment_ms`
+that chance explains it with less than `incident_significance`: the Poisson tail of n spans at three times
+the probability that their severity claims. Moments, not spans, are counted, because one stall of the
+machine slows everything that is under way, and that is one event.
+
+The anomalies of that window then form an incident, with all that share a trace with them. While it lasts,
+further anomalies join it by trace or operation, and only new trouble, counted since the last, keeps it
+alive. A lone SEV5 stays a lone anomaly. Of metrics only a resource that grows without end is an event.
+
+A sustained shift (`detectors.spans.latency_shift`) and the window detectors have counted moments already: the
+operation is in trouble as soon as that is less likely than `incident_significance`, with as many traces and
+as wide a spread.
+
+Windows run on the time of detection, so that replays and clocks that jump do no harm; the spread is
+measured in the spans' own time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import NamedTuple
+
+from scipy.special import ndtr, pdtrc
+
+from detectors.model.anomaly import CALLS, METRIC, Anomaly
+from detectors.settings import Settings
+
+OperationKey = tuple[str, str, str]
+
+_WINDOWS_S = (5.0, 30.0, 300.0)
+# Real tails are rougher than their fits: allow three times the claimed rate, and never less than 1e-4.
+_NOISE_FACTOR = 3.0
+_LEAST_PROBABILITY = 1e-4
+# Of one incident: its first ones, which are of what began it, and the newest; localisation samples these.
+_FIRST_TRACES_KEPT, _TRACES_KEPT = 100, 200
+_AHEAD_NS = 86_400 * 10**9  # how far a clock may be ahead of ours
+
+
+@dataclass(slots=True)
+class Incident:
+    """An incident in memory; the table `incidents` holds the same, times in ns."""
+
+    incident_id: str
+    kind: str
+    opened_unix_nano: int
+    active_s: float  # when it was last in trouble, on the detector's clock
+    last_seen_unix_nano: int
+    state: str = "open"
+    severity: int = 5
+    worst_sigma: float = 0.0
+    exemplar_trace_id: str = ""
+    first_span_unix_nano: int = 2**63 - 1
+    last_span_unix_nano: int = 0
+    anomaly_count: int = 0
+    trace_count: int = 0
+    services: set[str] = field(default_factory=set)
+    operations: set[OperationKey] = field(default_factory=set)
+    traces: dict[str, None] = field(default_factory=dict)  # in order of arrival
+    anomalies: deque[Anomaly] = field(default_factory=lambda: deque(maxlen=2_000))
+    cell: str = ""  # of an incident of events: those of the same cell, such as whales, are one burst
+
+    def snapshot(self) -> Incident:
+        """As it is now, for another thread: 30 µs with the most anomalies that are kept."""
+        return replace(
+            self,
+            services=set(self.services),
+            operations=set(self.operations),
+            traces=dict(self.traces),
+            anomalies=self.anomalies.copy(),
+        )
+
+    def replace(self, raised: Mapping[str, Anomaly]) -> bool:
+        """Take over what known anomalies have become, by id; whether any was known."""
+        known = [raised[a.anomaly_id] for a in self.anomalies if a.anomaly_id in raised]
+        if known:
+            kept = (raised.get(a.anomaly_id, a).in_incident(self.incident_id) for a in self.anomalies)
+            self.anomalies = deque(kept, maxlen=self.anomalies.maxlen)
+            self.severity = min(self.severity, *(a.severity for a in known))
+            worst = max(known, key=lambda a: a.sigma)
+            if worst.sigma > self.worst_sigma:
+                self.worst_sigma, self.exemplar_trace_id = worst.sigma, worst.trace_id
+        return bool(known)
+
+    def take(self, anomaly: Anomaly, now_unix_nano: int) -> Anomaly:
+        self.anomaly_count += 1
+        self.severity = min(self.severity, anomaly.severity)
+        if anomaly.trace_id not in self.traces:
+            self.trace_count += 1
+            self.traces[anomaly.trace_id] = None
+            if len(self.traces) > _TRACES_KEPT:
+                del self.traces[next(islice(self.traces, _FIRST_TRACES_KEPT, None))]
+        if anomaly.sigma > self.worst_sigma or not self.exemplar_trace_id:
+            self.worst_sigma, self.exemplar_trace_id = anomaly.sigma, anomaly.trace_id
+        # A clock of another century must not let the incident last until then: nothing would be learned.
+        start = min(anomaly.span_start_unix_nano, now_unix_nano + _AHEAD_NS)
+        self.first_span_unix_nano = min(self.first_span_unix_nano, start)
+        self.last_span_unix_nano = max(self.last_span_unix_nano, start)
+        self.services.add(anomaly.service_name)
+        self.operations.add(anomaly.operation_key)
+        taken = anomaly.in_incident(self.incident_id)
+        self.anomalies.append(taken)
+        return taken
+
+
+class _Flag(NamedTuple):
+    at_s: float
+    anomaly: Anomaly
+
+
+@dataclass(slots=True)
+class Grouped:
+    """The outcome of one pass.
+
+    anomalies: those of the pass, with their incident where they have one.
+    promoted: earlier lone anomalies that now belong to an incident.
+    changed: incidents that are new, grew or ended.
+    """
+
+    anomalies: list[Anomaly] = field(default_factory=list)
+    promoted: list[Anomaly] = field(default_factory=list)
+    changed: dict[str, Incident] = field(default_factory=dict)
+
+
+class IncidentTracker:
+    """Groups anomalies in the order of detection. Not thread-safe; the pipeline owns it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._spans: dict[OperationKey, deque[tuple[float, int]]] = {}
+        self._flags: dict[OperationKey, deque[_Flag]] = {}
+        self._pending: dict[str, _Flag] = {}  # by anomaly id, lone so far
+        self.open: dict[str, Incident] = {}
+
+    def observe(
+        self,
+        now_s: float,
+        now_unix_nano: int,
+        span_counts: Mapping[OperationKey, int],
+        anomalies: list[Anomaly],
+        raised: Sequence[Anomaly] = (),
+    ) -> Grouped:
+        """Take one pass of detection.
+
+        Args:
+            span_counts: how many spans of each operation were judged.
+            anomalies: what was found.
+            raised: anomalies of earlier passes that have become worse.
+        """
+        outcome = Grouped()
+        for operation, count in span_counts.items():
+            self._spans.setdefault(operation, deque()).append((now_s, count))
+        touched = self._raise(raised, outcome)
+        for anomaly in anomalies:
+            if anomaly.detector not in CALLS:
+                unusual = anomaly.severity > self._settings.incident_amount_severity
+                if unusual or not anomaly.is_event:
+                    continue  # and no more: it stays a lone anomaly
+                outcome.anomalies.append(self._take_event(anomaly, now_s, now_unix_nano, outcome))
+                continue
+            self._flags.setdefault(anomaly.operation_key, deque()).append(_Flag(now_s, anomaly))
+            touched[anomaly.operation_key] = None
+            incident = self._match(
+                anomaly,
+                now_s,
+                trace_within_s=self._settings.incident_window_s,
+                operation_within_s=_WINDOWS_S[0],
+            )
+            if incident is None:
+                self._pending[anomaly.anomaly_id] = _Flag(now_s, anomaly)
+            else:
+                outcome.anomalies.append(self._join(incident, anomaly, now_unix_nano, outcome))
+        for operation in touched:
+            self._raise_incident(operation, now_s, now_unix_nano, outcome)
+        promoted = {a.anomaly_id for a in outcome.promoted}
+        settled = {a.anomaly_id for a in outcome.anomalies}
+        fresh = {a.anomaly_id: a for a in anomalies}
+        outcome.anomalies += [a for a in outcome.promoted if a.anomaly_id in fresh]
+        outcome.anomalies += [a for i, a in fresh.items() if i not in settled and i not in promoted]
+        outcome.promoted = [a for a in outcome.promoted if a.anomaly_id not in fresh]
+        self._forget(now_s, outcome)
+        return outcome
+
+    def troubled(self) -> set[OperationKey]:
+        """The operations of incidents of calls that have not ended."""
+        return {key for i in self.open.values() if i.kind in CALLS for key in i.operations}
+
+    def still_grows(self, cells: Collection[str], now_s: float) -> None:
+        """Resources of these cells go on growing: their incidents last although nothing new is said."""
+        for incident in self.open.values():
+            if incident.kind == METRIC and incident.cell in cells:
+                incident.active_s = now_s
+
+    def moved(self, anomaly: Anomaly) -> Incident | None:
+        """A known whale was seen in an enclosing span: its incident shall speak of that one."""
+        for incident in self.open.values():
+            for index, known in enumerate(incident.anomalies):
+                if known.anomaly_id == anomaly.anomaly_id:
+                    incident.anomalies[index] = anomaly.in_incident(incident.incident_id)
+                    incident.services = {a.service_name for a in incident.anomalies}
+                    incident.operations = {a.operation_key for a in incident.anomalies}
+                    return incident
+        return None
+
+    def _raise(self, raised: Sequence[Anomaly], outcome: Grouped) -> dict[OperationKey, None]:
+        by_id = {anomaly.anomaly_id: anomaly for anomaly in raised}
+        touched = {anomaly.operation_key: None for anomaly in raised if anomaly.operation_key in self._flags}
+        for operation in touched:
+            flags = self._flags[operation]
+            self._flags[operation] = deque(
+                flag._replace(anomaly=by_id.get(flag.anomaly.anomaly_id, flag.anomaly)) for flag in flags
+            )
+        for anomaly_id in by_id.keys() & self._pending.keys():
+            self._pending[anomaly_id] = self._pending[anomaly_id]._replace(anomaly=by_id[anomaly_id])
+        for incident in self.open.values():
+            if by_id and incident.replace(by_id):
+                outcome.changed[incident.incident_id] = incident
+        return touched
+
+    def _take_event(self, anomaly: Anomaly, now_s: float, now_ns: int, outcome: Grouped) -> Anomaly:
+        for incident in self.open.values():
+            same = incident.kind == anomaly.detector and incident.cell == anomaly.cell
+            if same and now_s - incident.active_s <= self._settings.incident_window_s:
+                break
+        else:
+            incident = self._new(anomaly, now_s, now_ns)
+            incident.cell = anomaly.cell
+        incident.active_s = now_s
+        return self._join(incident, anomaly, now_ns, outcome)
+
+    def _match(
+        self, anomaly: Anomaly, now_s: float, *, trace_within_s: float, operation_within_s: float
+    ) -> Incident | None:
+        of_calls = [i for i in self.open.values() if i.kind in CALLS]
+        for incident in of_calls:
+            if anomaly.trace_id in incident.traces and now_s - incident.active_s <= trace_within_s:
+                return incident
+        for incident in of_calls:
+            known = anomaly.operation_key in incident.operations
+            if known and now_s - incident.active_s <= operation_within_s:
+                return incident
+        return None
+
+    def _raise_incident(self, operation: OperationKey, now_s: float, now_ns: int, outcome: Grouped) -> None:
+        """Open an incident for an operation in trouble, or keep the one alive that it belongs to."""
+        resolve_s = self._settings.incident_resolve_s
+        flags = list(self._flags[operation])
+        incident = self._match(
+            flags[-1].anomaly, now_s, trace_within_s=resolve_s, operation_within_s=resolve_s
+        )
+        lone = [f for f in self._pending.values() if f.anomaly.operation_key == operation]
+        if incident is None:
+            window_s = self._trouble(operation, lone, now_s, since_s=-math.inf)
+        else:
+            window_s = self._trouble(operation, flags, now_s, since_s=incident.active_s)
+        if window_s is None:
+            return
+        own = [f.anomaly for f in lone if now_s - f.at_s <= window_s]
+        if incident is None:
+            incident = self._new(own[0], now_s, now_ns)
+        incident.active_s = now_s
+        traces = {a.trace_id for a in own}
+        members = {a.anomaly_id for a in own}
+        for anomaly in [f.anomaly for f in self._pending.values()]:
+            if anomaly.anomaly_id in members or anomaly.trace_id in traces:
+                del self._pending[anomaly.anomaly_id]
+                outcome.promoted.append(self._join(incident, anomaly, now_ns, outcome))
+
+    def _new(self, first: Anomaly, now_s: float, now_ns: int) -> Incident:
+        digest = hashlib.sha256(f"{first.detector}\x1f{first.anomaly_id}".encode()).hexdigest()
+        incident = Incident(digest[:24], first.detector, now_ns, now_s, now_ns)
+        self.open[incident.incident_id] = incident
+        return incident
+
+    def _join(self, incident: Incident, anomaly: Anomaly, now_ns: int, outcome: Grouped) -> Anomaly:
+        incident.last_seen_unix_nano = now_ns
+        outcome.changed[incident.incident_id] = incident
+        return incident.take(anomaly, now_ns)
+
+    def _trouble(
+        self, operation: OperationKey, flags: list[_Flag], now_s: float, *, since_s: float
+    ) -> float | None:
+        """The shortest window, begun after `since_s`, over which the operation is in trouble; or None."""
+        settings = self._settings
+        for window_s in _WINDOWS_S:
+            after_s = max(now_s - window_s, since_s)
+            recent = [f.anomaly for f in flags if f.at_s > after_s]
+            if self._shifted(recent):
+                return window_s
+            spans = sum(count for at_s, count in self._spans.get(operation, ()) if at_s > after_s)
+            for sigma in settings.severity_sigmas()[:3]:
+                severe = [a for a in recent if a.span_sigma >= sigma]
+                traces = len({a.trace_id for a in severe})
+                if traces < settings.incident_min_traces:
+                    break
+                starts = [a.span_start_unix_nano for a in severe]
+                if (max(starts) - min(starts)) / 1e9 < settings.incident_min_spread_s:
+                    continue
+                moments = len({start // int(settings.incident_moment_ms * 1e6) for start in starts})
+                expected = spans * max(float(ndtr(-sigma)), _LEAST_PROBABILITY) * _NOISE_FACTOR
+                if float(pdtrc(min(traces, moments) - 1, expected)) <= settings.incident_significance:
+                    return window_s
+        return None
+
+    def _shifted(self, recent: list[Anomaly]) -> bool:
+        settings = self._settings
+        unlikely = [a for a in recent if float(ndtr(-a.shift_sigma)) <= settings.incident_significance]
+        if len({a.trace_id for a in unlikely}) < settings.incident_min_traces:
+            return False
+        starts = [a.span_start_unix_nano for a in unlikely]
+        return max(starts) - min(starts) >= settings.incident_min_spread_s * 1e9
+
+    def _forget(self, now_s: float, outcome: Grouped) -> None:
+        oldest_s = now_s - _WINDOWS_S[-1]
+        for operation in list(self._spans):
+            counts = self._spans[operation]
+            while counts and counts[0][0] < oldest_s:
+                counts.popleft()
+            if not counts:
+                del self._spans[operation]
+        for operation in list(self._flags):
+            flags = self._flags[operation]
+            while flags and flags[0].at_s < oldest_s:
+                flags.popleft()
+            if not flags:
+                del self._flags[operation]
+        for anomaly_id in [i for i, f in self._pending.items() if f.at_s < oldest_s]:
+            del self._pending[anomaly_id]
+        for incident in list(self.open.values()):
+            if now_s - incident.active_s > self._settings.incident_resolve_s:
+                incident.state = "resolved"
+                del self.open[incident.incident_id]
+                outcome.changed[incident.incident_id] = incident

@@ -1,0 +1,1 @@
+"""The owner of what is normal: what is learned, left out, adopted and expected."""

@@ -1,0 +1,1 @@
+"""Which end of a slow call is to blame, and what stood still."""

@@ -1,0 +1,1 @@
+"""Sources of evidence for a root cause, one a file."""

@@ -1,0 +1,141 @@
+"""A service that all its callers wait for longer than usual; or one that waits longer for all it calls.
+
+A slow edge by itself accuses both its ends. A service is called over many edges and calls over many: those
+of the guilty one are slow together. So the callee's score is the root mean square of r over the edges that
+lead to it, the caller's that over the edges that leave it (when it calls more than one service), and an edge
+is charged to its ends in proportion to the squares of both. Where the direction says that the sender held
+the calls (`detectors.localise.attribution.direction`), the callee counts less and a caller of a single
+service counts too, both the less the more services have to wait for the callee: several senders are hardly
+slow at the same time by chance. So it is where a caller *pauses* (a collection, an event loop that is held
+up): a pause meets whatever it waits for, and most of the services it calls show delays of one size that they
+usually never do. Source of r: `detectors.localise.attribution.slowdown`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+
+from detectors.localise.attribution.slowdown import Slow
+from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores, evidence
+from detectors.localise.traces import OperationKey, Traces
+from detectors.model.text import duration_text
+
+_LEAST_RATIO = 0.22  # 1.25 times
+_BEYOND_QUANTILE, _BEYOND_FACTOR, _LEAST_EXCESS_NS = 0.99, 1.25, 1e6  # as in `slowdown`
+_MET_MIN, _MET_SHARE, _SAME_SIZE = 2, 0.66, 0.25
+
+
+class Ends(NamedTuple):
+    """How suspicious each service is as the one that is called, and as the one that calls."""
+
+    callee: dict[str, float]
+    caller: dict[str, float]
+
+    def callee_share(self, slow: Slow, services: list[str]) -> float:
+        """The part of an edge that is charged to the service it leads to."""
+        assert slow.callee is not None
+        called = self.callee.get(services[slow.callee], 0.0) ** 2
+        calling = self.caller.get(slow.key.service_name, 0.0) ** 2
+        return called / (called + calling) if called + calling else 1.0
+
+
+def edge_ends(traces: Traces, edges: list[Slow]) -> Ends:
+    """Mean r over the edges of each service, in and out."""
+    into: dict[str, list[Slow]] = defaultdict(list)
+    out: dict[str, list[Slow]] = defaultdict(list)
+    for slow in edges:
+        if slow.usual.sample_count and slow.callee is not None:
+            into[traces.services[slow.callee]].append(slow)
+            out[slow.key.service_name].append(slow)
+    callers = {
+        service: len({slow.key.service_name for slow in found if slow.peak >= _LEAST_RATIO}) or 1
+        for service, found in into.items()
+    }
+
+    paused = {service for service, found in out.items() if _pauses(found)}
+
+    def blame(slow: Slow) -> float:
+        """The sender's part of an edge."""
+        assert slow.callee is not None
+        sender = 1.0 if slow.key.service_name in paused else slow.sender
+        return sender / callers[traces.services[slow.callee]]
+
+    def sending(service: str, found: list[Slow]) -> float:
+        if service in paused:  # one pause explains each of them
+            return max(slow.ratio * blame(slow) for slow in found)
+        several = len({slow.callee for slow in found}) > 1
+        return _mean(found, [1.0 if several else blame(slow) for slow in found])
+
+    return Ends(
+        {service: _mean(found, [1 - blame(s) / 2 for s in found]) for service, found in into.items()},
+        {service: sending(service, found) for service, found in out.items()},
+    )
+
+
+def _pauses(found: list[Slow]) -> bool:
+    """Whether delays of one size, as none of a caller's calls usually shows, met most of those it calls."""
+    usually = max(slow.usual.quantile(_BEYOND_QUANTILE) for slow in found)
+    limit = usually * _BEYOND_FACTOR + _LEAST_EXCESS_NS
+    delays: dict[int | None, float] = {}
+    for slow in found:
+        longest = float(slow.values_ns.max())
+        lost = longest - slow.usual.quantile(0.5) if longest > limit else 0.0
+        delays[slow.callee] = max(delays.get(slow.callee, 0.0), lost)
+    largest = max(delays.values())
+    met = sum(lost >= _SAME_SIZE * largest > 0 for lost in delays.values())
+    return bool(met >= _MET_MIN and met >= _MET_SHARE * len(delays))
+
+
+def edge_time(traces: Traces, edges: list[Slow], ends: Ends) -> Scores:
+    """Scores in units of r."""
+    scores = Scores()
+    for services in ends:
+        for service, score in services.items():
+            scores.services[service] = max(scores.services[service], score)
+    for slow in edges:
+        if slow.ratio >= _LEAST_RATIO:
+            share = ends.callee_share(slow, traces.services)
+            called, calling = edge_operations(traces, slow)
+            if share > 0.5:
+                scores.add(called, edge_finding(traces, slow, slow.ratio * share, queued=True))
+            elif share < 0.5:
+                scores.add(calling, edge_finding(traces, slow, slow.ratio * (1 - share)))
+    return scores
+
+
+def edge_operations(traces: Traces, slow: Slow) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The operation that is called most over an edge, and the one that calls."""
+    assert slow.answers is not None
+    codes, counts = np.unique(traces.operation[slow.answers], return_counts=True)
+    answering: OperationKey = traces.keys[int(codes[np.argmax(counts)])]
+    return (answering.service_name, answering.operation), (slow.key.service_name, slow.key.operation)
+
+
+def edge_finding(traces: Traces, slow: Slow, score: float, *, queued: bool = False) -> Finding:
+    """The calls that waited longest, with what is usual."""
+    usual_ns = slow.usual.quantile(0.5) if slow.usual.sample_count else 0.0
+    assert slow.callee is not None
+    callee = traces.services[slow.callee]
+    items = []
+    for i in slow.worst(EVIDENCE_MAX):
+        observed = float(slow.values_ns[i])
+        text = (
+            f"{slow.key.operation} spent {duration_text(observed)} on the way to {callee} and back, "
+            f"usually {duration_text(usual_ns)}"
+        )
+        items.append(
+            evidence(
+                "edge_time", traces.span(int(slow.rows[i])), text,
+                observed=observed, expected=usual_ns, unit="ns",
+            )
+        )  # fmt: skip
+    return Finding(score, "edge_time", items, queued)
+
+
+def _mean(edges: list[Slow], parts: list[float]) -> float:
+    squares = sum(slow.weight * (part * slow.ratio) ** 2 for slow, part in zip(edges, parts, strict=True))
+    return math.sqrt(squares / sum(slow.weight for slow in edges))

@@ -1,0 +1,1 @@
+"""The detector of log lines, and the templates that it counts."""

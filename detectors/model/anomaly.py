@@ -1,0 +1,85 @@
+"""What every detector reports."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+LATENCY = "latency"
+AMOUNT = "amount"
+ERROR = "error"
+THROUGHPUT = "throughput"
+STRUCTURE = "structure"
+GAP = "gap"
+LOG = "log"
+METRIC = "metric"
+MARKET = "market"
+# The roles of detectors; what SQL asks of them stands in the view `detector_roles`.
+# Anomalous calls: they share traces with what they cause, and become incidents only together.
+CALLS = frozenset({LATENCY, ERROR, STRUCTURE, GAP, LOG})
+# Each is an event of its own that nothing else needs to confirm. Of metrics only growth without end.
+EVENTS = frozenset({AMOUNT, THROUGHPUT, MARKET, METRIC})
+GROWTH = "growth"  # a rule of METRIC
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """One improbable observation; fields are columns of the table `anomalies`, times in ns."""
+
+    anomaly_id: str
+    detector: str
+    severity: int
+    sigma: float
+    trace_id: str
+    span_id: str
+    service_name: str
+    operation: str
+    span_kind: str
+    span_start_unix_nano: int
+    span_duration_ns: int
+    observed: float
+    expected: float
+    unit: str
+    cell: str
+    sample_count: int
+    details: Mapping[str, object] = field(default_factory=dict)
+    incident_id: str | None = None
+
+    @property
+    def operation_key(self) -> tuple[str, str, str]:
+        return (self.service_name, self.operation, self.span_kind)
+
+    @property
+    def span_sigma(self) -> float:
+        """σ of this observation alone; `sigma` may also rest on those around it."""
+        own = self.details.get("span_sigma", self.sigma)
+        return own if isinstance(own, float) else self.sigma
+
+    @property
+    def shift_sigma(self) -> float:
+        """σ of the shift that it is part of; 0 outside one."""
+        shift = self.details.get("shift_sigma", 0.0)
+        return shift if isinstance(shift, float) else 0.0
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it opens an incident by itself; else it is confirmed by others, or a hint for ever."""
+        return self.detector in EVENTS and (self.detector != METRIC or self.details.get("rule") == GROWTH)
+
+    @property
+    def text(self) -> str:
+        """The observation in one line, where figure and unit alone do not say it."""
+        return str(self.details.get("text") or "")
+
+    def in_incident(self, incident_id: str) -> Anomaly:
+        return replace(self, incident_id=incident_id)
+
+
+def anomaly_id(detector: str, trace_id: str, subject: str) -> str:
+    """The same observation has the same id however often it is judged.
+
+    >>> anomaly_id("latency", "0af7", "b7ad") == anomaly_id("latency", "0af7", "b7ad")
+    True
+    """
+    return hashlib.sha256(f"{detector}\x1f{trace_id}\x1f{subject}".encode()).hexdigest()[:24]

@@ -1,0 +1,1 @@
+"""Detectors of amounts, orders and the market."""

@@ -1,0 +1,62 @@
+"""Amounts among the spans of a batch, as `queries/new_amounts.sql` reads them when they are learned."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.store.sqlfile import load_sql
+
+_QUERIES = "detectors.orders.queries"
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("trace_id", "span_id", "service_name", "operation", "span_kind")),
+        *((name, pa.int64()) for name in ("start_unix_nano", "duration_ns")),
+        *((name, pa.string()) for name in ("order_pair", "account", "amount_kind", "attribute")),
+        ("amount", pa.float64()),
+        *((name, pa.string()) for name in ("asset", "side")),
+        *((name, pa.float64()) for name in ("limit_price", "fill_price")),
+    ]
+)
+_ASSET = r"^(?P<asset>[^-_/]+)"
+_FROM = "FROM spans\n"
+
+
+def spans_query(*, with_amounts: bool) -> str:
+    """`stream/queries/new_spans.sql`; with amounts it takes `$names` too, and reads for `amounts_of`."""
+    spans = load_sql("detectors.stream.queries", "new_spans")
+    if not with_amounts:
+        return spans
+    columns, where = spans.split(_FROM)
+    return f"{columns.rstrip()},\n{load_sql(_QUERIES, 'amount_columns').rstrip()}\n{where}"
+
+
+def amounts_of(spans: pa.Table) -> pa.Table:
+    """Rows of `SCHEMA`, one for each span that carries an amount.
+
+    Args:
+        spans: as `spans_query` with amounts reads them.
+    """
+    quantity = pc.coalesce(spans["order_quantity"], spans["transfer_amount"])
+    usable = pc.and_(pc.is_finite(quantity), pc.greater(quantity, 0.0))
+    carrying = spans.append_column("amount", quantity).filter(usable)
+    if not carrying.num_rows:
+        return SCHEMA.empty_table()
+    is_order = carrying["is_order"].combine_chunks()
+    pairs = carrying["order_pair"].combine_chunks().dictionary_encode()
+    traded = pc.struct_field(pc.extract_regex(pairs.dictionary, _ASSET), "asset").take(pairs.indices)
+    side = pc.if_else(is_order, pc.fill_null(pc.utf8_upper(carrying["order_side"]), ""), "")
+    columns = {
+        **{name: carrying[name] for name in SCHEMA.names if name in spans.schema.names},
+        "account": pc.fill_null(carrying["account"], ""),
+        "amount_kind": pc.if_else(is_order, "order", "transfer"),
+        "attribute": pc.if_else(is_order, "order.quantity", "transfer.amount"),
+        "amount": carrying["amount"],
+        "asset": pc.if_else(is_order, traded, carrying["transfer_asset"]),
+        "side": side,
+        "limit_price": pc.fill_null(carrying["limit_price"], 0.0),
+        "fill_price": pc.fill_null(carrying["fill_price"], 0.0),
+    }
+    amounts = pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
+    # Without an asset nothing can be compared.
+    return amounts.filter(pc.not_equal(amounts["asset"], ""))

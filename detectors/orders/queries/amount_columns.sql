@@ -1,0 +1,25 @@
+    -- Columns of new_spans.sql where operations ($names) are known to carry amounts, for detectors.orders.amount_columns. Read
+    -- in one pass with the rest: to read attributes a second time would take 0.7 µs a span. Numbers as numbers,
+    -- not through text, which takes 0.5 µs each; text that is a number is one, and a bool is 0 or 1.
+    CASE WHEN carries THEN service_name END AS service_name,
+    CASE WHEN carries THEN span_name END AS operation,
+    CASE WHEN carries THEN TRY_CAST(attributes['order.quantity'] AS DOUBLE) END AS order_quantity,
+    CASE WHEN carries THEN attributes['order.pair']::VARCHAR END AS order_pair,
+    CASE WHEN carries THEN attributes['order.side']::VARCHAR END AS order_side,
+    CASE WHEN carries THEN TRY_CAST(attributes['order.price'] AS DOUBLE) END AS limit_price,
+    CASE WHEN carries THEN TRY_CAST(attributes['order.fill_price'] AS DOUBLE) END AS fill_price,
+    CASE WHEN carries THEN attributes['order.quantity'] IS NOT NULL END AS is_order,
+    CASE
+        WHEN carries AND attributes['order.quantity'] IS NULL
+        THEN TRY_CAST(attributes['transfer.amount'] AS DOUBLE)
+    END AS transfer_amount,
+    CASE
+        WHEN carries AND attributes['order.quantity'] IS NULL THEN attributes['transfer.asset']::VARCHAR
+    END AS transfer_asset,
+    CASE
+        WHEN carries
+        THEN coalesce(
+            attributes['user.id']::VARCHAR, attributes['enduser.id']::VARCHAR, attributes['account.id']::VARCHAR
+        )
+    END AS account
+FROM (SELECT *, list_contains($names::VARCHAR[], span_name) AS carries FROM spans)

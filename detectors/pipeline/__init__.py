@@ -1,0 +1,1 @@
+"""Landed batches in, anomalies and incidents out, in one commit."""

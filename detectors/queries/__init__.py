@@ -1,1 +1,0 @@
-"""SQL of the detectors, one statement a file."""

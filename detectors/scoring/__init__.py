@@ -1,0 +1,1 @@
+"""The trace view: one p for each settled trace."""

@@ -1,0 +1,277 @@
+"""Calls that were never made before, made too often, or missing: rates of odd parents, as of failed calls.
+
+For each pair of a calling and a called operation, of the calling operation's spans in a window:
+- *path*: how many made a call that its history (500 spans or more) practically never shows;
+- *calls*: of those that made it, how many made it twice as often as the median, and once more (N+1 queries,
+  retries, messages delivered twice);
+- *missing*: how many did not make a call that is nearly always made. The newest seconds are left out, for
+  children that land later.
+Each is a share k of n, judged by sigma = Phi^-1(1 - L * P(BetaBinomial(n, alpha, beta) >= k)) as in
+`detectors.stats.beta_binomial`. Odd ones are spans of the window: the first repeated or new child, or the
+parent without.
+
+>>> excessive(np.array([1.0, 2.0, 9.0]), np.array([1.0, 1.0, 5.0]))
+array([False,  True, False])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.model.anomaly import STRUCTURE, Anomaly
+from detectors.model.severity import bounded_by_share
+from detectors.model.text import share_text
+from detectors.settings import Settings
+from detectors.stats.arrays import FloatArray, IntArray
+from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
+from detectors.stats.slots import SLOTS
+from detectors.stream.batch import Batch, OperationKey
+from detectors.stream.exemplars import Exemplars, window_anomaly
+from detectors.stream.span_join import Kin, Kinship, calls
+
+PATH, CALLS, MISSING = "path", "calls", "missing"
+_RULES = {
+    PATH: Rule(min_trials=500, min_excess=0.05, prior_rate=0.0005),
+    CALLS: Rule(min_trials=100, min_excess=0.05, prior_rate=0.002),
+    MISSING: Rule(min_trials=500, min_excess=0.1, lag_s=5, prior_rate=0.002),
+}
+_NEVER = 0.001  # a path taken more often than this is known
+_ALWAYS = 0.98  # a call made less often than this is not missed
+_COUNT_BINS = 32
+_MEDIAN_MIN = 50
+_PAIRS_MAX = 30_000  # 4 kB each
+_BELOW = 0.01
+# (parent operation, child operation, since and until in ns) → spans of the parent that lack the child.
+FindChildless = Callable[[OperationKey, OperationKey, int, int], list[dict[str, Any]]]
+
+
+def excessive(counts: FloatArray, usual: FloatArray) -> npt.NDArray[np.bool_]:
+    """Whether a call was made far more often than the median parent makes it."""
+    return np.asarray((counts >= 2 * usual) & (counts >= usual + 1))
+
+
+class StructureWatch:
+    """Follows who calls whom. Not thread-safe."""
+
+    name = STRUCTURE
+
+    def __init__(self, settings: Settings, find_childless: FindChildless) -> None:
+        self._settings = settings
+        self._find_childless = find_childless
+        self._kinship = Kinship("parent_hash")
+        self._pairs: dict[tuple[int, int], int] = {}
+        self.pairs: list[tuple[int, int]] = []
+        self.rates = {rule: Rates(_RULES[rule]) for rule in (PATH, CALLS, MISSING)}
+        self._parents: IntArray = np.zeros(64, dtype=np.int64)  # the calling operation of each pair
+        self._spans_seen: FloatArray = np.zeros(64)  # of each operation, ever
+        self._how_often: FloatArray = np.zeros((64, _COUNT_BINS))  # of each pair
+        self._exemplars = {rule: Exemplars() for rule in (PATH, CALLS)}
+        self._judged_tick = -1
+        self._missed_until: dict[int, int] = {}
+
+    def pair(self, parent: int, child: int, past: dict[str, tuple[float, float]] | None = None) -> int:
+        """The number of a pair, -1 for one too many.
+
+        A new one has never been seen in all the parent's spans so far.
+        """
+        known = self._pairs.get((parent, child))
+        if known is not None:
+            return known
+        if len(self.pairs) >= _PAIRS_MAX:
+            return -1
+        code = self._pairs[parent, child] = len(self.pairs)
+        self.pairs.append((parent, child))
+        if code >= len(self._parents):
+            self._parents = np.concatenate([self._parents, np.zeros_like(self._parents)])
+        self._parents[code] = parent
+        if code >= len(self._how_often):
+            self._how_often = np.concatenate([self._how_often, np.zeros_like(self._how_often)])
+        before = float(self._spans_seen[parent]) if parent < len(self._spans_seen) else 0.0
+        past = past or {PATH: (before, 0.0), CALLS: (0.0, 0.0), MISSING: (before, before)}
+        for rule, rates in self.rates.items():
+            rates.grow([0], [past.get(rule, (0.0, 0.0))])
+        return code
+
+    def restore(
+        self, parent: int, child: int, past: dict[str, tuple[float, float]], counts: list[int] | None
+    ) -> None:
+        """Begin with what a former run learned of a pair; `counts`: parents by how often they called."""
+        pair = self.pair(parent, child, past)
+        if pair >= 0:
+            while parent >= len(self._spans_seen):
+                self._spans_seen = np.concatenate([self._spans_seen, np.zeros_like(self._spans_seen)])
+            seen = past.get(PATH, (0.0, 0.0))[0]
+            self._spans_seen[parent] = max(self._spans_seen[parent], seen)
+            self._how_often[pair, : len(counts or ())] = counts or []
+
+    def call_counts(self, pair: int) -> list[int]:
+        return [int(count) for count in self._how_often[pair]]
+
+    def observe(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
+        """Take a step; of what the operations in `held` call nothing is learned: they are in an incident."""
+        still = np.flatnonzero(np.isin(self._parents[: len(self.pairs)], held)).tolist()
+        for rates in self.rates.values():
+            rates.move(batch.step.settled, batch.step.cleared, still)
+        for exemplars in self._exemplars.values():
+            exemplars.forget(batch.head - WINDOWS_S[-1])
+        # The children first: a new pair must not count the parents of this batch as its past.
+        kin, counts = calls(self._kinship.meet(batch))
+        keys, inverse = np.unique(kin.parent_code << 32 | kin.child_code, return_inverse=True)
+        known = [self.pair(key >> 32, key & 0xFFFFFFFF) for key in keys.tolist()]
+        pairs = np.array(known, dtype=np.int64)[inverse]
+        if (pairs < 0).any():
+            watched = np.flatnonzero(pairs >= 0)
+            kin, counts, pairs = kin.take(watched), counts[watched], pairs[watched]
+        self._count_parents(batch)
+        found = self._paths(batch, kin, pairs) + self._too_often(batch, kin, pairs, counts)
+        return found + self._missing(batch, kin, pairs)
+
+    def _count_parents(self, batch: Batch) -> None:
+        size = len(batch.operations.keys)
+        while size > len(self._spans_seen):
+            self._spans_seen = np.concatenate([self._spans_seen, np.zeros_like(self._spans_seen)])
+        self._spans_seen[:size] += np.bincount(batch.codes, minlength=size)
+        if not len(self.pairs):
+            return
+        for tick in np.unique(batch.ticks).tolist():
+            spans = np.bincount(batch.codes[batch.ticks == tick], minlength=size)[
+                self._parents[: len(self.pairs)]
+            ]
+            pairs = np.flatnonzero(spans)
+            ticks, trials = np.full(len(pairs), tick), spans[pairs].astype(np.float64)
+            self.rates[PATH].add(pairs, ticks, trials, np.zeros(len(pairs)))
+            self.rates[MISSING].add(pairs, ticks, trials, trials)
+
+    def _paths(self, batch: Batch, kin: Kin, pairs: IntArray) -> list[Anomaly]:
+        rates = self.rates[PATH]
+        rates.add(pairs, kin.child_tick, np.zeros(len(pairs)), np.ones(len(pairs)))
+        new = np.flatnonzero(rates.past_hits[pairs] <= _NEVER * rates.past_trials[pairs])
+        self._exemplars[PATH].keep(kin.source, pairs[new], kin.child_tick[new], kin.place[new])
+        found = []
+        for alarm in rates.judge(np.unique(pairs[new]), batch.head):
+            parent, child = (batch.operations.keys[code] for code in self.pairs[alarm.code])
+            text = (
+                f"{parent[1]} calls {child[1]} in {alarm.hits} of {alarm.trials} spans: "
+                f"never before in {alarm.learned_trials:,}"
+            )
+            # New code looks the same, so it is for the queue and wakes nobody.
+            most = self._settings.severity_sigmas()[1] - _BELOW
+            found += self._report(batch, alarm, PATH, text, most=most)
+        return found
+
+    def _too_often(self, batch: Batch, kin: Kin, pairs: IntArray, counts: FloatArray) -> list[Anomaly]:
+        rates = self.rates[CALLS]
+        of_pair, which = np.unique(pairs, return_inverse=True)  # a few, and each has many rows
+        histogram = self._how_often[of_pair]
+        total = histogram.sum(axis=1)
+        median = np.argmax(np.cumsum(histogram, axis=1) >= total[:, None] / 2, axis=1).astype(np.float64)
+        known, usual = (total >= _MEDIAN_MIN)[which], median[which]
+        odd = known & excessive(counts, usual)
+        rates.add(pairs[known], kin.child_tick[known], np.ones(int(known.sum())), odd[known].astype(float))
+        rows = np.flatnonzero(odd)
+        rates.add_moments(pairs[rows], kin.child_tick[rows], kin.ends()[rows])
+        self._exemplars[CALLS].keep(kin.source, pairs[rows], kin.child_tick[rows], kin.place[rows])
+        most_often = dict(
+            zip(
+                pairs[rows].tolist(),
+                zip(counts[rows].tolist(), usual[rows].tolist(), strict=True),
+                strict=True,
+            )
+        )
+        found = []
+        alarmed = set()
+        for alarm in rates.judge(np.unique(pairs[rows]), batch.head):
+            alarmed.add(alarm.code)
+            parent, child = (batch.operations.keys[code] for code in self.pairs[alarm.code])
+            often, seldom = most_often[alarm.code]
+            text = (
+                f"{often:.0f} calls of {child[1]} by one {parent[1]}, usually {seldom:.0f}, "
+                f"in {share_text(alarm.hits / alarm.trials)} of them"
+            )
+            found += self._report(batch, alarm, CALLS, text, counts=(often, seldom))
+        calm = np.flatnonzero(~np.isin(pairs, list(alarmed)) & ~(odd & (rates.past_trials[pairs] >= 100)))
+        bins = np.minimum(counts[calm], _COUNT_BINS - 1).astype(np.int64)
+        np.add.at(self._how_often.reshape(-1), pairs[calm] * _COUNT_BINS + bins, 1.0)
+        return found
+
+    def _missing(self, batch: Batch, kin: Kin, pairs: IntArray) -> list[Anomaly]:
+        rates = self.rates[MISSING]
+        ticks = kin.parent_end // 1_000_000_000
+        kept = np.flatnonzero((ticks > batch.head - SLOTS) & (ticks <= batch.head))
+        rates.add(pairs[kept], ticks[kept], np.zeros(len(kept)), -np.ones(len(kept)))
+        if batch.head == self._judged_tick:
+            return []
+        self._judged_tick = batch.head
+        missed = np.flatnonzero(
+            (rates.past_trials[: rates.count] >= _RULES[MISSING].min_trials)
+            & (rates.past_hits[: rates.count] <= (1 - _ALWAYS) * rates.past_trials[: rates.count])
+        )
+        found = []
+        for alarm in rates.judge(missed, batch.head):
+            if self._missed_until.get(alarm.code, -1) >= batch.head - WINDOWS_S[-1]:
+                self._missed_until[alarm.code] = batch.head
+                continue  # one report for as long as it lasts
+            self._missed_until[alarm.code] = batch.head
+            parent, child = (batch.operations.keys[code] for code in self.pairs[alarm.code])
+            until = batch.head - _RULES[MISSING].lag_s + 1
+            rows = self._find_childless(
+                parent, child, (until - alarm.window_s) * 1_000_000_000, until * 1_000_000_000
+            )
+            text = (
+                f"{alarm.hits} of {alarm.trials} {parent[1]} made no call of {child[1]}, which is always made"
+            )
+            found += self._report(batch, alarm, MISSING, text, rows=rows)
+        return found
+
+    def _report(
+        self,
+        batch: Batch,
+        alarm: Alarm,
+        rule: str,
+        text: str,
+        *,
+        most: float = np.inf,
+        counts: tuple[float, float] | None = None,
+        rows: list[dict[str, Any]] | None = None,
+    ) -> list[Anomaly]:
+        share = alarm.hits / max(alarm.trials, 1)
+        sigma = min(bounded_by_share(alarm.sigma, share, self._settings), most)
+        observed, expected = (share, alarm.usual_rate) if counts is None else counts
+        parent, child = (batch.operations.keys[code] for code in self.pairs[alarm.code])
+        details = {
+            "text": text,
+            "rule": rule,
+            "span_sigma": 0.0,
+            # New code alone is no incident.
+            "shift_sigma": 0.0 if rule == PATH else round(alarm.sigma, 3),
+            "window_s": alarm.window_s,
+            "odd": alarm.hits,
+            "parents": alarm.trials,
+            "parent_service": parent[0],
+            "parent_operation": parent[1],
+            "child_service": child[0],
+            "child_operation": child[1],
+        }
+        if rows is None:
+            rows = self._exemplars[rule].take(alarm.code, batch.head, alarm.window_s)
+        found = (
+            window_anomaly(
+                STRUCTURE,
+                row,
+                parent if rule == MISSING else child,
+                self._settings,
+                sigma=sigma,
+                observed=observed,
+                expected=expected,
+                unit="share" if counts is None else "calls",
+                sample_count=alarm.learned_trials,
+                details=details,
+                subject=f"{rule}|{row['span_id']}",
+            )
+            for row in rows
+        )
+        return [anomaly for anomaly in found if anomaly]

@@ -1,0 +1,97 @@
+"""Failing calls: sigma = Phi^-1(1 - L * P(BetaBinomial(n, alpha, beta) >= k)), k of an operation's n calls.
+
+Calls with status ERROR against the operation's own learned rate, which leans on its service's and the
+system's while it has few (`detectors.stats.beta_binomial`). An operation that always fails once in ten calls
+is quiet at one in ten. At least three calls in three different seconds of the window (or, beyond doubt, in
+four quarters of a second), three times the usual rate, and two points above it. Each failed span of the
+window is an anomaly, so each refers to a stored span.
+
+>>> from detectors.stats.beta_binomial import exceedance
+>>> import numpy as np
+>>> two_percent_for_long = (np.array([10.0]), np.array([490.0]))
+>>> exceedance(np.array([1.0]), np.array([50.0]), *two_percent_for_long).round(1)
+array([0.6])
+>>> bool(exceedance(np.array([20.0]), np.array([50.0]), *two_percent_for_long)[0] < 1e-9)
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from detectors.model.anomaly import ERROR, Anomaly
+from detectors.model.severity import bounded_by_share
+from detectors.model.text import share_text
+from detectors.settings import Settings
+from detectors.stats.beta_binomial import WINDOWS_S, Rates, Rule
+from detectors.stream.batch import Batch
+from detectors.stream.exemplars import Exemplars, window_anomaly
+
+_RULE = Rule()
+# A rate that a person or a day has confirmed counts as much as a window's spread can use.
+_ADOPTED_CALLS_MIN = 200
+
+
+class ErrorWatch:
+    """Follows the status of all operations. Not thread-safe."""
+
+    name = ERROR
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.rates = Rates(_RULE)
+        self._exemplars = Exemplars()
+
+    def adopt(self, code: int, calls: int, failed: int) -> None:
+        """From now on so many failed of so many calls are what is usual."""
+        if code >= self.rates.count:
+            return
+        trials = float(max(calls, _ADOPTED_CALLS_MIN))
+        self.rates.past_trials[code], self.rates.past_hits[code] = trials, trials * failed / max(calls, 1)
+        self.rates.changed[code] = True
+
+    def observe(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
+        """Take a step; of the operations in `held` nothing is learned, since they are in an incident."""
+        missing = range(self.rates.count, len(batch.operations.keys))
+        self.rates.grow([batch.operations.service(code) for code in missing])
+        self.rates.move(batch.step.settled, batch.step.cleared, held)
+        failed = batch.failed()
+        self.rates.add(batch.codes, batch.ticks, np.ones(len(failed)), failed.astype(np.float64))
+        rows = np.flatnonzero(failed)
+        self._exemplars.forget(batch.head - WINDOWS_S[-1])
+        if not len(rows):
+            return []
+        self.rates.add_moments(batch.codes[rows], batch.ticks[rows], batch.ended()[rows])
+        self._exemplars.keep(batch.spans, batch.codes[rows], batch.ticks[rows], rows)
+        found: list[Anomaly] = []
+        for alarm in self.rates.judge(np.unique(batch.codes[rows]), batch.head):
+            share = alarm.hits / alarm.trials
+            text = (
+                f"{alarm.hits} of {alarm.trials} calls failed in {alarm.window_s} s, "
+                f"usually {share_text(alarm.usual_rate)}"
+            )
+            details = {
+                "text": text,
+                "span_sigma": 0.0,
+                "shift_sigma": round(alarm.sigma, 3),
+                "window_s": alarm.window_s,
+                "failed": alarm.hits,
+                "calls": alarm.trials,
+            }
+            for row in self._exemplars.take(alarm.code, batch.head, alarm.window_s):
+                anomaly = window_anomaly(
+                    ERROR,
+                    row,
+                    batch.operations.keys[alarm.code],
+                    self._settings,
+                    sigma=bounded_by_share(alarm.sigma, share, self._settings),
+                    observed=share,
+                    expected=alarm.usual_rate,
+                    unit="share",
+                    sample_count=alarm.learned_trials,
+                    details=details,
+                )
+                found += [anomaly] if anomaly else []
+        return found

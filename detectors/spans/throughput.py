@@ -1,0 +1,200 @@
+"""Spans that stop coming, and floods: sigma = Phi^-1(1 - P(X <= x)) or P(X >= x), X negative binomial.
+
+    mean = learned rate * window * f,   variance = mean + dispersion * mean^2
+
+f is how the rest of the system fares: the upper quartile of seen/usual over all operations. A stopped
+collector, a night that was never seen before, or users who left make everything rarer, so f falls and
+nothing is missed; a surge of load makes everything busier, f rises and nothing is a flood. An operation is
+silent when a tenth or less of its mean came in half a minute, while the rest went on. The newest ten seconds
+are left out, for exporters that send every five. A flood is ten times the mean, and SEV5 at most: traffic is
+not trouble.
+
+Source: negative binomial counts for overdispersed traffic (Farrington et al. 1996, outbreak detection).
+
+>>> [round(float(fewer(0, 50.0, d)), 6) for d in (0.05, 1.0)]
+[0.0, 0.019608]
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy.special import betainc, ndtri
+
+from detectors.model.anomaly import THROUGHPUT, Anomaly
+from detectors.settings import Settings
+from detectors.stats.arrays import FloatArray, IntArray
+from detectors.stats.arrival_rate import Arrivals, Usual
+from detectors.stats.beta_binomial import discoveries
+from detectors.stats.slots import last
+from detectors.stream.batch import Batch, OperationKey
+from detectors.stream.exemplars import window_anomaly
+
+SILENCE, FLOOD = "silence", "flood"
+_LAG_S = 10
+_WINDOW_S = 30
+_LEAST_MEAN = 20.0  # spans that a window must usually hold, to be missed
+_SILENT_SHARE = 0.1
+_FLOOD_FACTOR = 10.0
+_DISCOVERY_RATE = 1e-4
+_ADOPTED_AFTER_S = 600  # of silence: then that is how it is now
+_LEAST_P = 1e-300
+_BELOW = 0.01
+
+
+def fewer(x: npt.ArrayLike, mean: npt.ArrayLike, dispersion: npt.ArrayLike) -> FloatArray:
+    """P(X <= x) of negative binomials."""
+    size = 1.0 / np.asarray(dispersion, dtype=np.float64)
+    p = size / (size + np.asarray(mean, dtype=np.float64))
+    return np.asarray(betainc(size, np.asarray(x, dtype=np.float64) + 1.0, p), dtype=np.float64)
+
+
+def _believed(suspects: IntArray, p: FloatArray, watched: int) -> dict[int, float]:
+    kept = discoveries(p, watched, _DISCOVERY_RATE)
+    return dict(zip(suspects[kept].tolist(), np.maximum(p[kept], _LEAST_P).tolist(), strict=True))
+
+
+class ThroughputWatch:
+    """Follows how often all operations happen. Not thread-safe."""
+
+    name = THROUGHPUT
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.arrivals = Arrivals()
+        self._judged_tick = -1
+        self._keys: list[OperationKey] = []
+        self._since: dict[int, int] = {}  # silent or flooded operations, and the second it was found
+        size = len(self.arrivals.changed)
+        self._ids: npt.NDArray[np.object_] = np.full((size, 2), "", dtype=object)  # newest span of each
+        self._times: IntArray = np.zeros((size, 2), dtype=np.int64)
+
+    def observe(self, batch: Batch) -> list[Anomaly]:
+        arrivals, head = self.arrivals, batch.head
+        arrivals.move(batch.step.settled, batch.step.cleared, batch.begun)
+        arrivals.grow(len(batch.operations.keys), head)
+        arrivals.add(batch.codes, batch.ticks, ~batch.late)
+        self._remember(batch)
+        if head == self._judged_tick or head - _LAG_S - _WINDOW_S < batch.begun:
+            return []
+        self._judged_tick = head
+        usual = arrivals.usual(head)
+        seen = arrivals.counts[: arrivals.count, last(head, _WINDOW_S, _LAG_S)].sum(axis=1)
+        mean = usual.rate_per_s * _WINDOW_S
+        ready = usual.buckets > 0
+        busy = ready & (mean >= _LEAST_MEAN)
+        if not busy.any():
+            return []
+        rest = float(np.quantile(seen[busy] / mean[busy], 0.75))
+        low, high = mean * min(rest, 1.0), mean * max(rest, 1.0)
+        silent, floods = self._silent(usual, seen, low, busy), self._floods(usual, seen, high, ready)
+        self._end(head, silent.keys() | floods.keys(), seen)
+        sigmas = self._settings.severity_sigmas()
+        found = []
+        for code, chance in silent.items():
+            sigma = min(float(-ndtri(chance)), sigmas[3] - _BELOW)  # SEV3: less sampling looks the same
+            figures = (float(seen[code]), float(low[code]), int(usual.buckets[code]))
+            found.append(self._report(batch, code, SILENCE, sigma, figures))
+        for code, chance in floods.items():
+            sigma = min(float(-ndtri(chance)), sigmas[1] - _BELOW)
+            figures = (float(seen[code]), float(high[code]), int(usual.buckets[code]))
+            found.append(self._report(batch, code, FLOOD, sigma, figures))
+        return [anomaly for anomaly in found if anomaly]
+
+    def _silent(
+        self, usual: Usual, seen: FloatArray, mean: FloatArray, busy: npt.NDArray[np.bool_]
+    ) -> dict[int, float]:
+        """The chance of each operation that has stopped."""
+        suspects = np.flatnonzero(busy & (mean >= _LEAST_MEAN) & (seen <= _SILENT_SHARE * mean))
+        p = fewer(seen[suspects], mean[suspects], usual.dispersion[suspects])
+        return _believed(suspects, p, int(busy.sum()))
+
+    def _floods(
+        self, usual: Usual, seen: FloatArray, mean: FloatArray, ready: npt.NDArray[np.bool_]
+    ) -> dict[int, float]:
+        least = np.maximum(_FLOOD_FACTOR * mean, _LEAST_MEAN * _FLOOD_FACTOR)
+        suspects = np.flatnonzero(ready & (seen >= least))
+        p = 1.0 - fewer(seen[suspects] - 1, mean[suspects], usual.dispersion[suspects])
+        return _believed(suspects, p, int(ready.sum()))
+
+    def _report(
+        self,
+        batch: Batch,
+        code: int,
+        rule: str,
+        sigma: float,
+        figures: tuple[float, float, int],
+    ) -> Anomaly | None:
+        """The anomaly that opens an episode; `figures` are spans seen, usual, and buckets learned."""
+        head = batch.head
+        if code in self._since:
+            if head - self._since[code] < _ADOPTED_AFTER_S:
+                self.arrivals.spoilt_until[code] = head
+            return None
+        if not self._ids[code, 0]:
+            return None  # nothing of it has landed since the start: no span to show
+        self._since[code] = head
+        self.arrivals.spoilt_until[code] = head
+        trace_id, span_id = self._ids[code]
+        start, duration = self._times[code].tolist()
+        seen, mean, buckets = figures
+        said = "it has stopped" if rule == SILENCE else "a flood"
+        text = f"{seen:.0f} spans in {_WINDOW_S} s, usually {mean:.0f}: {said}"
+        return window_anomaly(
+            THROUGHPUT,
+            {"trace_id": trace_id, "span_id": span_id, "start_unix_nano": start, "duration_ns": duration},
+            batch.operations.keys[code],
+            self._settings,
+            sigma=sigma,
+            observed=seen / _WINDOW_S,
+            expected=mean / _WINDOW_S,
+            unit="spans/s",
+            sample_count=buckets,
+            details={"text": text, "rule": rule, "window_s": _WINDOW_S, "until_unix_s": head - _LAG_S},
+            subject=f"{rule}|{head}",
+        )
+
+    def newest_of_service(self, service: str) -> dict[str, Any] | None:
+        """The newest landed span of a service, with its operation; None when it has none."""
+        codes = [code for code, key in enumerate(self._keys) if key[0] == service and self._ids[code, 0]]
+        if not codes:
+            return None
+        code = max(codes, key=lambda c: int(self._times[c, 0]))
+        start, duration = self._times[code].tolist()
+        service_name, operation, span_kind = self._keys[code]
+        return {
+            "trace_id": self._ids[code, 0],
+            "span_id": self._ids[code, 1],
+            "service_name": service_name,
+            "operation": operation,
+            "span_kind": span_kind,
+            "start_unix_nano": start,
+            "duration_ns": duration,
+        }
+
+    def _end(self, head: int, troubled: set[int], seen: FloatArray) -> None:
+        """An episode is over when spans come as usual again, or have come so for long."""
+        for code in list(self._since):
+            if code not in troubled and (seen[code] > 0 or head - self._since[code] >= _ADOPTED_AFTER_S):
+                del self._since[code]
+
+    def _remember(self, batch: Batch) -> None:
+        self._keys = batch.operations.keys[: self.arrivals.count]
+        missing = self.arrivals.count - len(self._times)
+        if missing > 0:
+            more = max(missing, len(self._times))
+            self._ids = np.concatenate([self._ids, np.full((more, 2), "", dtype=object)])
+            self._times = np.concatenate([self._times, np.zeros((more, 2), dtype=np.int64)])
+        turned = batch.codes[::-1]
+        codes, back = np.unique(turned, return_index=True)
+        rows = len(turned) - 1 - back
+        part = batch.spans.select(["trace_id", "span_id", "start_unix_nano", "duration_ns"]).take(
+            pa.array(rows)
+        )
+        self._ids[codes, 0] = part["trace_id"].to_numpy(zero_copy_only=False)
+        self._ids[codes, 1] = part["span_id"].to_numpy(zero_copy_only=False)
+        self._times[codes, 0] = part["start_unix_nano"].to_numpy()
+        self._times[codes, 1] = part["duration_ns"].to_numpy()

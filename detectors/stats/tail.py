@@ -1,0 +1,261 @@
+"""From a sketch to a calibrated σ: empirical inside, an extreme-value tail beyond, and humility.
+
+With n samples, of which k(x) lie above x, threshold u (about the k-th largest) and y = log(x / u), the
+survival is what was observed, updated from what the fit expects:
+
+    S(x) = (k(x) + 1) / (n + 1 / max(F(x), k(x)/n))  +  ¼ · 1/(n+1) · (1 + (x - u) / r)^(-3)
+    F(x) = k(u)/n · (1 + ξ y / β)^(-1/ξ)
+
+Of few samples F is mostly what the other operations of the service say (`detectors.baseline.pool`).
+F is a generalised Pareto tail on the log scale (peaks over threshold: Pickands 1975; ξ by L-moments,
+Hosking & Wallis 1987), shrunk towards a prior where k is small and widened by 1/k for the uncertainty of β,
+as the predictive distribution of an exponential with unknown rate is. The rate of exceedances is a Gamma
+with F as its prior, worth one exceedance (Gamma-Poisson shrinkage: Clayton & Kaldor 1987): F decides where
+nothing was seen, the samples where there are many, since no smooth tail fits what stalls leave behind.
+Inside the observed range S is never below the share that was observed.
+The last term is what n samples cannot exclude: a regime that none of them has shown (a pause of the
+scheduler or of a collector), of scale r; and no S is below 1/4 · (n + 1)^-3, so that 5 samples allow for 3σ
+at most, 20 for 4σ, 100 for 5σ and 1,000 for 6σ. So the first 30 ms hiccup of a 1 ms operation is a small
+matter while 150 ms again and again, or 5 s once, is not. σ is the normal quantile of S: 3σ means 0.135% on
+any distribution.
+
+A fine cell, such as an hour of the week, has too few samples for a tail of its own, and they come from few
+stretches of time. There the prior is the operation's S, worth two exceedances:
+
+    S_cell(x) = (k(x) + 2) / (n + 2 / max(S_operation(x), k(x)/n))
+
+With many samples above x the cell speaks for itself; with none it says 2/n or what the operation says,
+whichever is less, so that three quiet hours do not exclude what the operation meets every other day.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+from detectors.errors import CannotFit
+from detectors.stats.arrays import FloatArray
+from detectors.stats.sketch import GAMMA, Sketch, upper_of, value_of
+
+THREE_SIGMA_P = 0.0013498980316301
+_EXCEEDANCE_SHARE = 0.10
+_EXCEEDANCES_MIN = 20
+_EXCEEDANCES_MAX = 400  # beyond, a higher threshold serves better than a closer fit
+_PRIOR_EXCEEDANCES = 10.0
+_PRIOR_LOG_EXCESS = 0.25  # a typical latency tail: p99 about 1.8 × p90
+_SHAPE_PRIOR_EXCEEDANCES = 50.0
+_SHAPE_RANGE = (-0.3, 0.5)
+_REGIME_EXPONENT = 3.0
+# A quarter of one sample may belong to a regime that n samples have not shown: with it, held-out halves of
+# real normal spans (100 to 200 samples an operation) exceed 3σ in 0.13%; without it in 0.34%, with a whole
+# sample in 0.02% (tests/benchmarks/calibration.py; the ideal is 0.135%).
+_REGIME_SAMPLES = 0.25
+# Share beyond 3σ as a multiple of the ideal, of durations with stalls (2,000 samples): 1.0, where the larger
+# of fit and observation gave 0.04; of log-normal ones 1.2 and 0.9; at 200 samples 0.4 to 1.8, as before.
+_PRIOR_OF_FIT = 1.0
+# The same for cells of 600 to 1,500 samples, of ordinary, stalling and daily changing durations: 0.5 to 1.3
+# (0.13 where 600 are of hours ten times apart), where a tail fitted to each cell gave 0.05 to 1.3. Worth one
+# exceedance: up to 4.7, where the samples come from three stretches of time.
+_PRIOR_OF_OPERATION = 2.0
+# What the other operations of a service say counts as many samples …
+_POOL_WORTH = 300.0
+# … and what none of theirs has shown is believed to be so much rarer, as if an operation had so many more.
+_POOLED_SAMPLES_MAX = 1_000
+_GRID_POINTS = 400
+_GRID_LOG_SPAN = 12.0  # up to e^12 = 160,000 × the threshold
+_SMALLEST_P = 1e-300
+
+
+class Predictive(Protocol):
+    """`detectors.baseline.pool.Expected`."""
+
+    def survival(self, x: FloatArray) -> FloatArray: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """A fitted distribution of one cell, in the unit of its samples.
+
+    `shape` and `scale` are ξ and β above; `edges` are the upper edges of the occupied buckets and `survivals`
+    the share of samples above each; `restored_share` of all were kept out, and lie above all that are here.
+    """
+
+    sample_count: int
+    p50: float
+    threshold: float
+    threshold_share: float
+    shape: float
+    scale: float
+    regime_scale: float
+    edges: FloatArray
+    survivals: FloatArray
+    restored_share: float = 0.0
+    coarser: Tail | None = None
+    pooled: Predictive | None = None
+    pooled_count: int = 0
+
+    def survival(self, x: npt.ArrayLike) -> FloatArray:
+        """P(X > x) for each x."""
+        points = np.asarray(x, dtype=np.float64)
+        if points.ndim == 0:
+            return np.asarray(self.survival(points[None])[0], dtype=np.float64)
+        # The bucket below that of x: samples in x's own bucket may all be larger than x.
+        step = np.searchsorted(self.edges, points, side="left") - 1
+        observed = np.where(step < 0, 1.0, self.survivals[np.maximum(step, 0)])
+        if self.coarser is not None:
+            own = self._updated(self.coarser.survival, points, observed, _PRIOR_OF_OPERATION)
+            return np.clip(own, _SMALLEST_P, 1.0)
+        above = points > self.threshold
+        if not above.any():
+            return np.clip(observed, _SMALLEST_P, 1.0)
+        far = points[above]
+        excess = far - self.threshold
+        regime = _REGIME_SAMPLES / (self.sample_count + min(self.pooled_count, _POOLED_SAMPLES_MAX) + 1)
+        unseen = regime * (1.0 + excess / self.regime_scale) ** -_REGIME_EXPONENT
+        edge = int(np.searchsorted(self.edges, self.threshold, side="left")) - 1
+        at_threshold = 1.0 if edge < 0 else self.survivals[edge]
+        updated = self._updated(self._expected, far, observed[above], _PRIOR_OF_FIT)
+        own = observed.copy()
+        least = _REGIME_SAMPLES / (self.sample_count + 1) ** 3
+        own[above] = np.minimum(np.maximum(updated + unseen, least), at_threshold)
+        return np.clip(own, _SMALLEST_P, 1.0)
+
+    def _expected(self, points: FloatArray) -> FloatArray:
+        """What the fit says, and the other operations as far as it rests on few samples."""
+        fitted = self._fitted(points)
+        if self.pooled is None:
+            return fitted
+        own = self.sample_count / (self.sample_count + _POOL_WORTH)
+        others = np.log(self.pooled.survival(points))
+        # On the log scale, where the smaller weight stays the smaller one however heavy its tail is.
+        return np.asarray(np.exp(own * np.log(np.maximum(fitted, _SMALLEST_P)) + (1.0 - own) * others))
+
+    def _fitted(self, points: FloatArray) -> FloatArray:
+        y = np.log(np.maximum(points, self.threshold) / self.threshold)
+        base = np.maximum(1.0 + self.shape * y / self.scale, 0.0)
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):
+            beyond = np.exp(-y / self.scale) if abs(self.shape) < 1e-9 else base ** (-1.0 / self.shape)
+        fitted: FloatArray = self.threshold_share * beyond
+        return fitted
+
+    def _updated(
+        self,
+        expected: Callable[[FloatArray], FloatArray],
+        points: FloatArray,
+        observed: FloatArray,
+        worth: float,
+    ) -> FloatArray:
+        """The posterior mean of a survival, what is expected being worth so many exceedances."""
+        prior = np.maximum(expected(points), _SMALLEST_P)
+        if self.restored_share:
+            # That nothing is seen beyond the largest sample is no evidence where such samples are kept out.
+            largest = np.asarray(self.edges[-1])
+            share = np.minimum(prior / np.maximum(expected(largest), _SMALLEST_P), 1.0)
+            observed = np.where(points > largest, self.restored_share * share, observed)
+        n = self.sample_count
+        updated: FloatArray = (n * observed + worth) / (n + worth / np.maximum(prior, observed))
+        return updated
+
+    def sigma(self, x: npt.ArrayLike) -> FloatArray:
+        """The calibrated σ of each x: the normal quantile of its survival (negative below the median)."""
+        return -ndtri(np.minimum(self.survival(x), 1 - 1e-12))
+
+    def quantile(self, q: float) -> float:
+        """The observed value below which a share `q` lies."""
+        edge = self.edges[int(np.argmax(self.survivals <= 1.0 - q))]
+        return float(edge * 2 / (1 + GAMMA))
+
+    def value_at(self, sigma: float) -> float:
+        """The smallest x on a fine grid (3%) that reaches this σ; +inf when none does."""
+        return self.values_at([sigma])[0]
+
+    def values_at(self, sigmas: Sequence[float]) -> list[float]:
+        """The same for several σ at once."""
+        grid = self.threshold * np.exp(np.linspace(-1.0, _GRID_LOG_SPAN, _GRID_POINTS))
+        found = self.sigma(grid)
+        reached = [np.flatnonzero(found >= sigma) for sigma in sigmas]
+        return [float(grid[places[0]]) if len(places) else math.inf for places in reached]
+
+
+def fit_tail(
+    sketch: Sketch,
+    *,
+    regime_scale_min: float,
+    left_out_count: int = 0,
+    coarser: Tail | None = None,
+    pooled: Predictive | None = None,
+    pooled_count: int = 0,
+) -> Tail:
+    """Fit one cell.
+
+    Args:
+        regime_scale_min: least scale of an unseen regime, in the samples' unit; the median when larger.
+        left_out_count: flagged samples that were kept out of the sketch. Ordinary ones among them
+            (at most the 0.135% beyond 3σ) are given back as censored observations, since a tail that is
+            cut again and again would otherwise creep inwards.
+        coarser: the tail of the larger cell that this one is a part of.
+
+    Raises:
+        CannotFit: an empty sketch.
+    """
+    if not len(sketch.buckets):
+        raise CannotFit("no samples to fit a tail to", hint="let the operation run until it has a baseline")
+    n = sketch.sample_count
+    values = value_of(sketch.buckets)
+    above = n - np.cumsum(sketch.counts)  # samples in higher buckets
+    restored = min(float(left_out_count), THREE_SIGMA_P * n)
+    wanted = min(max(_EXCEEDANCE_SHARE * n, _EXCEEDANCES_MIN), _EXCEEDANCES_MAX, n / 3)
+    edge = int(np.flatnonzero(above <= wanted)[0])
+    threshold = float(upper_of(sketch.buckets[edge]))
+    counts = sketch.counts[edge + 1 :].astype(np.float64)
+    log_excess = np.log(values[edge + 1 :] / threshold)
+    k = float(counts.sum())
+    shape, mean = _log_excess_moments(log_excess, counts, restored)
+    dof = k + _PRIOR_EXCEEDANCES
+    widened = shape + 1.0 / dof
+    p50 = sketch.quantile(0.5)
+    # Restored samples lie beyond all that was kept. How far beyond is for the fitted tail to say.
+    beyond = np.where(np.arange(len(above)) < len(above) - 1, restored, 0.0)
+    return Tail(
+        sample_count=n,
+        p50=p50,
+        threshold=threshold,
+        threshold_share=(k + restored + 0.5) / (n + restored + 1),
+        shape=widened,
+        scale=mean * (1.0 - shape),
+        regime_scale=max(regime_scale_min, p50),
+        edges=upper_of(sketch.buckets),
+        survivals=(above + beyond) / (n + restored),
+        restored_share=restored / (n + restored),
+        coarser=coarser,
+        pooled=pooled,
+        pooled_count=pooled_count,
+    )
+
+
+def _log_excess_moments(log_excess: FloatArray, counts: FloatArray, restored: float) -> tuple[float, float]:
+    """(ξ, mean of the log excess), both shrunk towards the prior by the number of exceedances.
+
+    ξ = 2 - λ1/λ2 for a generalised Pareto with first two L-moments λ1, λ2. Restored samples count as
+    censored at the largest observed excess, and what is censored has no end that could be seen: ξ ≥ 0.
+    """
+    k = float(counts.sum())
+    total = float(counts @ log_excess)
+    censored = restored * float(log_excess[-1]) if len(log_excess) else 0.0
+    mean = (total + censored + _PRIOR_EXCEEDANCES * _PRIOR_LOG_EXCESS) / (k + _PRIOR_EXCEEDANCES)
+    if k < 3 or total <= 0:
+        return 0.0, mean
+    ranks = (np.cumsum(counts) - counts / 2) / k  # mid rank of each bucket
+    second = float((2 * ranks - 1) @ (counts * log_excess)) / k
+    if second <= 0:
+        return 0.0, mean
+    # A tail that has been cut seems to end where it was cut.
+    least = 0.0 if restored else _SHAPE_RANGE[0]
+    raw = min(max(2.0 - (total / k) / second, least), _SHAPE_RANGE[1])
+    return raw * k / (k + _SHAPE_PRIOR_EXCEEDANCES), mean

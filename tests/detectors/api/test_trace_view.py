@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from detectors.api.trace_view import load_trace_view
+
+
+def test_attributes_and_events_are_shown_with_their_types(system, store, pipeline):
+    """Attributes keep numbers and text; an event keeps its time to the nanosecond."""
+    trace_id = system.order(btc=0.5)
+    system.land()
+    with store.transaction() as con:
+        con.execute(
+            """UPDATE spans_recent SET events = [{
+                'time': make_timestamp_ns(1790000000123456789), 'name': 'exception',
+                'attributes': '{"exception.type": "Deadlock", "retries": 3}'::JSON::VARIANT,
+                'dropped_attributes_count': 0
+            }] WHERE span_name = 'SELECT wallets'"""
+        )
+    spans = load_trace_view(store, pipeline.baselines, trace_id)["spans"]
+    assert spans[0]["attributes"] == {"order.quantity": 0.5, "order.pair": "BTC/USD", "order.side": "BUY"}
+    assert spans[0]["baseline"] is spans[0]["sigma"] is None
+    assert spans[2]["events"] == [
+        {
+            "time_unix_nano": "1790000000123456789",
+            "name": "exception",
+            "attributes": {"exception.type": "Deadlock", "retries": 3},
+        }
+    ]
+
+
+def test_long_trace_is_truncated_and_says_so(system, store, pipeline):
+    """What is beyond the limit is counted, not shown; times stay strings so that no digit is lost."""
+    trace_id = system.order()
+    system.land()
+    view = load_trace_view(store, pipeline.baselines, trace_id, spans_max=2)
+    assert (view["truncated"], view["span_count"], len(view["spans"])) == (True, 3, 2)
+    assert view["spans"][0]["start_unix_nano"] == "1790000000000000000"
+
+
+def test_orphans_are_marked(system, store, pipeline):
+    """A span whose parent never landed stands at the top, marked."""
+    trace_id = system.order()
+    system.land(system.rows[1:])
+    view = load_trace_view(store, pipeline.baselines, trace_id)
+    assert [(span["orphan"], span["depth"]) for span in view["spans"]] == [(True, 0), (False, 1)]
+    assert view["critical_path"] == [span["span_id"] for span in view["spans"]]

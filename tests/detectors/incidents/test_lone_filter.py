@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from detectors.incidents.lone_filter import HeldBack
+from detectors.settings import Settings
+
+MS = 1_000_000
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Chance may give one lone anomaly in a thousand hours."""
+    return Settings(detect_lone_per_hour=0.001)
+
+
+def test_what_chance_gives_is_no_anomaly_but_noted(trained, system, store):
+    """A hiccup that the spans of an hour explain is kept from the anomalies and from the baseline."""
+    system.order(db_ns=15 * MS)
+    trained.judge_landed(system.land())
+    assert store.read("SELECT * FROM anomalies").num_rows == 0
+    held = store.read("SELECT span_name FROM held_spans JOIN spans USING (trace_id, span_id)")
+    assert "SELECT wallets" in held["span_name"].to_pylist()
+
+
+def test_what_chance_does_not_give_is_an_anomaly(trained, system, store):
+    """Five seconds are beyond what 2,000 spans an hour explain."""
+    system.order(db_ns=5_000 * MS)
+    trained.judge_landed(system.land())
+    assert store.read("SELECT operation FROM anomalies")["operation"].to_pylist() == ["SELECT wallets"]
+
+
+def test_trouble_is_found_by_what_was_held_back(trained, system, clock, store):
+    """Spans that are no anomalies alone still make the incident, and then all of them are in it."""
+    for _ in range(3):
+        for _ in range(5):
+            system.order(db_ns=15 * MS)
+            system.now_ns += 500 * MS
+        trained.judge_landed(system.land())
+        clock.now_s += 5
+    rows = store.read("SELECT count(*) AS n, count(incident_id) AS held FROM anomalies").to_pylist()
+    assert store.read("SELECT count(*) AS n FROM incidents")["n"][0].as_py() == 1
+    assert rows[0]["n"] == rows[0]["held"] >= 15
+
+
+def test_the_hour_slides(settings):
+    """Spans of more than an hour ago explain nothing."""
+    held = HeldBack(settings)
+    assert held.count(1_000_000, 0.0) > held.count(0, 3_700.0) == HeldBack(settings).count(0, 0.0)
+
+
+def test_what_was_held_is_forgotten_after_a_week(trained, system, store):
+    """Rows of more than a week ago go with the next that is held; those of six days stay."""
+    days = {"old": 8, "kept": 6}
+    for span_id, ago in days.items():
+        with store.transaction() as con:
+            con.execute(
+                "INSERT INTO held_spans VALUES ('t', $id, make_timestamp_ns($at))",
+                {"id": span_id, "at": system.now_ns - ago * 86_400 * 10**9},
+            )
+    system.order(db_ns=15 * MS)
+    trained.judge_landed(system.land())
+    held = store.read("SELECT span_id FROM held_spans")["span_id"].to_pylist()
+    assert "old" not in held
+    assert "kept" in held
+    assert len(held) > 1

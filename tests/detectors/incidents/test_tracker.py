@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from detectors.incidents.causes import evenly
+from detectors.incidents.store import title_of
+from detectors.incidents.tracker import Grouped, IncidentTracker
+from detectors.model.anomaly import AMOUNT, LATENCY, Anomaly, anomaly_id
+from detectors.settings import Settings
+
+OPERATION = ("shop", "GET /cart", "SERVER")
+SECOND_NS = 1_000_000_000
+
+
+class Stream:
+    """One operation at 50 spans/s, judged once a second."""
+
+    def __init__(self) -> None:
+        self.tracker = IncidentTracker(Settings())
+        self.now_s = 0
+        self.traces = 0
+
+    def second(
+        self, slow_count: int, *, severity: int = 5, detector: str = LATENCY, stall: bool = False
+    ) -> Grouped:
+        """Slow spans begin evenly over the second, or all at once in a stall."""
+        gap_ns = 1 if stall else SECOND_NS // max(slow_count, 1)
+        anomalies = [self.slow(i * gap_ns, severity, detector) for i in range(slow_count)]
+        self.now_s += 1
+        return self.tracker.observe(float(self.now_s), self.now_s * SECOND_NS, {OPERATION: 50}, anomalies)
+
+    def slow(self, offset_ns: int, severity: int, detector: str = LATENCY) -> Anomaly:
+        self.traces += 1
+        trace_id = f"trace{self.traces}"
+        return Anomaly(
+            anomaly_id=anomaly_id(detector, trace_id, "span"),
+            detector=detector,
+            severity=severity,
+            sigma=8.0 - severity,
+            trace_id=trace_id,
+            span_id="span",
+            service_name=OPERATION[0],
+            operation=OPERATION[1],
+            span_kind=OPERATION[2],
+            span_start_unix_nano=self.now_s * SECOND_NS + offset_ns,
+            span_duration_ns=1,
+            observed=1.0,
+            expected=1.0,
+            unit="ns",
+            cell="order|BTC|BUY" if detector == AMOUNT else "operation",
+            sample_count=100,
+        )
+
+
+@pytest.mark.parametrize(("severity", "within_s"), [(5, 3), (4, 2)])
+def test_sustained_slowness_is_one_incident_within_seconds(severity, within_s):
+    """An operation that is slow every time opens one incident in two or three seconds, and keeps it."""
+    stream = Stream()
+    for _ in range(30):
+        stream.second(0)
+    opened = [len(stream.second(50, severity=severity).changed) for _ in range(20)]
+    assert sum(opened[:within_s]) >= 1
+    (incident,) = stream.tracker.open.values()
+    assert incident.anomaly_count == incident.trace_count == 1000
+
+
+def test_a_tenth_of_the_requests_is_enough():
+    """A fault that hits one request in ten is an incident within five seconds."""
+    stream = Stream()
+    for _ in range(30):
+        stream.second(0)
+    for _ in range(5):
+        stream.second(5, severity=4)
+    assert len(stream.tracker.open) == 1
+
+
+def test_ordinary_exceedances_never_become_an_incident():
+    """One SEV5 every five seconds, more than 3σ itself claims, makes no incident in an hour."""
+    stream = Stream()
+    for second in range(3_600):
+        assert not stream.second(int(second % 5 == 0)).changed
+
+
+def test_stalls_are_no_incident():
+    """Fifty slow requests in the same moment are one stall; a few stalls are a poor machine, no incident."""
+    stream = Stream()
+    for second in range(120):
+        assert not stream.second(50 if second % 30 in {20, 23} else 0, severity=4, stall=True).changed
+
+
+def test_early_lone_anomalies_are_promoted():
+    """The anomalies that came before the incident was clear belong to it afterwards."""
+    stream = Stream()
+    first = stream.second(2, severity=4)
+    assert [a.incident_id for a in first.anomalies] == [None, None]
+    second = stream.second(20, severity=4)
+    (incident,) = stream.tracker.open.values()
+    assert {a.anomaly_id for a in second.promoted} == {a.anomaly_id for a in first.anomalies}
+    assert {a.incident_id for a in second.promoted + second.anomalies} == {incident.incident_id}
+
+
+def test_incident_ends_although_noise_goes_on():
+    """Noise after a fault joins nothing for long: the incident ends, and no other follows."""
+    stream = Stream()
+    for _ in range(10):
+        stream.second(50)
+    (incident,) = stream.tracker.open.values()
+    for second in range(600):
+        stream.second(int(second % 5 == 0))
+    assert incident.state == "resolved"
+    assert not stream.tracker.open
+    assert incident.last_span_unix_nano < 20 * SECOND_NS
+
+
+def test_recurrence_continues_the_incident():
+    """A fault that comes back before the incident is resolved is the same incident."""
+    stream = Stream()
+    for pause_s in (60, 60, 0):
+        for _ in range(5):
+            stream.second(50)
+        for _ in range(pause_s):
+            stream.second(0)
+    assert len(stream.tracker.open) == 1
+
+
+def test_shift_is_an_incident_at_once_and_grows_with_it():
+    """Spans that a shift makes improbable need no severity of their own; its σ becomes the incident's."""
+    stream = Stream()
+    unlikely = {"span_sigma": 2.0, "shift_sigma": 4.8}
+    slow = [replace(stream.slow(i * SECOND_NS // 5, 4), details=unlikely, sigma=4.8) for i in range(8)]
+    stream.now_s += 2
+    outcome = stream.tracker.observe(2.0, 2 * SECOND_NS, {OPERATION: 100}, slow)
+    (incident,) = stream.tracker.open.values()
+    assert {a.incident_id for a in outcome.anomalies} == {incident.incident_id}
+    assert incident.severity == 4
+    worse = [replace(a, severity=1, sigma=7.3, details={**unlikely, "shift_sigma": 7.3}) for a in slow]
+    outcome = stream.tracker.observe(3.0, 3 * SECOND_NS, {}, [], worse)
+    assert (incident.severity, incident.worst_sigma, incident.anomaly_count) == (1, 7.3, 8)
+    assert list(outcome.changed) == [incident.incident_id]
+
+
+def test_mild_shift_is_no_incident():
+    """A shift that one window in a thousand shows by chance flags spans and wakes nobody."""
+    stream = Stream()
+    mild = {"span_sigma": 2.0, "shift_sigma": 3.7}
+    slow = [replace(stream.slow(i * SECOND_NS // 10, 5), details=mild, sigma=3.7) for i in range(20)]
+    stream.tracker.observe(2.0, 2 * SECOND_NS, {OPERATION: 100}, slow)
+    assert not stream.tracker.open
+
+
+def test_whale_is_an_incident_at_once_and_a_burst_is_one():
+    """One whale needs no company; three of the same kind within seconds are one incident."""
+    stream = Stream()
+    for _ in range(3):
+        stream.second(1, severity=2, detector=AMOUNT)
+    (incident,) = stream.tracker.open.values()
+    assert (incident.kind, incident.anomaly_count, incident.severity) == (AMOUNT, 3, 2)
+
+
+def test_mildly_large_amount_stays_a_lone_anomaly():
+    """A SEV5 amount is noted and wakes nobody."""
+    outcome = Stream().second(1, severity=5, detector=AMOUNT)
+    assert [a.incident_id for a in outcome.anomalies] == [None]
+    assert not outcome.changed
+
+
+def test_long_incident_keeps_its_first_traces_and_its_newest():
+    """What began it is still known after a thousand traces, and so is what happens now."""
+    stream = Stream()
+    for _ in range(25):
+        stream.second(50)
+    (incident,) = stream.tracker.open.values()
+    kept = list(incident.traces)
+    assert incident.trace_count == 1_250
+    assert kept == [f"trace{n}" for n in [*range(1, 101), *range(1_151, 1_251)]]
+    assert evenly(kept, 100)[0] == "trace1"
+    assert evenly(kept, 100)[-1] == "trace1250"
+    assert len(set(evenly(kept, 100))) == 100
+
+
+def test_clock_of_another_century_does_not_stretch_an_incident():
+    """Learning keeps out of an incident's time: it must not last until 2262."""
+    stream = Stream()
+    for _ in range(5):
+        stream.second(20)
+    far = replace(stream.slow(0, 5), span_start_unix_nano=2**63 - 2)
+    stream.tracker.observe(float(stream.now_s), stream.now_s * SECOND_NS, {OPERATION: 1}, [far])
+    (incident,) = stream.tracker.open.values()
+    assert far.anomaly_id in {a.anomaly_id for a in incident.anomalies}
+    assert incident.last_span_unix_nano <= (stream.now_s + 86_400) * SECOND_NS
+
+
+def test_title_of_a_service_that_is_gone_is_what_its_callers_met():
+    """Nothing was flagged in a dead service, and still the title is about it."""
+    stream = Stream()
+    for _ in range(5):
+        stream.second(20, detector="error")
+    (incident,) = stream.tracker.open.values()
+    text = "stock does not answer at stock:80: 100% of the calls to it failed without an answer"
+    cause = {"service": "stock", "operation": "GET /stock", "kind": "error"}
+    said = [{"text": f"{text}; GET in shop: connection refused"}]
+    assert title_of(incident, [{**cause, "evidence": said}]) == text
+    assert "stock" not in title_of(incident, [])

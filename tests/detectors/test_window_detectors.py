@@ -1,0 +1,415 @@
+"""One battery over the detectors that follow operations over time: quiet, sharp-eyed, and never raising."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from collector.store.store import Store
+from detectors.baseline.models import Baselines
+from detectors.model.anomaly import Anomaly
+from detectors.pipeline.windows import Windows
+from detectors.settings import Settings
+
+S = 1_000_000_000
+MS = 1_000_000
+START_NS = 1_790_000_000 * S
+Change = Callable[[pa.Table], pa.Table]
+
+
+@dataclass
+class Traffic:
+    """A shop that writes to a queue: web → api → db, api → producer → consumer; 20 orders a second."""
+
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(3))
+    count: int = 0
+    service: str = "api"
+
+    def second(
+        self,
+        at_ns: int,
+        *,
+        orders: int = 20,
+        failing: float = 0.0,
+        queries: int = 1,
+        waits_ms: float = 1.0,
+        silent: bool = False,
+        new_call: bool = False,
+        refusing: float = 0.0,
+        refusal: int = 401,
+    ) -> pa.Table:
+        """The spans that end in one second.
+
+        Args:
+            failing: share of the api's spans that fail.
+            queries: how many db spans each order makes.
+            silent: nothing of the consumer arrives.
+            new_call: the api calls something that it never called.
+            refusing: share of the api's answers that are `refusal`, without status ERROR.
+        """
+        rows: list[dict[str, object]] = []
+        for number in range(orders):
+            self.count += 1
+            trace = self.count
+            start = at_ns + number * (S // orders)
+            failed = bool(self.rng.random() < failing)
+            noise = [int(MS * x) for x in np.exp(0.2 * self.rng.standard_normal(6))]
+            add = self._adder(rows, trace)
+            add(1, 0, "web", "submit", "INTERNAL", start, 9 * MS + noise[0], failed=failed)
+            refused = refusing > 0 and self.rng.random() < refusing
+            add(
+                *(2, 1, self.service, "POST /orders", "SERVER", start + MS, 7 * MS + noise[1]),
+                failed=failed,
+                answer=refusal if refused else 200,
+            )
+            for query in range(queries):
+                add(10 + query, 2, self.service, "SELECT stock", "CLIENT", start + 2 * MS + query, noise[2])
+            if new_call:
+                add(60, 2, self.service, "DELETE stock", "CLIENT", start + 3 * MS, noise[2])
+            sent = start + 4 * MS
+            add(3, 2, self.service, "publish orders", "PRODUCER", sent, MS)
+            if not silent:
+                waited = int(waits_ms * noise[3])
+                add(4, 3, "worker", "order.match", "CONSUMER", sent + MS + waited, noise[4])
+        return table(rows)
+
+    def _adder(self, rows: list[dict[str, object]], trace: int) -> Callable[..., None]:
+        def add(  # noqa: PLR0917  # the columns of a span, in their order
+            number: int,
+            parent: int,
+            service: str,
+            name: str,
+            kind: str,
+            start: int,
+            length: int,
+            *,
+            failed: bool = False,
+            answer: int | None = None,
+        ) -> None:
+            rows.append(
+                {
+                    "trace_id": f"{trace:032x}",
+                    "span_id": f"{trace * 100 + number:016x}",
+                    "parent_span_id": f"{trace * 100 + parent:016x}" if parent else None,
+                    "service_name": service,
+                    "operation": name,
+                    "span_kind": kind,
+                    "start_unix_nano": start,
+                    "duration_ns": length,
+                    "failed": failed,
+                    "http_status": answer,
+                    "span_hash": trace * 100 + number,
+                    "parent_hash": trace * 100 + parent if parent else 0,
+                    "producer_hash": trace * 100 + parent if kind == "CONSUMER" else 0,
+                }
+            )
+
+        return add
+
+
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("trace_id", "span_id", "parent_span_id", "service_name")),
+        *((name, pa.string()) for name in ("operation", "span_kind")),
+        *((name, pa.int64()) for name in ("start_unix_nano", "duration_ns")),
+        ("failed", pa.bool_()),
+        ("http_status", pa.int32()),
+        *((name, pa.uint64()) for name in ("span_hash", "parent_hash", "producer_hash")),
+    ]
+)
+
+
+def table(rows: list[dict[str, object]]) -> pa.Table:
+    spans = pa.Table.from_pylist(rows, schema=SCHEMA)
+    columns = ("service_name", "operation", "span_kind")
+    keys = ["\x1f".join(str(row[name]) for name in columns) for row in rows]
+    return spans.append_column("operation_key", pa.array(keys, pa.string()))
+
+
+def same(spans: pa.Table) -> pa.Table:
+    return spans
+
+
+class Watch:
+    """Windows over a store, fed second by second."""
+
+    def __init__(self, store: Store, change: Change = same) -> None:
+        self.baselines = Baselines(Settings())
+        self.windows = Windows(store, self.baselines, Settings(), 0.0)
+        self.change = change
+        self.traffic = Traffic()
+        self.now_ns = START_NS
+        self.now_s = 0.0
+
+    def run(self, seconds: int, **how: object) -> list[Anomaly]:
+        """Live through some seconds; returns what was found."""
+        found: list[Anomaly] = []
+        for _ in range(seconds):
+            spans = self.change(self.traffic.second(self.now_ns, **how))  # type: ignore[arg-type]  # test arguments
+            found += self.windows.observe(spans, self.now_s)[0]
+            self.baselines.add(self.windows.gaps.learned(self.now_s - 5))
+            self.now_ns += S
+            self.now_s += 1
+        return found
+
+
+@pytest.fixture
+def watch(store: Store) -> Watch:
+    return Watch(store)
+
+
+FAULTS: dict[str, dict[str, object]] = {
+    "error": {"failing": 0.3},
+    "structure": {"queries": 20},
+    "gap": {"waits_ms": 200.0},
+}
+each_fault = pytest.mark.parametrize(("detector", "how"), FAULTS.items(), ids=list(FAULTS))
+
+
+def test_steady_traffic_is_quiet(watch):
+    """Ten minutes of the same traffic, one call in a hundred failing all the time, raise nothing."""
+    assert watch.run(600, failing=0.01) == []
+
+
+@each_fault
+def test_fault_is_found_within_four_seconds(watch, detector, how):
+    """Each fault is found by its own detector, at spans that are part of it."""
+    assert watch.run(90, failing=0.01) == []
+    began = watch.now_ns
+    found = [a for a in watch.run(4, **how) if a.detector == detector]
+    assert found
+    assert min(a.severity for a in found) <= 3
+    assert all(a.span_start_unix_nano >= began for a in found)
+    assert all(a.text for a in found)
+
+
+@each_fault
+def test_nothing_is_scored_while_learning(watch, detector, how):
+    """A system that was always so has no history to differ from."""
+    assert [a for a in watch.run(60, **how) if a.detector == detector] == []
+
+
+@each_fault
+def test_flagged_seconds_are_not_learned(watch, detector, how):
+    """A fault that lasts a minute and comes again is found again, as severe."""
+    watch.run(90)
+    first = [a for a in watch.run(60, **how) if a.detector == detector]
+    watch.run(60)
+    again = [a for a in watch.run(10, **how) if a.detector == detector]
+    assert again
+    assert min(a.severity for a in again) <= min(a.severity for a in first) + 1
+
+
+@each_fault
+def test_order_of_spans_does_not_matter(store, tmp_path, detector, how):
+    """Batches turned around give the same anomalies."""
+    turned = Watch(store, lambda spans: spans.take(pa.array(range(spans.num_rows - 1, -1, -1))))
+    other = Store.open(tmp_path / "other")
+    straight = Watch(other)
+    for each in (straight, turned):
+        each.run(90)
+    one, two = straight.run(5, **how), turned.run(5, **how)
+    other.close()
+    assert {a.anomaly_id for a in one} == {a.anomaly_id for a in two} != set()
+
+
+@each_fault
+def test_names_do_not_matter(watch, detector, how):
+    """A service with another name fares the same."""
+    watch.traffic.service = "ünïcödé ☃"
+    assert watch.run(90) == []
+    assert [a for a in watch.run(4, **how) if a.detector == detector]
+
+
+@each_fault
+def test_time_does_not_matter(watch, detector, how):
+    """Neither does the century."""
+    watch.now_ns = 4_000_000_000 * S
+    assert watch.run(90) == []
+    assert [a for a in watch.run(4, **how) if a.detector == detector]
+
+
+def _durations(value: int) -> Change:
+    def change(spans: pa.Table) -> pa.Table:
+        position = spans.schema.get_field_index("duration_ns")
+        return spans.set_column(position, "duration_ns", pa.array(np.full(spans.num_rows, value)))
+
+    return change
+
+
+def _starts(value: int) -> Change:
+    def change(spans: pa.Table) -> pa.Table:
+        position = spans.schema.get_field_index("start_unix_nano")
+        return spans.set_column(position, "start_unix_nano", pa.array(np.full(spans.num_rows, value)))
+
+    return change
+
+
+ODD: dict[str, Change] = {
+    "zero durations": _durations(0),
+    "negative durations": _durations(-5 * S),
+    "endless durations": _durations(2**61),
+    "duplicates": lambda spans: pa.concat_tables([spans, spans]),
+    "empty": lambda spans: spans.slice(0, 0),
+    "one span": lambda spans: spans.slice(0, 1),
+    "before 1970": _starts(-(10**18)),
+    "at 1970": _starts(0),
+    "the end of time": _starts(2**62),
+    "orphans": lambda spans: spans.filter(pa.array([i % 5 != 1 for i in range(spans.num_rows)])),
+}
+
+
+@pytest.mark.parametrize("change", ODD.values(), ids=list(ODD))
+def test_odd_spans_raise_no_error(watch, change):
+    """Whatever is sent, detection goes on, and sees the next fault after it."""
+    watch.run(60)
+    watch.change = change
+    watch.run(10)
+    watch.change = same
+    watch.run(120)
+    assert [a for a in watch.run(5, failing=0.5) if a.detector == "error"]
+
+
+@pytest.mark.parametrize("jump_s", [-86_400, -200, -30, 30, 200, 86_400])
+def test_clock_that_jumps_is_no_anomaly(watch, jump_s):
+    """All clocks jump: nothing is reported, and the next fault is found."""
+    watch.run(400)
+    watch.now_ns += jump_s * S
+    assert [a.text for a in watch.run(60)] == []
+    assert [a for a in watch.run(5, failing=0.5) if a.detector == "error"]
+
+
+def test_clock_of_one_host_that_is_ahead_blinds_nobody(watch):
+    """Spans of the year 2100 from one service do not make all others late."""
+    ahead = 2_000_000_000 * S
+
+    def change(spans: pa.Table) -> pa.Table:
+        starts = spans["start_unix_nano"].to_numpy().copy()
+        starts[spans["service_name"].to_numpy(zero_copy_only=False) == "worker"] += ahead
+        position = spans.schema.get_field_index("start_unix_nano")
+        return spans.set_column(position, "start_unix_nano", pa.array(starts))
+
+    watch.change = change
+    watch.traffic.rng = np.random.default_rng(8)
+    watch.run(90)
+    assert [a for a in watch.run(5, failing=0.5) if a.detector == "error"]
+
+
+def test_answers_of_a_4xx_are_seen_at_their_spans(watch):
+    """Four in ten calls answer 401, and none of them has status ERROR: SEV3 at most."""
+    watch.run(90)
+    found = watch.run(4, refusing=0.4)
+    assert {(a.detector, a.operation, a.details["rule"]) for a in found} == {
+        ("error", "POST /orders", "refused")
+    }
+    assert "calls answered 401 Unauthorized in " in found[0].text
+    assert min(a.severity for a in found) == 3
+    assert all(a.shift_sigma > 5 for a in found)
+
+
+def test_usual_answers_of_a_4xx_are_quiet_and_hide_no_other(watch):
+    """One in five answers 404, always; then as many 429 come."""
+    assert watch.run(150, refusing=0.2, refusal=404) == []
+    found = watch.run(5, refusing=0.3, refusal=429)
+    assert {a.details["http_status"] for a in found} == {429}
+
+
+def test_silence_of_one_service_is_missed(watch):
+    """The consumer stops while the rest goes on: it is found within a minute, once, at its last span."""
+    assert watch.run(420) == []
+    stopped = watch.now_ns
+    found = watch.run(60, silent=True)
+    missed = [a for a in found if a.detector == "throughput"]
+    assert [(a.service_name, a.details["rule"]) for a in missed] == [("worker", "silence")]
+    assert missed[0].span_start_unix_nano < stopped
+    assert {a.operation for a in found if a.detector == "structure"} <= {"publish orders"}
+
+
+@pytest.mark.parametrize("orders", [0, 4, 60])
+def test_change_of_load_is_no_anomaly(watch, orders):
+    """Nothing comes at all (a stopped collector), a fifth (night), three times as much (a surge): quiet."""
+    watch.run(420)
+    found = watch.run(90, orders=orders) if orders else []
+    if not orders:
+        watch.now_ns += 90 * S
+    assert [a.text for a in [*found, *watch.run(90)]] == []
+
+
+def test_call_that_was_never_made_is_reported_mildly(watch):
+    """A new path is for the queue: SEV5, and no incident by itself."""
+    watch.run(120)
+    found = watch.run(5, new_call=True)
+    assert {(a.detector, a.operation, a.severity) for a in found} == {("structure", "DELETE stock", 5)}
+    assert all(a.shift_sigma == 0.0 for a in found)
+
+
+def test_missing_child_is_found_at_a_parent_without_it(watch, monkeypatch):
+    """A call that is always made and then is not: the parents without it are what is shown."""
+    parent = {"trace_id": "f" * 32, "span_id": "a" * 16, "start_unix_nano": START_NS, "duration_ns": MS}
+    asked: list[tuple[str, str]] = []
+
+    def childless(
+        caller: tuple[str, str, str], child: tuple[str, str, str], since: int, until: int
+    ) -> list[object]:
+        asked.append((caller[1], child[1]))
+        return [parent]
+
+    monkeypatch.setattr(watch.windows._structure, "_find_childless", childless)  # its only way out
+    watch.run(120)
+    found = watch.run(12, queries=0)
+    assert asked == [("POST /orders", "SELECT stock")]
+    assert [(a.trace_id, a.operation) for a in found] == [("f" * 32, "POST /orders")]
+
+
+def test_what_was_learned_outlives_a_restart(watch, store):
+    """After a restart nothing is learning: the first fault is found."""
+    watch.run(420, refusing=0.05)
+    watch.windows.save_due(1e9, START_NS)
+    again = Watch(store)
+    again.traffic, again.now_ns = watch.traffic, watch.now_ns
+    assert again.run(3, refusing=0.05) == []
+    assert {a.detector for a in again.run(5, failing=0.4, queries=12)} == {"error", "structure"}
+    learned = store.read("SELECT DISTINCT measure FROM window_rates ORDER BY 1")["measure"].to_pylist()
+    assert learned == ["calls", "error", "missing", "path", "refused"]
+    assert store.read("SELECT count(*) AS n FROM arrival_rates WHERE bucket_count >= 30")["n"][0].as_py() == 5
+
+
+def test_batches_of_any_size_give_the_same_anomalies(store, tmp_path):
+    """Ten seconds that land at once, as after an outage of the collector, are judged like ten batches."""
+    other = Store.open(tmp_path / "other")
+    live, late = Watch(store), Watch(other)
+    for each in (live, late):
+        each.run(90)
+    one = live.run(10, failing=0.3)
+    spans = pa.concat_tables([late.traffic.second(late.now_ns + i * S, failing=0.3) for i in range(10)])
+    two, _ = late.windows.observe(spans, late.now_s + 10)
+    other.close()
+    assert {a.operation for a in one} == {a.operation for a in two} == {"submit", "POST /orders"}
+
+
+def test_nothing_is_learned_of_operations_in_an_incident(watch):
+    """While an operation is held, neither its failures, refusals nor calls become usual; later they do."""
+    api = ("api", "POST /orders", "SERVER")
+    watch.run(60, refusing=0.02)
+    learned = watch.windows._learning
+
+    def known() -> list[float]:
+        code = watch.windows.operations.code(api)
+        errors = learned.errors.rates.past_trials[code]
+        refusals = sum(learned.refusals.rates.past_trials[: learned.refusals.rates.count])
+        pairs = [n for n, (parent, _) in enumerate(learned.structure.pairs) if parent == code]
+        return [errors, refusals, *(r.past_trials[pairs].sum() for r in learned.structure.rates.values())]
+
+    watch.windows.hold([api])
+    watch.run(25)  # what had ended before is settled by then
+    before = known()
+    watch.windows.hold([api])
+    watch.run(40, refusing=0.3, queries=2)
+    assert known() == before
+    watch.windows.hold([])
+    watch.run(60, refusing=0.02)
+    assert all(after > kept for after, kept in zip(known(), before, strict=True))
