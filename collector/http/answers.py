@@ -32,9 +32,14 @@ _STATUSES: list[tuple[type[SpyhopError], int]] = [
 ]
 
 
+def status_of(error: SpyhopError) -> int:
+    """The HTTP status for an expected error."""
+    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+
+
 def answer_of(error: SpyhopError) -> Response:
     """The response for an expected error."""
-    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    status = status_of(error)
     headers = {}
     if status == 503:
         headers["retry-after"] = str(RETRY_AFTER_S)

@@ -16,6 +16,8 @@ from collector.http.guard import LocalOnly
 from collector.http.latest import Latest
 from collector.http.places import Places
 from collector.http.requests import WholeRequests
+from collector.lookups.jaeger.route import jaeger_router
+from collector.lookups.tempo.route import tempo_router
 from collector.receive.senders import Senders
 from collector.search.route import search_router
 from collector.settings import Settings
@@ -64,6 +66,8 @@ def create_app(
     runner = queries or QueryRunner(store, bounds_of(settings))
     app.include_router(sql_router(runner, settings))
     app.include_router(search_router(runner))
+    app.include_router(jaeger_router(runner))
+    app.include_router(tempo_router(runner))
     app.include_router(_process_router(readiness, metrics))
     for router in routers:
         app.include_router(router)

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collector.search.fields import COLUMNS, DERIVED, LISTED
-from collector.search.syntax import Attribute, Binary, Expression, Intrinsic, Literal, Type, Unary
+from collector.search.syntax import AS_TEXT, Attribute, Binary, Expression, Intrinsic, Literal, Type, Unary
 from collector.search.types import type_of
 from collector.search.values import (
     FORMS,
@@ -82,6 +82,10 @@ def intrinsic_sql(intrinsic: Intrinsic, source: Source) -> str:
 
 def _comparison(binary: Binary, source: Source) -> str:
     left, right, op = binary.left, binary.right, binary.op
+    if op == AS_TEXT:
+        assert isinstance(left, Attribute)
+        text = source.value(f"({variant(left, source.params)})::VARCHAR")
+        return f"coalesce({text} = {value_sql(right, Type.TEXT, source)}, false)"
     if isinstance(left, Literal) and not isinstance(right, Literal):
         left, right, op = right, left, _FLIPPED.get(op, op)
     if isinstance(right, Literal) and right.type is Type.NIL:

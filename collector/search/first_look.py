@@ -10,6 +10,7 @@ from __future__ import annotations
 from collector.search.conditions import condition_sql, is_beyond_double, regex_sql
 from collector.search.fields import COLUMNS, DERIVED
 from collector.search.syntax import (
+    AS_TEXT,
     Attribute,
     Binary,
     Expression,
@@ -75,7 +76,7 @@ class FirstLook:
                 return None if left is None or right is None else f"({left} OR {right})"
             case Binary():
                 return self._comparison(expression)
-            case Attribute() if not expression.of_parent and not self._careful:
+            case Attribute() if not expression.of_parent and expression.scope not in ("event", "link"):
                 return self._attribute(expression, "=", Literal(Type.BOOL, True, 0))
             case _:
                 return self._exactly(expression)
@@ -97,7 +98,7 @@ class FirstLook:
             and not left.of_parent
             and left.scope in ("", "span", "resource", "instrumentation")
             and isinstance(right, Literal)
-            and not self._careful
+            and not (self._careful and right.type is Type.NUMBER)
         )
         if is_plain:
             assert isinstance(left, Attribute)
@@ -127,6 +128,9 @@ class FirstLook:
         else:
             texts = [f"{place}::VARCHAR" for place in places]
         match literal.type:
+            case Type.TEXT if op == AS_TEXT:
+                assert isinstance(literal.value, str)
+                either = [f"{text} = {self._params.add(literal.value)}" for text in texts]
             case Type.TEXT if op in ("=~", "!~"):
                 either = [regex_sql(text, op, literal, self._rows) for text in texts]
             case Type.TEXT:

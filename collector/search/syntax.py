@@ -55,6 +55,11 @@ class Unary:
     position: int
 
 
+# Of an attribute: its value, of whatever type, is written so. Jaeger's tags are compared in this way; the
+# language has no word for it.
+AS_TEXT = "as text ="
+
+
 @dataclass(frozen=True, slots=True)
 class Binary:
     op: str

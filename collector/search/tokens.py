@@ -89,6 +89,13 @@ def tokenize(text: str) -> list[Token]:
     return [*tokens, Token(TokenKind.END, "", None, len(text))]
 
 
+def duration_ns(text: str) -> int | None:
+    """`1m30s` → ns; None for what is no duration."""
+    if not _DURATION.fullmatch(text):
+        return None
+    return sum(round(float(number) * _UNITS_NS[unit]) for number, unit in _DURATION_PART.findall(text))
+
+
 def _tokens(text: str) -> Iterator[Token]:
     position = 0
     while True:
@@ -113,9 +120,7 @@ def _next(text: str, start: int) -> tuple[Token, int]:
         value, end = _string(text, start)
         return Token(TokenKind.STRING, text[start:end], value, start), end
     if duration := _DURATION.match(text, start):
-        parts = _DURATION_PART.findall(duration[0])
-        nanoseconds = sum(round(float(number) * _UNITS_NS[unit]) for number, unit in parts)
-        return Token(TokenKind.DURATION, duration[0], nanoseconds, start), duration.end()
+        return Token(TokenKind.DURATION, duration[0], duration_ns(duration[0]), start), duration.end()
     if number := _NUMBER.match(text, start):
         return _number(text, start, number), number.end()
     if operator := next((op for op in _OPERATORS if text.startswith(op, start)), None):
