@@ -1,4 +1,4 @@
-"""`spyhop explain`: an explanation on the terminal."""
+"""`spyhop explain`, an explanation on the terminal, and `spyhop mcp`, tools for agents."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _MODEL_MARGIN_S = 15.0  # beyond the server's own deadline for the model, so tha
 
 def register(app: typer.Typer) -> None:
     app.command("explain")(explain)
+    app.command("mcp")(serve_agents)
 
 
 def explain(
@@ -52,3 +53,43 @@ def _kinds(subject_id: str) -> list[str]:
     """Where to look, the likeliest first: a trace id has a form of its own."""
     kinds = ["anomaly_id", "incident_id"]
     return ["trace_id", *kinds] if _TRACE_ID.fullmatch(subject_id) else kinds
+
+
+def serve_agents(
+    api: Annotated[str, typer.Option(help="Address of the server.")] = "http://127.0.0.1:4320",
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Streamable HTTP at http://HOST:PORT/mcp; standard input and output without.",
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int,
+        typer.Option(
+            min=500, max=100_000, help="Bound of one answer, estimated at three characters a token."
+        ),
+    ] = 4_000,
+) -> None:
+    """Serve the Model Context Protocol: read-only tools for agents, each answer small and paged."""
+    import sys
+
+    from llm.agents.server import build_server
+    from llm.agents.tools import Tools
+
+    server = build_server(Tools(api, max_tokens=max_tokens))
+    if http is None:
+        server.run("stdio")
+        return
+    host, port = _host_and_port(http)
+    print(f"MCP at http://{http}/mcp; stop with Ctrl-C", file=sys.stderr)
+    server.run("streamable-http", host=host, port=port, stateless_http=True, json_response=True)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    from collector.errors import InvalidInput
+
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise InvalidInput(f"--http {address}", hint="write HOST:PORT, e.g. 127.0.0.1:4321")
+    return host.strip("[]"), int(port)
