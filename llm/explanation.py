@@ -118,6 +118,52 @@ class Draft(Frozen):
     confidence: float
 
 
+EdgeKind = Literal["waits_for", "message", "called_by"]
+
+
+class Place(Frozen):
+    service: str
+    operation: str
+    span_id: str
+
+
+class Edge(Frozen):
+    """One step away from the cause.
+
+    `waits_for`: the target called the source, and waited. `message`: it sent what the source took.
+    `called_by`: the source called it, after the way has turned.
+    """
+
+    source: Place
+    target: Place
+    kind: EdgeKind
+
+
+class Propagation(Frozen):
+    """`reaches_symptom` is whether the last target is the symptom's span; `note` says why not."""
+
+    trace_id: str | None
+    edges: tuple[Edge, ...]
+    reaches_symptom: bool
+    note: str
+
+
+class PastIncident(Frozen):
+    """`said` is the newest word that counts: an adjudication, else a correction, else any."""
+
+    explanation_id: str
+    subject_kind: str
+    subject_id: str
+    said_at: str
+    match: Literal["same structure", "similar words"]
+    similarity: float
+    verdict: str
+    said_by: str
+    root_service: str
+    root_operation: str
+    summary: str
+
+
 class Explanation(Frozen):
     """A stored explanation, in the shape of `POST /api/monitor/analyze`. `created_at` is ISO-8601 UTC."""
 
@@ -136,3 +182,6 @@ class Explanation(Frozen):
     confidence: float
     notice: str
     sentences: tuple[SentenceCheck, ...] = ()
+    fallback_reason: str = ""
+    propagation: Propagation | None = None
+    past: tuple[PastIncident, ...] = ()

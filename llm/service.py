@@ -17,8 +17,18 @@ from llm.context import PROMPT_VERSION, build_context, render_messages
 from llm.deterministic import explain
 from llm.errors import ModelFailed
 from llm.evidence import gather
-from llm.explanation import Draft, Evidence, Explanation, SentenceCheck, Subject
+from llm.explanation import (
+    Draft,
+    Evidence,
+    Explanation,
+    PastIncident,
+    Propagation,
+    SentenceCheck,
+    Subject,
+)
 from llm.grounding import ground
+from llm.past import advice, context_structure, past_incidents
+from llm.propagation import propagation
 from llm.settings import Settings
 from llm.subject import load_case, require_subject, subject_basis, subject_size
 
@@ -84,11 +94,25 @@ class Explainer:
         if stored is not None and (stored["rated"] or not self._outgrown(stored, subject)):
             return _explanation(stored)
         basis = subject_basis(self._store, subject)  # before the case: what changes meanwhile makes it anew
-        evidence = gather(load_case(self._store, subject))
+        case = load_case(self._store, subject)
+        evidence = gather(case)
         draft = explain(evidence)
         context = build_context(evidence, draft, self._settings.llm_context_tokens)
         text = self._narrate(evidence, draft, context)
-        return self._keep(evidence, text, context, basis)
+        beside = self._beside(evidence, draft, context, propagation(case, evidence, draft))
+        return self._keep(evidence, text, context, basis, beside)
+
+    def _beside(
+        self, evidence: Evidence, draft: Draft, context: dict[str, object], way: Propagation
+    ) -> dict[str, str]:
+        """What is kept beside the text, as columns of `explanation_context`."""
+        fingerprint = context_structure(context)
+        past = past_incidents(self._store, evidence.group_id, fingerprint, draft.summary, iso_utc)
+        return {
+            "fingerprint": fingerprint,
+            "propagation": way.model_dump_json(),
+            "past": _json([incident.model_dump() for incident in past]),
+        }
 
     def _narrate(self, evidence: Evidence, draft: Draft, context: dict[str, object]) -> _Text:
         if self._model is None or not draft.root_causes:
@@ -124,7 +148,14 @@ class Explainer:
         rows = self._store.read(sql, {"kind": subject.kind, "id": subject.id}).to_pylist()
         return rows[0] if rows else None
 
-    def _keep(self, evidence: Evidence, text: _Text, context: dict[str, object], basis: str) -> Explanation:
+    def _keep(
+        self,
+        evidence: Evidence,
+        text: _Text,
+        context: dict[str, object],
+        basis: str,
+        beside: dict[str, str],
+    ) -> Explanation:
         draft = text.draft
         row: dict[str, Any] = {
             "explanation_id": self._new_id(),
@@ -154,7 +185,10 @@ class Explainer:
         with self._store.transaction() as connection:
             connection.execute(load_sql("llm.queries", "insert_explanation"), row)
             connection.execute(load_sql("llm.queries", "insert_checks"), checks)
-        return _explanation(row | checks | {"created_at": row["created_unix_nano"]})
+            connection.execute(
+                load_sql("llm.queries", "insert_context"), {"explanation_id": row["explanation_id"], **beside}
+            )
+        return _explanation(row | checks | beside | {"created_at": row["created_unix_nano"]})
 
 
 def _open_model(settings: Settings) -> Model | None:
@@ -172,6 +206,7 @@ def iso_utc(unix_nano: int) -> str:
 
 
 def _explanation(row: dict[str, Any]) -> Explanation:
+    past = tuple(PastIncident.model_validate(each) for each in json.loads(row["past"]))
     return Explanation(
         explanation_id=row["explanation_id"],
         subject_kind=row["subject_kind"],
@@ -184,10 +219,14 @@ def _explanation(row: dict[str, Any]) -> Explanation:
         summary=row["summary"],
         root_causes=json.loads(row["root_causes"]),
         evidence=json.loads(row["evidence"]),
-        recommendations=json.loads(row["recommendations"]),
+        # What engineers said earlier is added when it is shown: no model learns it as a finding.
+        recommendations=(*json.loads(row["recommendations"]), *filter(None, map(advice, past))),
         confidence=row["confidence"],
         notice=row["notice"],
         sentences=[check | {"written": ""} for check in json.loads(row["sentences"])],
+        fallback_reason=row["fallback_reason"],
+        propagation=json.loads(row["propagation"]) if row["propagation"] else None,
+        past=past,
     )
 
 

@@ -28,6 +28,10 @@ def show(explanation: dict[str, Any], console: Console | None = None) -> None:
             console.print(
                 _plain(f"{cause['rank']}. {place}  (confidence {percent(cause['confidence'])}) [{cited}]")
             )
+    way = explanation.get("propagation") or {}
+    if way.get("edges"):
+        console.print()
+        console.print(_plain(_way(way)))
     if explanation["evidence"]:
         console.print()
         console.print(_evidence_table(explanation["evidence"]))
@@ -47,6 +51,23 @@ def show(explanation: dict[str, Any], console: Console | None = None) -> None:
     )
     if explanation["notice"]:
         console.print(_plain(explanation["notice"], style="yellow"))
+
+
+_STEPS = {
+    "waits_for": "→ waited for by",
+    "message": "→ whose message it took from",
+    "called_by": "→ then calls",
+}
+
+
+def _way(way: dict[str, Any]) -> str:
+    """The chain from cause to symptom on one line, each step of it a pair of stored spans."""
+    places = [way["edges"][0]["source"], *(edge["target"] for edge in way["edges"])]
+    steps = ["", *(f"{_STEPS[edge['kind']]} " for edge in way["edges"])]
+    names = (f"{quoted_name(place['operation'])} in {quoted_name(place['service'])}" for place in places)
+    line = " ".join(f"{step}{name}" for step, name in zip(steps, names, strict=True))
+    ends = "the symptom" if way["reaches_symptom"] else f"not the symptom ({way['note']})"
+    return f"Way, each step in stored spans: {line}; reaches {ends}"
 
 
 def _evidence_table(evidence: list[dict[str, Any]]) -> Table:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from collector.client import Client
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from datasets.export.fingerprint import structure
+from llm.fingerprint import structure
 
 HEAD_PAGE_ROWS = 20_000  # of about 600 bytes
 PAGE_ROWS = 500  # a context is a few kB: some MB a page

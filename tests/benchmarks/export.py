@@ -29,7 +29,7 @@ from tests.llm.support import Shop, fill_slow_shop
 # Multiplies one explanation: another service and other figures in each.
 MULTIPLY = """
 INSERT INTO explanations
-SELECT * REPLACE (
+SELECT * EXCLUDE (n) REPLACE (
     printf('%032x', n) AS explanation_id, 'in' || n AS subject_id, 'in' || n AS group_id,
     make_timestamp_ns(epoch_ns(created_at) + n * 1000000) AS created_at,
     vary(summary, n) AS summary, vary(root_causes::VARCHAR, n)::JSON AS root_causes,

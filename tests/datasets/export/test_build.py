@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.export.build import build_export
-from datasets.export.fingerprint import without_figures
 from datasets.export.formats.trl import SFT as FORMAT
 from datasets.export.labelled import InMemory
 from datasets.export.row import SPLITS, Row
 from datasets.export.select import Filters, assign_splits
 from datasets.export.settings import Settings
+from llm.fingerprint import without_figures
 from tests.datasets.support import labelled, named
 
 

@@ -1,0 +1,102 @@
+"""The way from the cause to the symptom: a chain of calls and messages, each of which stands in stored spans.
+
+A slow or failing span holds up who waits for it: its parent, or whoever a message links it to. So the way
+climbs from the cause's span towards the root. Where the symptom lies on another branch, it turns at the span
+that both have in common, since that one waits for the one and calls the other. No edge is taken from anything
+but stored spans: where the symptom is not reached, the way ends and says so.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from llm.case import Case
+from llm.explanation import Draft, Edge, EdgeKind, Evidence, Fact, Place, Propagation
+from llm.redact import redact_name
+from llm.traced import TracedSpan, TracedTrace
+
+MAX_EDGES = 30
+
+NOWHERE = Propagation(trace_id=None, edges=(), reaches_symptom=False, note="no cause stands out")
+
+
+def propagation(case: Case, evidence: Evidence, draft: Draft) -> Propagation:
+    """The chain from the first cause of `draft` to what was observed, within the exemplar trace."""
+    if not draft.root_causes or case.trace.root is None:
+        return NOWHERE
+    trace = case.trace
+    trace_id = trace.spans[0].trace_id
+    cause = draft.root_causes[0]
+    facts = [fact for i in cause.evidence if (fact := evidence.fact(i))]
+    start = _span_of(trace, facts, (cause.service, cause.operation))
+    if start is None:
+        return Propagation(
+            trace_id=trace_id, edges=(), reaches_symptom=False,
+            note="the cause has no span in this trace: its evidence lies in others",
+        )  # fmt: skip
+    symptom = evidence.fact(evidence.symptom)
+    goal = (_span_of(trace, [symptom], None) if symptom else None) or trace.spans[0]
+    if symptom is not None and symptom.span_id == start.span_id:
+        goal = trace.spans[0]  # the cause itself was observed: then what it held up is the trace
+    way = _way(trace, start, goal)
+    edges = tuple(
+        Edge(source=_place(one), target=_place(other), kind=_kind(trace, one, other))
+        for one, other in pairwise(way)
+    )
+    is_cut = len(edges) > MAX_EDGES
+    reaches = way[-1].span_id == goal.span_id
+    note = f"{len(edges) - MAX_EDGES} more edges" if is_cut else ""
+    if not reaches:
+        note = "the way from the cause ends before the symptom: a parent's span is not stored"
+    return Propagation(trace_id=trace_id, edges=edges[:MAX_EDGES], reaches_symptom=reaches, note=note)
+
+
+def _span_of(trace: TracedTrace, facts: list[Fact], place: tuple[str, str] | None) -> TracedSpan | None:
+    """The span that a fact names, if it is of this trace; else the longest of the same place."""
+    for fact in facts:
+        span = trace.by_id.get(fact.span_id)
+        if span is not None and span.trace_id == fact.trace_id:
+            return span
+    places = {place} if place else {(fact.service, fact.operation) for fact in facts}
+    same = [s for s in trace.spans if (redact_name(s.service), redact_name(s.operation)) in places]
+    return max(same, key=lambda span: span.duration_ns, default=None)
+
+
+def _way(trace: TracedTrace, start: TracedSpan, goal: TracedSpan) -> list[TracedSpan]:
+    """From `start` up to the first span that `goal` lies below, and down to it; to the end without one."""
+    up = _upwards(trace, start)
+    down = _upwards(trace, goal)
+    meeting = {span.span_id: index for index, span in enumerate(down)}
+    for index, span in enumerate(up):
+        if span.span_id in meeting:
+            return up[: index + 1] + down[: meeting[span.span_id]][::-1]
+    return up
+
+
+def _upwards(trace: TracedTrace, span: TracedSpan) -> list[TracedSpan]:
+    """The span and those above it; a consumer's producer, which it only links to, stands above it."""
+    producers = {gap.consumer.span_id: gap.producer for gap in trace.gaps}
+    found, seen = [span], {span.span_id}
+    while True:
+        last = found[-1]
+        above = trace.by_id.get(last.parent_span_id or "") or producers.get(last.span_id)
+        if above is None or above.span_id in seen:
+            return found
+        seen.add(above.span_id)
+        found.append(above)
+
+
+def _kind(trace: TracedTrace, source: TracedSpan, target: TracedSpan) -> EdgeKind:
+    if target.parent_span_id == source.span_id:
+        return "called_by"
+    linked = any(
+        {gap.producer.span_id, gap.consumer.span_id} == {source.span_id, target.span_id} for gap in trace.gaps
+    )
+    is_message = {source.kind, target.kind} == {"CONSUMER", "PRODUCER"}
+    return "message" if linked or is_message else "waits_for"
+
+
+def _place(span: TracedSpan) -> Place:
+    return Place(
+        service=redact_name(span.service), operation=redact_name(span.operation), span_id=span.span_id
+    )
