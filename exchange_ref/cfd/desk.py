@@ -35,8 +35,8 @@ class Desk:
         self._trades[trade.trade_id] = trade
         return TradeChange(trade.trade_id, TradeStatus.OPEN, trade.entry_ticks)
 
-    def close(self, close: CloseTrade) -> TradeChange:
-        """Settle a position at a price.
+    def check_close(self, close: CloseTrade) -> OpenTrade:
+        """The position that is to end.
 
         Raises:
             OrderRejected: no such position of this user is open.
@@ -44,6 +44,15 @@ class Desk:
         trade = self._trades.get(close.trade_id)
         if trade is None or trade.user_id != close.user_id:
             raise OrderRejected("not_found", f"no trade {close.trade_id} of this user is open")
+        return trade
+
+    def close(self, close: CloseTrade) -> TradeChange:
+        """Settle a position at a price.
+
+        Raises:
+            OrderRejected: as `check_close`; nothing has changed.
+        """
+        trade = self.check_close(close)
         del self._trades[close.trade_id]
         profit = profit_units(trade, close.price_ticks)
         if profit >= 0:

@@ -1,12 +1,14 @@
-"""The append-only journal: one JSON line for each command the engine took, in the order it took them.
+"""The append-only journal: one JSON line for each command, written before the engine takes it.
 
-The engine is deterministic, so replaying the lines rebuilds books and balances exactly. Lines reach the
-operating system before a reply leaves, so they outlive the process; they are synced to the disk at close.
+The engine is deterministic, so replaying the lines rebuilds books and balances exactly. What cannot be
+written is not executed. Lines reach the operating system first, so they outlive the process; they are synced
+to the disk at close.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -16,8 +18,14 @@ from typing import Any
 from exchange_ref.cfd.words import CloseTrade, OpenTrade
 from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.messages import close_trade, open_trade
-from exchange_ref.engine.orders import Cancel, Order, OrderType, Side, Transfer
+from exchange_ref.engine.orders import Cancel, Deposit, Order, OrderRejected, OrderType, Side, Transfer
 from exchange_ref.errors import FolderUnusable
+
+logger = logging.getLogger(__name__)
+
+
+class JournalUnwritable(Exception):
+    """A command could not be written: it is not executed, and later ones are tried anew."""
 
 
 class Journal:
@@ -27,12 +35,40 @@ class Journal:
         self._file_descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self.path = path
         self.sequence = last_sequence
+        # Where the whole lines end, while part of another stands behind them.
+        self._torn_at: int | None = None
 
     def append(self, op: str, command: Mapping[str, object]) -> int:
-        """Write one command; returns the bytes written."""
+        """Write one command; returns the bytes written.
+
+        Raises:
+            JournalUnwritable: the file has no part of it.
+        """
+        line = json.dumps({"seq": self.sequence + 1, "op": op, **command}, separators=(",", ":")) + "\n"
+        data = line.encode()
+        try:
+            self._cut_back()
+            self._torn_at = os.fstat(self._file_descriptor).st_size
+            written_bytes = 0
+            while written_bytes < len(data):  # a full disk takes a part of it
+                written_bytes += os.write(self._file_descriptor, data[written_bytes:])
+            self._torn_at = None
+        except OSError as error:
+            self._try_to_cut_back()
+            raise JournalUnwritable(f"{self.path} cannot be written: {error.strerror}") from error
         self.sequence += 1
-        line = json.dumps({"seq": self.sequence, "op": op, **command}, separators=(",", ":")) + "\n"
-        return os.write(self._file_descriptor, line.encode())
+        return written_bytes
+
+    def _cut_back(self) -> None:
+        if self._torn_at is not None:
+            os.ftruncate(self._file_descriptor, self._torn_at)
+            self._torn_at = None
+
+    def _try_to_cut_back(self) -> None:
+        try:
+            self._cut_back()
+        except OSError as error:  # tried again before the next line; a start does the same
+            logger.warning("%s ends in a part of a line that cannot be cut off: %s", self.path, error)
 
     def close(self) -> None:
         os.fsync(self._file_descriptor)
@@ -58,8 +94,8 @@ def cfd_command(command: OpenTrade | CloseTrade) -> dict[str, object]:
     return asdict(command)
 
 
-def deposit_command(user_id: str, asset: str, units: int, deposit_id: str = "") -> dict[str, object]:
-    return {"user_id": user_id, "asset": asset, "units": units, "deposit_id": deposit_id}
+def deposit_command(deposit: Deposit) -> dict[str, object]:
+    return asdict(deposit)
 
 
 def read(path: Path, *, complete: bool = True) -> Iterator[dict[str, Any]]:
@@ -104,19 +140,23 @@ def replay(path: Path, engine: Engine, *, after: int = 0, complete: bool = True)
         if command["seq"] <= after:
             continue
         sequence = command.pop("seq")
-        op = command.pop("op")
-        if op == "deposit":
-            engine.deposit(**command)
-        elif op == "cancel":
-            engine.cancel(command["user_id"], command["symbol"], command["order_id"])
-        elif op == "transfer":
-            engine.transfer(Transfer(**command))
-        elif op == "cfd_open":
-            engine.open_trade(open_trade(command))
-        elif op == "cfd_close":
-            engine.close_trade(close_trade(command))
-        else:
-            engine.submit(
-                Order(**{**command, "side": Side(command["side"]), "type": OrderType(command["type"])})
-            )
+        try:
+            _apply(engine, command.pop("op"), command)
+        except OrderRejected as rejection:  # as it was the first time: the engine is deterministic
+            logger.debug("command %d was rejected: %s", sequence, rejection)
     return sequence
+
+
+def _apply(engine: Engine, op: str, command: dict[str, Any]) -> None:
+    if op == "deposit":
+        engine.deposit(Deposit(**command))
+    elif op == "cancel":
+        engine.cancel(Cancel(**command))
+    elif op == "transfer":
+        engine.transfer(Transfer(**command))
+    elif op == "cfd_open":
+        engine.open_trade(open_trade(command))
+    elif op == "cfd_close":
+        engine.close_trade(close_trade(command))
+    else:
+        engine.submit(Order(**{**command, "side": Side(command["side"]), "type": OrderType(command["type"])}))

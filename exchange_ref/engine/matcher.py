@@ -1,4 +1,4 @@
-"""kx-matcher: takes commands from the queue one after another, executes, journals, replies."""
+"""kx-matcher: takes commands from the queue one after another, journals, executes, replies."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from exchange_ref.engine.attributes import order_attributes, result_attributes, 
 from exchange_ref.engine.instruments import PAIRS
 from exchange_ref.engine.journal import (
     Journal,
+    JournalUnwritable,
     cancel_command,
     cfd_command,
     deposit_command,
@@ -27,13 +28,12 @@ from exchange_ref.engine.journal import (
 )
 from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.messages import (
-    Deposit,
     Failure,
     decode_command,
     encode_failure,
     encode_result,
 )
-from exchange_ref.engine.orders import Cancel, Order, OrderRejected, Transfer
+from exchange_ref.engine.orders import Cancel, Deposit, Order, OrderRejected, Transfer
 from exchange_ref.telemetry.log_export import ServiceLog
 from exchange_ref.telemetry.messaging import messaging_attributes
 from exchange_ref.telemetry.metrics import Metrics
@@ -145,7 +145,7 @@ class Matcher:
             self._journal.sequence = replay(self._journal.path, self._engine, after=self._journal.sequence)
 
     async def handle(self, message: Message) -> None:
-        """Execute one command, journal it and reply.
+        """Journal one command, execute it and reply.
 
         Raises:
             BrokerLost: the reply could not be sent.
@@ -186,30 +186,43 @@ class Matcher:
     def _deposit(self, deposit: Deposit) -> bytes:
         """The on-ramp: money from outside, which no order trace sees."""
         try:
-            result = self._engine.deposit(deposit.user_id, deposit.asset, deposit.units, deposit.deposit_id)
+            if self._engine.seen(deposit) is None:
+                self._journal.append("deposit", deposit_command(deposit))
+            return encode_result(self._engine.deposit(deposit))
         except OrderRejected as rejection:
-            return encode_failure(Failure(rejection.code, rejection.message))
-        if not result.repeated:
-            fields = (deposit.user_id, deposit.asset, deposit.units, deposit.deposit_id)
-            self._journal.append("deposit", deposit_command(*fields))
-        return encode_result(result)
+            return _failure_of(rejection)
+        except JournalUnwritable as error:
+            return _not_journaled(error)
 
     async def _execute(self, command: TracedCommand, span: Span) -> bytes:
-        if isinstance(command, Order):
-            return await self._submit(command, span)
-        if isinstance(command, Cancel):
-            return await self._cancel(command, span)
-        if isinstance(command, OpenTrade | CloseTrade):
-            return await self._trade(command, span)
-        span.set_attributes(transfer_attributes(command))
-        result = self._engine.transfer(command)
+        """Write a command to the journal and execute it; a repeated one gives its first result."""
+        try:
+            if isinstance(command, Order):
+                return await self._submit(command, span)
+            if isinstance(command, Cancel):
+                return await self._cancel(command, span)
+            if isinstance(command, OpenTrade | CloseTrade):
+                return await self._trade(command, span)
+            return await self._transfer(command, span)
+        except OrderRejected as rejection:  # filled or ended by now, or another's id: nothing has changed
+            return _failure_of(rejection)
+        except JournalUnwritable as error:
+            span.record_exception(error)
+            fail(span, type(error).__name__, str(error))
+            self._log.error(span, "a command could not be written to the journal and is not executed", error)
+            return _not_journaled(error)
+
+    async def _transfer(self, transfer: Transfer, span: Span) -> bytes:
+        span.set_attributes(transfer_attributes(transfer))
+        if self._engine.seen(transfer) is None:
+            await self._append("transfer", transfer_command(transfer), span)
+        result = self._engine.transfer(transfer)
         span.set_attribute("transfer.status", str(result.status))
-        if not result.repeated:  # the journal has what was executed, once
-            await self._append("transfer", transfer_command(command), span)
         return encode_result(result)
 
     async def _submit(self, order: Order, span: Span) -> bytes:
-        command = submit_command(order)
+        if self._engine.seen(order) is None:
+            await self._append("submit", submit_command(order), span)
         with self._tracer.start_as_current_span(
             "orderbook.execute", context=under(span), attributes=order_attributes(order)
         ) as execute:
@@ -218,36 +231,31 @@ class Matcher:
                     self.stages.executing(order)
                 result = self._engine.submit(order)
             execute.set_attributes(result_attributes(order.symbol, result))
-        if not result.repeated:
-            await self._append("submit", command, span)
         return encode_result(result)
 
     async def _cancel(self, cancel: Cancel, span: Span) -> bytes:
         span.set_attributes({"order.id": cancel.order_id, "order.pair": cancel.symbol})
-        try:
-            result = self._engine.cancel(cancel.user_id, cancel.symbol, cancel.order_id)
-        except OrderRejected as rejection:  # filled or expired by now: nothing has changed
-            return encode_failure(Failure(rejection.code, rejection.message))
-        span.set_attribute("order.status", str(result.status))
+        self._engine.check_cancel(cancel)
         await self._append("cancel", cancel_command(cancel), span)
+        result = self._engine.cancel(cancel)
+        span.set_attribute("order.status", str(result.status))
         return encode_result(result)
 
     async def _trade(self, command: OpenTrade | CloseTrade, span: Span) -> bytes:
         span.set_attributes(command_attributes(command))
-        opens = isinstance(command, OpenTrade)
-        try:
-            if isinstance(command, OpenTrade):
-                result = self._engine.open_trade(command)
-            else:
-                result = self._engine.close_trade(command)
-        except OrderRejected as rejection:  # ended by now: nothing has changed
-            return encode_failure(Failure(rejection.code, rejection.message))
+        if self._engine.seen(command) is None:
+            if isinstance(command, CloseTrade):
+                self._engine.desk.check_close(command)
+            opens = isinstance(command, OpenTrade)
+            await self._append("cfd_open" if opens else "cfd_close", cfd_command(command), span)
+        if isinstance(command, OpenTrade):
+            result = self._engine.open_trade(command)
+        else:
+            result = self._engine.close_trade(command)
         if result.trade is not None:
             span.set_attributes(change_attributes(result.trade))
         else:
             span.set_attribute("cfd.status", str(result.status))
-        if not result.repeated:
-            await self._append("cfd_open" if opens else "cfd_close", cfd_command(command), span)
         return encode_result(result)
 
     async def _append(self, op: str, command: Mapping[str, object], span: Span) -> None:
@@ -267,6 +275,16 @@ class Matcher:
         ) as producer:
             reply.headers.update(headers_of(producer))
             await self._broker.publish(request.reply_to, reply)
+
+
+def _failure_of(rejection: OrderRejected) -> bytes:
+    return encode_failure(Failure(rejection.code, rejection.message, rejection.details))
+
+
+def _not_journaled(error: JournalUnwritable) -> bytes:
+    return encode_failure(
+        Failure("unavailable", f"nothing was executed: {error}; send it again when the disk has room")
+    )
 
 
 def _span_name(command: TracedCommand) -> str:

@@ -12,9 +12,12 @@ from dataclasses import replace
 from exchange_ref.cfd.desk import Desk
 from exchange_ref.cfd.words import CloseTrade, OpenTrade, TradeChange
 from exchange_ref.engine.book import Book
+from exchange_ref.engine.identity import Command, identity_of
 from exchange_ref.engine.instruments import PAIRS, Pair
 from exchange_ref.engine.ledger import MAKER_FEE_PPM, TAKER_FEE_PPM, Ledger, insufficient_funds
 from exchange_ref.engine.orders import (
+    Cancel,
+    Deposit,
     Fill,
     Order,
     OrderChange,
@@ -44,27 +47,52 @@ class Engine:
         self.books = {symbol: Book() for symbol in pairs}
         self._pairs = pairs
         self._order_ttl_ns = int(order_ttl_s * 1e9)
-        self._results: OrderedDict[tuple[str, str], Result] = OrderedDict()
+        # (user, what the client calls it) → what was asked for, and what came of it.
+        self._results: OrderedDict[tuple[str, str], tuple[tuple[object, ...], Result]] = OrderedDict()
         self._rested: deque[Order] = deque()
 
-    def deposit(self, user_id: str, asset: str, units: int, deposit_id: str = "") -> Result:
-        """Credit money from outside; a repeated `deposit_id` credits nothing again."""
-        key = (user_id, f"deposit/{deposit_id}")
-        first = self._results.get(key)
-        if first is not None:
-            return self._repeat(first)
-        self.ledger.deposit(user_id, asset, units)
+    def seen(self, command: Command) -> Result | None:
+        """The first result of a command that was executed already; None for a new one.
+
+        Raises:
+            OrderRejected: the client has used this id for something else; `details` has its `order_id`.
+        """
+        key, asked = identity_of(command)
+        remembered = self._results.get(key)
+        if remembered is None:
+            return None
+        first_asked, first = remembered
+        if asked != first_asked:
+            name = key[1].rpartition("/")[2]
+            raise OrderRejected(
+                "conflict",
+                f"the client id {name!r} was used before, with other content; choose another id",
+                {"order_id": first.order_id},
+            )
+        return self._repeat(first)
+
+    def deposit(self, deposit: Deposit) -> Result:
+        """Credit money from outside; a repeated `deposit_id` credits nothing again.
+
+        Raises:
+            OrderRejected: not above zero, or more than all accounts can hold; or as `seen`.
+        """
+        if (first := self.seen(deposit)) is not None:
+            return first
+        self.ledger.deposit(deposit.user_id, deposit.asset, deposit.units)
         result = Result("", Status.NEW, balances=self.ledger.take_changes())
-        if deposit_id:
-            self._remember(key, result)
+        if deposit.deposit_id:
+            self._remember(deposit, result)
         return result
 
     def submit(self, order: Order) -> Result:
-        """Execute an order; never raises for a bad one, which gets the status REJECTED and its reason."""
-        key = (order.user_id, order.client_order_id)
-        first = self._results.get(key)
-        if first is not None:
-            return self._repeat(first)
+        """Execute an order; a bad one gets the status REJECTED and its reason.
+
+        Raises:
+            OrderRejected: as `seen`.
+        """
+        if (first := self.seen(order)) is not None:
+            return first
         orders: list[OrderChange] = []
         self._expire(order.created_unix_nano, orders)
         try:
@@ -83,53 +111,68 @@ class Engine:
             balances=self.ledger.take_changes(),
             reason=reason,
         )
-        self._remember(key, result)
+        self._remember(order, result)
         return result
 
-    def cancel(self, user_id: str, symbol: str, order_id: str) -> Result:
-        """Take a resting order out of the book and unlock what it held.
+    def check_cancel(self, cancel: Cancel) -> Order:
+        """The resting order that a cancel takes out.
 
         Raises:
             OrderRejected: no such order of this user rests.
         """
-        book = self.books.get(symbol)
-        order = book.get(order_id) if book is not None else None
-        if book is None or order is None or order.user_id != user_id:
-            raise OrderRejected("not_found", f"no order {order_id} of this user rests in the {symbol} book")
-        book.remove(order_id)
+        book = self.books.get(cancel.symbol)
+        order = book.get(cancel.order_id) if book is not None else None
+        if order is None or order.user_id != cancel.user_id:
+            raise OrderRejected(
+                "not_found", f"no order {cancel.order_id} of this user rests in the {cancel.symbol} book"
+            )
+        return order
+
+    def cancel(self, cancel: Cancel) -> Result:
+        """Take a resting order out of the book and unlock what it held.
+
+        Raises:
+            OrderRejected: as `check_cancel`; nothing has changed.
+        """
+        order = self.check_cancel(cancel)
+        self.books[cancel.symbol].remove(cancel.order_id)
         self._release(order)
-        change = OrderChange(order_id, Status.CANCELED, order.filled_lots)
+        change = OrderChange(cancel.order_id, Status.CANCELED, order.filled_lots)
         return Result(
-            order_id, change.status, order.filled_lots, 0, (), (change,), self.ledger.take_changes()
+            order.order_id, change.status, order.filled_lots, 0, (), (change,), self.ledger.take_changes()
         )
 
     def transfer(self, transfer: Transfer) -> Result:
-        """Move money between users; never raises for a bad one, which gets the status REJECTED."""
-        key = (transfer.user_id, f"transfer/{transfer.client_transfer_id}")
-        first = self._results.get(key)
-        if first is not None:
-            return self._repeat(first)
+        """Move money between users; a bad one gets the status REJECTED.
+
+        Raises:
+            OrderRejected: as `seen`.
+        """
+        if (first := self.seen(transfer)) is not None:
+            return first
         status, reason = Status.FILLED, ""
         try:
             self.ledger.move(transfer.user_id, transfer.to_user_id, transfer.asset, transfer.units)
         except OrderRejected as rejection:
             status, reason = Status.REJECTED, rejection.message
         result = Result(transfer.transfer_id, status, balances=self.ledger.take_changes(), reason=reason)
-        self._remember(key, result)
+        self._remember(transfer, result)
         return result
 
     def open_trade(self, trade: OpenTrade) -> Result:
-        """Open a position; never raises for a bad one, which gets the status REJECTED."""
-        key = (trade.user_id, f"cfd/{trade.client_trade_id}")
-        first = self._results.get(key)
-        if first is not None:
-            return self._repeat(first)
+        """Open a position; a bad one gets the status REJECTED.
+
+        Raises:
+            OrderRejected: as `seen`.
+        """
+        if (first := self.seen(trade)) is not None:
+            return first
         try:
             change = self.desk.open(trade)
             result = Result(trade.trade_id, Status.NEW, balances=self.ledger.take_changes(), trade=change)
         except OrderRejected as rejection:
             result = Result(trade.trade_id, Status.REJECTED, reason=rejection.message)
-        self._remember(key, result)
+        self._remember(trade, result)
         return result
 
     def close_trade(self, close: CloseTrade) -> Result:
@@ -138,20 +181,18 @@ class Engine:
         Raises:
             OrderRejected: no such position of this user is open.
         """
-        key = (close.user_id, f"cfd-end/{close.trade_id}")
-        first = self._results.get(key)
-        if first is not None:
-            return self._repeat(first)
+        if (first := self.seen(close)) is not None:
+            return first
         change = self.desk.close(close)
         result = Result(close.trade_id, Status.FILLED, balances=self.ledger.take_changes(), trade=change)
-        self._remember(key, result)
+        self._remember(close, result)
         return result
 
     def ended_trades(self) -> list[TradeChange]:
         """How those positions ended whose results are still remembered."""
         return [
             result.trade
-            for (_, key), result in self._results.items()
+            for (_, key), (_, result) in self._results.items()
             if result.trade is not None and key.startswith("cfd-end/")
         ]
 
@@ -247,7 +288,8 @@ class Engine:
         rows = tuple(self.ledger.row(row.user_id, row.asset) for row in first.balances)
         return replace(first, repeated=True, orders=(), balances=rows)
 
-    def _remember(self, key: tuple[str, str], result: Result) -> None:
-        self._results[key] = result
+    def _remember(self, command: Command, result: Result) -> None:
+        key, asked = identity_of(command)
+        self._results[key] = asked, result
         if len(self._results) > MAX_REMEMBERED_ORDERS:
             self._results.popitem(last=False)

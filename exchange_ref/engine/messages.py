@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 from exchange_ref.cfd.words import CloseTrade, OpenTrade, TradeChange, TradeSide, TradeStatus
+from exchange_ref.engine.instruments import MAX_UNITS, PAIRS
 from exchange_ref.engine.orders import (
     BalanceChange,
     Cancel,
+    Deposit,
     Fill,
     Order,
     OrderChange,
@@ -22,19 +24,12 @@ from exchange_ref.engine.orders import (
 
 
 @dataclass(frozen=True, slots=True)
-class Deposit:
-    user_id: str
-    asset: str
-    units: int
-    deposit_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Failure:
     """The matcher's answer when it could not execute a command at all."""
 
     code: str
     message: str
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 Command = Order | Cancel | Transfer | Deposit | OpenTrade | CloseTrade
@@ -84,10 +79,15 @@ def decode_command(body: bytes) -> Command:
         if command["op"] == "transfer":
             return Transfer(**command["transfer"])
         if command["op"] == "cfd_open":
-            return open_trade(command["cfd_open"])
+            trade = open_trade(command["cfd_open"])
+            if min(trade.entry_ticks, trade.margin_units, trade.leverage) <= 0:
+                raise ValueError(f"no contract that can be priced: {trade}")
+            return trade
         if command["op"] == "cfd_close":
             return close_trade(command["cfd_close"])
         fields = command["order"]
+        if fields["symbol"] not in PAIRS or not 0 < fields["quantity_lots"] <= MAX_UNITS:
+            raise ValueError(f"no order of a pair that is traded: {fields}")
         return Order(**{**fields, "side": Side(fields["side"]), "type": OrderType(fields["type"])})
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a command: {error}") from error

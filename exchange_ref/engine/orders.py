@@ -36,7 +36,8 @@ class OrderRejected(Exception):
     """An order that cannot be taken; nothing has changed because of it.
 
     Args:
-        code: one of `invalid_order`, `invalid_transfer`, `invalid_trade`, `insufficient_funds`, `not_found`.
+        code: one of `invalid_order`, `invalid_transfer`, `invalid_trade`, `insufficient_funds`, `not_found`,
+            `conflict`.
     """
 
     def __init__(self, code: str, message: str, details: Mapping[str, object] | None = None) -> None:
@@ -77,6 +78,16 @@ class Cancel:
     order_id: str
     user_id: str
     symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """Money from outside. A repeated `deposit_id`, if it is not empty, credits nothing again."""
+
+    user_id: str
+    asset: str
+    units: int
+    deposit_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from exchange_ref.cfd.service import TradeService
 from exchange_ref.engine.instruments import UNITS_PER_ASSET
 from exchange_ref.engine.orders import OrderRejected
 from exchange_ref.services.addresses import address_of
-from exchange_ref.services.api.matcher_client import MatcherFailed
+from exchange_ref.services.api.matcher_client import MatcherFailed, MatcherUnavailable
 from exchange_ref.services.api.models import (
     AddressReply,
     ErrorReply,
@@ -109,6 +109,10 @@ def _add_errors(app: FastAPI, log: ServiceLog) -> None:
     @app.exception_handler(BrokerLost)
     async def broker_lost(_: Request, error: BrokerLost) -> Response:
         return _error("unavailable", f"{error}; send the same client id again to learn what became of it", {})
+
+    @app.exception_handler(MatcherUnavailable)
+    async def matcher_unavailable(_: Request, error: MatcherUnavailable) -> Response:
+        return _error("unavailable", str(error), {})
 
     @app.exception_handler(MatcherFailed)
     async def matcher_failed(_: Request, error: MatcherFailed) -> Response:

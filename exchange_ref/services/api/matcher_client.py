@@ -29,6 +29,10 @@ class MatcherFailed(Exception):
     """The matcher had the command and could not execute it."""
 
 
+class MatcherUnavailable(MatcherFailed):
+    """The matcher cannot take commands at the moment; it has not executed this one."""
+
+
 class MatcherClient:
     """Every method raises
 
@@ -119,4 +123,6 @@ def _result(reply: Result | Failure) -> Result:
         return reply
     if reply.code == "internal":
         raise MatcherFailed(reply.message)
-    raise OrderRejected(reply.code, reply.message)
+    if reply.code == "unavailable":
+        raise MatcherUnavailable(reply.message)
+    raise OrderRejected(reply.code, reply.message, reply.details)

@@ -64,7 +64,7 @@ class OrderService:
         """Place an order; returns its answer and whether the client order id was a repeat.
 
         Raises:
-            OrderRejected: the order cannot be taken.
+            OrderRejected: the order cannot be taken; `details` has the order that already has this client id.
             NoReply: the matcher did not answer in time.
             MatcherFailed: the matcher could not execute it.
         """
@@ -77,7 +77,10 @@ class OrderService:
         rows = await self._wallets.read(user_id, server)
         self._check_funds(order, {asset: available for asset, available, _ in rows}, market_price)
         await self._traced.write(INSERT_ORDERS, [_row(order)], server)
-        result = await self._matcher.execute(encode_submit(order), server)
+        try:
+            result = await self._matcher.execute(encode_submit(order), server)
+        except OrderRejected as rejection:
+            raise await self._with_stored(rejection, user_id, server) from None
         await self._traced.settle(result, server)
         server.set_attributes(result_attributes(order.symbol, result))
         self._metrics.order(server, order.symbol, str(order.side), str(result.status))
@@ -87,6 +90,12 @@ class OrderService:
         if result.fills:
             self._last_price_ticks[order.symbol] = result.fills[-1].price_ticks
         return _reply(order, result), result.repeated
+
+    async def _with_stored(self, rejection: OrderRejected, user_id: str, server: Span) -> OrderRejected:
+        if rejection.code != "conflict":
+            return rejection
+        stored = await self.find(user_id, str(rejection.details["order_id"]), server)
+        return OrderRejected(rejection.code, rejection.message, {"order": stored.model_dump(mode="json")})
 
     async def cancel(self, user_id: str, order_id: str, server: Span) -> OrderReply:
         """Take a resting order out of the book.

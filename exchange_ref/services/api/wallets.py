@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from opentelemetry.trace import Span
 
 from exchange_ref.engine.instruments import ASSETS
-from exchange_ref.engine.messages import Deposit, encode_deposit
-from exchange_ref.engine.orders import OrderRejected, Result
+from exchange_ref.engine.messages import encode_deposit
+from exchange_ref.engine.orders import Deposit, OrderRejected, Result
 from exchange_ref.services.addresses import address_of, is_address
 from exchange_ref.services.api.database import Database
 from exchange_ref.services.api.matcher_client import MatcherClient

@@ -15,7 +15,7 @@ from exchange_ref.engine.messages import (
     encode_cfd,
     encode_result,
 )
-from exchange_ref.engine.orders import OrderRejected, Status
+from exchange_ref.engine.orders import Deposit, OrderRejected, Status
 
 
 def trade(
@@ -36,7 +36,7 @@ def desk_of(ann: int = 5_000, house: int = 50_000, insurance: int = 3_000) -> En
     engine = Engine()
     for user, units in (("ann", ann), (HOUSE_ACCOUNT, house), (INSURANCE_ACCOUNT, insurance)):
         if units:
-            engine.deposit(user, "USD", units)
+            engine.deposit(Deposit(user, "USD", units))
     return engine
 
 
@@ -181,7 +181,7 @@ def test_money_is_conserved_and_never_negative(
     """Whatever is opened and closed at whatever prices: all balances add up to the deposits, none is below
     zero, and nobody loses more than the margin."""
     engine = desk_of(house=house, insurance=insurance)
-    engine.deposit("bob", "USD", 2_000)
+    engine.deposit(Deposit("bob", "USD", 2_000))
     opened: list[tuple[OpenTrade, int]] = []
 
     def check() -> None:
@@ -209,8 +209,8 @@ def test_money_is_conserved_and_never_negative(
 def test_a_journal_rebuilds_positions_and_balances(tmp_path) -> None:
     """Replaying the commands gives the same balances and the same open positions, levels included."""
     engine, log = Engine(), Journal(tmp_path / "journal.jsonl")
-    engine.deposit("ann", "USD", 5_000)
-    log.append("deposit", deposit_command("ann", "USD", 5_000))
+    engine.deposit(Deposit("ann", "USD", 5_000))
+    log.append("deposit", deposit_command(Deposit("ann", "USD", 5_000)))
     for position in (trade(stop=9_500), trade(TradeSide.SHORT, name="t2", take=9_000)):
         log.append("cfd_open", cfd_command(position))
         engine.open_trade(position)

@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from exchange_ref.engine.journal import Journal, deposit_command, read, replay, submit_command
+from exchange_ref.engine.journal import (
+    Journal,
+    JournalUnwritable,
+    cancel_command,
+    deposit_command,
+    read,
+    replay,
+    submit_command,
+)
 from exchange_ref.engine.matching import Engine
-from exchange_ref.engine.orders import Side
+from exchange_ref.engine.orders import Cancel, Deposit, OrderRejected, Side
 from exchange_ref.errors import FolderUnusable
 
 
@@ -16,14 +27,14 @@ def journalled(tmp_path: Path, new_order) -> tuple[Path, Engine]:
     engine, path = Engine(), tmp_path / "journal.jsonl"
     journal = Journal(path)
     for user, asset, units in (("ann", "USD", 10**15), ("bob", "BTC", 10**12)):
-        engine.deposit(user, asset, units)
-        journal.append("deposit", deposit_command(user, asset, units))
+        deposit = Deposit(user, asset, units)
+        journal.append("deposit", deposit_command(deposit))
+        engine.deposit(deposit)
     for number in range(20):
         side, user = (Side.BUY, "ann") if number % 3 else (Side.SELL, "bob")
         order = new_order(side, 4_200_000 + number % 5, 10 + number, user)
-        command = submit_command(order)
+        journal.append("submit", submit_command(order))
         engine.submit(order)
-        journal.append("submit", command)
     journal.close()
     return path, engine
 
@@ -61,3 +72,68 @@ def test_damage_inside_is_refused(journalled: tuple[Path, Engine], damage: bytes
 def test_no_journal_is_an_empty_one(tmp_path: Path) -> None:
     """A first start replays nothing."""
     assert replay(tmp_path / "none.jsonl", Engine()) == 0
+
+
+FULL_DISK = """
+import json, resource, signal, sys
+from pathlib import Path
+from exchange_ref.engine.journal import Journal, JournalUnwritable
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path(sys.argv[1])
+journal = Journal(path)
+journal.append("first", {"n": 1})
+whole = path.read_bytes()
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, hard))
+refused = 0
+for _ in range(3):
+    try:
+        journal.append("second", {"text": "x" * 100})
+    except JournalUnwritable as error:
+        refused += 1
+    assert path.read_bytes() == whole
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+journal.append("third", {"n": 3})
+journal.close()
+print(json.dumps({"refused": refused, "text": path.read_text()}))
+"""
+
+
+def test_a_full_disk_leaves_no_part_of_a_line(tmp_path: Path) -> None:
+    """A write that the disk takes in part is cut back and raises; with room the next line follows."""
+    answer = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path / "journal.jsonl")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = json.loads(answer.stdout)
+    assert told["refused"] == 3
+    assert [json.loads(line) for line in told["text"].splitlines()] == [
+        {"seq": 1, "op": "first", "n": 1},
+        {"seq": 2, "op": "third", "n": 3},
+    ]
+
+
+def test_what_cannot_be_cut_back_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A device without room and without a length, as /dev/full is, refuses each command by name."""
+    journal = Journal(Path("/dev/full"))
+    for _ in range(2):
+        with pytest.raises(JournalUnwritable, match="/dev/full cannot be written"):
+            journal.append("submit", {"n": 1})
+    assert journal.sequence == 0
+    assert "cannot be cut off" in caplog.text
+
+
+def test_a_rejected_command_is_rejected_again(tmp_path: Path) -> None:
+    """A command that was written and then rejected changes nothing at a start either."""
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.append("cancel", cancel_command(Cancel("none", "ann", "BTC/USD")))
+    journal.append("deposit", deposit_command(Deposit("ann", "USD", 5)))
+    journal.close()
+    engine = Engine()
+    with pytest.raises(OrderRejected):
+        engine.cancel(Cancel("none", "ann", "BTC/USD"))
+    assert replay(path, engine) == 2
+    assert engine.ledger.balance("ann", "USD").available_units == 5

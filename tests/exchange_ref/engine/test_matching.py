@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from exchange_ref.engine.instruments import ASSETS, PAIRS
 from exchange_ref.engine.ledger import MAKER_FEE_PPM, TAKER_FEE_PPM, fee_units
 from exchange_ref.engine.matching import Engine
-from exchange_ref.engine.orders import Fill, Order, OrderRejected, OrderType, Result, Side, Status
+from exchange_ref.engine.orders import (
+    Cancel,
+    Deposit,
+    Fill,
+    Order,
+    OrderRejected,
+    OrderType,
+    Result,
+    Side,
+    Status,
+)
 
 BTC = PAIRS["BTC/USD"]
 PRICE = 4_200_000  # 42,000 USD in ticks
@@ -17,8 +27,8 @@ PRICE = 4_200_000  # 42,000 USD in ticks
 def engine() -> Engine:
     """Ann has dollars and bob has bitcoin, a million times what an order of these tests needs."""
     engine = Engine(order_ttl_s=30)
-    engine.deposit("ann", "USD", 10**17)
-    engine.deposit("bob", "BTC", 10**14)
+    engine.deposit(Deposit("ann", "USD", 10**17))
+    engine.deposit(Deposit("bob", "BTC", 10**14))
     return engine
 
 
@@ -82,7 +92,7 @@ def test_what_a_market_order_cannot_get_is_given_up(engine: Engine, new_order) -
 
 def test_a_market_buy_ends_where_the_money_ends(engine: Engine, new_order) -> None:
     """It takes as many lots as it can pay for and never more."""
-    engine.deposit("eve", "USD", BTC.notional_units(PRICE, 7) + 1)
+    engine.deposit(Deposit("eve", "USD", BTC.notional_units(PRICE, 7) + 1))
     engine.submit(new_order(Side.SELL, PRICE, 100, "bob"))
     result = engine.submit(new_order(Side.BUY, 0, 50, "eve"))
     assert (result.status, result.filled_lots) == (Status.EXPIRED, 7)
@@ -116,11 +126,11 @@ def test_cancel_unlocks_what_was_left(engine: Engine, new_order) -> None:
     before = available(engine, "ann", "USD")
     order = new_order(Side.BUY, PRICE, 25)
     engine.submit(order)
-    result = engine.cancel("ann", "BTC/USD", order.order_id)
+    result = engine.cancel(Cancel(order.order_id, "ann", "BTC/USD"))
     assert (result.status, result.filled_lots) == (Status.CANCELED, 10)
     assert before - available(engine, "ann", "USD") == BTC.notional_units(PRICE, 10)
     with pytest.raises(OrderRejected, match="no order"):
-        engine.cancel("ann", "BTC/USD", order.order_id)
+        engine.cancel(Cancel(order.order_id, "ann", "BTC/USD"))
 
 
 def test_nobody_cancels_for_another_or_moves_his_place(engine: Engine, new_order) -> None:
@@ -129,7 +139,7 @@ def test_nobody_cancels_for_another_or_moves_his_place(engine: Engine, new_order
     engine.submit(first)
     engine.submit(second)
     with pytest.raises(OrderRejected, match="no order"):
-        engine.cancel("ann", "BTC/USD", first.order_id)
+        engine.cancel(Cancel(first.order_id, "ann", "BTC/USD"))
     assert engine.books["BTC/USD"].best(Side.SELL) is first
 
 
@@ -164,7 +174,7 @@ def test_no_unit_is_made_or_lost(orders: list[tuple[str, str, Side, int, int, in
     engine = Engine(order_ttl_s=30)
     for user in ("ann", "bob", "eve"):
         for asset in ASSETS:
-            engine.deposit(user, asset, 3 * 10**9 if asset != "USD" else 2 * 10**12)
+            engine.deposit(Deposit(user, asset, 3 * 10**9 if asset != "USD" else 2 * 10**12))
     now_s = 0
     for number, (user, symbol, side, price, lots, pause_s) in enumerate(orders):
         now_s += pause_s
@@ -210,10 +220,10 @@ def test_a_repeated_deposit_credits_once(engine: Engine) -> None:
     """The second delivery of a deposit credits nothing and shows the wallet as it is by now; without an id
     each is a new one."""
     before = engine.ledger.balance("ann", "USD").available_units
-    engine.deposit("ann", "USD", 5, "d-1")
-    engine.deposit("ann", "USD", 7)
-    engine.deposit("ann", "USD", 7)
-    again = engine.deposit("ann", "USD", 5, "d-1")
+    engine.deposit(Deposit("ann", "USD", 5, "d-1"))
+    engine.deposit(Deposit("ann", "USD", 7))
+    engine.deposit(Deposit("ann", "USD", 7))
+    again = engine.deposit(Deposit("ann", "USD", 5, "d-1"))
     assert again.repeated
     assert [row.available_units for row in again.balances] == [before + 19]
     assert engine.ledger.balance("ann", "USD").available_units == before + 19

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from exchange_ref.engine.messages import (
-    Deposit,
     Failure,
     decode_command,
     decode_reply,
@@ -12,7 +11,7 @@ from exchange_ref.engine.messages import (
     encode_result,
     encode_submit,
 )
-from exchange_ref.engine.orders import BalanceChange, Fill, OrderChange, Result, Side, Status
+from exchange_ref.engine.orders import BalanceChange, Deposit, Fill, OrderChange, Result, Side, Status
 
 
 def test_commands_survive_the_wire(new_order) -> None:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from exchange_ref.engine.journal import JournalUnwritable
 from exchange_ref.services.gateway import MAX_BODY_BYTES
 from exchange_ref.services.http_client import Response
 
@@ -96,6 +98,52 @@ def test_accepted_orders_are_written_down(open_exchange, tmp_path: Path) -> None
     (line,) = [json.loads(text) for text in (tmp_path / "exchange/accepted.jsonl").read_text().splitlines()]
     assert line.pop("unix_nano") > 1_700_000_000_000_000_000
     assert line == {"order_id": order_id, "trace_id": trace_id}
+
+
+def test_a_client_id_of_another_order_is_a_conflict(open_exchange) -> None:
+    """The same id with another body is 409 with the order that has it, and places nothing."""
+
+    async def main() -> tuple[int, dict[str, Any], dict[str, Any]]:
+        async with open_exchange() as running:
+            first = await running.client.request(
+                "POST", "/api/v1/orders", HEADERS, json.dumps(ORDER).encode()
+            )
+            other = json.dumps({**ORDER, "quantity": 3}).encode()
+            second = await running.client.request("POST", "/api/v1/orders", HEADERS, other)
+            return second.status, json.loads(first.body), json.loads(second.body)["error"]
+
+    status, first, error = asyncio.run(main())
+    assert (status, error["code"]) == (409, "conflict")
+    stored = error["details"]["order"]
+    assert {name: stored[name] for name in ("order_id", "client_order_id", "quantity", "status")} == {
+        name: first[name] for name in ("order_id", "client_order_id", "quantity", "status")
+    }
+
+
+def test_an_order_that_cannot_be_journaled_is_not_executed(open_exchange) -> None:
+    """With a full disk the order is 503 and moves nothing; with room the same request is executed once."""
+
+    async def full_disk() -> None:
+        raise JournalUnwritable("journal.jsonl cannot be written: No space left on device")
+
+    async def main() -> tuple[list[int], list[bytes], bool]:
+        async with open_exchange() as running:
+            body = json.dumps(ORDER).encode()
+            wallets = ("GET", "/api/v1/wallets", HEADERS, b"")
+            before = await running.client.request(*wallets)
+            stages = running.exchange.matcher.stages
+            stages.appending = full_disk
+            refused = await running.client.request("POST", "/api/v1/orders", HEADERS, body)
+            after = await running.client.request(*wallets)
+            stages.appending = None
+            placed = await running.client.request("POST", "/api/v1/orders", HEADERS, body)
+            told = json.loads(refused.body)["error"]["message"]
+            return [refused.status, placed.status], [before.body, after.body], "nothing was executed" in told
+
+    statuses, wallets, is_told = asyncio.run(main())
+    assert statuses == [503, 201]
+    assert wallets[0] == wallets[1]
+    assert is_told
 
 
 def test_a_dead_exchange_is_a_bad_gateway(open_exchange) -> None:

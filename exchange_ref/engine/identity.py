@@ -1,0 +1,46 @@
+"""By what a command is known when it comes again, and what has to be the same then."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from exchange_ref.cfd.words import CloseTrade, OpenTrade
+from exchange_ref.engine.orders import Deposit, Order, Transfer
+
+Command = Order | Transfer | Deposit | OpenTrade | CloseTrade
+
+
+def identity_of(command: Command) -> tuple[tuple[str, str], tuple[object, ...]]:
+    """((user, client's id), content). Ids and times that the exchange gives are no content."""
+    match command:
+        case Order():
+            content: tuple[object, ...] = (
+                command.symbol,
+                command.side,
+                command.type,
+                command.price_ticks,
+                command.quantity_lots,
+            )
+            name = command.client_order_id
+        case Transfer():
+            content = (command.to_user_id, command.asset, command.units)
+            name = f"transfer/{command.client_transfer_id}"
+        case Deposit():
+            content = (command.asset, command.units)
+            name = f"deposit/{command.deposit_id}"
+        case OpenTrade():  # at whatever price it would be opened now
+            content = (
+                command.asset,
+                command.side,
+                command.leverage,
+                command.margin_units,
+                command.stop_loss_ticks,
+                command.take_profit_ticks,
+            )
+            name = f"cfd/{command.client_trade_id}"
+        case CloseTrade():  # a position ends once, whatever ends it
+            content = ()
+            name = f"cfd-end/{command.trade_id}"
+        case _:
+            assert_never(command)
+    return (command.user_id, name), content
