@@ -68,7 +68,7 @@ def live(folder: Path, broker: str, server: BrokerServer | None, load_s: float) 
         export = BoundedSpanExport(memory, schedule_delay_ms=50)
         exchange = Exchange(ExchangeConfig(folder, broker=broker), export, broker_server=server)
         await exchange.start()
-        exchange.wallet.retry = RetryPolicy(max_attempts=8, timeout_s=4.0, backoff_s=0.2)
+        exchange.wallet.retry = RetryPolicy(max_attempts=10, timeout_s=4.0, backoff_s=0.2)
         load = Load(exchange.wallet, Traders(random.Random(1), f"{time.time_ns():x}"), random.Random(2), 50.0)
         labels, stop = LabelFile(folder / "labels.jsonl"), asyncio.Event()
         schedule = parse_schedule("faults: [{kind: broker_outage, at_s: 1.0, for_s: 0.5}]", "test")
@@ -84,7 +84,7 @@ def live(folder: Path, broker: str, server: BrokerServer | None, load_s: float) 
         await asyncio.gather(load.run(stop), end_behind_the_outage())
         await runner.finish()
         labels.close()
-        assert await load.settle(40.0)
+        assert await load.settle(300.0)
         shown = {
             (user, row[0]): (row[1], row[2])
             for user in {order.user_id for order, _ in load.answered}
@@ -160,7 +160,7 @@ def assert_seen(lived: Lived, system: str) -> None:
         } == {system}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_rabbitmq_goes_down_and_comes_back(rabbit, tmp_path: Path) -> None:
     """The real server is stopped and started under load by the fault itself: no order is lost or executed
     twice, traces go on, and the label and its spans show the outage."""
