@@ -27,7 +27,8 @@ from collector.http.connections import (
     http_protocol,
     raise_descriptor_limit,
 )
-from collector.http.telemetry import prometheus_text
+from collector.http.red import Red
+from collector.http.telemetry import exposition, own_figures
 from collector.lake.sealer import Policy, Sealer
 from collector.landing.land import Lander, read_position
 from collector.receive.access import TokenCheck, load_tls
@@ -183,6 +184,7 @@ class Server:
             new_database=settings.new_database,
         )
         self._exits.callback(store.close)
+        self._red = Red(store, settings.metrics_operations)
         routers, self._workers = self._build(store)
         for worker in self._workers:
             worker.start()
@@ -228,14 +230,7 @@ class Server:
         if settings.otlp_http_cors_origins:
             http_receiver = with_cors(http_receiver, origins)
         routers = [*routers, senders_router(self._intake.senders)]
-        queries = self._exits.enter_context(
-            QueryRunner(
-                store,
-                bounds_of(settings),
-                spill=Spill(store.folder, settings.disk_reserve_bytes),
-            )
-        )
-        queries.warm_up()
+        queries = self._query_runner(store)
         app = create_app(
             store,
             routers,
@@ -280,6 +275,12 @@ class Server:
         store.describe_owner(addresses)
         return addresses
 
+    def _query_runner(self, store: Store) -> QueryRunner:
+        spill = Spill(store.folder, self._settings.disk_reserve_bytes)
+        queries = self._exits.enter_context(QueryRunner(store, bounds_of(self._settings), spill=spill))
+        queries.warm_up()
+        return queries
+
     def _stop_part(self, part: Worker) -> None:
         part.stop(max(0.1, self._deadline_s - monotonic()))
 
@@ -294,8 +295,8 @@ class Server:
         is_ready = not any(check["failure"] for check in (spool, landing, disk, folder))
         return is_ready, checks
 
-    def _prometheus(self) -> str:
-        return prometheus_text(
+    def _prometheus(self, is_open: bool) -> bytes:
+        own = own_figures(
             self._intake.counts(),
             self._lander.totals,
             replaced_spans=self._lander.replaced_spans,
@@ -304,6 +305,7 @@ class Server:
             disk=self._disk.status(),
             folder=self._watch.status(),
         )
+        return exposition([*own, *self._red.families()], is_open=is_open)
 
 
 def seal_policy(settings: Settings) -> Policy:

@@ -134,6 +134,12 @@ class Settings(SpyhopSettings):
         ge=0,
         description="Bytes of this server's Parquet files beyond which its oldest hours go; 0: unlimited.",
     )
+    metrics_operations: int = Field(
+        default=500,
+        ge=0,
+        le=10_000,
+        description="Operations for which /metrics has rate, errors and duration; 0: own figures only.",
+    )
     sql_max_rows: int = Field(
         default=10_000, ge=1, description="Rows that /api/sql returns as JSON or CSV when no limit is given."
     )

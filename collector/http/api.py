@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from collector.errors import InvalidInput, NotFound, SpyhopError, Unavailable
@@ -40,8 +41,12 @@ PROBLEMS_MAX = 20
 PLACE_CHARS_MAX = 200
 STALE_CHECKS_S = 10.0  # readiness that has not been found out for so long is none
 
+_METRICS_TYPES = {
+    False: "text/plain; version=0.0.4; charset=utf-8",
+    True: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+}
 Readiness = Callable[[], tuple[bool, Mapping[str, object]]]
-Metrics = Callable[[], str]
+Metrics = Callable[[bool], bytes]
 
 
 def create_app(
@@ -51,14 +56,14 @@ def create_app(
     settings: Settings | None = None,
     queries: QueryRunner | None = None,
     readiness: Readiness = lambda: (True, {}),
-    metrics: Metrics = lambda: "",
+    metrics: Metrics = lambda _: b"",
 ) -> FastAPI:
     """The ASGI application over an open store.
 
     Args:
         queries: who runs other people's SQL; one of its own without.
         readiness: whether the process can do its work, and the checks that say so.
-        metrics: the process's figures as Prometheus text.
+        metrics: the figures for Prometheus; true asks for OpenMetrics.
     """
     settings = settings or Settings()
     app = FastAPI(title="Spyhop", docs_url=None, redoc_url=None)
@@ -131,7 +136,11 @@ def senders_router(senders: Senders) -> APIRouter:
 def _process_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
     router = APIRouter()
 
-    readiness_now, metrics_now = Latest(readiness, "readiness"), Latest(metrics, "metrics")
+    readiness_now = Latest(readiness, "readiness")
+    pages = {
+        is_open: Latest(partial(metrics, is_open), f"metrics-{media_type.partition(';')[0]}")
+        for is_open, media_type in _METRICS_TYPES.items()
+    }
 
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -147,11 +156,12 @@ def _process_router(readiness: Readiness, metrics: Metrics) -> APIRouter:
         return JSONResponse({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
 
     @router.get("/metrics")
-    async def prometheus() -> PlainTextResponse:
-        text, age_s = await metrics_now.get()
-        if text is None:
+    async def prometheus(request: Request) -> Response:
+        is_open = "application/openmetrics-text" in request.headers.get("accept", "")
+        page, age_s = await pages[is_open].get()
+        if page is None:
             raise Unavailable(f"the figures could not be read for {age_s:.1f} s", hint="try again later")
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+        return Response(page, media_type=_METRICS_TYPES[is_open])
 
     return router
 

@@ -1,8 +1,12 @@
-"""The server's own figures as Prometheus text."""
+"""The server's own figures, and the page for Prometheus."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, cast
+
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from collector.landing.insert import Totals
 
@@ -32,7 +36,7 @@ _OUTCOMES = {
 }
 
 
-def prometheus_text(
+def own_figures(
     counts: Mapping[tuple[str, str], int],
     totals: Totals,
     *,
@@ -41,33 +45,47 @@ def prometheus_text(
     landing: Mapping[str, object],
     disk: Mapping[str, object],
     folder: Mapping[str, object],
-) -> str:
-    """One text page from `Intake.counts`, `Lander.totals` and the four statuses."""
-    samples: dict[str, list[tuple[str, object]]] = {name: [] for name in _HELP}
+) -> Iterator[Metric]:
+    """From `Intake.counts`, `Lander.totals` and the four statuses."""
+    samples: dict[str, list[tuple[dict[str, str], object]]] = {name: [] for name in _HELP}
     for (signal, what), number in sorted(counts.items()):
         if what in _OUTCOMES:
-            labels = f'{{signal="{signal}",outcome="{_OUTCOMES[what]}"}}'
+            labels = {"signal": signal, "outcome": _OUTCOMES[what]}
             samples["spyhop_requests_total"].append((labels, number))
         else:
-            samples[f"spyhop_{what}_total"].append((f'{{signal="{signal}"}}', number))
+            samples[f"spyhop_{what}_total"].append(({"signal": signal}, number))
     landed = {"traces": totals.spans, "logs": totals.logs, "metrics": totals.metric_points}
-    samples["spyhop_landed_total"] = [(f'{{signal="{signal}"}}', number) for signal, number in landed.items()]
-    samples["spyhop_duplicate_spans_total"] = [("", totals.duplicate_spans)]
-    samples["spyhop_replaced_spans_total"] = [("", replaced_spans)]
-    samples["spyhop_quarantined_records_total"] = [("", totals.quarantined_records)]
-    samples["spyhop_spool_bytes"] = [("", spool["bytes"])]
-    samples["spyhop_spool_records"] = [("", spool["records"])]
-    samples["spyhop_landing_lag_seconds"] = [("", landing["lag_s"])]
-    samples["spyhop_landing_failing"] = [("", int(bool(landing["failure"] or spool["failure"])))]
-    samples["spyhop_disk_free_bytes"] = [("", disk["free_bytes"])]
-    samples["spyhop_folder_failing"] = [("", int(bool(folder["failure"])))]
-    samples["spyhop_disk_failing"] = [("", int(bool(disk["failure"])))]
-    return "\n".join(_lines(samples)) + "\n"
-
-
-def _lines(samples: Mapping[str, list[tuple[str, object]]]) -> Iterable[str]:
+    samples["spyhop_landed_total"] = [({"signal": signal}, number) for signal, number in landed.items()]
+    samples["spyhop_duplicate_spans_total"] = [({}, totals.duplicate_spans)]
+    samples["spyhop_replaced_spans_total"] = [({}, replaced_spans)]
+    samples["spyhop_quarantined_records_total"] = [({}, totals.quarantined_records)]
+    samples["spyhop_spool_bytes"] = [({}, spool["bytes"])]
+    samples["spyhop_spool_records"] = [({}, spool["records"])]
+    samples["spyhop_landing_lag_seconds"] = [({}, landing["lag_s"])]
+    samples["spyhop_landing_failing"] = [({}, bool(landing["failure"] or spool["failure"]))]
+    samples["spyhop_disk_free_bytes"] = [({}, disk["free_bytes"])]
+    samples["spyhop_folder_failing"] = [({}, bool(folder["failure"]))]
+    samples["spyhop_disk_failing"] = [({}, bool(disk["failure"]))]
     for name, values in samples.items():
-        yield f"# HELP {name} {_HELP[name]}"
-        yield f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}"
+        metric = Metric(
+            name.removesuffix("_total"), _HELP[name], "counter" if name.endswith("_total") else "gauge"
+        )
         for labels, value in values:
-            yield f"{name}{labels} {value}"
+            metric.add_sample(name, labels, float(value))  # type: ignore[arg-type]  # statuses hold numbers here
+        yield metric
+
+
+class _Collected(NamedTuple):
+    """What the client library writes out."""
+
+    families: Sequence[Metric]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.families
+
+
+def exposition(families: Iterable[Metric], *, is_open: bool) -> bytes:
+    """The page that Prometheus reads; in OpenMetrics, exemplars are there too."""
+    # The library asks for a registry, of which it uses `collect` alone.
+    collected = cast(CollectorRegistry, _Collected(list(families)))
+    return (openmetrics.generate_latest if is_open else generate_latest)(collected)

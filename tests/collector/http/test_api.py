@@ -181,13 +181,13 @@ def test_process_pages(running: Any, make_request: Callable[..., Any]) -> None:
         if not line.startswith("#")
     )
     expected = {
-        'spyhop_received_total{signal="traces"}': "6",
-        'spyhop_rejected_total{signal="traces"}': "1",
-        'spyhop_requests_total{signal="traces",outcome="accepted"}': "3",
-        'spyhop_requests_total{signal="traces",outcome="malformed"}': "1",
-        'spyhop_landed_total{signal="traces"}': "3",
-        "spyhop_duplicate_spans_total": "3",
-        "spyhop_spool_bytes": "0",
+        'spyhop_received_total{signal="traces"}': "6.0",
+        'spyhop_rejected_total{signal="traces"}': "1.0",
+        'spyhop_requests_total{outcome="accepted",signal="traces"}': "3.0",
+        'spyhop_requests_total{outcome="malformed",signal="traces"}': "1.0",
+        'spyhop_landed_total{signal="traces"}': "3.0",
+        "spyhop_duplicate_spans_total": "3.0",
+        "spyhop_spool_bytes": "0.0",
     }
     assert {name: figures.get(name) for name in expected} == expected
 

@@ -189,7 +189,7 @@ def test_token(
                 assert answer.status_code == 401
                 assert answer.headers["www-authenticate"] == "Bearer"
                 metrics = running.api.get("/metrics").text
-                assert 'spyhop_requests_total{signal="traces",outcome="unauthenticated"} 2' in metrics
+                assert 'spyhop_requests_total{outcome="unauthenticated",signal="traces"} 2' in metrics
         running.landed()
         assert running.client.sql("FROM spans").height == (2 if accepted else 0)
 

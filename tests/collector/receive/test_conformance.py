@@ -147,7 +147,7 @@ def test_refusals_are_counted_once(running: Any) -> None:
     send(running, TRACES, "protobuf", many_parts(TRACES, "", "protobuf"))
     send(running, TRACES, "grpc", many_parts(TRACES, "", "grpc"))
     metrics = running.api.get("/metrics").text
-    assert re.search(r'requests_total\{signal="traces",outcome="malformed"\} 4\b', metrics), metrics
+    assert re.search(r'requests_total\{outcome="malformed",signal="traces"\} 4\b', metrics), metrics
 
 
 def test_unknown_method(server: Any) -> None:
