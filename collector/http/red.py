@@ -1,7 +1,7 @@
 """Rate, errors and duration of each operation for Prometheus, under the names of Tempo's span metrics.
 
-Counted from the start of the server, from landed batches, when somebody asks: a scrape reads what landed since
-the last one. The number of operations is bounded; what is beyond is one operation of its service.
+Counted from the start of the server, from landed batches, when somebody asks: a scrape reads what landed
+since the last one. The number of operations is bounded; what is beyond is one operation of its service.
 """
 
 from __future__ import annotations

@@ -82,16 +82,35 @@ class Evaluation:
             joins.append(_ANOMALY_JOIN)
         if "childCount" in source.derived:
             joins.append(_CHILD_JOIN)
-        self.sql = load_sql("collector.search.queries", "spans_of_traces").format(
+        self._sql = load_sql("collector.search.queries", "spans_of_traces").format(
             columns="".join(f", {sql} AS {name}" for sql, name in source.columns.items()),
             values="".join(f", {value}" for value in values),
             joins=" ".join(joins),
         )
 
+    def statement(
+        self, trace_ids: Sequence[str], windows: Sequence[tuple[int, int]]
+    ) -> tuple[str, dict[str, object]]:
+        """SQL that reads all spans of the traces, and its parameters.
+
+        Args:
+            windows: when these begin, in ns, both ends included.
+        """
+        params: dict[str, object] = {"trace_ids": list(trace_ids)}
+        within = []
+        for i, (first, last) in enumerate(windows):
+            params |= {f"first{i}": first, f"last{i}": last}
+            within.append(
+                f"(start_time >= make_timestamp_ns($first{i}::BIGINT)"
+                f" AND start_time <= make_timestamp_ns($last{i}::BIGINT))"
+            )
+        sql = self._sql.format(windows=" OR ".join(within) or "false")
+        return sql, {**params, **self.params.used_in(sql)}
+
     def judge(self, rows: pa.Table) -> Judged:
         """
         Args:
-            rows: what `sql` gave, of whole traces.
+            rows: what `statement` gave, of whole traces.
         """
         traces = pc.rank(rows["trace_id"], tiebreaker="dense").to_numpy().astype(np.int64) - 1
         spans = Spans(
@@ -139,12 +158,3 @@ def _parts(stage: Stage | Spanset) -> Iterator[Stage]:
             yield from _parts(stage.right)
         case _:
             yield stage
-
-
-def chunks(items: Sequence[str], first: int, factor: int, most: int) -> Iterator[Sequence[str]]:
-    """Growing pieces of `items`."""
-    start, size = 0, first
-    while start < len(items):
-        yield items[start : start + size]
-        start += size
-        size = min(most, size * factor)

@@ -74,7 +74,8 @@ def search_router(queries: QueryRunner, *, clock_ns: Callable[[], int] = time.ti
 def answer(queries: QueryRunner, query: SearchQuery, now_ns: int) -> dict[str, Any]:
     """What `/api/traces/search` answers. Raises InvalidInput and what `search` raises."""
     span = query.range(now_ns)
-    result = search(queries, parse(query.q), span, Limits(query.limit, query.spans, queries.bounds.timeout_s))
+    limits = Limits(query.limit, query.spans, queries.bounds.timeout_s)
+    result = search(queries, parse(query.q), span, limits, now_ns=now_ns)
     traces = [trace.as_dict() for trace in result.traces]
     _add_anomalies(queries, traces)
     return {

@@ -32,10 +32,12 @@ from collector.search.syntax import (
 from collector.search.times import HOUR_NS, LAST_NS, Range
 from collector.search.tokens import fail
 from collector.search.values import Params
+from collector.search.windows import slices, windows
 from collector.sql.fetch import Fetched
 from collector.sql.query import QueryRunner
 from collector.store.sqlfile import load_sql
 
+_QUERIES = "collector.search.queries"
 LIMIT_DEFAULT, LIMIT_MAX = 20, 1_000
 SPANS_DEFAULT, SPANS_MAX = 3, 1_000  # matching spans that are shown of each trace
 # Newest spans that a first look takes. Each further step reads the columns again.
@@ -70,9 +72,13 @@ def search(
     span: Range,
     limits: Limits,
     *,
+    now_ns: int | None = None,
     clock_s: Callable[[], float] = monotonic,
 ) -> Result:
     """
+    Args:
+        now_ns: the newest time at which spans are expected; the end of the range without.
+
     Raises:
         InvalidInput: the search cannot be run, e.g. for a regular expression that is none.
         Timeout: not even the first step ended in time.
@@ -87,21 +93,23 @@ def search(
         )
     check_groups(query.pipeline)
     check_regexes(queries, query)
-    return _Search(queries, query, span, limits, clock_s).run()
+    now_ns = span.until_ns if now_ns is None else now_ns
+    return _Search(queries, query, span, limits, now_ns, clock_s).run()
 
 
 class _Search:
-    def __init__(
+    def __init__(  # noqa: PLR0917  # made in one place
         self,
         queries: QueryRunner,
         query: Query,
         span: Range,
         limits: Limits,
+        now_ns: int,
         clock_s: Callable[[], float],
     ) -> None:
         self._queries, self._query, self._range, self._limits = queries, query, span, limits
         self._evaluation = Evaluation(query.pipeline)
-        self._clock_s = clock_s
+        self._now_ns, self._clock_s = now_ns, clock_s
         self._started_s = clock_s()
         self._is_careful = False
         self._seen: set[str] = set()
@@ -120,21 +128,20 @@ class _Search:
         return result
 
     def _look(self) -> None:
-        result = self._result
-        for most in _STEPS:
-            candidates, span_count = self._candidates(most)
-            is_last = span_count < most
-            result.looked_at_spans = span_count
-            fresh = [row for row in candidates if row[0] not in self._seen]
-            if not is_last and fresh:
-                # The oldest may have more spans before those that were looked at, and be newer for them.
-                fresh = fresh[:-1] or fresh
-            if self._judge_all(fresh, is_last):
-                return
-            if is_last:
-                return
-        result.truncated = True
-        result.reason = f"only the newest {LOOKED_AT_MAX:,} spans that may match were looked at"
+        for piece in slices(self._range, self._now_ns):
+            for most in _STEPS:
+                candidates, span_count = self._candidates(piece, most)
+                is_all = span_count < most
+                fresh = [row for row in candidates if row[0] not in self._seen]
+                if self._judge_all(fresh, is_all and piece.from_ns == self._range.from_ns):
+                    return
+                if is_all:
+                    break
+                if most == LOOKED_AT_MAX:
+                    self._result.truncated = True
+                    self._result.reason = f"only the newest {most:,} spans that may match were looked at"
+                    return
+            self._result.looked_at_spans += span_count
 
     def _judge_all(self, candidates: list[tuple[str, int, int]], is_last: bool) -> bool:
         """Whether enough was found."""
@@ -152,33 +159,42 @@ class _Search:
             size = min(_CHUNK_MAX, size * _CHUNK_FACTOR)
         return False
 
-    def _candidates(self, most: int) -> tuple[list[tuple[str, int, int]], int]:
+    def _candidates(self, piece: Range, most: int) -> tuple[list[tuple[str, int, int]], int]:
         """Traces with the newest and oldest of the spans that were found, and how many spans were."""
         try:
-            table = self._first_look(most).table
+            table = self._first_look(piece, most).table
         except InvalidInput as error:
             if self._is_careful or not isinstance(error.__cause__, duckdb.ConversionException):
                 raise
             self._is_careful = True
-            table = self._first_look(most).table
+            table = self._first_look(piece, most).table
         columns = (table[name].to_pylist() for name in ("trace_id", "newest_ns", "oldest_ns"))
         return list(zip(*columns, strict=True)), sum(table["span_count"].to_pylist())
 
-    def _first_look(self, most: int) -> Fetched:
-        params = Params({"from_ns": self._range.from_ns, "until_ns": self._range.until_ns, "most": most})
+    def _first_look(self, piece: Range, most: int) -> Fetched:
+        params = Params(
+            {
+                "from_ns": piece.from_ns,
+                "until_ns": piece.until_ns,
+                "most": most,
+                "around_from_ns": max(0, piece.from_ns - MARGIN_NS),
+                "around_until_ns": min(LAST_NS, piece.until_ns + MARGIN_NS),
+            }
+        )
         condition = FirstLook(params, careful=self._is_careful).of(self._query.pipeline)
-        sql = load_sql("collector.search.queries", "first_look").format(condition=condition)
+        sql = load_sql(_QUERIES, "first_look").format(condition=condition)
         return self._run(sql, params.used_in(sql), most)
 
     def _judge(self, candidates: list[tuple[str, int, int]]) -> list[FoundTrace]:
         ids = [row[0] for row in candidates]
-        params = {
-            **self._evaluation.params.used_in(self._evaluation.sql),
+        around = {
             "trace_ids": ids,
             "from_ns": max(0, min(row[2] for row in candidates) - MARGIN_NS),
             "until_ns": min(LAST_NS, max(row[1] for row in candidates) + MARGIN_NS),
         }
-        fetched = self._run(self._evaluation.sql, params, _ROWS_MAX)
+        extents = self._run(load_sql(_QUERIES, "extents"), around, len(ids)).table
+        found = windows(zip(*(extents[name].to_pylist() for name in ("first_ns", "last_ns")), strict=True))
+        fetched = self._run(*self._evaluation.statement(ids, found), _ROWS_MAX)
         if fetched.is_cut and len(candidates) > 1:
             half = len(candidates) // 2
             return [*self._judge(candidates[:half]), *self._judge(candidates[half:])]

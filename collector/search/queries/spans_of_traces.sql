@@ -1,5 +1,5 @@
--- All spans of the given traces, with what a search asks of each. {columns}, {values} and {joins} are made of constant
--- words and parameters.
+-- All spans of the given traces, with what a search asks of each. {columns}, {values}, {joins} and {{windows}} are made of
+-- constant words and parameters.
 WITH wanted AS (SELECT unnest($trace_ids::VARCHAR[]) AS trace_id),
 base AS MATERIALIZED (
     SELECT
@@ -10,8 +10,7 @@ base AS MATERIALIZED (
         {columns}
     FROM spans
     WHERE trace_id IN (FROM wanted)
-      AND start_time >= make_timestamp_ns($from_ns::BIGINT)
-      AND start_time < make_timestamp_ns($until_ns::BIGINT)
+      AND ({{windows}})
 ),
 -- CLIENT and SERVER may share an id (Zipkin): the SERVER is below the CLIENT, and calls are made by the SERVER.
 ids AS MATERIALIZED (
