@@ -27,7 +27,7 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 def test_red(
     tmp_path: Any, make_settings: Callable[..., Any], make_running: Callable[..., Any], make_request: Any
 ) -> None:
-    """Spans are counted once, by operation and bucket, with an exemplar; beyond the bound as one operation."""
+    """Spans are counted once, by operation and bucket, with an exemplar; more operations are one."""
     running = make_running(Server(make_settings(tmp_path / "red", metrics_operations=2)))
     try:
 
