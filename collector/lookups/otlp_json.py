@@ -18,6 +18,7 @@ def otlp_json(trace: TracesData) -> dict[str, Any]:
     for of_resource in document["resourceSpans"]:
         for of_scope in of_resource.get("scopeSpans", ()):
             for span in of_scope.get("spans", ()):
+                span.setdefault("status", {})
                 for holder in (span, *span.get("links", ())):
                     for name in _IDS:
                         if name in holder:

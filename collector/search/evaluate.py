@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.decode.buffers import numbers, truth
 from collector.search.conditions import condition_sql, intrinsic_sql, value_sql
 from collector.search.fields import COLUMNS
 from collector.search.sets import Found, Spans, find
@@ -112,13 +113,13 @@ class Evaluation:
         Args:
             rows: what `statement` gave, of whole traces.
         """
-        traces = pc.rank(rows["trace_id"], tiebreaker="dense").to_numpy().astype(np.int64) - 1
+        traces = _ranks(rows["trace_id"]) - 1
         spans = Spans(
             traces,
-            pc.fill_null(rows["parent_n"], -1).to_numpy().astype(np.int64),
-            {part: rows[f"m{i}"].to_numpy() for i, part in enumerate(self._filters)},
+            _numbers(pc.fill_null(rows["parent_n"], -1)).astype(np.int64),
+            {part: truth(_whole(rows[f"m{i}"])) for i, part in enumerate(self._filters)},
             {
-                operand: pc.fill_null(rows[f"a{i}"], float("nan")).to_numpy()
+                operand: _numbers(pc.fill_null(rows[f"a{i}"], float("nan")))
                 for i, operand in enumerate(self._operands)
             },
             {group: self._key_numbers(group, rows) for group in self._groups},
@@ -126,12 +127,26 @@ class Evaluation:
         return Judged(rows, find(self._pipeline, spans), traces)
 
     def _key_numbers(self, group: GroupBy, rows: pa.Table) -> np.ndarray:
-        numbers = np.zeros((len(group.keys), rows.num_rows), dtype=np.int64)
+        ranks = np.zeros((len(group.keys), rows.num_rows), dtype=np.int64)
         for i, key in enumerate(group.keys):
             assert isinstance(key, Attribute | Intrinsic)
             values = pc.fill_null(rows[f"f{self.shown.index(key)}"], "")
-            numbers[i] = pc.rank(values, tiebreaker="dense").to_numpy()
-        return np.unique(numbers, axis=1, return_inverse=True)[1].reshape(-1)
+            ranks[i] = _ranks(values)
+        return np.unique(ranks, axis=1, return_inverse=True)[1].reshape(-1)
+
+
+# Arrow's own `to_numpy` imports pandas, which takes a second.
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks()
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    return numbers(_whole(column))
+
+
+def _ranks(column: pa.ChunkedArray) -> np.ndarray:
+    """The number of each value among all distinct ones, from 1."""
+    return numbers(pc.rank(column, tiebreaker="dense")).astype(np.int64)
 
 
 def _condition(part: Filter, source: Source) -> str:

@@ -5,9 +5,10 @@ The fields are those that Jaeger 1.76 gives for the same OTLP spans (`tests/benc
 
 from __future__ import annotations
 
+import base64
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
@@ -38,7 +39,7 @@ def trace_json(trace_id: str, trace: TracesData, *, is_cut: bool = False) -> Jso
             spans += [_span(span, of_scope.scope, name) for span in of_scope.spans]
     spans.sort(key=lambda span: span["startTime"])
     return {
-        "traceID": trace_id,
+        "traceID": shown_id(bytes.fromhex(trace_id)),
         "spans": spans,
         "processes": {name: json.loads(text) for text, name in processes.items()},
         "warnings": ["the trace has more spans than are shown"] if is_cut else None,
@@ -57,20 +58,12 @@ def _process(attributes: Iterable[KeyValue]) -> Json:
 
 
 def _span(span: Span, scope: InstrumentationScope, process: str) -> Json:
-    trace_id = span.trace_id.hex()
-    references = []
-    if span.parent_span_id:
-        references.append(_reference("CHILD_OF", trace_id, span.parent_span_id.hex()))
-    for link in span.links:
-        kind = next((a.value.string_value for a in link.attributes if a.key == "opentracing.ref_type"), "")
-        references.append(
-            _reference(_REFERENCE_TYPES.get(kind, "FOLLOWS_FROM"), link.trace_id.hex(), link.span_id.hex())
-        )
-    found: Json = {
+    trace_id = shown_id(span.trace_id)
+    return {
         "traceID": trace_id,
         "spanID": span.span_id.hex(),
         "operationName": span.name,
-        "references": references,
+        "references": list(_references(span)),
         "startTime": span.start_time_unix_nano // 1_000,
         "duration": max(0, span.end_time_unix_nano - span.start_time_unix_nano) // 1_000,
         "tags": [*_scope_tags(scope), *(_tag(a.key, a.value) for a in span.attributes), *_own_tags(span)],
@@ -78,9 +71,21 @@ def _span(span: Span, scope: InstrumentationScope, process: str) -> Json:
         "processID": process,
         "warnings": None,
     }
-    if span.flags & 0xFF:
-        found["flags"] = span.flags & 0xFF
-    return found
+
+
+def _references(span: Span) -> Iterator[Json]:
+    """The parent first, unless a link speaks of it too."""
+    parent = (span.trace_id, span.parent_span_id)
+    if span.parent_span_id and parent not in {(link.trace_id, link.span_id) for link in span.links}:
+        yield _reference("CHILD_OF", *parent)
+    for link in span.links:
+        kind = next((a.value.string_value for a in link.attributes if a.key == "opentracing.ref_type"), "")
+        yield _reference(_REFERENCE_TYPES.get(kind, "FOLLOWS_FROM"), link.trace_id, link.span_id)
+
+
+def shown_id(trace_id: bytes) -> str:
+    """Ids of 64 bits are shown as such."""
+    return trace_id.hex() if any(trace_id[:8]) else trace_id[8:].hex()
 
 
 def _scope_tags(scope: InstrumentationScope) -> list[Json]:
@@ -110,8 +115,8 @@ def _log(event: Span.Event) -> Json:
     return {"timestamp": event.time_unix_nano // 1_000, "fields": fields}
 
 
-def _reference(kind: str, trace_id: str, span_id: str) -> Json:
-    return {"refType": kind, "traceID": trace_id, "spanID": span_id}
+def _reference(kind: str, trace_id: bytes, span_id: bytes) -> Json:
+    return {"refType": kind, "traceID": shown_id(trace_id), "spanID": span_id.hex()}
 
 
 def _text_tag(key: str, value: str) -> Json:
@@ -130,7 +135,7 @@ def _tag(key: str, value: AnyValue) -> Json:
             figure = value.double_value
             return {"key": key, "type": "float64", "value": figure if math.isfinite(figure) else str(figure)}
         case "bytes_value":
-            return {"key": key, "type": "binary", "value": value.bytes_value.hex()}
+            return {"key": key, "type": "binary", "value": base64.b64encode(value.bytes_value).decode()}
         case "array_value" | "kvlist_value":
             return _text_tag(key, json.dumps(plain(value), ensure_ascii=False, separators=(",", ":")))
         case _:
@@ -138,14 +143,14 @@ def _tag(key: str, value: AnyValue) -> Json:
 
 
 def plain(value: AnyValue) -> Any:
-    """For JSON; bytes as hexadecimal digits."""
+    """For JSON; bytes as base64."""
     match value.WhichOneof("value"):
         case "array_value":
             return [plain(item) for item in value.array_value.values]
         case "kvlist_value":
             return {item.key: plain(item.value) for item in value.kvlist_value.values}
         case "bytes_value":
-            return value.bytes_value.hex()
+            return base64.b64encode(value.bytes_value).decode()
         case "double_value":
             return value.double_value if math.isfinite(value.double_value) else str(value.double_value)
         case None:

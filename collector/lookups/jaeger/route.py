@@ -179,7 +179,8 @@ def _add_v1(router: APIRouter, lookups: _Lookups) -> None:
             [
                 {"parent": row["caller"], "child": row["callee"], "callCount": row["call_count"]}
                 for row in found
-            ]
+            ],
+            0,
         )
 
 
