@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm.clocks import Clock, stated_clocks
 from llm.explanation import Draft, Evidence, Fact
@@ -41,6 +41,7 @@ class Claim:
     tokens: frozenset[str] = frozenset()  # exception types and the like, which a sentence may quote
     clocks: frozenset[Clock] = frozenset()
     words: frozenset[str] = frozenset()  # further words of its own
+    confidence: float = 0.0  # that its place is the cause
 
     @property
     def fraction(self) -> float | None:
@@ -67,7 +68,9 @@ def claims_of(evidence: Evidence, draft: Draft) -> dict[str, Claim]:
         }
         if "database" in kinds or _SQL_VERB.match(fact.operation):
             words |= {"database"}
-        found[fact.evidence_id] = _claim(fact, frozenset(words))
+        is_first = first is not None and (first.service, first.operation) == (fact.service, fact.operation)
+        confidence = first.confidence if first is not None and is_first else 0.0
+        found[fact.evidence_id] = replace(_claim(fact, frozenset(words)), confidence=confidence)
     return found
 
 

@@ -26,6 +26,12 @@ _CLAUSES = re.compile(
 )
 _ENTITY = re.compile("\ue100(\\d+)\ue101")
 _TOKEN = re.compile("\ue100\\d+\ue101|[^\\W\\d_]+(?:['’-][^\\W\\d_]+)*|\\d[\\d,.]*|[%×σ=?]|\\S")
+_NAMED_KIND = re.compile(
+    r"\ue100(\d+)\ue101 (services?|operation|endpoint|call|request|query|statement|span|step)\b",
+    re.IGNORECASE,
+)
+# "A took 176 ms, which B made longer", "…, with 152 ms in B": what ties two places is a fact, or is not said.
+_TIED_AFTER = re.compile(f"{ENTITY_MARK}.*(?:\\bwhich\\b|,\\s*with\\b)[^,;]*{ENTITY_MARK}", re.IGNORECASE)
 _TIED = re.compile(f"{ENTITY_MARK}.*\\bwhere\\b[^,;]*{ENTITY_MARK}", re.IGNORECASE)  # "A is slow where B is"
 _SEVERITY = re.compile(r"\bSEV ?\d+")
 _BETWEEN = re.compile(
@@ -48,6 +54,9 @@ _SPEAKING = words(
     " fixed restart rollback because caused ignore instead fine healthy normal ok and or"
 )
 _SCALES = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
+_VERBS = words("is was are were has had") | FAMILIES["time"] - words("time times duration durations latency")
+_ORDERS = words("order orders buy sell trade")
+_DATABASE = FAMILIES["database"]
 _NO_PLACE = "a place that its fact does not name"
 _NO_LICENCE = "a word that its fact does not license"
 _NO_NUMBER = "a number that its fact does not give"
@@ -102,7 +111,7 @@ class Entailment:
         text = self._mark_entities(_digits(re.sub(r"[()]", ", ", text.replace(" out of ", " of "))))
         # A stretch between two places has a direction like any other, which is checked as such.
         text = _BETWEEN.sub(r"from \1 to ", text)
-        if _TIED.search(text):
+        if _TIED.search(text) or _TIED_AFTER.search(text):
             return Verdict("a relation that no fact states")
         place = previous
         told: set[str] = set()  # facts whose quantity the sentence has named in full
@@ -143,7 +152,7 @@ class Entailment:
             reasons.append(rule)
         return reasons[0], None
 
-    def _against(self, clause: str, claim: Claim, is_told: bool) -> str:
+    def _against(self, clause: str, claim: Claim, is_told: bool) -> str:  # noqa: PLR0911 - a line a rule
         """The rule by which one fact does not bear out the clause; empty when it does."""
         entities = [self._entities[int(index)] for index in _ENTITY.findall(clause)]
         if any(claim.evidence_id not in entity.claims or not claim.names_a_place for entity in entities):
@@ -151,6 +160,16 @@ class Entailment:
         numbers = _borne_out(_ENTITY.sub(" ", clause), claim)
         if numbers is None:
             return _NO_NUMBER
+        said = re.findall(r"[a-z]+", clause.lower())
+        # "SELECT carts, a database query in checkout"
+        is_apposition = said[:1] in (["a"], ["an"]) and not set(said) & _VERBS
+        if entities and not is_apposition and not _names_operation(entities, said, claim):
+            return "a generalisation"  # "checkout is slow": one operation of it is
+        if _misnamed(clause, self._entities, claim):
+            return _NO_PLACE
+        names_none = all(entity.name != claim.operation for entity in entities)
+        if _DATABASE & set(said) and names_none and not is_apposition:
+            return "a generalisation"  # "the database is slow": one statement of it is
         tokens = _TOKEN.findall(clause)
         if claim.far and not self._keeps_direction(tokens, claim):
             return "a direction that its fact does not give"
@@ -177,6 +196,35 @@ class Entailment:
                 return False
             origin = origin and tokens[index + 1 : index + 2] in (["in"], ["of"])
         return True
+
+
+def _names_operation(entities: Sequence[Entity], said: Sequence[str], claim: Claim) -> bool:
+    """Whether a clause that names places names the operation that its fact is about, or a type of its error.
+
+    Messages go between services, and orders are placed in them: there a service is enough.
+    """
+    named = {entity.name for entity in entities}
+    own = {claim.operation, *(claim.far or ())[1:]}
+    if claim.service not in named:
+        own |= claim.tokens
+    is_message = "message" in claim.families and bool(set(said) & {"message", "messages"})
+    if is_message or ("amount" in claim.families and bool(set(said) & _ORDERS)):
+        own |= {claim.service, *(claim.far or ())}
+    own |= {" ".join(re.sub(r"<[^>]*>", " ", name).split()) for name in own}
+    return bool(named & own) or not claim.operation
+
+
+def _misnamed(clause: str, entities: Sequence[Entity], claim: Claim) -> bool:
+    """ "The SELECT carts service", "the checkout endpoint": a service is no operation."""
+    services = {claim.service, *(claim.far or ())[:1]}
+    operations = {claim.operation, *(claim.far or ())[1:]}
+    for index, noun in _NAMED_KIND.findall(clause):
+        name = entities[int(index)].name
+        if noun.lower().startswith("service") and name in operations - services:
+            return True
+        if not noun.lower().startswith("service") and name in services - operations:
+            return True
+    return False
 
 
 def _borne_out(text: str, claim: Claim) -> list[RoleNumber] | None:
@@ -246,6 +294,7 @@ def _clauses(text: str) -> Iterable[str]:
     # What stands before the first name speaks of it: "At 152 ms, SELECT carts …".
     pieces, joints = [", ".join(pieces[: named + 1]), *pieces[named + 1 :]], joints[named:]
     waiting: list[tuple[str, bool]] = []
+    last = ""
     for piece, joint in zip(pieces, [*joints, ""], strict=True):
         if not piece.strip(" ,"):
             continue
@@ -258,9 +307,12 @@ def _clauses(text: str) -> Iterable[str]:
             if not joins:
                 yield f"{prefix} {bare} {_ENTITY.sub(' ', piece)}"
         waiting = []
-        yield f"{prefix} {piece}"
+        # "The cause is A and B": what was said of A is said of B.
+        inherited = _ENTITY.sub(" ", last) if last and _is_bare(piece) else ""
+        last = f"{prefix} {inherited} {piece}" if inherited else f"{prefix} {piece}"
+        yield last
     for bare, _ in waiting:
-        yield bare
+        yield f"{_ENTITY.sub(' ', last)} {bare}"
 
 
 def _is_bare(piece: str) -> bool:

@@ -14,8 +14,8 @@ from llm.roles import RoleNumber
 from llm.vocabulary import FAMILIES, ratio_within, words
 
 ENTITY_MARK = "\ue100"  # begins the placeholder of a name
-_BASELINE = words("its the usual normal typical expected baseline ordinary what a average median")
 _SIDES = words("over above beyond below under")
+_USUAL_SIDE = FAMILIES["usual"] | words("what ordinary median")
 _WITH_UP = words("made makes make shows showed show shown showing")
 _NEAR_NUMBERS = words("about around roughly nearly almost approximately after some")
 _PARTS = words("part share portion contribution contributor fraction")
@@ -45,6 +45,22 @@ _SHARE_VERBS = words(
 )
 _COMPARATIVES = FAMILIES["more"] | FAMILIES["less"] | words("slower faster longer shorter quicker later")
 _JOINS = words("than over above beyond exceeds exceeded exceeding against below under")
+# Of a cause: words that assert it, and those that grade it. From this confidence on the first stand alone.
+CERTAIN = 0.9
+_ASSERTING = words(
+    "cause culprit origin source reason bottleneck problem issue root driver originate originates originated"
+    " originating pinpointed traced responsible"
+)
+_GRADED = words(
+    "likely probable probably likeliest suspect suspected candidate possible possibly appear appears"
+    " indicates indicate indicated suggests"
+)
+_ADVERBS = words("usually normally typically ordinarily regularly")
+_TOOK = words(
+    "took reached spent lasted ran needed finished completed responded answered held clocked consumed peaked"
+    " arrived carried"
+)
+_FAULTS = words("problem issue culprit bottleneck suspect suspected")
 _MAJORITY = FAMILIES["most"] - FAMILIES["cause"]
 _CALLED = (["outside", "the", "service", "it"], ["to", "the", "service", "it"])
 
@@ -117,8 +133,98 @@ def _as_usual(word: Word) -> bool:
 
 
 def _unmeasured_side(word: Word) -> bool:
+    """ "Over its errors": what stands on the other side is a measure, or what is usual."""
     near = [*word.behind, *word.before[-3:]]
-    return word.text in _SIDES and not (set(word.behind) & _BASELINE or any(_measures(near)))
+    ahead = set(word.clause[word.index + 1 : word.index + 4])
+    if word.text in _SIDES and set(word.behind[:1]) & words("at with in for since"):
+        return True  # "is over at 176 ms"
+    return word.text in _SIDES and not (ahead & _USUAL_SIDE or any(_measures(near)))
+
+
+def _part_of_usual(word: Word) -> bool:
+    """ "152 ms of its usual 900 µs": no part of it."""
+    return (
+        word.text in FAMILIES["usual"]
+        and word.before[-2:] in (["of", "its"], ["of", "the"], ["of", "a"])
+        and (word.before[-3:-2] != ["instead"])
+    )
+
+
+def _usually(word: Word) -> bool:
+    """ "Usually 151 ms over", "usually slow": what is said to be usual is the usual figure."""
+    if word.text not in _ADVERBS:
+        return False
+    roles = _roles_by_index(word)
+    if roles is None:
+        return False
+    behind = [role for index, role in roles if index > word.index]
+    before = [role for index, role in roles if index < word.index]
+    nearest = behind[:1] or before[-1:]
+    return nearest != ["expected"]
+
+
+def _took_the_usual(word: Word) -> bool:
+    """ "Took its usual 8 ms" says that it was as usual; "usually took 8 ms" and "usually 8 ms" do not."""
+    if word.text not in _TOOK or not word.has("expected"):
+        return False
+    is_compared = word.has("observed", "excess", "ratio", "sigma") or set(word.clause) & _ADVERBS
+    return not is_compared
+
+
+def _roles_by_index(word: Word) -> list[tuple[int, str]] | None:
+    """The parts of the clause's figures with where they stand; None where they cannot be told apart."""
+    measures = [index for index, item in enumerate(word.clause) if item[0].isdigit()]
+    if len(measures) != len(word.numbers):
+        return None
+    return [(index, number.role) for index, number in zip(measures, word.numbers, strict=True)]
+
+
+def _end_without_a_time(word: Word) -> bool:
+    """An incident's last anomaly has a time; that it is over is another matter."""
+    if word.text == "had":
+        return bool(set(word.behind[:1]) & (FAILED | words("been taken ended risen slowed")))
+    is_end = word.text in ("ended", "ends", "ending") and "error" not in word.claim.families
+    return is_end and not any(CLOCK_MARKS.match(item) for item in word.clause)
+
+
+def _waits_for_a_place(word: Word) -> bool:
+    is_waiting = word.text.startswith("wait") and word.behind[:1] == ["for"]
+    is_to = word.text == "way" and word.behind[:1] == ["to"]
+    return (is_waiting or is_to) and ENTITY_MARK in "".join(word.clause[word.index + 1 : word.index + 4])
+
+
+def _total_of_all(word: Word) -> bool:
+    """A total is of what is counted or measured; an incident has no time of its own."""
+    ahead = word.clause[word.index + 1 : word.index + 4]
+    return word.text in ("total", "overall") and bool(set(ahead) & words("incident trace slowdown"))
+
+
+def _bare_service(word: Word) -> bool:
+    """ "The service failed": of a service something is said by name, and with its operation."""
+    if word.text not in ("service", "services"):
+        return False
+    near = "".join([*word.before[-2:], *word.behind])
+    is_the_called = word.before[-3:] == ["outside", "of", "the"] or word.before[-2:] == ["outside", "the"]
+    return not (ENTITY_MARK in near or is_the_called or "called" in word.clause)
+
+
+def _belittles(word: Word) -> bool:
+    """ "Only 152 ms" of what is more than usual."""
+    if word.text != "only" or "more" not in word.claim.families or word.behind[:1] == ["after"]:
+        return False
+    measures = [index for index, item in enumerate(word.clause) if item[0].isdigit()]
+    ordinal = sum(index < word.index for index in measures)
+    if len(measures) != len(word.numbers) or ordinal >= len(measures):
+        return True
+    return word.numbers[ordinal].role != "expected"
+
+
+def _faults_an_amount(word: Word) -> bool:
+    """An unusual amount is no fault of anybody's, and goes nowhere that its fact does not name."""
+    if "amount" not in word.claim.families:
+        return False
+    goes = word.text in ("from", "to", "into") and ENTITY_MARK in "".join(word.behind)
+    return word.text in _FAULTS or goes
 
 
 def _unmeasured_up(word: Word) -> bool:
@@ -156,7 +262,7 @@ def _quantifier(word: Word) -> bool:
         return not word.has("price")
     if word.text == "all" and any(_measures(word.behind[:1])):
         return True
-    if word.text != "all" or word.behind[:1] in (["hours"], []) or word.before[-1:] == ["in"]:
+    if word.text != "all" or word.behind[:1] in (["hours"], []):
         return False
     return not (set(word.before[-1:]) & words("nearly almost") and (word.claim.fraction or 0) >= 0.9)
 
@@ -224,6 +330,14 @@ def _called(word: Word) -> bool:
     return word.text == "outside" and "called" not in word.clause
 
 
+def _overconfident(word: Word) -> bool:
+    """ "The culprit" of a cause that is likely: certainty is the evidence's, not the sentence's."""
+    if word.text not in _ASSERTING or word.claim.confidence >= CERTAIN:
+        return False
+    is_share = word.text in FAMILIES["share"] and (word.has("share") or (word.claim.share or 0) > 0.5)
+    return not is_share and not set(word.clause) & _GRADED
+
+
 def _wrong_ratio(word: Word) -> bool:
     return not ratio_within(word.text, word.claim.ratio)
 
@@ -231,6 +345,15 @@ def _wrong_ratio(word: Word) -> bool:
 _RULES: tuple[tuple[str, Callable[[Word], bool]], ...] = (
     ("says that it is as usual", _as_usual),
     ("says that it is as usual", _on_time),
+    ("a quantity that its fact does not give", _part_of_usual),
+    ("a degree that its fact does not bear out", _belittles),
+    ("blame that no fact gives", _faults_an_amount),
+    ("says that it is as usual", _usually),
+    ("says that it is as usual", _took_the_usual),
+    ("a time that no fact gives", _end_without_a_time),
+    ("a relation that no fact states", _waits_for_a_place),
+    ("a generalisation", _bare_service),
+    ("a quantity that its fact does not give", _total_of_all),
     ("a direction without a measure", _unmeasured_side),
     ("a direction without a measure", _unmeasured_up),
     ("a relation that no fact states", _compared_with_a_place),
@@ -247,4 +370,5 @@ _RULES: tuple[tuple[str, Callable[[Word], bool]], ...] = (
     ("a share that its fact does not give", _no_majority),
     ("a share that its fact does not give", _no_share),
     ("a number that its fact does not give", _wrong_ratio),
+    ("more certain than its evidence", _overconfident),
 )

@@ -19,9 +19,11 @@ _TAKEN_AS_IT_IS = words("about around roughly nearly almost approximately some c
 _EXCESS_BEHIND = words(
     "more longer slower over above beyond extra additional late later higher less faster below under"
 )
+_COMPARATIVES = _EXCESS_BEHIND | words("quicker shorter smaller larger bigger greater lower fewer late early")
 _EXCESS_BEFORE = words(
     "by extra additional added adds adding excess lost loses losing delay cost costs exceeds exceeded"
 )
+_COSTS = words("cost costs lost loses losing")  # also "cost the trace 152 ms"
 _LOST_TIME = words("slowdown delay excess lost extra additional")
 _COMPARED = words("than over above beyond exceeding")
 _WORD = re.compile(r"[a-z]+|=", re.IGNORECASE)
@@ -90,7 +92,7 @@ def _behind(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(re.split(r"[,;:()\u2013\u2014]", text)[0])]
 
 
-def _with_role(number: Number, before: list[str], behind: list[str]) -> RoleNumber:  # noqa: PLR0911 - a line a part
+def _with_role(number: Number, before: list[str], behind: list[str]) -> RoleNumber:  # noqa: PLR0911, PLR0912 - a line a part
     near = [word for word in before if word not in _TAKEN_AS_IT_IS]
     if number.unit == "σ":
         return RoleNumber(number, "sigma")
@@ -98,6 +100,8 @@ def _with_role(number: Number, before: list[str], behind: list[str]) -> RoleNumb
         return RoleNumber(number, "ratio")
     if (before[:1] == ["="] and before[1:2] == ["n"]) or set(behind[:1]) & {"samples", "observations"}:
         return RoleNumber(number, "samples")
+    if number.unit == "%" and ((behind[:1] and behind[0] in _COMPARATIVES) or before[:1] == ["by"]):
+        return RoleNumber(number, "ratio")  # "84% slower", "slowed by 84%": no share of anything
     if number.unit == "%" and not _is_usual(near, behind):
         of_what = (
             [word for word in behind[1:6] if word not in _TAKEN_AS_IT_IS] if behind[:1] == ["of"] else []
@@ -120,7 +124,7 @@ def _with_role(number: Number, before: list[str], behind: list[str]) -> RoleNumb
         "extra",
         "additional",
     }  # "the extra time in it is"
-    if is_extra_time or (near[:1] and near[0] in _EXCESS_BEFORE):
+    if is_extra_time or (near[:1] and near[0] in _EXCESS_BEFORE) or set(near[:3]) & _COSTS:
         return RoleNumber(number, "excess")
     if near[:1] == ["than"] and len(near) > 1 and near[1] in ("more", "longer"):
         return RoleNumber(number, "observed", at_least=True)

@@ -24,21 +24,21 @@ def words(text: str) -> frozenset[str]:
 FAMILIES: dict[Family, frozenset[str]] = {
     "neutral": words(
         "a an the this that these those it its itself here there which where when while whereas and but though"
-        " although with within inside in at on of for to by as per from into across among between during via is"
+        " although with within inside in at on of for to by as from into across among between during via is"
         " was were are be been being has had have having also both about around roughly nearly almost"
-        " approximately some circa than total overall altogether together service services operation operations"
+        " approximately some circa than total overall service services operation operations"
         " request endpoint trace step part place spot point one's single itself own alone self exclusive"
         " measured measurement recorded observed seen shown shows show visible appears appear appeared"
         " noticed found reported reports concerns concerned concerning affected impacted involved namely i.e which"
         " hours all-hours call span made make makes entry evidence fact facts figure figures value values level"
         " name named called-out all case instead rather compared comparison contrast relative respectively"
-        " detected identified noted registered encountered occurred occurs happened located showed showing experienced experiences experiencing experience via specifically notably namely listed taken-from attributed attributable traced result indicates indicate indicated suggests behavior behaviour performance throughout mark remaining further next too become becomes became becoming furthermore addition besides meanwhile then additionally exhibited exhibits rated saw sees"
+        " detected identified noted registered encountered occurred occurs happened located showed showing experienced experiences experiencing experience via specifically notably namely listed taken-from attributed attributable traced result indicates indicate indicated suggests behavior behaviour performance throughout mark further next too become becomes became becoming furthermore addition besides additionally exhibited exhibits rated saw sees"
     ),
     "time": words(
         "took taken takes taking spent spends spending needed needs lasted lasts ran runs running finished"
         " finishes finishing completed completes completing time times duration durations latency latencies"
         " response responded responds answered answers answering clocked reached held holds ms processing consumed consumes consuming peaked peaks"
-        " execution executing executed work working busy whole after only"
+        " execution executing executed work working busy after only"
     ),
     "more": words(
         "more higher larger greater bigger longer exceeds exceeded exceeding excess extra additional over above"
@@ -74,7 +74,7 @@ FAMILIES: dict[Family, frozenset[str]] = {
     ),
     "message": words(
         "message reach reached reaches reaching arrive arrived arrives arriving wait waits waited waiting gap"
-        " deliver delivered delivery transit travelled after received receives receive picked queue queued"
+        " deliver delivered delivery transit travelled after received receives receive picked queued"
         " way underway messages only"
     ),
     "outside": words("outside called it spent way"),
@@ -89,7 +89,7 @@ FAMILIES: dict[Family, frozenset[str]] = {
         " contributed contributing contribution makes comes come came stems stemmed explains explained"
         " slowdown lost represents represented amounts sits lies goes went due-share delay responsible contributor contributors driver due representing attributable attributed delays"
     ),
-    "minor": words("smaller small minor lesser rest"),
+    "minor": words("smaller small minor lesser"),
     "most": words(
         "most mostly majority bulk largest biggest main mainly primarily primary dominant dominates dominated"
         " dominating chief chiefly predominantly largely slowest top"
@@ -100,7 +100,7 @@ FAMILIES: dict[Family, frozenset[str]] = {
     ),
     "candidate": words("candidate suspect possible possibly second secondary contributor contributing"),
     "symptom": words("symptom symptoms surface surfaces surfaced manifests manifested showing felt"),
-    "database": words("database query queries statement sql db"),
+    "database": words("database query statement sql db"),
     "much": words(
         "much far significantly considerably substantially dramatically sharply clearly notably markedly heavily"
         " very extremely greatly vastly well way massively drastically severely strongly noticeably significant considerable substantial severe major notable sharp marked drastic massive dramatic extreme"

@@ -15,6 +15,7 @@ _FOLDER = Path(__file__).parent / "narration"
 LIE_KINDS = {
     "false place", "false direction", "negation", "remedy", "blame", "invented relation", "wrong role",
     "clause", "exaggeration", "minimisation", "hedged", "passive", "language", "markup", "unicode",
+    "second attack",
 }  # fmt: skip
 
 
@@ -26,7 +27,7 @@ def _rows(name: str) -> list[list[str]]:
 
 
 PARTS = ("dev", "held_out", "fresh", "outsider")
-LIES = [row for part in PARTS for row in _rows(f"lies_{part}")]
+LIES = [row for part in (*PARTS, "second") for row in _rows(f"lies_{part}")]
 HONEST = [row for part in PARTS for row in _rows(f"honest_{part}")]
 
 
