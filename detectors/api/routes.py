@@ -14,6 +14,7 @@ from collector.store.store import Store
 from detectors.api import answers
 from detectors.api.trace_view import load_trace_view
 from detectors.incidents import rows
+from detectors.incidents.groups import GroupQuery, list_groups
 from detectors.incidents.rows import LIMIT_DEFAULT, LIMIT_MAX, ORDERS, STATES, Filters
 from detectors.learning.expectation import list_versions
 from detectors.model.anomaly import AMOUNT
@@ -75,6 +76,10 @@ def _add_lists(router: APIRouter, store: Store, clock_ns: Callable[[], int]) -> 
     def anomalies(query: Annotated[AnomalyQuery, Query()]) -> dict[str, Any]:
         return rows.list_anomalies(store, query.filters(query.detector, clock_ns()))
 
+    @router.get("/anomaly-groups")
+    def anomaly_groups(query: Annotated[GroupQuery, Query()]) -> dict[str, Any]:
+        return list_groups(store, query, clock_ns())
+
     @router.get("/amount-anomalies")
     def amount_anomalies(query: Annotated[ListQuery, Query()]) -> dict[str, Any]:
         return rows.list_anomalies(store, query.filters(AMOUNT, clock_ns()))
@@ -108,6 +113,10 @@ def _add_triage(router: APIRouter, pipeline: Pipeline) -> None:
     @router.post("/anomalies/{anomaly_id}/state")
     def anomaly_state(anomaly_id: str, body: Annotated[Any, Body()]) -> dict[str, Any]:
         return pipeline.set_anomaly_state(anomaly_id, _state_in(body))
+
+    @router.post("/anomaly-groups/{group_id}/state")
+    def group_state(group_id: str, body: Annotated[Any, Body()]) -> dict[str, Any]:
+        return pipeline.set_group_state(group_id, _state_in(body))
 
     @router.post("/incidents/{incident_id}/state")
     def incident_state(incident_id: str, body: Annotated[Any, Body()]) -> dict[str, Any]:

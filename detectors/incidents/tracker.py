@@ -9,7 +9,10 @@ machine slows everything that is under way, and that is one event.
 
 The anomalies of that window then form an incident, with all that share a trace with them. While it lasts,
 further anomalies join it by trace or operation, and only new trouble, counted since the last, keeps it
-alive. A lone SEV5 stays a lone anomaly. Of metrics only a resource that grows without end is an event.
+alive. What is reported late joins too, also after the incident's end: a span of its operations or traces
+that began before its last one did, and, until the end, one of its operations that is as severe as the
+incident and at least SEV3. A lone SEV5 stays a lone anomaly. Of metrics only a resource that grows without
+end is an event.
 
 A sustained shift (`detectors.spans.latency_shift`) and the window detectors have counted moments already: the
 operation is in trouble as soon as that is less likely than `incident_significance`, with as many traces and
@@ -42,6 +45,7 @@ _NOISE_FACTOR = 3.0
 _LEAST_PROBABILITY = 1e-4
 # Of one incident: its first ones, which are of what began it, and the newest; localisation samples these.
 _FIRST_TRACES_KEPT, _TRACES_KEPT = 100, 200
+_NEVER_NOISE = 3  # the mildest severity (5σ) that chance does not bring in days of ordinary traffic
 _AHEAD_NS = 86_400 * 10**9  # how far a clock may be ahead of ours
 
 
@@ -139,6 +143,7 @@ class IncidentTracker:
         self._flags: dict[OperationKey, deque[_Flag]] = {}
         self._pending: dict[str, _Flag] = {}  # by anomaly id, lone so far
         self.open: dict[str, Incident] = {}
+        self._ended: dict[str, tuple[float, Incident]] = {}  # for a while, with the time of their end
 
     def observe(
         self,
@@ -173,7 +178,7 @@ class IncidentTracker:
                 now_s,
                 trace_within_s=self._settings.incident_window_s,
                 operation_within_s=_WINDOWS_S[0],
-            )
+            ) or self._explained_by(anomaly)
             if incident is None:
                 self._pending[anomaly.anomaly_id] = _Flag(now_s, anomaly)
             else:
@@ -192,6 +197,17 @@ class IncidentTracker:
     def troubled(self) -> set[OperationKey]:
         """The operations of incidents of calls that have not ended."""
         return {key for i in self.open.values() if i.kind in CALLS for key in i.operations}
+
+    def end(self, incident_id: str, now_s: float) -> None:
+        """The incident is over; late spans of its time still join it. Unknown ids are no error."""
+        incident = self.open.pop(incident_id, None)
+        if incident is not None:
+            incident.state = "resolved"
+            self._ended[incident_id] = (now_s, incident)
+
+    def reopened(self, incident_id: str) -> None:
+        """A person has opened it again: what is late must not end it once more."""
+        self._ended.pop(incident_id, None)
 
     def still_grows(self, cells: Collection[str], now_s: float) -> None:
         """Resources of these cells go on growing: their incidents last although nothing new is said."""
@@ -246,6 +262,22 @@ class IncidentTracker:
         for incident in of_calls:
             known = anomaly.operation_key in incident.operations
             if known and now_s - incident.active_s <= operation_within_s:
+                return incident
+        return None
+
+    def _explained_by(self, anomaly: Anomaly) -> Incident | None:
+        """The incident of calls whose time or severity covers an anomaly that was reported late."""
+        key, start = anomaly.operation_key, anomaly.span_start_unix_nano
+        for incident in [*self.open.values(), *(ended for _, ended in self._ended.values())]:
+            if incident.kind not in CALLS:
+                continue
+            known = key in incident.operations or anomaly.trace_id in incident.traces
+            if known and incident.first_span_unix_nano <= start <= incident.last_span_unix_nano:
+                return incident
+            as_severe = incident.state != "resolved" and anomaly.severity <= min(
+                incident.severity, _NEVER_NOISE
+            )
+            if as_severe and key in incident.operations:
                 return incident
         return None
 
@@ -336,6 +368,7 @@ class IncidentTracker:
             del self._pending[anomaly_id]
         for incident in list(self.open.values()):
             if now_s - incident.active_s > self._settings.incident_resolve_s:
-                incident.state = "resolved"
-                del self.open[incident.incident_id]
+                self.end(incident.incident_id, now_s)
                 outcome.changed[incident.incident_id] = incident
+        for incident_id in [i for i, (ended_s, _) in self._ended.items() if ended_s < oldest_s]:
+            del self._ended[incident_id]

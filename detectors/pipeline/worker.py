@@ -19,6 +19,7 @@ from detectors.baseline.models import Baselines
 from detectors.baseline.persist import load_book
 from detectors.incidents import rows
 from detectors.incidents.causes import CauseFinder
+from detectors.incidents.groups import set_group_state
 from detectors.incidents.worker import CauseWorker
 from detectors.learning.expectation import expected
 from detectors.learning.learner import Learner
@@ -105,6 +106,7 @@ class Pipeline:
             "windows": self._detection.windows.status(),
             "localisation": self._cause_worker.status(),
             "set_aside": self._set_aside.status(),
+            "incident_resolve_s": self.settings.incident_resolve_s,
             **self._figures,
             "error": self._figures["error"] or self._cause_worker.error,
         }
@@ -183,6 +185,14 @@ class Pipeline:
                 self._follow(row["incident"])
         return row
 
+    def set_group_state(self, group_id: str, state: object) -> dict[str, Any]:
+        """What a person decided of all anomalies of one operation; an incident of no others follows."""
+        with self._pass, self._detection.writing:
+            changed = set_group_state(self._store, group_id, state, self._clock_ns())
+            if changed["incident_id"] is not None:
+                self._follow(rows.get_incident(self._store, changed["incident_id"]))
+        return changed
+
     def set_incident_state(self, incident_id: str, state: object) -> dict[str, Any]:
         """What a person decided of an incident. Resolved, it is over: trouble after that is a new incident.
 
@@ -214,8 +224,10 @@ class Pipeline:
 
     def _follow(self, incident: dict[str, Any]) -> None:
         if incident["state"] == "resolved":
-            self._detection.tracker.open.pop(incident["incident_id"], None)
+            self._detection.tracker.end(incident["incident_id"], self._monotonic_s())
             self._causes.ended([incident["incident_id"]])
+        else:
+            self._detection.tracker.reopened(incident["incident_id"])
 
     def recalculate(self) -> dict[str, int]:
         """Learn all stored spans again, without flagged samples; blocks until done."""

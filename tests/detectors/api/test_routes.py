@@ -225,3 +225,36 @@ def test_an_expected_incident_is_adopted_and_listed(client):
     )
     assert version["from_value"] < 2 * MS < 100 * MS < version["to_value"]
     assert len(answer["adopted"]) == 3
+
+
+def test_anomalies_of_one_operation_are_one_row_with_a_count(client):
+    """Groups add up to all anomalies, the worst first; they are paged, filtered, and decided on together."""
+    everything = get(client, "/anomalies", limit=1)["total"]
+    listed = get(client, "/anomaly-groups")
+    assert sum(group["anomaly_count"] for group in listed["groups"]) == listed["anomaly_total"] == everything
+    assert listed["total"] == listed["count"] < everything
+    severities = [group["severity"] for group in listed["groups"]]
+    assert severities == sorted(severities)
+    second = get(client, "/anomaly-groups", limit=1, offset=1)
+    assert (second["count"], second["total"]) == (1, listed["total"])
+    assert second["groups"][0]["group_id"] == listed["groups"][1]["group_id"]
+    (slow,) = get(client, "/anomaly-groups", text="select wallets")["groups"]
+    assert slow["anomaly_count"] == slow["open_count"] > 50
+    assert slow["worst"]["observed"] >= slow["median_observed"] > 100 * MS
+
+    path = f"/api/monitor/anomaly-groups/{slow['group_id']}/state"
+    done = client.post(path, json={"state": "acknowledged"}).json()
+    assert done["changed"] == slow["anomaly_count"]
+    (after,) = get(client, "/anomaly-groups", text="select wallets")["groups"]
+    assert (after["open_count"], after["states"]) == (0, ["acknowledged"])
+    assert not get(client, "/anomaly-groups", text="select wallets", state="open")["groups"]
+    assert client.post(path, json={"state": "acknowledged"}).status_code == 404
+    assert client.post(path, json={"state": "lost"}).status_code == 400
+
+
+def test_an_incident_follows_the_group_that_is_all_of_it(client):
+    """The whale's incident holds one group: what is decided of that is decided of the incident."""
+    (whale,) = get(client, "/anomaly-groups", detector="amount")["groups"]
+    path = f"/api/monitor/anomaly-groups/{whale['group_id']}/state"
+    assert client.post(path, json={"state": "resolved"}).json()["incident_id"] == whale["incident_id"]
+    assert get(client, f"/incidents/{whale['incident_id']}")["state"] == "resolved"

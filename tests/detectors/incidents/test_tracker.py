@@ -114,6 +114,41 @@ def test_incident_ends_although_noise_goes_on():
     assert incident.last_span_unix_nano < 20 * SECOND_NS
 
 
+def test_late_spans_of_an_incident_join_it_also_after_its_end():
+    """A slow span that is reported long after it began belongs to the incident of its time, not to nobody."""
+    stream = Stream()
+    for _ in range(10):
+        stream.second(50, severity=1)
+    (incident,) = stream.tracker.open.values()
+    late = [replace(stream.slow(0, 1), span_start_unix_nano=n * SECOND_NS) for n in (4, 6, 8)]
+    for _ in range(20):
+        stream.second(0)
+    joined = stream.tracker.observe(stream.now_s + 0.1, stream.now_s * SECOND_NS, {OPERATION: 1}, late[:1])
+    assert [a.incident_id for a in joined.anomalies] == [incident.incident_id]
+    stream.now_s += 200
+    stream.second(0)
+    assert not stream.tracker.open
+    joined = stream.tracker.observe(stream.now_s + 0.1, stream.now_s * SECOND_NS, {OPERATION: 1}, late[1:2])
+    assert [a.incident_id for a in joined.anomalies] == [incident.incident_id]
+    assert joined.changed[incident.incident_id].state == "resolved"
+    assert not stream.tracker.open
+    stream.tracker.reopened(incident.incident_id)
+    alone = stream.tracker.observe(stream.now_s + 0.2, stream.now_s * SECOND_NS, {OPERATION: 1}, late[2:])
+    assert [a.incident_id for a in alone.anomalies] == [None]
+
+
+def test_a_rare_span_as_bad_as_the_open_incident_joins_it():
+    """While an incident is open, a lone span of its operation that is as severe as it is part of it."""
+    stream = Stream()
+    for _ in range(10):
+        stream.second(50, severity=2)
+    (incident,) = stream.tracker.open.values()
+    for _ in range(30):
+        stream.second(0)
+    assert stream.second(1, severity=2).anomalies[0].incident_id == incident.incident_id
+    assert stream.second(1, severity=5).anomalies[0].incident_id is None
+
+
 def test_recurrence_continues_the_incident():
     """A fault that comes back before the incident is resolved is the same incident."""
     stream = Stream()

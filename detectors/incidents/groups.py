@@ -1,0 +1,122 @@
+"""Anomalies as a person reads them: one row for an operation with a count, paged, and decided on together."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import duckdb
+from pydantic import BaseModel, ConfigDict, Field
+
+from collector.errors import Conflict, InvalidInput, NotFound
+from collector.store.sqlfile import load_sql
+from collector.store.store import Store
+from detectors.incidents.rows import ORDERS, STATES, one_of, parse_severities, parse_since
+
+_QUERIES = "detectors.incidents.queries"
+_OFFSET_MAX = 1_000_000
+_TEXT_MAX = 200
+_WRITE_TRIES = 5
+
+
+class GroupQuery(BaseModel):
+    """Filters of the groups; a misspelt one is refused rather than ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    severity: list[str] | None = None
+    service: str | None = None
+    detector: str | None = None
+    state: list[str] | None = None
+    since: str | None = None
+    text: str | None = Field(None, max_length=_TEXT_MAX)
+    incident_id: str | None = None
+    alone: bool = False
+    limit: int = Field(50, ge=1, le=500)
+    offset: int = Field(0, ge=0, le=_OFFSET_MAX)
+    order: str = "severity"
+
+
+def list_groups(store: Store, query: GroupQuery, now_unix_nano: int) -> dict[str, Any]:
+    """Groups of anomalies: `{groups, count, total, anomaly_total}`; times in ns since 1970, UTC.
+
+    Raises:
+        InvalidInput: a filter is not understood.
+    """
+    one_of("order", query.order, ORDERS)
+    states = [state for text in query.state or () for state in text.split(",") if state]
+    for state in states:
+        one_of("state", state, STATES)
+    params = {
+        "severities": parse_severities(query.severity),
+        "service": query.service,
+        "detector": query.detector,
+        "states": states or None,
+        "since": parse_since(query.since, now_unix_nano),
+        "text": query.text or None,
+        "incident_id": query.incident_id,
+        "alone": query.alone,
+        "by": query.order,
+        "limit": query.limit,
+        "offset": query.offset,
+    }
+    rows = store.read(load_sql(_QUERIES, "list_anomaly_groups"), params).to_pylist()
+    total = rows[0]["total"] if rows else 0
+    anomaly_total = int(rows[0]["anomaly_total"]) if rows else 0
+    return {
+        "groups": [_group(row) for row in rows],
+        "count": len(rows),
+        "total": total,
+        "anomaly_total": anomaly_total,
+    }
+
+
+def _group(row: dict[str, Any]) -> dict[str, Any]:
+    worst = row["worst"]
+    nanos = ("first_span_unix_nano", "last_span_unix_nano", "detected_unix_nano")
+    kept = {key: value for key, value in row.items() if key not in {"total", "anomaly_total", *nanos}}
+    # As text: JavaScript's numbers end at 2^53.
+    return {
+        **kept,
+        **{name: str(row[name]) for name in nanos},
+        "worst": {**worst, "details": json.loads(worst["details"])},
+    }
+
+
+def set_group_state(store: Store, group_id: str, state: object, now_unix_nano: int) -> dict[str, Any]:
+    """Put all anomalies of a group into one state; `{group_id, state, changed, incident_id}`.
+
+    `incident_id` names the incident that follows, because all its anomalies are in that state now.
+
+    Raises:
+        InvalidInput: an unknown state.
+        NotFound: no anomaly is of that group, or all of it are in the state already.
+        Conflict: somebody keeps changing the same rows.
+    """
+    if not isinstance(state, str) or state not in STATES:
+        raise InvalidInput(f"state {state!r} is not known", hint=f"use one of {', '.join(STATES)}")
+    params = {"group_id": group_id, "state": state, "now": now_unix_nano}
+    for attempt in range(_WRITE_TRIES):
+        try:
+            with store.transaction() as con:
+                changed = con.execute(load_sql(_QUERIES, "set_group_state"), params).fetchall()
+                if not changed:
+                    raise NotFound(
+                        f"no anomaly of group {group_id!r} is in another state than {state}",
+                        hint="GET /api/monitor/anomaly-groups lists the groups",
+                    )
+                incident_id = changed[0][0]
+                followed = con.execute(
+                    load_sql(_QUERIES, "follow_groups"), {"incident_id": incident_id, "state": state}
+                ).fetchall()
+        except duckdb.TransactionException:
+            time.sleep(0.02 * 2**attempt)  # somebody else was updating the same rows
+            continue
+        return {
+            "group_id": group_id,
+            "state": state,
+            "changed": len(changed),
+            "incident_id": incident_id if followed else None,
+        }
+    raise Conflict("the rows are being updated", hint="try again")

@@ -1,0 +1,10 @@
+-- An incident whose anomalies are all in one state is in that state.
+UPDATE incidents
+SET state = $state
+WHERE
+    incident_id = $incident_id
+    AND state <> $state
+    AND NOT EXISTS (
+        FROM anomalies WHERE anomalies.incident_id = incidents.incident_id AND anomalies.state <> $state
+    )
+RETURNING incident_id
