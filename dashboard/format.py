@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from datetime import UTC, datetime
+from contextvars import ContextVar
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from llm.units import cell_text
 
@@ -14,6 +16,8 @@ _UNITS_NS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
 _MINUTE_NS = 60_000_000_000
 _HOUR_NS = 60 * _MINUTE_NS
 DASH = "–"
+# The zone in which this run of the page writes times; each run and each refresh of a part sets it.
+_ZONE: ContextVar[tzinfo] = ContextVar("zone", default=UTC)
 _FRACTION = re.compile(r"\.(\d+)")
 
 
@@ -151,16 +155,49 @@ def span_of(start: datetime, end: datetime) -> str:
     return f"{seconds // 86400} d"
 
 
+def use_zone(name: str | None) -> None:
+    """Writes times in this zone from now on, in this run; UTC for None and for a name that is not known."""
+    try:
+        _ZONE.set(ZoneInfo(name) if name else UTC)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        _ZONE.set(UTC)
+
+
+def zone_name(moment: datetime) -> str:
+    """`UTC`, `CET`, `-03`."""
+    return moment.astimezone(_ZONE.get()).tzname() or "UTC"
+
+
+def clock_of(moment: datetime) -> str:
+    """`22:45:17 UTC`, in the zone of the page."""
+    local = moment.astimezone(_ZONE.get())
+    return f"{local:%H:%M:%S} {zone_name(moment)}"
+
+
 def clock(text: str | None) -> str:
-    """`22:45:17 UTC`; with the date when there is no time to parse, the dash."""
+    """`22:45:17 UTC`; the dash when there is no time to parse."""
     then = parse_time(text)
-    return DASH if then is None else then.strftime("%H:%M:%S UTC")
+    return DASH if then is None else clock_of(then)
 
 
 def stamp(text: str | None) -> str:
     """`2026-11-20 22:45:17 UTC`."""
     then = parse_time(text)
-    return DASH if then is None else then.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return DASH if then is None else f"{then.astimezone(_ZONE.get()):%Y-%m-%d} {clock_of(then)}"
+
+
+def nano_clock(unix_nano: str | int | None) -> str:
+    """`22:45:17.123` of nanoseconds since 1970, in the zone of the page."""
+    if unix_nano is None:
+        return DASH
+    seconds, nanos = divmod(int(unix_nano), 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC).astimezone(_ZONE.get())
+    return f"{moment:%H:%M:%S}.{nanos // 1_000_000:03d}"
+
+
+def from_nano(unix_nano: str | int) -> datetime:
+    """Nanoseconds since 1970 as an aware time, cut to microseconds."""
+    return datetime.fromtimestamp(int(unix_nano) / 1e9, UTC)
 
 
 def plain(value: object, limit: int = 400) -> str:
@@ -191,5 +228,5 @@ def cell(name: str | None) -> str:
 
 
 def unix_stamp(seconds: int) -> str:
-    """`2026-11-20 22:45:17` (UTC) of whole seconds since 1970."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    """`2026-11-20 22:45:17` of whole seconds since 1970, in the zone of the page."""
+    return f"{datetime.fromtimestamp(seconds, UTC).astimezone(_ZONE.get()):%Y-%m-%d %H:%M:%S}"

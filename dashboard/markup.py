@@ -29,6 +29,9 @@ STYLE = f"""
   font-size: 12px; line-height: 19px; color: {TEXT}; white-space: nowrap; }}
 .sp.panel, .sp .panel {{ background: {PANEL}; border: 1px solid {BORDER}; border-radius: 6px;
   padding: 10px 14px; }}
+.sp .line {{ display: flex; gap: 10px; margin-top: 3px; }}
+.sp .line .k {{ color: {MUTED}; flex: 0 0 96px; }}
+.sp .line .t {{ overflow-wrap: anywhere; min-width: 0; }}
 .sp .scroll {{ overflow-x: auto; }}
 .sp table {{ border-collapse: collapse; width: 100%; }}
 .sp th {{ color: {MUTED}; font-weight: 500; text-align: right; padding: 4px 10px; white-space: nowrap;
@@ -131,6 +134,6 @@ def table(head: Sequence[tuple[str, str]], rows: Iterable[Sequence[object]]) -> 
     )
 
 
-def page(*parts: object, css: str = "") -> str:
+def page(*parts: object, css: str = "", style: str = "") -> str:
     """What `st.html` gets: the parts inside the dashboard's own style."""
-    return STYLE + tag("div", *parts, css=f"sp {css}".strip())
+    return STYLE + tag("div", *parts, css=f"sp {css}".strip(), style=style)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 BACKGROUND = "#0E1117"
@@ -37,7 +40,7 @@ SEVERITIES = {
     5: Severity(5, "#8E99A8", "○"),
 }
 
-# Services in order of appearance; no hue of a severity among them.
+# No hue of a severity among them.
 SERVICE_COLOURS = (
     "#79C0FF",
     "#56D4BC",
@@ -47,7 +50,14 @@ SERVICE_COLOURS = (
     "#F0A6CA",
     "#A5B4FC",
     "#C9D1D9",
+    "#FFB77C",
+    "#8DDBE0",
+    "#C3E88D",
+    "#E0AAFF",
 )
+MAX_SERVICES_KNOWN = 2000
+_places: dict[str, int] = {}
+_places_lock = threading.Lock()
 
 STATE_ICONS = {"open": "●", "acknowledged": "◐", "snoozed": "◷", "resolved": "✓"}
 
@@ -57,11 +67,20 @@ def severity(level: object) -> Severity:
     return SEVERITIES.get(level if isinstance(level, int) else 5, SEVERITIES[5])
 
 
-def service_colours(services: list[str]) -> dict[str, str]:
-    """A colour for each service, by name, so that a service keeps its colour on every page."""
+def service_colours(services: Iterable[str]) -> dict[str, str]:
+    """A colour for each service, in order of name.
+
+    A service keeps its colour on every page and in every tab: each gets the next one when this process first
+    sees it. Beyond 2,000 services, colours follow from the name.
+    """
+    names = sorted(set(services))
+    with _places_lock:
+        for name in names:
+            if name not in _places and len(_places) < MAX_SERVICES_KNOWN:
+                _places[name] = len(_places)
     return {
-        name: SERVICE_COLOURS[index % len(SERVICE_COLOURS)]
-        for index, name in enumerate(sorted(set(services)))
+        name: SERVICE_COLOURS[_places.get(name, zlib.crc32(name.encode())) % len(SERVICE_COLOURS)]
+        for name in names
     }
 
 
@@ -69,6 +88,12 @@ def service_colours(services: list[str]) -> dict[str, str]:
 PAGE_STYLE = """
 <style>
 [data-testid="stButtonGroup"] button[data-selected="true"] p { color: #A5D6FF; }
+/* Parts that refresh by themselves would be dimmed each time; their age says how current they are. */
+[data-stale="true"] { opacity: 1 !important; transition: none !important; }
+.stMainBlockContainer { padding-left: 2rem !important; padding-right: 2rem !important; }
+.sp-age { color: #9DA7B3; font-size: 12px; font-variant-numeric: tabular-nums; display: inline-block;
+  min-width: 130px; }
+.sp-age.stale { color: #FF9F43; font-weight: 600; }
 </style>
 """
 

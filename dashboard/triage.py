@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from dashboard import format as fmt
+from dashboard.condition import ONGOING, OVER, RECOVERING, RESOLVE_S, degrades, in_order, phase
 from dashboard.theme import STATE_ICONS, severity
 
 ENDED_LATELY = timedelta(hours=24)
+SECTION_ROWS = 50
 ACTIVE_STATES = ("open", "acknowledged")
 STATES = ("active", "open", "acknowledged", "snoozed", "resolved", "all")
 
@@ -45,6 +47,10 @@ class Filters:
     state: str = "active"
     text: str = ""
 
+    def narrows(self) -> bool:
+        """Whether anything is filtered beyond what the page shows by itself."""
+        return self != Filters()
+
     def states(self) -> tuple[str, ...]:
         """The states that pass; empty for all."""
         return {"active": ACTIVE_STATES, "all": ()}.get(self.state, (self.state,))
@@ -77,14 +83,6 @@ def likely_cause(incident: Mapping[str, Any]) -> str:
     return f"{place} ({share:.0%} of the excess)" if isinstance(share, int | float) and share > 0 else place
 
 
-def by_urgency(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Worst severity first, then the most σ, then the newest."""
-    newest_first = sorted(
-        rows, key=lambda row: row.get("detected_at") or row.get("last_seen_at") or "", reverse=True
-    )
-    return sorted(newest_first, key=lambda row: (row.get("severity") or 9, -(row.get("sigma") or 0.0)))
-
-
 def passes(row: Mapping[str, Any], filters: Filters) -> bool:
     """Whether an anomaly or an incident is shown."""
     services = row.get("services") or [row.get("service_name")]
@@ -105,68 +103,89 @@ def passes(row: Mapping[str, Any], filters: Filters) -> bool:
 
 
 def sections(
-    incidents: Sequence[dict[str, Any]], anomalies: Sequence[dict[str, Any]], filters: Filters, now: datetime
+    incidents: Sequence[dict[str, Any]],
+    groups: Mapping[str, Any],
+    filters: Filters,
+    now: datetime,
+    resolve_s: float = RESOLVE_S,
 ) -> list[dict[str, Any]]:
-    """The queue: incidents first, each standing for its anomalies; then the anomalies of no incident; last
-    what has ended lately, so that whoever comes late still finds it."""
-    ranked = by_urgency(incidents)
-    shown = [row for row in ranked if passes(row, filters)]
-    singles = [row for row in by_urgency(anomalies) if not row.get("incident_id") and passes(row, filters)]
-    listed = [
-        {"title": f"Incidents ({len(shown)})", "items": [_incident_item(row, now) for row in shown]},
-        {
-            "title": f"Single anomalies ({len(singles)})",
-            "items": [_anomaly_item(row, now) for row in singles],
-        },
+    """The queue: what goes on, what has gone quiet, operations with anomalies of no incident, whales and
+    other events, and what has ended lately, so that whoever comes late still finds it.
+
+    Args:
+        groups: `data.anomaly_groups` of anomalies that belong to no incident.
+    """
+    in_turn = in_order(incidents, now, resolve_s)
+    ranked = [row for row in in_turn if passes(row, filters)]
+    phases = {row["incident_id"]: phase(row, now, resolve_s).name for row in ranked}
+    faults = [row for row in ranked if degrades(row)]
+    ongoing = [row for row in faults if phases[row["incident_id"]] == ONGOING]
+    recovering = [row for row in faults if phases[row["incident_id"]] == RECOVERING]
+    events = [row for row in ranked if not degrades(row) and row.get("state") != "resolved"]
+    over = [row for row in in_turn if _is_over(row, filters, now)]
+    singles = [_group_item(row, now) for row in groups["groups"]]
+    return [
+        _section("Ongoing", ongoing, now, resolve_s),
+        _section("Recovering", recovering, now, resolve_s),
+        {"title": f"Single anomalies by operation ({groups['total']})", "items": singles},
+        _section("Whales and other events", events, now, resolve_s),
+        _section("Over, last 24 h" if filters.state == "active" else "Over", over, now, resolve_s),
     ]
+
+
+def _section(title: str, rows: Sequence[dict[str, Any]], now: datetime, resolve_s: float) -> dict[str, Any]:
+    shown = [_incident_item(row, now, resolve_s) for row in rows[:SECTION_ROWS]]
+    more = f", {SECTION_ROWS} shown" if len(rows) > SECTION_ROWS else ""
+    return {"title": f"{title} ({len(rows)}{more})", "items": shown}
+
+
+def _is_over(row: Mapping[str, Any], filters: Filters, now: datetime) -> bool:
+    if row.get("state") != "resolved":
+        return False
     if filters.state == "active":
-        over = [
-            row for row in ranked if _ended_lately(row, now) and passes(row, replace(filters, state="all"))
-        ]
-        title = f"Ended in the last 24 h ({len(over)})"
-        listed.append({"title": title, "items": [_incident_item(row, now) for row in over]})
-    return listed
+        return _ended_lately(row, now) and passes(row, replace(filters, state="all"))
+    return passes(row, filters)
 
 
 def _ended_lately(row: Mapping[str, Any], now: datetime) -> bool:
     seen = fmt.parse_time(row.get("last_seen_at"))
-    return row.get("state") == "resolved" and seen is not None and now - seen <= ENDED_LATELY
+    return seen is not None and now - seen <= ENDED_LATELY
 
 
-def standing_for(chosen: Subject, anomalies: Iterable[Mapping[str, Any]]) -> Subject:
-    """The queue's row for what is chosen: an anomaly of an incident is behind its incident."""
-    if chosen.kind == "anomaly":
-        for row in anomalies:
-            if row["anomaly_id"] == chosen.subject_id and row.get("incident_id"):
-                return Subject("incident", row["incident_id"])
-    return chosen
+def group_row(group: Mapping[str, Any]) -> dict[str, Any]:
+    """A group as an anomaly: the worst one stands for all."""
+    return {**group, **group["worst"], "state": "open" if group["open_count"] else group["states"][0]}
 
 
-def _incident_item(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def _incident_item(row: Mapping[str, Any], now: datetime, resolve_s: float) -> dict[str, Any]:
+    stage = phase(row, now, resolve_s)
     cause = likely_cause(row)
-    anomaly_count = plural(row.get("anomaly_count"), "anomaly", "anomalies")
-    counted = f"{anomaly_count} in {plural(row.get('trace_count'), 'trace')}"
+    counted = f"{plural(row.get('anomaly_count'), 'anomaly', 'anomalies')}, {stage.text}"
     return _item(
         f"incident:{row['incident_id']}",
         row,
         title=fmt.plain(row.get("title") or "incident", 200),
         figure="",
-        note=f"{counted} · likely {cause}" if cause else counted,
+        note=f"{counted} · likely {cause}" if cause and stage.name != OVER else counted,
         when=fmt.age(row.get("last_seen_at"), now),
     )
 
 
-def _anomaly_item(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    usual = fmt.quantity(row.get("expected"), row.get("unit"))
+def _group_item(group: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    row = group_row(group)
+    count = int(group["anomaly_count"])
     place = fmt.plain(row.get("service_name") or "", 80)
-    where = f"{place} · {fmt.plain(row.get('operation') or '', 120)}" if is_whale(row) else place
+    many = f"{fmt.plain(row.get('operation') or 'unknown operation', 120)} ×{count:,}"
+    worst = fmt.quantity(row.get("observed"), row.get("unit"))
+    usual = fmt.quantity(row.get("expected"), row.get("unit"))
+    seen = fmt.from_nano(group["detected_unix_nano"])
     return _item(
         f"anomaly:{row['anomaly_id']}",
         row,
-        title=anomaly_title(row),
+        title=anomaly_title(row) if count == 1 or is_whale(row) else many,
         figure=fmt.sigma(row.get("sigma")),
-        note=f"{where} · usually {usual}",
-        when=fmt.age(row.get("detected_at"), now),
+        note=f"{place} · {row['detector']} · {'worst ' if count > 1 else ''}{worst}, usually {usual}",
+        when=f"{fmt.span_of(seen, now)} ago",
     )
 
 

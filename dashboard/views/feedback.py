@@ -20,19 +20,10 @@ _VERDICTS = {"up": "right", "down": "wrong"}
 
 
 def show(subject: Subject, explanation: Mapping[str, Any], trace: Mapping[str, Any] | None) -> None:
-    st.divider()
+    """Two buttons; "Wrong" asks what really happened first, and the rest only of those who want to say it."""
     with frame.guarded("The feedback"):
         given = data.ratings(frame.api_url(), subject.kind, subject.subject_id)
-        head, name = st.columns([3, 1], vertical_alignment="bottom")
-        head.markdown("**Is this explanation right?** Your answer is kept and exported as training data.")
-        rater = name.text_input(
-            "Your name",
-            value=frame.settings().dashboard_rater,
-            key="rater",
-            bind="query-params",
-            max_chars=MAX_NAME_CHARS,
-        )
-        rater = (rater or "").strip()
+        rater = str(st.session_state.get("rater") or frame.settings().dashboard_rater).strip()
         mine = next((row for row in given if row["rater"] == rater), None)
         others = [row for row in given if row is not mine]
         editing_key = f"editing-{subject}"
@@ -55,7 +46,8 @@ def show(subject: Subject, explanation: Mapping[str, Any], trace: Mapping[str, A
 
 
 def _buttons(explanation: Mapping[str, Any], rater: str, editing_key: str) -> None:
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Is this right?**", width="content")
         if st.button("Right", icon=":material/thumb_up:", key=f"up-{editing_key}"):
             body = {"explanation_id": explanation["explanation_id"], "rating": "up", "rater": rater}
             if _save(body):
@@ -83,29 +75,33 @@ def _form(
     """The correction. It starts from what was saved, so that editing loses nothing."""
     before = (mine or {}).get("correction") or {}
     with st.form(f"form-{editing_key}"):
-        ratings = list(_VERDICTS)
-        rating = st.segmented_control(
-            "The explanation is",
-            ratings,
-            default=st.session_state[editing_key],
-            format_func=lambda value: _VERDICTS[value],
-            required=True,
-        )
         summary = st.text_area(
             "What really happened",
             value=before.get("summary") or "",
             placeholder=fmt.plain(explanation.get("summary") or "", 300),
             max_chars=MAX_TEXT_CHARS,
+            height=90,
         )
-        left, right = st.columns(2)
-        service = _choice(left, "Root service", before.get("root_service"), _names(trace, "service_name"))
-        operation = _choice(right, "Root operation", before.get("root_operation"), _names(trace, "span_name"))
-        steps = st.text_area(
-            "What to do next (one step a line)",
-            value="\n".join(before.get("recommendations") or []),
-            max_chars=MAX_TEXT_CHARS,
-        )
-        comment = st.text_input("Comment", value=(mine or {}).get("comment") or "", max_chars=MAX_TEXT_CHARS)
+        with st.expander("More: where, what to do next, your name"):
+            rating = st.segmented_control(
+                "The explanation is",
+                list(_VERDICTS),
+                default=st.session_state[editing_key],
+                format_func=lambda value: _VERDICTS[value],
+                required=True,
+            )
+            service = _choice("Root service", before.get("root_service"), _names(trace, "service_name"))
+            operation = _choice("Root operation", before.get("root_operation"), _names(trace, "span_name"))
+            steps = st.text_area(
+                "What to do next (one step a line)",
+                value="\n".join(before.get("recommendations") or []),
+                max_chars=MAX_TEXT_CHARS,
+            )
+            comment = st.text_input(
+                "Comment", value=(mine or {}).get("comment") or "", max_chars=MAX_TEXT_CHARS
+            )
+            named = st.text_input("Your name", value=rater, max_chars=MAX_NAME_CHARS)
+        st.caption("Your answer is kept and exported as training data.")
         with st.container(horizontal=True):
             saved = st.form_submit_button("Save", type="primary", icon=":material/save:")
             cancelled = st.form_submit_button("Cancel")
@@ -113,6 +109,8 @@ def _form(
         del st.session_state[editing_key]
         st.rerun()
     if saved:
+        rater = (named or "").strip() or rater
+        st.session_state["rater"] = rater
         body = {
             "explanation_id": explanation["explanation_id"],
             "rating": rating,
@@ -139,9 +137,9 @@ def correction(
     return {key: value for key, value in filled.items() if value} or None
 
 
-def _choice(column: Any, title: str, before: str | None, names: Sequence[str]) -> str | None:
+def _choice(title: str, before: str | None, names: Sequence[str]) -> str | None:
     options = [*names, before] if before and before not in names else list(names)
-    picked = column.selectbox(
+    picked = st.selectbox(
         title,
         options,
         index=options.index(before) if before else None,

@@ -1,4 +1,4 @@
-"""The overview's parts as markup. Pure: the API's answers in, HTML out."""
+"""The parts of the page Now as markup. Pure: the API's answers in, HTML out."""
 
 from __future__ import annotations
 
@@ -9,29 +9,17 @@ from typing import Any
 import polars as pl
 
 from dashboard import format as fmt
+from dashboard import hit
 from dashboard.charts.sparkline import sparkline
-from dashboard.markup import Safe, join, link, outlined, page, severity_chip, table, tag
-from dashboard.theme import BAD, GOOD, SEVERITIES, service_colours, severity
-from dashboard.triage import anomaly_title, by_urgency, likely_cause, plural
+from dashboard.condition import OVER, Judged, Phase, judge, phase
+from dashboard.markup import Safe, join, link, page, severity_chip, table, tag
+from dashboard.theme import BAD, MUTED, SEVERITIES, service_colours, severity
+from dashboard.triage import anomaly_title, plural
 from dashboard.views.frame import href
 
-INCIDENTS_SHOWN = 4
 ENDED_SHOWN = 4
-_STATUS = {
-    "ok": ("✓", GOOD, "All services are within their baselines"),
-    "degraded": ("▲", "#FF9F43", "Something is not as usual"),
-    # Not "ok": a dead exporter looks like this too.
-    "silent": (
-        "▲",
-        "#FF9F43",
-        "No span has arrived in the last minute: check the senders and their exporters",
-    ),
-    "learning": (
-        "◷",
-        "#58A6FF",
-        "Learning what is usual; operations are judged once they have enough samples",
-    ),
-}
+WHALES_SHOWN = 4
+_PHASE_COLOURS = {"ONGOING": "#FF7B72", "RECOVERING": "#FF9F43", OVER: "#9DA7B3"}
 
 
 def to(label: object, page_path: str, **query: object) -> Safe:
@@ -39,205 +27,200 @@ def to(label: object, page_path: str, **query: object) -> Safe:
     return link(label, path, **full)
 
 
-def is_open(incident: Mapping[str, Any]) -> bool:
-    return incident.get("state") in ("open", "acknowledged")
-
-
-def headline(health: Mapping[str, Any], incidents: Sequence[Mapping[str, Any]], updated: str) -> str:
-    """One line: how it stands, in numbers."""
-    services = health["services"]
-    state = str(health["status"]) if services else "silent"
-    icon, colour, meaning = _STATUS.get(state, ("?", "#9DA7B3", ""))
-    spans_per_s = sum(service.get("rate_per_s") or 0.0 for service in services)
-    open_count = sum(1 for incident in incidents if is_open(incident))
-    counted = f"{plural(open_count, 'open incident')} · {plural(len(services), 'service')}"
-    figures = f"{counted} · {fmt.count(spans_per_s)} spans/s"
-    return page(
-        tag(
-            "div",
-            tag(
-                "span",
-                f"{icon} {state.capitalize()}",
-                style=f"color:{colour};font-weight:600",
-            ),
-            f"  {meaning}. " if meaning else " ",
-            tag("span", figures),
-            tag("span", f"  {updated}", css="muted", style="float:right"),
-        )
+def phase_chip(stage: Phase) -> Safe:
+    return tag(
+        "span",
+        stage.name,
+        css="chip",
+        style=f"background:{_PHASE_COLOURS[stage.name]}",
     )
 
 
-def incident_cards(incidents: Sequence[dict[str, Any]], now: datetime) -> str:
-    """The open incidents, the most urgent first."""
-    shown = by_urgency([incident for incident in incidents if is_open(incident)])
-    if not shown:
-        return _no_incident(incidents, now)
-    cards = [_incident_card(incident, now) for incident in shown[:INCIDENTS_SHOWN]]
-    more = len(shown) - INCIDENTS_SHOWN
-    if more > 0:
-        cards.append(tag("div", to(f"{plural(more, 'more open incident')} in the queue →", "anomalies")))
-    return page(tag("div", *cards, style="display:grid;gap:8px"))
-
-
-def _no_incident(incidents: Sequence[dict[str, Any]], now: datetime) -> str:
-    """All is well; and what ended last, for whoever comes late."""
-    newest = sorted(incidents, key=lambda row: row.get("last_seen_at") or "", reverse=True)[:ENDED_SHOWN]
-    ended = [
-        tag(
-            "div",
-            severity_chip(row.get("severity")),
-            " ",
-            to(row.get("title") or "incident", "anomalies", incident=row["incident_id"]),
-            tag("span", f"  last seen {fmt.age(row.get('last_seen_at'), now)}", css="muted"),
-            style="margin-top:4px",
-        )
-        for row in newest
+def incident_card(
+    row: Mapping[str, Any], stage: Phase, now: datetime, lines: Sequence[tuple[str, object]]
+) -> str:
+    """Severity, state and since when; then the lines (name, text) in the order in which they are asked."""
+    began = fmt.parse_time(row.get("first_span_time"))
+    since = f"since {fmt.clock_of(began)} ({fmt.span_of(began, now)})" if began else ""
+    state = str(row.get("state") or "open")
+    seen_by = {"open": "not acknowledged", "acknowledged": "acknowledged", "snoozed": "snoozed"}
+    head = tag(
+        "div",
+        severity_chip(row.get("severity")),
+        " ",
+        phase_chip(stage),
+        " ",
+        tag("span", to(row.get("title") or "incident", "incident", id=row["incident_id"]), css="title"),
+        tag("div", f"{since} · {stage.text} · {seen_by.get(state, state)}", css="muted"),
+    )
+    rows = [
+        tag("div", tag("span", name, css="k"), tag("span", text, css="t"), css="line")
+        for name, text in lines
+        if text
     ]
-    hint = "Slow or unusually large operations appear here, with their likely cause."
-    return page(
-        tag("div", "✓ No open incident", css="title"),
-        tag("div", "Ended last:" if ended else hint, css="muted"),
-        *ended,
-        css="panel",
-    )
+    colour = severity(row.get("severity")).colour
+    return page(head, *rows, css="panel", style=f"border-left:4px solid {colour}")
 
 
-def _incident_card(incident: Mapping[str, Any], now: datetime) -> Safe:
-    opened = fmt.parse_time(incident.get("opened_at"))
-    since = f"since {fmt.clock(incident.get('opened_at'))} ({fmt.span_of(opened, now)})" if opened else ""
-    cause = likely_cause(incident)
-    counted = f"{plural(incident.get('anomaly_count') or 0, 'anomaly', 'anomalies')} in " + plural(
-        incident.get("trace_count") or 0, "trace"
-    )
+def incident_line(row: Mapping[str, Any], stage: Phase) -> Safe:
+    """A further incident in one line."""
     return tag(
         "div",
-        tag(
-            "div",
-            severity_chip(incident.get("severity")),
-            " ",
-            tag("span", incident.get("title") or "incident", css="title"),
-            " ",
-            outlined(incident.get("state")) if incident.get("state") != "open" else "",
+        severity_chip(row.get("severity")),
+        " ",
+        phase_chip(stage),
+        " ",
+        to(row.get("title") or "incident", "incident", id=row["incident_id"]),
+        tag("span", f"  {stage.text}", css="muted"),
+        style="margin-top:4px",
+    )
+
+
+def no_incident(ended: Sequence[Mapping[str, Any]], singles: int, now: datetime) -> str:
+    """Nothing goes on; what ended last, and how many anomalies stand alone."""
+    lines = [incident_line(row, phase(row, now)) for row in ended[:ENDED_SHOWN]]
+    alone = (
+        to(f"{plural(singles, 'operation')} with single anomalies to look at", "incident", state="active")
+        if singles
+        else ""
+    )
+    hint = "Slow or failing operations appear here, with their likely start." if not lines else "Ended last:"
+    return page(
+        tag("div", "✓ No open incident", css="title"),
+        tag("div", alone) if alone else "",
+        tag("div", hint, css="muted"),
+        *lines,
+        css="panel",
+    )
+
+
+def whale_strip(whales: Sequence[Mapping[str, Any]], now: datetime) -> str:
+    """Unusually large amounts in a line of their own: they are news, not an outage."""
+    if not whales:
+        return ""
+    items = []
+    for whale in whales[:WHALES_SHOWN]:
+        account = (whale.get("details") or {}).get("account")
+        items.append(
             tag(
                 "span",
-                to("Investigate →", "anomalies", incident=incident["incident_id"]),
-                style="float:right",
-            ),
-        ),
-        tag("div", "Likely cause: ", tag("strong", cause or "none stands out"), style="margin-top:3px"),
-        tag(
-            "div",
-            f"{since} · last seen {fmt.age(incident.get('last_seen_at'), now)} · {counted}",
-            css="muted",
-        ),
-        css="panel",
-        style=f"border-left:4px solid {severity(incident.get('severity')).colour}",
-    )
-
-
-def whale_banner(whale: Mapping[str, Any], now: datetime) -> str:
-    usual = fmt.quantity(whale.get("expected"), whale.get("unit"))
-    return page(
-        tag("span", "WHALE ", style="font-weight:700;color:#FFF3A0;letter-spacing:.06em"),
-        tag("strong", anomaly_title(whale).removeprefix("Whale: ")),
-        f", {fmt.times(whale.get('observed'), whale.get('expected'))} the usual {usual} "
-        f"({fmt.sigma(whale.get('sigma'))}), {fmt.age(whale.get('detected_at'), now)}  ",
-        to("Investigate →", "anomalies", anomaly=whale["anomaly_id"]),
-        css="panel",
-    )
-
-
-def severity_tiles(counts: Mapping[int, int]) -> str:
-    """Unresolved anomalies by severity; each tile opens the queue with that severity."""
-    tiles = [
-        tag(
-            "div",
-            severity_chip(level),
-            tag("div", to(fmt.count(counts.get(level, 0)), "anomalies", severity=level), css="title"),
-            style="text-align:center",
-        )
-        for level in SEVERITIES
-    ]
-    return page(
-        tag("div", "Unresolved anomalies", css="muted"),
-        tag("div", *tiles, style="display:grid;grid-template-columns:repeat(5,1fr);gap:6px;margin-top:5px"),
-        css="panel",
-    )
-
-
-def whale_list(whales: Sequence[Mapping[str, Any]], now: datetime) -> str:
-    if not whales:
-        return page(
-            tag("div", "Whales", css="muted"),
-            tag("div", "No unusually large order or transfer yet."),
-            css="panel",
-        )
-    rows = [
-        (
-            severity_chip(whale.get("severity")),
-            to(anomaly_title(whale).removeprefix("Whale: "), "anomalies", anomaly=whale["anomaly_id"]),
-            fmt.sigma(whale.get("sigma")),
-            fmt.age(whale.get("detected_at"), now),
-        )
-        for whale in whales
-    ]
-    return page(
-        tag("div", "Whales", css="muted"),
-        table([("Severity", "l"), ("Amount", "l"), ("σ", ""), ("Seen", "")], rows),
-        css="panel",
-    )
-
-
-def service_table(services: Sequence[Mapping[str, Any]], series: pl.DataFrame, window_s: int) -> str:
-    """RED of each service, worst first; names and anomaly counts lead to the queue."""
-    colours = service_colours([service["service_name"] for service in services])
-    rates = _rates(series)
-    ordered = sorted(
-        services, key=lambda service: (-(service.get("open_anomalies") or 0), service["service_name"])
-    )
-    rows = []
-    for service in ordered:
-        name = service["service_name"]
-        dot = tag("span", "■ ", style=f"color:{colours[name]}")
-        rows.append(
-            (
-                join([dot, to(name, "anomalies", service=name)]),
-                _status_text(service.get("status")),
-                fmt.rate(service.get("rate_per_s")),
-                sparkline(rates.get(name, []), colours[name], "requests a second over time"),
-                _errors(service.get("error_rate")),
-                fmt.duration(service.get("p50_ns")),
-                fmt.duration(service.get("p95_ns")),
-                fmt.duration(service.get("p99_ns")),
-                _open_anomalies(service),
+                to(anomaly_title(whale).removeprefix("Whale: "), "incident", anomaly=whale["anomaly_id"]),
+                tag(
+                    "span",
+                    f" {fmt.times(whale.get('observed'), whale.get('expected'))} usual"
+                    f"{', account ' + fmt.plain(account, 24) if account else ''}"
+                    f", {fmt.age(whale.get('detected_at'), now)}",
+                    css="muted",
+                ),
+                style="margin-right:22px;white-space:nowrap",
             )
         )
+    return page(
+        tag("strong", "Whales  ", style="color:#FFF3A0"),
+        *items,
+        css="panel",
+        style="padding:6px 14px;line-height:24px",
+    )
+
+
+def service_table(rows: Sequence[Mapping[str, Any]], series: pl.DataFrame, troubled: set[str]) -> str:
+    """RED of each service with what is usual; abnormal ones first, silent ones stay. Red means abnormal."""
+    colours = service_colours([row["service_name"] for row in rows])
+    rates = _rates(series)
+    ordered = sorted(map(judge, rows), key=lambda judged: (not judged.abnormal, judged.row["service_name"]))
+    lines = [_service_line(judged, colours, rates, troubled) for judged in ordered]
     head = [
         ("Service", "l"),
-        ("Status", "l"),
-        ("Spans", ""),
-        ("Requests over time", ""),
+        ("State", "l"),
+        ("Requests", ""),
+        ("Over time", ""),
         ("Errors", ""),
         ("p50", ""),
         ("p95", ""),
+        ("usual p95", ""),
         ("p99", ""),
-        ("Open anomalies", ""),
     ]
-    return page(tag("div", f"Services, last {window_s} s", css="muted"), table(head, rows))
+    return page(
+        tag(
+            "div",
+            "Services, last minute against the hour before (before the incident, while one is open)",
+            css="muted",
+        ),
+        table(head, lines),
+    )
 
 
-def _status_text(status: object) -> Safe:
-    icon, colour, _ = _STATUS.get(str(status), ("?", "#9DA7B3", ""))
-    return tag("span", f"{icon} {status}", style=f"color:{colour}")
+def _service_line(
+    judged: Judged, colours: Mapping[str, str], rates: Mapping[str, list[float]], troubled: set[str]
+) -> tuple[object, ...]:
+    row = judged.row
+    name = row["service_name"]
+    dot = tag("span", "■ ", style=f"color:{colours[name]}")
+    usual_errors = fmt.percent(row["usual_error_share"]) if row["usual_minutes"] else fmt.DASH
+    return (
+        join([dot, to(name, "services", service=name)]),
+        _state_of(judged, name in troubled),
+        _red(fmt.rate((row["request_count"] or 0) / 60), judged.silent),
+        sparkline(rates.get(name, []), colours[name], "requests a second over time"),
+        join(
+            [
+                _red(fmt.percent(judged.error_share), judged.fails),
+                tag("span", f" / {usual_errors}", css="muted"),
+            ]
+        ),
+        fmt.duration(row["p50_ns"]),
+        _red(fmt.duration(row["p95_ns"]), judged.slow),
+        tag("span", fmt.duration(row["usual_p95_ns"]), css="muted"),
+        fmt.duration(row["p99_ns"]),
+    )
 
 
-def _errors(error_rate: float | None) -> Safe:
-    return tag("span", fmt.percent(error_rate), style=f"color:{BAD};font-weight:600" if error_rate else "")
+def _state_of(judged: Judged, troubled: bool) -> Safe:
+    words = [
+        word
+        for word, met in (("failing", judged.fails), ("slow", judged.slow), ("silent", judged.silent))
+        if met
+    ]
+    if words:
+        return tag("span", f"▲ {', '.join(words)}", style=f"color:{BAD}")
+    if troubled:
+        return tag("span", "◆ in an incident", style="color:#FF9F43")
+    known = int(judged.row["usual_minutes"] or 0) >= 5
+    return tag("span", "✓ as usual" if known else "◷ learning", style=f"color:{MUTED}")
 
 
-def _open_anomalies(service: Mapping[str, Any]) -> Safe:
-    number = service.get("open_anomalies") or 0
-    return to(fmt.count(number), "anomalies", service=service["service_name"]) if number else tag("span", "0")
+def _red(text: str, abnormal: bool) -> Safe:
+    return tag("span", text, style=f"color:{BAD};font-weight:600" if abnormal else "")
+
+
+def severity_tiles(counts: Mapping[int, int]) -> str:
+    """Unresolved anomalies by severity; each opens the queue with that severity."""
+    tiles = [
+        tag(
+            "span",
+            severity_chip(level),
+            " ",
+            to(fmt.count(counts.get(level, 0)), "incident", severity=f"SEV{level}"),
+            style="margin-right:14px",
+        )
+        for level in SEVERITIES
+    ]
+    return page(tag("span", "Unresolved anomalies  ", css="muted"), *tiles)
+
+
+def lag_line(detection: Mapping[str, Any], checks: Mapping[str, Any]) -> str:
+    """How far landing and detection are behind; said only where it matters to the reader."""
+    lag_s = float((checks.get("landing") or {}).get("lag_s") or 0.0)
+    behind = int(detection.get("lag_batches") or 0)
+    late = lag_s > 5 or behind > 50
+    detecting = f"detection {plural(behind, 'batch', 'batches')} behind"
+    text = f"Landing {lag_s:.1f} s behind what was received, {detecting}"
+    mark = "▲ " if late else ""
+    return page(
+        tag("span", mark + text, css="" if late else "muted", style="color:#FF9F43" if late else ""),
+        " ",
+        to("health →", "health"),
+    )
 
 
 def _rates(series: pl.DataFrame) -> dict[str, list[float]]:
@@ -253,7 +236,37 @@ def chart_title(title: str) -> str:
 
 def chart_legend(services: Sequence[str]) -> str:
     entries = [
-        tag("span", tag("span", "■ ", style=f"color:{colour}"), name, style="margin-right:16px")
+        tag(
+            "span",
+            tag("span", "■ ", style=f"color:{colour}"),
+            to(name, "services", service=name),
+            style="margin-right:16px",
+        )
         for name, colour in service_colours(list(services)).items()
     ]
     return page(tag("div", *entries))
+
+
+def counts(row: Mapping[str, Any]) -> str:
+    """`5 anomalies in 2 traces`."""
+    anomalies = plural(row.get("anomaly_count"), "anomaly", "anomalies")
+    return f"{anomalies} in {plural(row.get('trace_count'), 'trace')}"
+
+
+def card_lines(
+    row: Mapping[str, Any],
+    *,
+    harm: str,
+    path: Sequence[str],
+    trend: str,
+    others: Sequence[Mapping[str, Any]],
+) -> list[tuple[str, object]]:
+    """What the person on call asks of an incident, in order."""
+    counted = counts(row)
+    return [
+        ("Users", harm),
+        ("Path", " → ".join(path)),
+        ("Likely start", hit.likely_start(row)),
+        ("Trend", f"{trend} ({counted} in all)"),
+        ("Second fault?", hit.second_fault(row, others)),
+    ]

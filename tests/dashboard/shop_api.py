@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from tests.dashboard.shop_rows import iso
+from tests.dashboard.shop_rows import group_key, iso, page_of_groups
 from tests.dashboard.shop_world import World, explain
 
 
@@ -66,6 +66,43 @@ def build_api(world: World) -> FastAPI:
         if order == "severity":
             rows.sort(key=lambda row: (row["severity"], -row["sigma"]))
         return {"anomalies": rows[:limit], "count": len(rows[:limit]), "total": len(rows)}
+
+    @api.get("/readyz")
+    def readyz() -> dict[str, Any]:
+        return {"ready": True, "checks": {"landing": {"lag_s": 0.2}}}
+
+    @api.get("/api/monitor/anomaly-groups")
+    def anomaly_groups(  # noqa: PLR0917 - query parameters
+        severity: str = "",
+        service: str = "",
+        detector: str = "",
+        state: str = "",
+        text: str = "",
+        incident_id: str = "",
+        alone: bool = False,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> dict[str, Any]:
+        rows = [
+            row
+            for row in world.anomalies
+            if (not severity or str(row["severity"]) in severity.split(","))
+            and (not service or row["service_name"] == service)
+            and (not detector or row["detector"] == detector)
+            and (not state or row["state"] in state.split(","))
+            and (not text or text.lower() in row["operation"].lower())
+            and (not alone or row["incident_id"] is None)
+            and (not incident_id or row["incident_id"] == incident_id)
+        ]
+        return page_of_groups(rows, limit, offset)
+
+    @api.post("/api/monitor/anomaly-groups/{group_id}/state")
+    async def set_group_state(group_id: str, request: Request) -> Any:
+        state = (await request.json())["state"]
+        members = [row for row in world.anomalies if group_key(row) == group_id]
+        for row in members:
+            world.set_state(row["anomaly_id"], state)
+        return {"group_id": group_id, "state": state, "changed": len(members), "incident_id": None}
 
     @api.get("/api/monitor/anomalies/{anomaly_id}")
     def anomaly(anomaly_id: str) -> Any:
@@ -136,9 +173,9 @@ def build_api(world: World) -> FastAPI:
     return api
 
 
-def serve(app: Any) -> tuple[uvicorn.Server, threading.Thread, str]:
-    """Runs `app` in a thread on a free port; returns the server, its thread and the address."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def serve(app: Any, port: int = 0) -> tuple[uvicorn.Server, threading.Thread, str]:
+    """Runs `app` in a thread, on a free port by default; returns the server, its thread and the address."""
+    listener = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

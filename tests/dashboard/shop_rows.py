@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -219,3 +220,54 @@ def difference_rows() -> list[dict[str, Any]]:
             "also": [],
         },
     ]
+
+
+def group_key(row: dict[str, Any]) -> str:
+    """The id of a row's group of anomalies."""
+    named = [str(row[name]) for name in ("detector", "service_name", "operation", "incident_id")]
+    return hashlib.md5("".join(named).encode()).hexdigest()
+
+
+def page_of_groups(rows: list[dict[str, Any]], limit: int, offset: int) -> dict[str, Any]:
+    """Rows as `GET /api/monitor/anomaly-groups` groups them."""
+    members: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        members.setdefault(group_key(row), []).append(row)
+    now_ns = int(datetime.now(UTC).timestamp()) * 10**9
+    groups = []
+    for key, group in members.items():
+        worst = max(group, key=lambda row: row["sigma"])
+        groups.append(
+            {
+                name: worst[name]
+                for name in ("detector", "service_name", "operation", "span_kind", "incident_id")
+            }
+            | {
+                "group_id": key,
+                "anomaly_count": len(group),
+                "trace_count": len({row["trace_id"] for row in group}),
+                "open_count": sum(row["state"] == "open" for row in group),
+                "severity": min(row["severity"] for row in group),
+                "sigma": worst["sigma"],
+                "worst": {
+                    name: worst[name]
+                    for name in (
+                        "anomaly_id",
+                        "trace_id",
+                        "span_id",
+                        "observed",
+                        "expected",
+                        "unit",
+                        "details",
+                    )
+                },
+                "median_observed": worst["observed"],
+                "first_span_unix_nano": str(now_ns - 60 * 10**9),
+                "last_span_unix_nano": str(now_ns - 10**9),
+                "detected_unix_nano": str(now_ns),
+                "states": sorted({row["state"] for row in group}),
+            }
+        )
+    groups.sort(key=lambda group: (group["severity"], -group["sigma"]))
+    shown = groups[offset : offset + limit]
+    return {"groups": shown, "count": len(shown), "total": len(groups), "anomaly_total": len(rows)}

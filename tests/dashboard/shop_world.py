@@ -24,14 +24,21 @@ from tests.dashboard.shop_rows import (
     whale_row,
 )
 
-ANOMALY_COLUMNS = ("anomaly_id", "severity", "state", "sigma", "incident_id")
+ANOMALY_COLUMNS = ("anomaly_id", "severity", "state", "sigma", "incident_id", "span_start_time")
 TABLES = """
     CREATE TABLE spans (
         batch_id BIGINT, trace_id VARCHAR, span_id VARCHAR, parent_span_id VARCHAR, service_name VARCHAR,
-        span_name VARCHAR, span_kind VARCHAR, start_time TIMESTAMP_NS, duration_ns BIGINT, status_code VARCHAR
+        span_name VARCHAR, span_kind VARCHAR, start_time TIMESTAMP_NS, duration_ns BIGINT,
+        status_code VARCHAR,
+        links STRUCT(trace_id VARCHAR, span_id VARCHAR)[] DEFAULT []
+    );
+    CREATE TABLE logs (
+        "time" TIMESTAMP_NS, service_name VARCHAR, severity_number INTEGER, severity_text VARCHAR,
+        trace_id VARCHAR, span_id VARCHAR, body VARIANT, attributes VARIANT
     );
     CREATE TABLE anomalies (
-        anomaly_id VARCHAR, severity TINYINT, state VARCHAR, sigma DOUBLE, incident_id VARCHAR
+        anomaly_id VARCHAR, severity TINYINT, state VARCHAR, sigma DOUBLE, incident_id VARCHAR,
+        span_start_time TIMESTAMP
     );
     CREATE TABLE explanations (explanation_id VARCHAR, subject_kind VARCHAR, subject_id VARCHAR);
     CREATE TABLE feedback (
@@ -118,12 +125,15 @@ class World:
             for index, name in enumerate(names)
         ]
         self.db.executemany(
-            "INSERT INTO anomalies VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO anomalies VALUES (?, ?, ?, ?, ?, ?)",
             [[row[name] for name in ANOMALY_COLUMNS] for row in self.anomalies],
         )
         self.db.execute(
             """
-            INSERT INTO spans
+            INSERT INTO spans (
+                batch_id, trace_id, span_id, parent_span_id, service_name, span_name, span_kind, start_time,
+                duration_ns, status_code
+            )
             SELECT 1, md5(i::VARCHAR), substr(md5(i::VARCHAR), 1, 16), NULL, s.name, 'request', 'SERVER',
                    ((now() AT TIME ZONE 'UTC') - to_milliseconds((i * 150)::BIGINT))::TIMESTAMP_NS,
                    (s.base_ns * (1 + (hash(i) % 100) / 200.0))::BIGINT
@@ -132,6 +142,17 @@ class World:
             FROM range(6000) r(i), (VALUES ('api-gateway', 20000000), ('kx-exchange', 17500000),
                    ('kx-matcher', 8300000), ('kx-wallet', 24000000)) s(name, base_ns)
             """
+        )
+
+        self.db.execute(
+            """
+            INSERT INTO logs
+            SELECT ((now() AT TIME ZONE 'UTC') - to_seconds(i))::TIMESTAMP_NS, 'kx-exchange',
+                   CASE WHEN i % 10 = 0 THEN 17 ELSE 9 END, CASE WHEN i % 10 = 0 THEN 'ERROR' ELSE 'INFO' END,
+                   ?, ?, (CASE WHEN i % 10 = 0 THEN ? ELSE 'order ' || i || ' filled' END)::VARIANT, NULL
+            FROM range(40) r(i)
+            """,
+            [SLOW_TRACE, span_id(6), f"no funds {HOSTILE}"],
         )
 
     def query(self, statement: str, params: Any) -> pa.Table:

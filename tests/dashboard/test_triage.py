@@ -3,15 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from dashboard.triage import (
-    Filters,
-    Subject,
-    by_urgency,
-    likely_cause,
-    passes,
-    sections,
-    standing_for,
-)
+from dashboard.triage import Filters, Subject, likely_cause, passes, sections
+from tests.dashboard.shop_rows import page_of_groups
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -55,37 +48,47 @@ def ids(shown: list[dict[str, Any]]) -> list[list[str]]:
     return [[item["id"] for item in section["items"]] for section in shown]
 
 
-def test_worst_severity_first_then_most_sigma_then_newest() -> None:
-    """The queue's order is urgency."""
-    rows = [
-        anomaly("old", detected_at="2026-11-20T10:00:00Z"),
-        anomaly("new"),
-        anomaly("strong", sigma=6.0),
-        anomaly("worst", severity=1, sigma=3.0),
-    ]
-    assert [row["anomaly_id"] for row in by_urgency(rows)] == ["worst", "strong", "new", "old"]
+def groups(*rows: dict[str, Any]) -> dict[str, Any]:
+    return page_of_groups(
+        [{"trace_id": "t", "span_id": "s", "span_kind": "SERVER", **row} for row in rows], 50, 0
+    )
 
 
 def test_an_incident_stands_for_its_anomalies() -> None:
     """Five hundred anomalies of one fault take one row, and a whale beside them stays in sight."""
-    flood = [anomaly(f"a{n}", incident_id="i1", severity=1) for n in range(500)]
     whale = anomaly("w", detector="amount", severity=4)
-    shown = sections([incident("i1", severity=1)], [*flood, whale], Filters(), NOW)
-    assert ids(shown) == [["incident:i1"], ["anomaly:w"], []]
-    assert shown[0]["items"][0]["note"] == "500 anomalies in 1 trace · likely shop · pay (84% of the excess)"
+    shown = sections([incident("i1", severity=1)], groups(whale), Filters(), NOW)
+    assert ids(shown) == [[], ["incident:i1"], ["anomaly:w"], [], []]
+    note = shown[1]["items"][0]["note"]
+    assert note.startswith("500 anomalies, quiet for 30 s, closes by 12:01:30 UTC · likely shop · pay (84%")
+
+
+def test_ongoing_recovering_and_over_are_told_apart() -> None:
+    """What goes on comes first, then what has gone quiet; whales never take an incident's place."""
+    rows = [
+        incident("quiet", last_seen_at="2026-11-20T11:59:00Z", severity=1),
+        incident("loud", last_seen_at="2026-11-20T11:59:55Z"),
+        incident("whale", kind="amount", severity=1, last_seen_at="2026-11-20T11:59:59Z"),
+        incident("over", state="resolved", last_seen_at="2026-11-20T11:00:00Z"),
+    ]
+    shown = sections(rows, groups(), Filters(), NOW)
+    assert ids(shown) == [["incident:loud"], ["incident:quiet"], [], ["incident:whale"], ["incident:over"]]
+    assert [section["title"] for section in shown] == [
+        "Ongoing (1)",
+        "Recovering (1)",
+        "Single anomalies by operation (0)",
+        "Whales and other events (1)",
+        "Over, last 24 h (1)",
+    ]
 
 
 def test_what_ended_lately_stays_at_the_end_of_the_active_queue() -> None:
-    """A whale that resolved itself an hour ago is still found; one of last week is not; its anomalies never
-    come back as single ones."""
+    """A whale that resolved itself an hour ago is still found; one of last week is not."""
     ended = incident("i1", state="resolved", last_seen_at="2026-11-20T11:00:00Z")
     old = incident("i2", state="resolved", last_seen_at="2026-11-13T11:00:00Z")
-    shown = sections([ended, old], [anomaly("a", incident_id="i1")], Filters(), NOW)
-    assert ids(shown) == [[], [], ["incident:i1"]]
-    assert ids(sections([ended, old], [], Filters(state="resolved"), NOW)) == [
-        ["incident:i1", "incident:i2"],
-        [],
-    ]
+    assert ids(sections([ended, old], groups(), Filters(), NOW))[-1] == ["incident:i1"]
+    resolved = sections([ended, old], groups(), Filters(state="resolved"), NOW)
+    assert sorted(ids(resolved)[-1]) == ["incident:i1", "incident:i2"]
 
 
 def test_each_filter_narrows() -> None:
@@ -122,9 +125,6 @@ def test_no_cause_is_invented() -> None:
     assert likely_cause({"root_causes": [{"service": "s", "operation": None, "share": None}]}) == "s"
 
 
-def test_an_anomaly_of_an_incident_marks_that_incident() -> None:
-    """The queue marks the row behind which the open anomaly stands."""
-    rows = [anomaly("a", incident_id="i1"), anomaly("b")]
-    assert standing_for(Subject("anomaly", "a"), rows) == Subject("incident", "i1")
-    assert standing_for(Subject("anomaly", "b"), rows) == Subject("anomaly", "b")
+def test_a_subject_survives_the_address() -> None:
+    """What is chosen is written and read back."""
     assert Subject.parse(str(Subject("anomaly", "x:y"))) == Subject("anomaly", "x:y")

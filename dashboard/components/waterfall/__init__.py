@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components.assets import bundle
-from dashboard.components.waterfall.model import payload
+from dashboard.components.waterfall.model import extras, payload
 
 _PARTS = ("layout", "row", "minimap", "drawer", "waterfall")
 
@@ -23,6 +23,20 @@ def _mount() -> Any:
     )
 
 
-def waterfall(trace: Mapping[str, Any], *, highlight: Sequence[str] = (), key: str) -> None:
-    """Draws `trace` (the API's shape) and marks the spans in `highlight`."""
-    _mount()(data=payload(trace, highlight), key=key)
+def waterfall(
+    trace: Mapping[str, Any],
+    *,
+    highlight: Sequence[str] = (),
+    key: str,
+    rows: int = 22,
+    links: Sequence[Mapping[str, Any]] = (),
+    logs: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Draws `trace` (the API's shape) and marks the spans in `highlight`.
+
+    Args:
+        rows: most rows in sight; further ones scroll.
+        links: span_id, linked_trace_id, linked_span_id.
+        logs: unix_nano, span_id, severity_text, body.
+    """
+    _mount()(data=payload(trace, highlight) | {"row_count": rows, **extras(links, logs)}, key=key)

@@ -9,16 +9,45 @@ function fillDrawer(view) {
   const head = make("div", "drawer-head")
   head.append(
     make("strong", "", `${data.services[row.service].name} · ${row.name}`),
-    button("Copy span id", `Copy ${row.id}`, () => navigator.clipboard?.writeText(row.id)),
+    button("Copy link", "Copy a link to this span", () => copyText(spanLink(data.trace_id, row.id))),
+    button("Copy id", `Copy ${row.id}`, () => copyText(row.id)),
     button("✕", "Close details (Esc)", () => view.closeDrawer()),
   )
   drawer.append(head, factGrid(row))
   if (row.message) drawer.append(make("div", "message", row.message))
   if (row.orphan) drawer.append(make("div", "hint", `Its parent ${row.parent_id} was not received.`))
+  drawer.append(linkList(data.links[row.id] ?? []), logList(data.logs[row.id] ?? []))
   drawer.append(pairTable("Attributes", row.attributes))
   for (const event of row.events) {
     drawer.append(pairTable(`Event at +${durationText(event.offset_ns)}: ${event.name}`, event.attributes))
   }
+}
+
+const spanLink = (trace, span) => `${window.location.origin}/trace?id=${trace}&span=${span}`
+
+const copyText = (text) => navigator.clipboard?.writeText(text)
+
+function linkList(links) {
+  const box = make("div", "pairs")
+  if (!links.length) return box
+  box.append(make("div", "k", "Links to other traces"))
+  for (const [trace, span] of links) {
+    const anchor = make("a", "", `${trace.slice(0, 8)}… span ${span}`)
+    anchor.href = `/trace?id=${encodeURIComponent(trace)}&span=${encodeURIComponent(span)}`
+    anchor.target = "_self"
+    const line = make("div")
+    line.append(anchor)
+    box.append(line)
+  }
+  return box
+}
+
+function logList(lines) {
+  const box = make("div", "pairs")
+  if (!lines.length) return box
+  box.append(make("div", "k", "Log lines"))
+  for (const [time, level, text] of lines) box.append(make("div", "log", `${time} ${level} ${text}`))
+  return box
 }
 
 function factGrid(row) {
@@ -29,6 +58,7 @@ function factGrid(row) {
     ["Usual (p50)", row.p50_ns === null ? "no baseline" : durationText(row.p50_ns)],
     ["Slowest 1% (p99)", durationText(row.p99_ns)],
     ["Against", row.p50_ns === null ? "–" : `${row.cell}, ${row.samples} samples`],
+    ["Over baseline", row.excess_ns === null ? "–" : durationText(row.excess_ns)],
     ["Percentile", row.percentile_text],
     ["Deviation", row.sigma_text],
     ["Starts at", `+${durationText(row.offset_ns)}`],

@@ -28,6 +28,7 @@ def payload(trace: Mapping[str, Any], highlight: Sequence[str] = ()) -> dict[str
         finished texts, and the services with their colours.
     """
     spans = trace["spans"]
+    known = {span["span_id"] for span in spans}
     colours = service_colours([span["service_name"] for span in spans])
     service_index = {name: index for index, name in enumerate(colours)}
     total_ns = max([1, *(span["offset_ns"] + span["duration_ns"] for span in spans)])
@@ -45,8 +46,27 @@ def payload(trace: Mapping[str, Any], highlight: Sequence[str] = ()) -> dict[str
         "rows": rows,
         "services": [{"name": fmt.plain(name, 120), "colour": colour} for name, colour in colours.items()],
         "notice": notice(trace),
-        "highlight": [span_id for span_id in highlight if any(span["span_id"] == span_id for span in spans)],
+        "highlight": [span_id for span_id in highlight if span_id in known],
     }
+
+
+def extras(
+    links: Sequence[Mapping[str, Any]], logs: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, list[list[str]]]]:
+    """By span id: `links` as [trace id, span id], `logs` as [time, level, line]."""
+    by_link: dict[str, list[list[str]]] = {}
+    for link in links:
+        pair = [fmt.plain(link["linked_trace_id"], 32), fmt.plain(link["linked_span_id"], 16)]
+        by_link.setdefault(str(link["span_id"]), []).append(pair)
+    by_log: dict[str, list[list[str]]] = {}
+    for line in logs:
+        told = [
+            fmt.nano_clock(line["unix_nano"]),
+            fmt.plain(line["severity_text"], 12),
+            fmt.plain(line["body"], 500),
+        ]
+        by_log.setdefault(str(line.get("span_id") or ""), []).append(told)
+    return {"links": by_link, "logs": by_log}
 
 
 def subtree_ends(depths: Sequence[int]) -> list[int]:
@@ -141,6 +161,7 @@ def _row(span: Mapping[str, Any], service_index: Mapping[str, int], total_ns: in
         "p99_ns": baseline.get("p99_ns"),
         "samples": fmt.count(baseline.get("sample_count")),
         "cell": fmt.cell(baseline.get("cell")),
+        "excess_ns": span.get("excess_ns"),
         "excess_text": excess_text(span, total_ns),
         "percentile_text": _percentile_text(span.get("percentile")),
         "sigma_text": fmt.sigma(span.get("sigma")),
@@ -180,7 +201,7 @@ def _start_text(unix_nano: str | None) -> str:
     if not unix_nano:
         return fmt.DASH
     seconds, nanos = divmod(int(unix_nano), 1_000_000_000)
-    return f"{fmt.unix_stamp(seconds)}.{nanos:09d} UTC"
+    return f"{fmt.unix_stamp(seconds)}.{nanos:09d} {fmt.zone_name(fmt.from_nano(unix_nano))}"
 
 
 def _percentile_text(percentile: float | None) -> str:

@@ -2,7 +2,8 @@
 
 const views = new WeakMap()
 const OVERSCAN_ROWS = 8
-const MOST_VISIBLE_ROWS = 22
+
+const failed = (row) => row.status === "ERROR"
 
 class Waterfall {
   constructor(root) {
@@ -23,7 +24,9 @@ class Waterfall {
     this.tools.append(
       button("Expand", "Expand all spans (])", () => this.expandAll()),
       button("Collapse", "Collapse all spans ([)", () => this.collapseAll()),
-      button("Next error", "Go to the next span with an error (e)", () => this.nextWhere((row) => row.status === "ERROR")),
+      button("↑ Error", "Go to the previous span with an error (E)", () => this.nextWhere(failed, -1)),
+      button("↓ Error", "Go to the next span with an error (e)", () => this.nextWhere(failed)),
+      button("Most excess", "Go to the span with the most time over its baseline on the critical path (x)", () => this.mostExcess()),
       button("Reset zoom", "Show the whole trace (0)", () => this.zoom(0, this.data.total_ns)),
     )
     connectMinimap(this)
@@ -34,6 +37,7 @@ class Waterfall {
   update(data) {
     const fresh = !this.data || this.data.trace_id !== data.trace_id
     this.data = data
+    this.rowCount = data.row_count
     if (fresh) {
       this.state = {
         collapsed: new Set(), selected: null, drawer: false, matches: [], matchSet: new Set(),
@@ -48,7 +52,9 @@ class Waterfall {
       const first = data.rows.findIndex((row) => data.highlight.includes(row.id))
       if (first >= 0) this.reveal(first)
     }
-    this.tools.children[2].disabled = !data.rows.some((row) => row.status === "ERROR")
+    const errors = data.rows.some(failed)
+    this.tools.children[2].disabled = this.tools.children[3].disabled = !errors
+    this.tools.children[4].disabled = !this.excesses().length
     this.notice.textContent = data.notice
     this.notice.hidden = !data.notice
     this.drawLegend()
@@ -57,7 +63,7 @@ class Waterfall {
 
   draw() {
     this.visible = visibleRows(this.data.rows, this.state.collapsed)
-    const height = Math.min(this.visible.length, MOST_VISIBLE_ROWS) * ROW_PX
+    const height = Math.min(this.visible.length, this.rowCount) * ROW_PX
     this.scroller.style.height = `${height + 2}px`
     this.tree.style.height = `${this.visible.length * ROW_PX}px`
     this.drawAxis()
@@ -68,7 +74,7 @@ class Waterfall {
 
   drawRows() {
     const first = Math.max(0, Math.floor(this.scroller.scrollTop / ROW_PX) - OVERSCAN_ROWS)
-    const last = Math.min(this.visible.length, first + MOST_VISIBLE_ROWS + 2 * OVERSCAN_ROWS)
+    const last = Math.min(this.visible.length, first + this.rowCount + 2 * OVERSCAN_ROWS)
     const nodes = []
     for (let position = first; position < last; position++) nodes.push(rowNode(this, this.visible[position], position))
     this.tree.replaceChildren(...nodes)
@@ -110,8 +116,29 @@ class Waterfall {
     const { state, data } = this
     state.matches = matchesOf(data.rows, data.services, query)
     state.matchSet = new Set(state.matches)
-    this.found.textContent = query.trim() ? `${state.matches.length} of ${data.rows.length}` : ""
     if (state.matches.length) this.reveal(state.matches[0])
+    this.tellFound()
+    this.draw()
+  }
+
+  tellFound() {
+    const { matches, selected } = this.state
+    const at = matches.indexOf(selected)
+    this.found.textContent = !this.search.value.trim() ? "" : !matches.length ? "no match"
+      : at < 0 ? `${matches.length} matches` : `${at + 1} of ${matches.length}`
+  }
+
+  // On the critical path first: only there does time over the baseline delay the whole trace.
+  excesses() {
+    const over = this.data.rows.map((row, index) => [row.excess_ns ?? 0, index]).filter(([excess]) => excess > 0)
+    const critical = over.filter(([, index]) => this.data.rows[index].critical)
+    return (critical.length ? critical : over).sort((a, b) => b[0] - a[0]).map(([, index]) => index)
+  }
+
+  mostExcess() {
+    const order = this.excesses()
+    if (!order.length) return
+    this.reveal(order[(order.indexOf(this.state.selected) + 1) % order.length])
     this.draw()
   }
 
@@ -120,14 +147,15 @@ class Waterfall {
     if (!matches.length) return
     const at = matches.indexOf(selected)
     this.reveal(matches[(at + by + matches.length) % matches.length])
+    this.tellFound()
     this.draw()
   }
 
-  nextWhere(test) {
+  nextWhere(test, by = 1) {
     const { rows } = this.data
-    const start = this.state.selected ?? -1
+    const start = this.state.selected ?? (by > 0 ? -1 : rows.length)
     for (let n = 1; n <= rows.length; n++) {
-      const index = (start + n) % rows.length
+      const index = (start + by * n + rows.length * 2) % rows.length
       if (test(rows[index])) {
         this.reveal(index)
         this.draw()
@@ -209,7 +237,7 @@ class Waterfall {
     const actions = {
       ArrowDown: () => this.move(1), s: () => this.move(1), f: () => this.move(1),
       ArrowUp: () => this.move(-1), w: () => this.move(-1), b: () => this.move(-1),
-      PageDown: () => this.move(MOST_VISIBLE_ROWS), PageUp: () => this.move(-MOST_VISIBLE_ROWS),
+      PageDown: () => this.move(this.rowCount), PageUp: () => this.move(-this.rowCount),
       Home: () => this.move(-rows.length), End: () => this.move(rows.length),
       ArrowRight: () => row && (collapsed.has(row.id) ? this.toggle(selected, true) : this.move(1)),
       ArrowLeft: () => row && (row.end > selected + 1 && !collapsed.has(row.id)
@@ -219,7 +247,7 @@ class Waterfall {
       a: () => this.zoom(from - size / 4, to - size / 4), d: () => this.zoom(from + size / 4, to + size / 4),
       "+": () => this.zoom(from + size / 4, to - size / 4), "-": () => this.zoom(from - size / 2, to + size / 2),
       0: () => this.zoom(0, total_ns),
-      e: () => this.nextWhere((each) => each.status === "ERROR"),
+      e: () => this.nextWhere(failed), E: () => this.nextWhere(failed, -1), x: () => this.mostExcess(),
       n: () => this.step(1), N: () => this.step(-1), "/": () => this.search.focus(),
       Escape: () => (this.state.drawer ? this.closeDrawer() : this.find((this.search.value = ""))),
     }

@@ -1,82 +1,31 @@
-"""The only reader: everything the pages show comes from here, over `collector.client`.
+"""Health, anomalies, incidents, traces and what people decide of them.
 
 Reads are cached for about a refresh, so several tabs cost the server one. Writes drop what they change.
 """
 
 from __future__ import annotations
 
-import json
-import queue
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
 
 import polars as pl
 import streamlit as st
 
 from collector.client import Client
 from collector.store.sqlfile import load_sql
-
-T = TypeVar("T")
+from dashboard.data.connection import MONITOR, QUERIES, read, segment
 
 LIVE_TTL_S = 0.5  # well below the refresh interval: each refresh is new, and tabs at the same moment share it
 SERIES_TTL_S = 4.0  # the charts' buckets are 10 s wide
 TRACE_TTL_S = 10.0  # spans of a trace may still be arriving
-READ_TIMEOUT_S = 10.0
-MONITOR = "/api/monitor"
-QUERIES = "dashboard.queries"
-MAX_IDLE_CLIENTS = 4
 MAX_LIVE_INCIDENTS = 200
 MAX_ENDED_INCIDENTS = 50
 _COLLECTIONS = {"anomaly": "anomalies", "incident": "incidents"}
 
 
-class Pool:
-    """Clients for one address: a client serves one thread at a time, and pages run in many."""
-
-    def __init__(self, base_url: str, timeout_s: float) -> None:
-        self._base_url = base_url
-        self._timeout_s = timeout_s
-        self._idle: queue.LifoQueue[Client] = queue.LifoQueue(MAX_IDLE_CLIENTS)
-
-    @contextmanager
-    def client(self) -> Iterator[Client]:
-        """Lends a client; beyond the idle ones it is made for the occasion and closed after."""
-        try:
-            lent = self._idle.get_nowait()
-        except queue.Empty:
-            lent = Client(self._base_url, timeout_s=self._timeout_s)
-        try:
-            yield lent
-        finally:
-            try:
-                self._idle.put_nowait(lent)
-            except queue.Full:
-                lent.close()
-
-    def close(self) -> None:
-        while True:
-            try:
-                self._idle.get_nowait().close()
-            except queue.Empty:
-                return
-
-
-@st.cache_resource(max_entries=8, show_spinner=False, on_release=lambda pool: pool.close())
-def _pool(base_url: str, timeout_s: float) -> Pool:
-    return Pool(base_url, timeout_s)
-
-
-def _read(base_url: str, work: Callable[[Client], T], timeout_s: float = READ_TIMEOUT_S) -> T:
-    with _pool(base_url, timeout_s).client() as client:
-        return work(client)
-
-
 @st.cache_data(ttl=LIVE_TTL_S, max_entries=8, show_spinner=False)
 def health(base_url: str) -> dict[str, Any]:
     """Overall status and RED figures of each service."""
-    answer: dict[str, Any] = _read(base_url, lambda client: client.get(f"{MONITOR}/health"))
+    answer: dict[str, Any] = read(base_url, lambda client: client.get(f"{MONITOR}/health"))
     return answer
 
 
@@ -108,7 +57,41 @@ def anomalies(
             found += answer["anomalies"]
         return found
 
-    return _read(base_url, fetch)
+    return read(base_url, fetch)
+
+
+@st.cache_data(ttl=LIVE_TTL_S, max_entries=64, show_spinner=False)
+def anomaly_groups(
+    base_url: str,
+    *,
+    severities: tuple[int, ...] = (),
+    service: str | None = None,
+    detector: str | None = None,
+    states: tuple[str, ...] = (),
+    text: str = "",
+    incident_id: str | None = None,
+    alone: bool = False,
+    limit: int = 50,
+    offset: int = 0,
+) -> dict[str, Any]:
+    """Anomalies as one row for each operation, worst first: `{groups, count, total, anomaly_total}`."""
+
+    def fetch(client: Client) -> dict[str, Any]:
+        answer: dict[str, Any] = client.get(
+            f"{MONITOR}/anomaly-groups",
+            severity=",".join(map(str, severities)) or None,
+            service=service,
+            detector=detector,
+            state=",".join(states) or None,
+            text=text or None,
+            incident_id=incident_id,
+            alone=alone or None,
+            limit=limit,
+            offset=offset,
+        )
+        return answer
+
+    return read(base_url, fetch)
 
 
 @st.cache_data(ttl=LIVE_TTL_S, max_entries=8, show_spinner=False)
@@ -123,13 +106,13 @@ def incidents(base_url: str) -> list[dict[str, Any]]:
         rows += client.get(path, state="resolved", order="newest", limit=MAX_ENDED_INCIDENTS)["incidents"]
         return rows
 
-    return _read(base_url, fetch)
+    return read(base_url, fetch)
 
 
 @st.cache_data(ttl=LIVE_TTL_S, max_entries=32, show_spinner=False)
 def anomaly(base_url: str, anomaly_id: str) -> dict[str, Any]:
-    answer: dict[str, Any] = _read(
-        base_url, lambda client: client.get(f"{MONITOR}/anomalies/{_segment(anomaly_id)}")
+    answer: dict[str, Any] = read(
+        base_url, lambda client: client.get(f"{MONITOR}/anomalies/{segment(anomaly_id)}")
     )
     return answer
 
@@ -137,17 +120,15 @@ def anomaly(base_url: str, anomaly_id: str) -> dict[str, Any]:
 @st.cache_data(ttl=LIVE_TTL_S, max_entries=32, show_spinner=False)
 def incident(base_url: str, incident_id: str) -> dict[str, Any]:
     """One incident with its first 100 anomalies."""
-    answer: dict[str, Any] = _read(
-        base_url, lambda client: client.get(f"{MONITOR}/incidents/{_segment(incident_id)}")
+    answer: dict[str, Any] = read(
+        base_url, lambda client: client.get(f"{MONITOR}/incidents/{segment(incident_id)}")
     )
     return answer
 
 
 @st.cache_data(ttl=TRACE_TTL_S, max_entries=16, show_spinner=False)
 def trace(base_url: str, trace_id: str) -> dict[str, Any]:
-    answer: dict[str, Any] = _read(
-        base_url, lambda client: client.get(f"{MONITOR}/trace/{_segment(trace_id)}")
-    )
+    answer: dict[str, Any] = read(base_url, lambda client: client.get(f"{MONITOR}/trace/{segment(trace_id)}"))
     return answer
 
 
@@ -155,65 +136,50 @@ def trace(base_url: str, trace_id: str) -> dict[str, Any]:
 def red_series(base_url: str, window_s: int, bucket_s: int) -> pl.DataFrame:
     """service_name, bucket_ms (epoch), request_count, error_count, p50_ns, p95_ns."""
     statement = load_sql(QUERIES, "red_series")
-    return _read(base_url, lambda client: client.sql(statement, {"window_s": window_s, "bucket_s": bucket_s}))
+    return read(base_url, lambda client: client.sql(statement, {"window_s": window_s, "bucket_s": bucket_s}))
 
 
 @st.cache_data(ttl=LIVE_TTL_S, max_entries=8, show_spinner=False)
 def severity_counts(base_url: str) -> dict[int, int]:
     """How many unresolved anomalies of each severity; a severity without any may be missing."""
     statement = load_sql(QUERIES, "severity_counts")
-    rows = _read(base_url, lambda client: client.sql(statement)).to_dicts()
+    rows = read(base_url, lambda client: client.sql(statement)).to_dicts()
     return {int(row["severity"]): int(row["anomaly_count"]) for row in rows}
 
 
 @st.cache_data(ttl=TRACE_TTL_S, max_entries=32, show_spinner=False)
 def explanation(base_url: str, kind: str, subject_id: str, timeout_s: float) -> dict[str, Any]:
     """The explanation of an `anomaly` or `incident`; the server reuses the one it has stored."""
-    answer: dict[str, Any] = _read(
+    answer: dict[str, Any] = read(
         base_url, lambda client: client.post(f"{MONITOR}/analyze", {f"{kind}_id": subject_id}), timeout_s
     )
     return answer
 
 
-def ratings(base_url: str, kind: str, subject_id: str) -> list[dict[str, Any]]:
-    """Every rating of the subject's explanations, newest first; `correction` parsed."""
-    statement = load_sql(QUERIES, "ratings_of_subject")
-    rows = _read(
-        base_url, lambda client: client.sql(statement, {"kind": kind, "subject_id": subject_id})
-    ).to_dicts()
-    return [
-        row | {"correction": json.loads(row["correction"]) if row["correction"] else None} for row in rows
-    ]
-
-
-def rate(base_url: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Stores a rating (and correction); the same rater's earlier one is replaced."""
-    row: dict[str, Any] = _read(base_url, lambda client: client.post(f"{MONITOR}/feedback", body))
-    return row
-
-
 def set_state(base_url: str, kind: str, subject_id: str, state: str) -> None:
     """Moves an `anomaly` or `incident` to `open`, `acknowledged`, `snoozed` or `resolved`."""
-    path = f"{MONITOR}/{_COLLECTIONS[kind]}/{_segment(subject_id)}/state"
-    _read(base_url, lambda client: client.post(path, {"state": state}))
+    path = f"{MONITOR}/{_COLLECTIONS[kind]}/{segment(subject_id)}/state"
+    read(base_url, lambda client: client.post(path, {"state": state}))
     _forget_triage()
+
+
+def set_group_state(base_url: str, group_id: str, state: str) -> int:
+    """Moves every anomaly of a group; returns how many have changed."""
+    path = f"{MONITOR}/anomaly-groups/{segment(group_id)}/state"
+    answer: dict[str, Any] = read(base_url, lambda client: client.post(path, {"state": state}))
+    _forget_triage()
+    return int(answer["changed"])
 
 
 def expect(base_url: str, incident_id: str, said_by: str) -> list[str]:
     """Says that an incident is what is normal now; returns a line for each baseline that has moved."""
-    path = f"{MONITOR}/incidents/{_segment(incident_id)}/expected"
+    path = f"{MONITOR}/incidents/{segment(incident_id)}/expected"
     body = {"said_by": said_by} if said_by else {}
-    answer: dict[str, Any] = _read(base_url, lambda client: client.post(path, body))
+    answer: dict[str, Any] = read(base_url, lambda client: client.post(path, body))
     _forget_triage()
     return list(answer["adopted"])
 
 
 def _forget_triage() -> None:
-    for cached in (anomalies, anomaly, incidents, incident, health, severity_counts):
+    for cached in (anomalies, anomaly, anomaly_groups, incidents, incident, health, severity_counts):
         cached.clear()
-
-
-def _segment(identifier: str) -> str:
-    """An id from the address bar, as one segment of a path."""
-
-    return quote(identifier, safe="")

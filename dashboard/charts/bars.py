@@ -1,0 +1,47 @@
+"""Counts over time as stacked bars. Pure: a frame in, a chart out."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+
+from dashboard.theme import BORDER, MUTED, TEXT
+
+HEIGHT_PX = 110
+LEVELS = {"error": "#FF7B72", "warning": "#FF9F43", "other": "#4D7EA8"}
+
+
+def level_chart(series: pl.DataFrame) -> alt.Chart:
+    """Log lines by level; `series` has bucket_ms, level, line_count."""
+    steps = series["bucket_ms"].unique().sort().diff().drop_nulls()
+    bucket_ms = int(steps.min()) if steps.len() else 10_000  # type: ignore[arg-type] # not empty, so a number
+    values = series.with_columns((pl.col("bucket_ms") + bucket_ms).alias("until_ms")).with_columns(
+        pl.from_epoch(name, time_unit="ms").dt.replace_time_zone("UTC").alias(alias)
+        for name, alias in (("bucket_ms", "time"), ("until_ms", "until"))
+    )
+    chart: alt.Chart = (
+        alt.Chart(values)
+        .mark_bar(binSpacing=0)
+        .encode(
+            x=alt.X("time:T", axis=alt.Axis(format="%H:%M", title=None), scale=alt.Scale(type="utc")),
+            x2="until:T",
+            y=alt.Y("line_count:Q", axis=alt.Axis(title=None, format="~s", tickCount=3)),
+            color=alt.Color(
+                "level:N",
+                scale=alt.Scale(domain=list(LEVELS), range=list(LEVELS.values())),
+                legend=alt.Legend(title=None, orient="right"),
+            ),
+            tooltip=[
+                alt.Tooltip("utchoursminutesseconds(time):T", title="time (UTC)", format="%H:%M:%S"),
+                alt.Tooltip("level:N"),
+                alt.Tooltip("line_count:Q", title="lines"),
+            ],
+        )
+        .properties(height=HEIGHT_PX)
+        .configure_view(stroke=None)
+        .configure_axis(
+            gridColor=BORDER, domainColor=BORDER, tickColor=BORDER, labelColor=MUTED, titleColor=TEXT
+        )
+        .configure_legend(labelColor=TEXT)
+    )
+    return chart

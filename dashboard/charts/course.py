@@ -1,0 +1,103 @@
+"""The course of one operation before, in and after an incident. Pure: a frame in, a chart out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import altair as alt
+import polars as pl
+
+from dashboard.theme import BAD, BORDER, LINK, MUTED, TEXT
+
+HEIGHT_PX = 170
+
+
+def duration_chart(series: pl.DataFrame, first: datetime, last: datetime) -> alt.LayerChart:
+    """p50 and p95 in milliseconds on a logarithmic axis."""
+    lines = pl.concat(
+        [
+            series.select(_time(), pl.lit(name).alias("line"), (pl.col(f"{name}_ns") / 1e6).alias("ms"))
+            for name in ("p50", "p95")
+        ]
+    ).filter(pl.col("ms") > 0)
+    drawn = (
+        alt.Chart(lines)
+        .mark_line(strokeWidth=1.8, point=lines.height <= 40)
+        .encode(
+            x=_x(),
+            y=alt.Y("ms:Q", scale=alt.Scale(type="log"), axis=alt.Axis(title="ms", format="~s")),
+            color=alt.Color(
+                "line:N",
+                scale=alt.Scale(domain=["p50", "p95"], range=[LINK, "#E3B341"]),
+                legend=alt.Legend(title=None, orient="top"),
+            ),
+            tooltip=[
+                alt.Tooltip("line:N"),
+                alt.Tooltip("utchoursminutesseconds(time):T", title="time (UTC)", format="%H:%M:%S"),
+                alt.Tooltip("ms:Q", format=",.3~r"),
+            ],
+        )
+    )
+    return _finished(_mark(first, last) + drawn)
+
+
+def calls_chart(series: pl.DataFrame, first: datetime, last: datetime, bucket_s: int) -> alt.LayerChart:
+    """Calls a second, and those that failed."""
+    lines = pl.concat(
+        [
+            series.select(_time(), pl.lit(name).alias("line"), (pl.col(column) / bucket_s).alias("rate"))
+            for name, column in (("calls/s", "call_count"), ("failed/s", "error_count"))
+        ]
+    )
+    drawn = (
+        alt.Chart(lines)
+        .mark_line(strokeWidth=1.8, point=lines.height <= 40)
+        .encode(
+            x=_x(),
+            y=alt.Y("rate:Q", axis=alt.Axis(title="a second", format="~s")),
+            color=alt.Color(
+                "line:N",
+                scale=alt.Scale(domain=["calls/s", "failed/s"], range=["#7EE787", BAD]),
+                legend=alt.Legend(title=None, orient="top"),
+            ),
+            tooltip=[
+                alt.Tooltip("line:N"),
+                alt.Tooltip("utchoursminutesseconds(time):T", title="time (UTC)", format="%H:%M:%S"),
+                alt.Tooltip("rate:Q", format=",.3~r"),
+            ],
+        )
+    )
+    return _finished(_mark(first, last) + drawn)
+
+
+def _time() -> pl.Expr:
+    return pl.from_epoch("bucket_ms", time_unit="ms").dt.replace_time_zone("UTC").alias("time")
+
+
+def _x() -> alt.X:
+    return alt.X(
+        "time:T", axis=alt.Axis(format="%H:%M", title=None, tickCount=6), scale=alt.Scale(type="utc")
+    )
+
+
+def _mark(first: datetime, last: datetime) -> alt.Chart:
+    """The incident's time, at least some seconds wide so that it can be seen."""
+    marked = pl.DataFrame({"from": [first], "to": [last]})
+    band: alt.Chart = (
+        alt.Chart(marked)
+        .mark_rect(color=BAD, opacity=0.16)
+        .encode(x=alt.X("from:T", scale=alt.Scale(type="utc")), x2="to:T")
+    )
+    return band
+
+
+def _finished(chart: alt.LayerChart) -> alt.LayerChart:
+    done: alt.LayerChart = (
+        chart.properties(height=HEIGHT_PX)
+        .configure_view(stroke=None)
+        .configure_axis(
+            gridColor=BORDER, domainColor=BORDER, tickColor=BORDER, labelColor=MUTED, titleColor=TEXT
+        )
+        .configure_legend(labelColor=TEXT)
+    )
+    return done

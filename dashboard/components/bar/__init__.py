@@ -1,0 +1,33 @@
+"""The bar at the top of every page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from dashboard.components.assets import bundle
+
+
+class Asked(NamedTuple):
+    """What the reader did: followed a link of the dashboard, or sent the box."""
+
+    go: str | None
+    find: str | None
+
+
+def bar(data: Mapping[str, Any], *, key: str) -> Asked:
+    """Draws the bar; `data` holds tone, icon, text, href, at_ms, late_s, word, paths, shortcuts and keys."""
+    mount = st.components.v2.component(
+        "spyhop_bar",
+        html=bundle("bar/bar.html"),
+        css=bundle("bar/bar.css"),
+        js=bundle("dom.js", "bar/bar.js"),
+    )
+    result = mount(data=dict(data), key=key, on_go_change=_nothing, on_find_change=_nothing)
+    go, find = result.go, result.find
+    return Asked(go if isinstance(go, str) else None, find if isinstance(find, str) else None)
+
+
+def _nothing() -> None: ...

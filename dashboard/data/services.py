@@ -1,0 +1,80 @@
+"""Rate, errors and duration of services, of what users call, of one operation; with what was usual before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from collector.store.sqlfile import load_sql
+from dashboard.data.connection import QUERIES, read
+
+RED_TTL_S = 2.0
+NOW_WINDOW_S = 60
+USUAL_S = 3600
+SECOND_NS = 1_000_000_000
+
+
+def red_bounds(now_ns: int, trouble_since_ns: int | None) -> dict[str, int]:
+    """The last minute, and the hour of whole minutes before it, or before trouble began.
+
+    >>> bounds = red_bounds(10_000 * 10**9, None)
+    >>> (bounds["usual_to"] - bounds["usual_from"]) // 10**9, bounds["usual_to"] < bounds["now_from"]
+    (3600, True)
+    """
+    now_from = now_ns - NOW_WINDOW_S * SECOND_NS
+    before = min(now_from, trouble_since_ns) if trouble_since_ns else now_from
+    usual_to = before // (60 * SECOND_NS) * 60 * SECOND_NS
+    return {
+        "now_from": now_from,
+        "now_to": now_ns,
+        "usual_from": usual_to - USUAL_S * SECOND_NS,
+        "usual_to": usual_to,
+    }
+
+
+def service_red(base_url: str, now_ns: int, trouble_since_ns: int | None = None) -> list[dict[str, Any]]:
+    """Each service that was called in the last minute or in the usual hour."""
+    return _red(base_url, now_ns // (2 * SECOND_NS), trouble_since_ns, of_users=False)
+
+
+def user_red(base_url: str, now_ns: int, trouble_since_ns: int | None = None) -> list[dict[str, Any]]:
+    """The same for what users call: each operation that begins traces."""
+    return _red(base_url, now_ns // (2 * SECOND_NS), trouble_since_ns, of_users=True)
+
+
+@st.cache_data(ttl=RED_TTL_S, max_entries=16, show_spinner=False)
+def _red(
+    base_url: str, half_seconds: int, trouble_since_ns: int | None, *, of_users: bool
+) -> list[dict[str, Any]]:
+    bounds = red_bounds(half_seconds * 2 * SECOND_NS + 2 * SECOND_NS, trouble_since_ns)
+    params: dict[str, object] = {**bounds, "of_users": of_users}
+    rows: list[dict[str, Any]] = read(
+        base_url, lambda client: client.sql(load_sql(QUERIES, "red_with_usual"), params)
+    ).to_dicts()
+    return rows
+
+
+@st.cache_data(ttl=RED_TTL_S, max_entries=32, show_spinner=False)
+def incident_pulse(base_url: str, incident_id: str) -> list[tuple[int, int]]:
+    """(start of ten seconds in ms since 1970, anomalies that began in them), oldest first."""
+    rows = read(
+        base_url, lambda client: client.sql(load_sql(QUERIES, "incident_pulse"), {"incident_id": incident_id})
+    )
+    return [(row["bucket_ms"], row["anomaly_count"]) for row in reversed(rows.to_dicts())]
+
+
+@st.cache_data(ttl=4.0, max_entries=32, show_spinner=False)
+def operation_series(  # noqa: PLR0917 - a cached function takes plain values
+    base_url: str, service: str, operation: str, since_ns: int, until_ns: int, bucket_s: int
+) -> pl.DataFrame:
+    """bucket_ms, call_count, error_count, p50_ns, p95_ns of one operation."""
+    params = {
+        "service": service,
+        "operation": operation,
+        "since": since_ns,
+        "until": until_ns,
+        "bucket_s": bucket_s,
+    }
+    return read(base_url, lambda client: client.sql(load_sql(QUERIES, "operation_series"), params))
