@@ -7,14 +7,33 @@ from collections.abc import Callable
 import streamlit as st
 
 from dashboard.theme import PAGE_STYLE
-from dashboard.views import bar, frame, incident, logs, now, trace
+from dashboard.views import (
+    bar,
+    frame,
+    health,
+    incident,
+    logs,
+    metrics,
+    now,
+    review,
+    services,
+    sql,
+    trace,
+    traces,
+)
 
 # path, title, icon, what draws it. The first is the page at `/`.
 PAGES: list[tuple[str, str, str, Callable[[], None]]] = [
     ("overview", "Now", "monitoring", now.render),
     ("incident", "Incidents", "troubleshoot", incident.render),
+    ("traces", "Traces", "search", traces.render),
     ("trace", "Trace", "account_tree", trace.render),
+    ("services", "Services", "hub", services.render),
     ("logs", "Logs", "notes", logs.render),
+    ("metrics", "Metrics", "show_chart", metrics.render),
+    ("sql", "SQL", "database", sql.render),
+    ("review", "Review", "rate_review", review.render),
+    ("health", "Health", "monitor_heart", health.render),
 ]
 
 
@@ -35,8 +54,12 @@ def main() -> None:
     st.html(PAGE_STYLE)
     frame.register({"": pages[PAGES[0][0]], **pages, "anomalies": earlier})
     frame.apply_pending()
-    bar.render(current.title, ["", *pages, "anomalies"])
+    bar.controls(current.title)
+    # Filled last: the page must not wait for the state of everything.
+    place = st.container(key="bar_place")
     current.run()
+    with place:
+        bar.render(["", *pages, "anomalies"])
 
 
 if __name__ == "__main__":  # Streamlit runs the script under this name

@@ -36,10 +36,7 @@ class Settings(SpyhopSettings):
         description="Name under which feedback is stored unless the page says other",
     )
     dashboard_window_min: int = Field(
-        default=15, ge=1, le=1440, description="Minutes of history in the overview charts"
-    )
-    dashboard_queue_rows: int = constant(
-        1000, ge=1, le=1000, description="Most anomalies fetched for the queue"
+        default=15, ge=1, le=1440, description="Minutes of the time range with which pages open"
     )
     dashboard_analyze_timeout_s: float = constant(
         60.0, gt=0, description="Longest wait for an explanation; a language model may be slow"

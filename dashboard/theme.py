@@ -91,6 +91,7 @@ PAGE_STYLE = """
 /* Parts that refresh by themselves would be dimmed each time; their age says how current they are. */
 [data-stale="true"] { opacity: 1 !important; transition: none !important; }
 .stMainBlockContainer { padding-left: 2rem !important; padding-right: 2rem !important; }
+.st-key-bar_place { min-height: 46px; }
 .sp-age { color: #9DA7B3; font-size: 12px; font-variant-numeric: tabular-nums; display: inline-block;
   min-width: 130px; }
 .sp-age.stale { color: #FF9F43; font-weight: 600; }

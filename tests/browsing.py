@@ -66,7 +66,7 @@ def watched_page(browser: Browser, base_url: str) -> Iterator[Page]:
 
 def settle(page: Page) -> None:
     """Wait until Streamlit is connected and idle, twice in a row, and has raised nothing."""
-    deadline, quiet = time.monotonic() + 20, 0
+    deadline, quiet = time.monotonic() + 60, 0
     while quiet < 2:
         assert time.monotonic() < deadline, "the page did not settle"
         quiet = quiet + 1 if page.evaluate(IDLE) else 0

@@ -9,11 +9,15 @@ import polars as pl
 
 from dashboard.theme import BAD, BORDER, LINK, MUTED, TEXT
 
+# Only the powers of ten: the rest of a logarithmic grid would hide what is drawn.
+DECADES = [10.0**power for power in range(-4, 8)]
 HEIGHT_PX = 170
 
 
-def duration_chart(series: pl.DataFrame, first: datetime, last: datetime) -> alt.LayerChart:
-    """p50 and p95 in milliseconds on a logarithmic axis."""
+def duration_chart(
+    series: pl.DataFrame, first: datetime | None = None, last: datetime | None = None
+) -> alt.LayerChart:
+    """p50 and p95 in milliseconds on a logarithmic axis; the time from `first` to `last` is marked."""
     lines = pl.concat(
         [
             series.select(_time(), pl.lit(name).alias("line"), (pl.col(f"{name}_ns") / 1e6).alias("ms"))
@@ -25,7 +29,9 @@ def duration_chart(series: pl.DataFrame, first: datetime, last: datetime) -> alt
         .mark_line(strokeWidth=1.8, point=lines.height <= 40)
         .encode(
             x=_x(),
-            y=alt.Y("ms:Q", scale=alt.Scale(type="log"), axis=alt.Axis(title="ms", format="~s")),
+            y=alt.Y(
+                "ms:Q", scale=alt.Scale(type="log"), axis=alt.Axis(title="ms", format="~s", values=DECADES)
+            ),
             color=alt.Color(
                 "line:N",
                 scale=alt.Scale(domain=["p50", "p95"], range=[LINK, "#E3B341"]),
@@ -38,10 +44,12 @@ def duration_chart(series: pl.DataFrame, first: datetime, last: datetime) -> alt
             ],
         )
     )
-    return _finished(_mark(first, last) + drawn)
+    return _finished(drawn, first, last)
 
 
-def calls_chart(series: pl.DataFrame, first: datetime, last: datetime, bucket_s: int) -> alt.LayerChart:
+def calls_chart(
+    series: pl.DataFrame, bucket_s: int, first: datetime | None = None, last: datetime | None = None
+) -> alt.LayerChart:
     """Calls a second, and those that failed."""
     lines = pl.concat(
         [
@@ -67,7 +75,7 @@ def calls_chart(series: pl.DataFrame, first: datetime, last: datetime, bucket_s:
             ],
         )
     )
-    return _finished(_mark(first, last) + drawn)
+    return _finished(drawn, first, last)
 
 
 def _time() -> pl.Expr:
@@ -91,7 +99,8 @@ def _mark(first: datetime, last: datetime) -> alt.Chart:
     return band
 
 
-def _finished(chart: alt.LayerChart) -> alt.LayerChart:
+def _finished(drawn: alt.Chart, first: datetime | None, last: datetime | None) -> alt.LayerChart:
+    chart = alt.layer(_mark(first, last), drawn) if first and last else alt.layer(drawn)
     done: alt.LayerChart = (
         chart.properties(height=HEIGHT_PX)
         .configure_view(stroke=None)

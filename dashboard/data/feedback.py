@@ -24,3 +24,24 @@ def rate(base_url: str, body: dict[str, Any]) -> dict[str, Any]:
     """Stores a rating (and correction); the same rater's earlier one is replaced."""
     row: dict[str, Any] = read(base_url, lambda client: client.post(f"{MONITOR}/feedback", body))
     return row
+
+
+def review_queue(base_url: str, reviewer: str, limit: int = 50) -> dict[str, Any]:
+    """What to review next, the most useful first: `{queue, total}`."""
+    answer: dict[str, Any] = read(
+        base_url,
+        lambda client: client.get(f"{MONITOR}/feedback/queue", reviewer=reviewer or None, limit=limit),
+    )
+    return answer
+
+
+def agreement(base_url: str) -> dict[str, Any]:
+    """How far reviewers agree: `{min_shared, pairs, all}`."""
+    answer: dict[str, Any] = read(base_url, lambda client: client.get(f"{MONITOR}/feedback/agreement"))
+    return answer
+
+
+def training_stats(base_url: str) -> dict[str, Any]:
+    """How many explanations and verdicts there are, and how many rows each export format has."""
+    answer: dict[str, Any] = read(base_url, lambda client: client.get(f"{MONITOR}/training/stats"))
+    return answer

@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from collector.store.sqlfile import load_sql
-from dashboard.data.connection import QUERIES, read
+from dashboard.data.connection import MONITOR, QUERIES, read
 
 RED_TTL_S = 2.0
 NOW_WINDOW_S = 60
@@ -78,3 +78,29 @@ def operation_series(  # noqa: PLR0917 - a cached function takes plain values
         "bucket_s": bucket_s,
     }
     return read(base_url, lambda client: client.sql(load_sql(QUERIES, "operation_series"), params))
+
+
+@st.cache_data(ttl=4.0, max_entries=16, show_spinner=False)
+def topology(base_url: str, window_s: int) -> dict[str, Any]:
+    """Services with RED and edges between them: caller, callee, count, errors, p50_ns, p95_ns."""
+    answer: dict[str, Any] = read(
+        base_url, lambda client: client.get(f"{MONITOR}/topology", window_s=min(window_s, 86_400))
+    )
+    return answer
+
+
+@st.cache_data(ttl=4.0, max_entries=16, show_spinner=False)
+def operations(base_url: str, service: str, since_ns: int, until_ns: int) -> list[dict[str, Any]]:
+    """Operations of a service with RED and what is usual for each."""
+    params = {"service": service, "since": since_ns, "until": until_ns}
+    rows: list[dict[str, Any]] = read(
+        base_url, lambda client: client.sql(load_sql(QUERIES, "service_operations"), params)
+    ).to_dicts()
+    return rows
+
+
+@st.cache_data(ttl=30.0, max_entries=16, show_spinner=False)
+def usual_hours(base_url: str, service: str, operation: str, kind: str) -> pl.DataFrame:
+    """hour_of_week (0 is Monday 00:00 UTC), p50_ns, p99_ns, sample_count, flagged_count, state."""
+    params = {"service": service, "operation": operation, "kind": kind}
+    return read(base_url, lambda client: client.sql(load_sql(QUERIES, "service_hours"), params))

@@ -42,8 +42,8 @@ KEYS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def render(title: str, paths: list[str]) -> None:
-    """Title and controls in one line, the bar below it; refreshes by itself."""
+def controls(title: str) -> None:
+    """Title, time range, zone and live switch in one line."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"#### {title}")
         st.space("stretch")
@@ -52,8 +52,7 @@ def render(title: str, paths: list[str]) -> None:
         st.selectbox(
             "Time range",
             list(frame.RANGES_S),
-            index=list(frame.RANGES_S).index(frame.RANGE_DEFAULT),
-            format_func=lambda name: f"last {name}",
+            index=list(frame.RANGES_S).index(frame.default_range()),
             key="range",
             bind="query-params",
             label_visibility="collapsed",
@@ -61,16 +60,19 @@ def render(title: str, paths: list[str]) -> None:
         )
         st.segmented_control(
             "Times in",
-            ["utc", "local"],
-            default="utc",
+            ["UTC", "local"],
+            default="UTC",
             required=True,
-            format_func=lambda name: {"utc": "UTC", "local": "Local"}[name],
             key="zone",
             bind="query-params",
             label_visibility="collapsed",
         )
         st.toggle("Live", value=True, key="live", bind="query-params", help="Refresh by itself")
     frame.use_zone()
+
+
+def render(paths: list[str]) -> None:
+    """The bar itself; refreshes by itself."""
     frame.every(lambda: _bar(paths), frame.frame_interval_s())
 
 

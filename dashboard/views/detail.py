@@ -30,6 +30,7 @@ DETAIL_INTERVAL_S = 5.0
 def show(subject: Subject) -> None:
     """Head, verdict and exemplar trace above the fold; the rest in tabs below."""
     row = _load(subject)
+    expected.show_outcome(subject.subject_id)
     if row is None:
         frame.region(f"head-{subject}", f"This {subject.kind}", lambda: _read(subject), lambda _: st.rerun())
         return

@@ -30,6 +30,10 @@ def show(incident: Mapping[str, Any]) -> None:
                 on_click=_adopt,
                 args=(incident_id,),
             )
+
+
+def show_outcome(incident_id: str) -> None:
+    """What became of the word that was just given."""
     outcome = st.session_state.get(_OUTCOME)
     if outcome and outcome["incident_id"] == incident_id:
         (st.error if outcome["failed"] else st.success)(outcome["text"])

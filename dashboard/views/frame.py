@@ -21,7 +21,6 @@ from dashboard.settings import Settings
 T = TypeVar("T")
 
 RANGES_S = {"5m": 300, "15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
-RANGE_DEFAULT = "1h"
 # What is bound to the address on every page; a link sets them before their widgets are drawn.
 BOUND = ("live", "range", "zone")
 RETRY_S = 3.0
@@ -88,10 +87,16 @@ class Window:
         return next((step for step in steps if self.length_s / step <= most), steps[-1])
 
 
+def default_range() -> str:
+    """The shortest range that holds as many minutes as the setting says."""
+    wanted_s = 60 * settings().dashboard_window_min
+    return next((name for name, length_s in RANGES_S.items() if length_s >= wanted_s), "24h")
+
+
 def window() -> Window:
     """The range that the header says, up to now, or up to `?at=` (an ISO time)."""
-    name = str(st.session_state.get("range") or RANGE_DEFAULT)
-    length_s = RANGES_S.get(name, RANGES_S[RANGE_DEFAULT])
+    name = str(st.session_state.get("range") or default_range())
+    length_s = RANGES_S.get(name, RANGES_S[default_range()])
     fixed = fmt.parse_time(st.query_params.get("at"))
     end = fixed or now()
     until_ns = (int(end.timestamp()) + 1) * 1_000_000_000

@@ -90,7 +90,7 @@ def _course(subject: Subject, row: Mapping[str, Any]) -> None:
         spoken = "over time, with the incident's time marked"
         left.altair_chart(course.duration_chart(series, first, last), alt=f"p50 and p95 {spoken}")
         right.altair_chart(
-            course.calls_chart(series, first, last, bucket_s), alt=f"calls and failed calls a second {spoken}"
+            course.calls_chart(series, bucket_s, first, last), alt=f"calls and failed calls a second {spoken}"
         )
 
     frame.region(f"course-{subject}", "The course", read, draw, 10.0, show_age=False)

@@ -147,13 +147,8 @@ def test_a_severity_in_the_address_narrows_the_queue(page: Page) -> None:
 def test_narrow_windows_lose_nothing(page: Page) -> None:
     """At 800 pixels no page is wider than the window."""
     page.set_viewport_size({"width": 800, "height": 900})
-    for path in (
-        "/?live=false",
-        "/incident?live=false&id=inc-slow",
-        f"/trace?live=false&id={SLOW_TRACE}",
-        "/logs?live=false",
-    ):
-        page.goto(path)
+    for place in ("/?", "/incident?id=inc-slow&", f"/trace?id={SLOW_TRACE}&", "/logs?"):
+        page.goto(f"{place}live=false")
         settle(page)
         wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
         assert wide <= 800, place

@@ -89,7 +89,7 @@ def test_now_says_what_is_broken_since_when_and_why(open_page: Opener, api_url: 
     assert "Whales BUY 402.5 BTC 497× usual" in text
     assert text.count("Whale: BUY") == 0  # no incident's place
     assert "Do next: SELECT wallets in kx-exchange" in text
-    assert re.search(r"kx-matcher ✓ as usual \d\.\d+/s \S+ / 0% 1\d(\.\d)? ms 12", text)
+    assert re.search(r"kx-matcher ✓ as usual \d\.\d+/s \S+ / \S+ 1\d(\.\d)? ms 12", text)
 
 
 def test_links_lead_to_the_queue_narrowed(open_page: Opener, api_url: str, busy: World) -> None:

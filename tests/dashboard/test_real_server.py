@@ -18,6 +18,8 @@ from collector.settings import Settings
 from collector.store.store import Store
 from dashboard import data
 from dashboard.components.waterfall.model import payload
+from dashboard.data.services import operations, topology
+from dashboard.data.telemetry import LogFilters
 from dashboard.triage import Filters, sections
 from dashboard.views import frame
 from detectors.pipeline.worker import Pipeline
@@ -135,8 +137,22 @@ def test_every_reading_fits_the_real_answers(real: dict[str, str], whale: dict[s
     ]
     assert drawn["rows"][1]["events"][0]["offset_ns"] == 2_000_000
     incidents = data.incidents(url)
-    shown = sections(incidents, data.anomalies(url), Filters(), frame.now())
-    assert "Whale" in shown[0]["items"][0]["title"]
+    shown = sections(incidents, data.anomaly_groups(url, alone=True), Filters(), frame.now())
+    (events,) = [section["items"] for section in shown if section["title"].startswith("Whales")]
+    assert "Whale" in events[0]["title"]
+    now_ns = time.time_ns()
+    assert data.user_red(url, now_ns)[0]["operation"] == "order.submit.client"
+    assert data.service_red(url, now_ns)[0]["service_name"] == "kx-wallet"
+    logs = LogFilters(now_ns - 3_600 * 10**9, now_ns)
+    assert data.log_lines(url, logs) == data.log_templates(url, logs) == []
+    assert data.metric_names(url, now_ns - 3_600 * 10**9, now_ns) == []
+    assert data.span_links(url, str(whale["trace_id"])) == data.trace_logs(url, str(whale["trace_id"])) == []
+    assert data.incident_pulse(url, str(whale["incident_id"]))[0][1] == 1
+    assert {row["operation"] for row in operations(url, "kx-wallet", now_ns - 3_600 * 10**9, now_ns)} == {
+        "order.submit.client",
+        "SELECT wallets",
+    }
+    assert topology(url, 900)["services"][0]["service_name"] == "kx-wallet"
 
 
 def test_a_whale_and_its_incident_are_in_one_state(real: dict[str, str], whale: dict[str, object]) -> None:

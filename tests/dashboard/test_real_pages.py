@@ -1,0 +1,209 @@
+"""The pages over the real server with telemetry of all three signals."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+import detectors.api
+import llm.api
+from collector.server import Server
+from collector.settings import Settings
+from collector.store.store import Store
+from dashboard.views import frame
+from detectors.pipeline import Pipeline
+from detectors.settings import Settings as DetectorSettings
+from llm.feedback import FeedbackBook
+from llm.service import Explainer
+from llm.settings import Settings as LlmSettings
+from tests.dashboard.shop_rows import HOSTILE
+from tests.dashboard.test_pages import shown
+
+ORDERS = 60
+PATIENCE_S = 60.0
+SCRIPT = "from dashboard.views import {name}\n\n{name}.render()\n"
+Opener = Callable[..., AppTest]
+
+
+def resource(service: str) -> dict[str, object]:
+    return {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+
+
+def text(key: str, value: str) -> dict[str, object]:
+    return {"key": key, "value": {"stringValue": value}}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server to which a shop has sent orders, log lines and a histogram; one in six orders fails slowly."""
+
+    def build(store: Store) -> tuple[list[object], list[object]]:
+        pipeline = Pipeline(store, DetectorSettings(detect_learn_interval_s=0.1, detect_learn_delay_s=0.1))
+        explainer = Explainer(store, LlmSettings(llm_base_url="", llm_model=""))
+        routers = [
+            detectors.api.build_router(store, pipeline),
+            llm.api.build_router(store, explainer, FeedbackBook(store)),
+        ]
+        return routers, [pipeline]
+
+    free = "127.0.0.1:0"
+    folder = Path(tmp_path_factory.mktemp("pages")) / "data"
+    server = Server(Settings(data=folder, otlp_grpc=free, otlp_http=free, api=free), build)
+    addresses = server.start()
+    send(addresses["otlp_http"])
+    deadline = time.monotonic() + PATIENCE_S
+    tables = " + ".join(f"(SELECT count(*) FROM {name})" for name in ("spans", "logs", "metrics"))
+    counted = {"query": f"SELECT {tables}"}
+    while httpx2.post(f"{addresses['api']}/api/sql", json=counted).json()["rows"][0][0] < 3 * ORDERS + 1:
+        assert time.monotonic() < deadline, "the telemetry did not land"
+        time.sleep(0.1)
+    yield addresses["api"]
+    server.stop()
+
+
+def send(otlp_url: str) -> None:
+    """Orders over the last minutes: the shop calls the bank, which fails with a hostile message."""
+    rng, now_ns = random.Random(3), time.time_ns()
+    shop, bank, lines = [], [], []
+    for number in range(1, ORDERS + 1):
+        start, failed = now_ns - 300 * 10**9 + number * 4 * 10**9, number % 6 == 0
+        length = int((400 if failed else 20) * 1e6 * rng.uniform(0.8, 1.2))
+        trace, root = f"{number:032x}", f"{2 * number:016x}"
+        times = {"startTimeUnixNano": str(start), "endTimeUnixNano": str(start + length)}
+        shop.append({"traceId": trace, "spanId": root, "name": "POST /pay", "kind": 2, **times})
+        status = {"code": 2, "message": HOSTILE} if failed else {"code": 0}
+        tier = [text("customer.tier", "gold" if failed else "basic"), text("note", HOSTILE)]
+        child = {"traceId": trace, "spanId": f"{2 * number + 1:016x}", "parentSpanId": root, "name": "charge"}
+        bank.append({**child, "kind": 2, **times, "status": status, "attributes": tier})
+        said = {"stringValue": f"card {number} declined {HOSTILE}" if failed else f"paid order {number}"}
+        number_of, word = (17, "ERROR") if failed else (9, "INFO")
+        level = {"severityNumber": number_of, "severityText": word}
+        lines.append({"timeUnixNano": str(start), "traceId": trace, "spanId": root, "body": said, **level})
+    exemplar = {"timeUnixNano": str(now_ns), "asDouble": 0.4, "traceId": f"{6:032x}", "spanId": f"{12:016x}"}
+    point = {
+        "timeUnixNano": str(now_ns), "count": "60", "sum": 5.0, "bucketCounts": ["50", "10"],
+        "explicitBounds": [0.1], "exemplars": [exemplar], "attributes": [text("http.route", HOSTILE)],
+    }  # fmt: skip
+    metric = {
+        "name": "pay.duration",
+        "unit": "s",
+        "histogram": {"aggregationTemporality": 1, "dataPoints": [point]},
+    }
+    spans = [
+        {"resource": resource(name), "scopeSpans": [{"spans": made}]}
+        for name, made in (("shop", shop), ("bank", bank))
+    ]
+    bodies = {
+        "traces": {"resourceSpans": spans},
+        "logs": {"resourceLogs": [{"resource": resource("shop"), "scopeLogs": [{"logRecords": lines}]}]},
+        "metrics": {
+            "resourceMetrics": [{"resource": resource("shop"), "scopeMetrics": [{"metrics": [metric]}]}]
+        },
+    }
+    for signal, body in bodies.items():
+        headers = {"Content-Type": "application/json"}
+        answer = httpx2.post(f"{otlp_url}/v1/{signal}", content=json.dumps(body), headers=headers)
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Opener]:
+    """Opens a page by name with query parameters; nothing may be raised and nothing refused."""
+
+    def run(name: str, **query: str) -> AppTest:
+        monkeypatch.setenv("SPYHOP_DASHBOARD_API_URL", url)
+        monkeypatch.setenv("SPYHOP_DASHBOARD_RATER", "anna")
+        frame.settings.cache_clear()
+        st.cache_data.clear()
+        app = AppTest.from_string(SCRIPT.format(name=name), default_timeout=60)
+        app.session_state["live"] = False
+        for key, value in query.items():
+            app.query_params[key] = value
+        app.run()
+        assert not app.exception
+        assert "could not be read" not in shown(app)
+        return app
+
+    yield run
+    frame.settings.cache_clear()
+
+
+def test_traces_are_searched_sorted_and_click_through(opened: Opener) -> None:
+    """A search narrows the table; a wrong one is answered with its place and examples, not with a failure."""
+    app = opened("traces", q="{ status = error }", traces_sort="slowest")
+    assert "10 traces that match in the last 15m" in shown(app)
+    body = " ".join(element.proto.body for element in app.get("html"))
+    assert f'href="trace?id={60:032x}&amp;live=false"' in body
+    assert "60 traces that match" in shown(opened("traces"))
+    wrong = shown(opened("traces", q="{ status = }"))
+    assert "The search is not understood" in wrong
+    assert "No trace matches in the last 15m" in shown(opened("traces", q="{ name = `nobody` }"))
+
+
+def test_the_map_and_a_service_say_who_calls_whom(opened: Opener) -> None:
+    """The map's table has the edge with its failures; a service has its operations with their figures."""
+    text_of_map = shown(opened("services"))
+    assert re.search(r"shop → bank \S+/s 16\.7% ", text_of_map)
+    one = opened("services", service="bank", operation="charge", kind="SERVER")
+    assert re.search(r"charge server 60 16\.7% ", shown(one))
+    assert "No span of this service" in shown(opened("services", service="nobody"))
+
+
+def test_sql_runs_from_its_link_and_says_what_is_wrong(opened: Opener) -> None:
+    """A statement in the address runs; a refused one says why; nothing shows examples."""
+    app = opened("sql", sql="SELECT service_name, count(*) AS calls FROM spans GROUP BY ALL ORDER BY 1")
+    assert app.dataframe[0].value["calls"].tolist() == [60, 60]
+    assert "2 rows" in shown(app)
+    assert not opened("sql", sql="DELETE FROM spans").dataframe
+    assert "Begin with one of these" in shown(opened("sql"))
+
+
+def test_metrics_have_a_chart_and_exemplars_that_lead_to_traces(opened: Opener) -> None:
+    """The list names kind and senders; a metric leads to the trace of its exemplar."""
+    assert "pay.duration histogram s shop 1" in shown(opened("metrics"))
+    app = opened("metrics", metric="pay.duration")
+    body = " ".join(element.proto.body for element in app.get("html"))
+    assert f'href="trace?id={6:032x}&amp;span={12:016x}&amp;live=false"' in body
+    assert "No figure of it in the last 15m" in shown(opened("metrics", metric="nothing"))
+
+
+def test_logs_of_a_trace_and_their_templates(opened: Opener) -> None:
+    """Templates mask numbers; a trace id narrows to the lines of that trace."""
+    assert re.search(r"ERROR 10 card \* declined .* shop 10 ", shown(opened("logs")))
+    lines = shown(opened("logs", log_trace=f"{6:032x}", log_view="lines"))
+    assert "card 6 declined" in lines
+    assert "paid order" not in lines
+
+
+def test_health_says_what_each_part_does(opened: Opener) -> None:
+    """Checks, the sender with what was taken of it, and what is stored."""
+    said = shown(opened("health"))
+    assert "✓ The server is ready" in said
+    assert re.search(r"127\.0\.0\.1 .* 120 60 1 ", said)
+    assert "spans 120" in said
+
+
+def test_a_verdict_by_key_is_stored_and_leaves_the_queue(opened: Opener, url: str) -> None:
+    """An explained trace is in the queue; one press judges it with the correction, and the queue is empty."""
+    assert "Nothing to review" in shown(opened("review"))
+    explained = httpx2.post(f"{url}/api/monitor/analyze", json={"trace_id": f"{6:032x}"}).json()
+    app = opened("review")
+    assert "unreviewed" in shown(app)
+    app.text_area[0].set_value("The bank refused gold cards")
+    app.button(key="verdict-partly_right").click().run()
+    assert not app.exception
+    assert "Saved: partly right." in app.success[0].value
+    path = f"{url}/api/monitor/feedback"
+    (row,) = httpx2.get(path, params={"explanation_id": explained["explanation_id"]}).json()["feedback"]
+    assert (row["verdict"], row["rater"]) == ("partly_right", "anna")
+    assert row["correction"]["summary"] == "The bank refused gold cards"
+    assert "Nothing to review" in shown(opened("review"))
