@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from collector.errors import InvalidInput
 from collector.store.store import Store
 from detectors.api import answers
+from detectors.api.group_query import GroupQuery
 from detectors.api.trace_view import load_trace_view
 from detectors.incidents import rows
-from detectors.incidents.groups import GroupQuery, list_groups
+from detectors.incidents.groups import list_groups
 from detectors.incidents.rows import LIMIT_DEFAULT, LIMIT_MAX, ORDERS, STATES, Filters
 from detectors.learning.expectation import list_versions
 from detectors.model.anomaly import AMOUNT
@@ -78,7 +79,7 @@ def _add_lists(router: APIRouter, store: Store, clock_ns: Callable[[], int]) -> 
 
     @router.get("/anomaly-groups")
     def anomaly_groups(query: Annotated[GroupQuery, Query()]) -> dict[str, Any]:
-        return list_groups(store, query, clock_ns())
+        return list_groups(store, query.filters(clock_ns()))
 
     @router.get("/amount-anomalies")
     def amount_anomalies(query: Annotated[ListQuery, Query()]) -> dict[str, Any]:

@@ -4,63 +4,40 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import duckdb
-from pydantic import BaseModel, ConfigDict, Field
 
 from collector.errors import Conflict, InvalidInput, NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.incidents.rows import ORDERS, STATES, one_of, parse_severities, parse_since
+from detectors.incidents.rows import STATES
 
 _QUERIES = "detectors.incidents.queries"
-_OFFSET_MAX = 1_000_000
-_TEXT_MAX = 200
 _WRITE_TRIES = 5
 
 
-class GroupQuery(BaseModel):
-    """Filters of the groups; a misspelt one is refused rather than ignored."""
+@dataclass(frozen=True, slots=True)
+class GroupFilters:
+    """Validated filters; None lets everything pass. `since` in ns since 1970 UTC; `alone`: of no incident."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    severity: list[str] | None = None
+    severities: list[int] | None = None
     service: str | None = None
     detector: str | None = None
-    state: list[str] | None = None
-    since: str | None = None
-    text: str | None = Field(None, max_length=_TEXT_MAX)
+    states: list[str] | None = None
+    since: int | None = None
+    text: str | None = None
     incident_id: str | None = None
     alone: bool = False
-    limit: int = Field(50, ge=1, le=500)
-    offset: int = Field(0, ge=0, le=_OFFSET_MAX)
-    order: str = "severity"
+    by: str = "severity"
+    limit: int = 50
+    offset: int = 0
 
 
-def list_groups(store: Store, query: GroupQuery, now_unix_nano: int) -> dict[str, Any]:
-    """Groups of anomalies: `{groups, count, total, anomaly_total}`; times in ns since 1970, UTC.
-
-    Raises:
-        InvalidInput: a filter is not understood.
-    """
-    one_of("order", query.order, ORDERS)
-    states = [state for text in query.state or () for state in text.split(",") if state]
-    for state in states:
-        one_of("state", state, STATES)
-    params = {
-        "severities": parse_severities(query.severity),
-        "service": query.service,
-        "detector": query.detector,
-        "states": states or None,
-        "since": parse_since(query.since, now_unix_nano),
-        "text": query.text or None,
-        "incident_id": query.incident_id,
-        "alone": query.alone,
-        "by": query.order,
-        "limit": query.limit,
-        "offset": query.offset,
-    }
+def list_groups(store: Store, filters: GroupFilters) -> dict[str, Any]:
+    """Groups of anomalies: `{groups, count, total, anomaly_total}`; times in ns since 1970, UTC."""
+    params = asdict(filters)
     rows = store.read(load_sql(_QUERIES, "list_anomaly_groups"), params).to_pylist()
     total = rows[0]["total"] if rows else 0
     anomaly_total = int(rows[0]["anomaly_total"]) if rows else 0

@@ -14,13 +14,13 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-import detectors.api
+import detectors.api.routes
 import llm.api
 from collector.server import Server
 from collector.settings import Settings
 from collector.store.store import Store
 from dashboard.views import frame
-from detectors.pipeline import Pipeline
+from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings as DetectorSettings
 from llm.feedback import FeedbackBook
 from llm.service import Explainer
@@ -50,7 +50,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pipeline = Pipeline(store, DetectorSettings(detect_learn_interval_s=0.1, detect_learn_delay_s=0.1))
         explainer = Explainer(store, LlmSettings(llm_base_url="", llm_model=""))
         routers = [
-            detectors.api.build_router(store, pipeline),
+            detectors.api.routes.build_router(store, pipeline),
             llm.api.build_router(store, explainer, FeedbackBook(store)),
         ]
         return routers, [pipeline]

@@ -84,7 +84,7 @@ def test_detection_goes_on_while_causes_are_found(running, gate, store, system):
     slow_orders(system)
     wait_until(lambda: number(store, SLOW) > before)
     assert number(store, CAUSES) == 0
-    assert running.status()["lag_batches"] == 0
+    wait_until(lambda: running.status()["lag_batches"] == 0)
     gate.open.set()
     wait_until(lambda: number(store, CAUSES) > 0)
 
