@@ -56,6 +56,10 @@ class AsgiThread:
             self._thread.join(0.005)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def begin_stop(self) -> None:
+        """Take no more connections from the next tenth of a second on; others can stop meanwhile."""
         self._server.should_exit = True
+
+    def __exit__(self, *_: object) -> None:
+        self.begin_stop()
         self._thread.join(2.0)

@@ -14,6 +14,7 @@ import resource
 import signal
 import sys
 import threading
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -42,12 +43,14 @@ def main() -> None:
     con = sample_store()
     tables = readable_names(con)
     _bound_address_space()
+    with suppress(EOFError, OSError):  # the other side is gone
+        _serve(connection, con, tables)
+
+
+def _serve(connection: Connection, con: duckdb.DuckDBPyConnection, tables: frozenset[str]) -> None:
     connection.send_bytes(b"{}")  # ready
     while True:
-        try:
-            request = json.loads(connection.recv_bytes())
-        except (EOFError, OSError):
-            return
+        request = json.loads(connection.recv_bytes())
         # The default action ends the process, also within a call that nothing else can end.
         signal.setitimer(signal.ITIMER_REAL, request["check_s"])
         answer, content = _answer(con, tables, request)

@@ -164,12 +164,10 @@ class _Child:
             raise _Crashed(self._exit_code(), monotonic() - started_s, self._is_ready) from error
 
     def close(self) -> None:
+        """End it at once: it holds nothing. Its own end would take 0.2 s while it still imports."""
         self._connection.close()
-        try:
-            self._process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
 
     def _receive(self, patience_s: float, started_s: float) -> bytes:
         if not self._connection.poll(max(0.0, started_s + patience_s - monotonic())):
