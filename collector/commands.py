@@ -1,4 +1,4 @@
-"""`spyhop sql`, `spyhop search` and `spyhop replay`."""
+"""`spyhop sql`, `search`, `export-db` and `replay`."""
 
 from __future__ import annotations
 
@@ -67,6 +67,37 @@ def register(app: typer.Typer) -> None:
             raise InvalidInput("--api and --data exclude each other", hint="give one of them")
         asked = {"q": query, "since": since, "start": start, "end": end, "limit": limit}
         run_search(asked, api=api, data=data, as_json=as_json, out=sys.stdout)
+
+    @app.command("export-db")
+    def export_db(
+        out: Annotated[Path, typer.Argument(metavar="FILE", help="DuckDB file to make.")],
+        *,
+        since: Annotated[str | None, typer.Option(help="So long back: 15m, 2h, 7d; all without.")] = None,
+        start: Annotated[str | None, typer.Option(help="Instead of --since: a time, ISO 8601.")] = None,
+        end: Annotated[str | None, typer.Option(help="A time, ISO 8601; whatever there is without.")] = None,
+        api: Annotated[str | None, typer.Option(help="The server's URL; default SPYHOP_API.")] = None,
+        data: Annotated[
+            Path | None, typer.Option(help="Read this data folder directly; no server may own it.")
+        ] = None,
+    ) -> None:
+        """Copy spans, logs, metrics, anomalies and incidents into a file that any DuckDB opens."""
+        import time
+
+        from collector.cli.export_db import export_db as copy
+        from collector.cli.shell import open_source
+        from collector.errors import InvalidInput
+        from collector.search.times import LAST_NS, Range, range_of
+
+        if api is not None and data is not None:
+            raise InvalidInput("--api and --data exclude each other", hint="give one of them")
+        now_ns = time.time_ns()
+        span = range_of(start or (None if since else "0"), end, since, now_ns=now_ns)
+        if end is None:
+            span = Range(span.from_ns, LAST_NS)
+        with open_source(api, data) as source:
+            counts = copy(source, out, span)
+        rows = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        print(f"{out}: {rows}")
 
     @app.command()
     def replay(
