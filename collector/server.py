@@ -43,6 +43,7 @@ from collector.settings import Settings
 from collector.sql.query import QueryRunner
 from collector.sql.route import bounds_of
 from collector.sql.watch import Spill
+from collector.store.prices import save_prices
 from collector.store.store import Store
 from collector.wal.disk import DiskWatch
 from collector.wal.spool import Spool
@@ -180,14 +181,7 @@ class Server:
         http_socket = self._exits.enter_context(listen(http_address, "OTLP/HTTP", "--otlp-http"))
         grpc_socket = self._exits.enter_context(listen(grpc_address, "OTLP/gRPC", "--otlp-grpc"))
 
-        self.store = store = Store.open(
-            settings.data,
-            lake=settings.lake,
-            memory_limit=settings.duckdb_memory_limit,
-            new_database=settings.new_database,
-        )
-        self._exits.callback(store.close)
-        self._red = Red(store, settings.metrics_operations)
+        self.store = store = self._open_store()
         routers, self._workers = self._build(store)
         for worker in self._workers:
             worker.start()
@@ -277,6 +271,19 @@ class Server:
         }
         store.describe_owner(addresses)
         return addresses
+
+    def _open_store(self) -> Store:
+        settings = self._settings
+        store = Store.open(
+            settings.data,
+            lake=settings.lake,
+            memory_limit=settings.duckdb_memory_limit,
+            new_database=settings.new_database,
+        )
+        self._exits.callback(store.close)
+        save_prices(store, settings.genai_prices)
+        self._red = Red(store, settings.metrics_operations)
+        return store
 
     def _query_runner(self, store: Store) -> QueryRunner:
         spill = Spill(store.folder, self._settings.disk_reserve_bytes)

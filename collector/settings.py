@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, SecretStr
 
 from collector.setting_fields import SpyhopSettings, constant
 
 MIB = 1024 * 1024
+
+
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Settings(SpyhopSettings):
@@ -133,6 +137,11 @@ class Settings(SpyhopSettings):
         default=0,
         ge=0,
         description="Bytes of this server's Parquet files beyond which its oldest hours go; 0: unlimited.",
+    )
+    genai_prices: dict[str, tuple[Price, Price]] = Field(
+        default_factory=dict,
+        description="Prices of a million input and output tokens by how a model's name begins, as JSON: "
+        '{"gpt-4o": [2.5, 10]}.',
     )
     metrics_operations: int = Field(
         default=500,

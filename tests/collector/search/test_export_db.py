@@ -17,8 +17,8 @@ START_NS = 1_790_000_000_000_000_000
 
 
 def test_command(shop: Any, tmp_path: Path) -> None:
-    """The file holds the rows of the range with all nanoseconds, attributes as JSON, in the oldest format; a file
-    that exists is left alone."""
+    """The file holds the rows of the range with all nanoseconds, attributes as JSON, in the oldest format.
+    One that exists is left alone."""
     out = tmp_path / "copy.duckdb"
 
     def run(*words: str) -> Any:

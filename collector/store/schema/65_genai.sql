@@ -1,0 +1,83 @@
+-- What a million tokens of a model cost: the setting SPYHOP_GENAI_PRICES, written anew at each start.
+CREATE TABLE IF NOT EXISTS genai_prices (
+    model        VARCHAR NOT NULL,  -- as a model's name begins; the longest that fits counts
+    input_price  DOUBLE  NOT NULL,  -- for a million input tokens
+    output_price DOUBLE  NOT NULL
+);
+-- A value as text: a text as it is, anything else as JSON.
+CREATE OR REPLACE MACRO text_of(v) AS CASE WHEN variant_typeof(v) = 'VARCHAR' THEN v::VARCHAR ELSE v::JSON::VARCHAR END;
+-- Calls of language models, one row each, whichever of three conventions their spans follow: OpenTelemetry's gen_ai.*,
+-- OpenLLMetry (an older gen_ai.*, with llm.* and traceloop.*) or OpenInference (llm.*, openinference.span.kind).
+-- Spans of chains, agents and tools around them are none. Names that a convention has changed are read in all forms.
+CREATE OR REPLACE VIEW genai_calls AS
+WITH called AS (
+    SELECT
+        trace_id, span_id, parent_span_id, service_name, span_name, start_time, duration_ns, status_code, status_message,
+        CASE
+            WHEN attributes['openinference.span.kind'] IS NOT NULL THEN 'openinference'
+            WHEN attributes['llm.request.type'] IS NOT NULL OR attributes['traceloop.workflow.name'] IS NOT NULL
+                THEN 'openllmetry'
+            ELSE 'gen_ai'
+        END AS convention,
+        lower(coalesce(
+            attributes['gen_ai.operation.name'], attributes['llm.request.type'], attributes['openinference.span.kind']
+        )::VARCHAR) AS operation,  -- chat, text_completion, embeddings, llm, embedding
+        lower(coalesce(
+            attributes['gen_ai.provider.name'], attributes['gen_ai.system'], attributes['llm.provider'],
+            attributes['llm.system']
+        )::VARCHAR) AS provider,
+        coalesce(
+            attributes['gen_ai.response.model'], attributes['gen_ai.request.model'], attributes['llm.model_name'],
+            attributes['embedding.model_name']
+        )::VARCHAR AS model,
+        coalesce(
+            TRY_CAST(attributes['gen_ai.usage.input_tokens'] AS BIGINT),
+            TRY_CAST(attributes['gen_ai.usage.prompt_tokens'] AS BIGINT),
+            TRY_CAST(attributes['llm.token_count.prompt'] AS BIGINT)
+        ) AS input_tokens,
+        coalesce(
+            TRY_CAST(attributes['gen_ai.usage.output_tokens'] AS BIGINT),
+            TRY_CAST(attributes['gen_ai.usage.completion_tokens'] AS BIGINT),
+            TRY_CAST(attributes['llm.token_count.completion'] AS BIGINT)
+        ) AS output_tokens,
+        coalesce(
+            TRY_CAST(attributes['gen_ai.usage.cost'] AS DOUBLE), TRY_CAST(attributes['llm.cost.total'] AS DOUBLE)
+        ) AS told_cost,
+        coalesce(
+            text_of(coalesce(
+                attributes['gen_ai.input.messages'], attributes['gen_ai.prompt'], attributes['input.value'],
+                attributes['gen_ai.system_instructions']
+            )),
+            nullif(concat_ws(
+                chr(10),
+                attributes['gen_ai.prompt.0.content']::VARCHAR, attributes['gen_ai.prompt.1.content']::VARCHAR,
+                attributes['gen_ai.prompt.2.content']::VARCHAR, attributes['gen_ai.prompt.3.content']::VARCHAR,
+                attributes['gen_ai.prompt.4.content']::VARCHAR, attributes['gen_ai.prompt.5.content']::VARCHAR,
+                attributes['llm.input_messages.0.message.content']::VARCHAR,
+                attributes['llm.input_messages.1.message.content']::VARCHAR,
+                attributes['llm.input_messages.2.message.content']::VARCHAR
+            ), '')
+        ) AS prompt,
+        text_of(coalesce(
+            attributes['gen_ai.output.messages'], attributes['gen_ai.completion'], attributes['output.value'],
+            attributes['gen_ai.completion.0.content'], attributes['llm.output_messages.0.message.content']
+        )) AS completion,
+        coalesce(attributes['gen_ai.conversation.id'], attributes['session.id'])::VARCHAR AS conversation_id
+    FROM spans
+    WHERE attributes['gen_ai.request.model'] IS NOT NULL
+       OR attributes['gen_ai.response.model'] IS NOT NULL
+       OR attributes['llm.request.type'] IS NOT NULL
+       OR attributes['llm.model_name'] IS NOT NULL
+       OR attributes['embedding.model_name'] IS NOT NULL
+)
+SELECT
+    called.* EXCLUDE (told_cost),
+    -- What the span says, or else by the price list; NULL where neither knows.
+    coalesce(
+        told_cost,
+        (SELECT arg_max(
+             coalesce(called.input_tokens, 0) * input_price + coalesce(called.output_tokens, 0) * output_price,
+             length(price.model)
+         ) FROM genai_prices AS price WHERE starts_with(called.model, price.model)) / 1e6
+    ) AS cost
+FROM called;
