@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from time import monotonic
 from typing import Any, Literal
 
@@ -13,7 +13,9 @@ import httpx2
 import openai
 
 from llm.answer import Answer, parse_answer, strict_schema
-from llm.errors import ModelFailed
+from llm.budget import Budget
+from llm.context import CHARS_PER_TOKEN, estimate_tokens
+from llm.errors import BROKEN, FallbackReason, ModelFailed
 from llm.settings import Settings
 
 Format = Literal["json_schema", "json_object", "prompt"]
@@ -38,7 +40,8 @@ class _Bounded(httpx2.AsyncByteStream):
             if read_bytes > self._limit_bytes:
                 raise ModelFailed(
                     f"the model's answer is longer than {self._limit_bytes:,} bytes"
-                    " (SPYHOP_LLM_MAX_ANSWER_BYTES)"
+                    " (SPYHOP_LLM_MAX_ANSWER_BYTES)",
+                    reason="answer_too_long",
                 )
             yield chunk
 
@@ -49,12 +52,13 @@ class _Bounded(httpx2.AsyncByteStream):
 class Model:
     """One endpoint. Remembers which response format it takes. Safe in any thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock_s: Callable[[], float] = monotonic) -> None:
         assert settings.llm_base_url
         assert settings.llm_model
         self._settings = settings
         self.name = settings.llm_model
         self._base_url = settings.llm_base_url
+        self._budget = Budget(settings, clock_s)
         self._slots = threading.BoundedSemaphore(settings.llm_max_concurrent)
         self._format: Format = "json_schema"
         self._limit_name: LimitName = "max_completion_tokens"
@@ -67,10 +71,19 @@ class Model:
         """
         deadline_s = monotonic() + self._settings.llm_deadline_s
         if not self._slots.acquire(timeout=self._settings.llm_deadline_s):
-            raise ModelFailed("all model requests were busy until the deadline")
+            raise ModelFailed("all model requests were busy until the deadline", reason="busy")
         try:
             # An event loop of its own: cancelling a task is the only way to end an answer that drips forever.
-            return asyncio.run(self._within(deadline_s - monotonic(), messages))
+            answer = asyncio.run(self._within(deadline_s - monotonic(), messages))
+        except ModelFailed as error:
+            if error.reason in BROKEN:
+                self._budget.failed()
+            elif error.reason != "circuit_open":
+                self._budget.came()
+            raise
+        else:
+            self._budget.came()
+            return answer
         finally:
             self._slots.release()
 
@@ -80,20 +93,24 @@ class Model:
                 return await self._ask(client, messages)
         except TimeoutError as error:
             raise ModelFailed(
-                f"the model gave no answer within {self._settings.llm_deadline_s:g} s"
+                f"the model gave no answer within {self._settings.llm_deadline_s:g} s", reason="timeout"
             ) from error
         except openai.APITimeoutError as error:
             raise ModelFailed(
-                f"the model endpoint gave no answer within {self._settings.llm_request_timeout_s:g} s"
+                f"the model endpoint gave no answer within {self._settings.llm_request_timeout_s:g} s",
+                reason="timeout",
             ) from error
         except openai.APIConnectionError as error:
-            raise ModelFailed("the model endpoint could not be reached") from error
+            raise ModelFailed("the model endpoint could not be reached", reason="unreachable") from error
         except openai.APIStatusError as error:
-            raise ModelFailed(_status_reason(error)) from error
+            message, reason = _status_reason(error)
+            raise ModelFailed(message, reason=reason) from error
         except (
             openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError
         ) as error:  # fmt: skip
-            raise ModelFailed(f"the model endpoint answered unusably ({type(error).__name__})") from error
+            raise ModelFailed(
+                f"the model endpoint answered unusably ({type(error).__name__})", reason="unusable_answer"
+            ) from error
 
     def _client(self) -> openai.AsyncOpenAI:
         key = self._settings.llm_api_key
@@ -114,7 +131,10 @@ class Model:
     async def _bound_body(self, response: httpx2.Response) -> None:
         """Lets no more than the limit of a body be read, whatever its status, its type and its pace."""
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise ModelFailed("the model endpoint sent a compressed answer, which was not asked for")
+            raise ModelFailed(
+                "the model endpoint sent a compressed answer, which was not asked for",
+                reason="unusable_answer",
+            )
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _Bounded(response.stream, self._settings.llm_max_answer_bytes)
 
@@ -136,7 +156,9 @@ class Model:
         try:
             return parse_answer(text)
         except ValueError as error:
-            raise ModelFailed("the model's answer did not have the form asked for, twice") from error
+            raise ModelFailed(
+                "the model's answer did not have the form asked for, twice", reason="wrong_form"
+            ) from error
 
     async def _complete(self, client: openai.AsyncOpenAI, messages: list[dict[str, str]]) -> str:
         for _ in range(_UNDERSTOOD_WITHIN_TRIES):
@@ -145,7 +167,9 @@ class Model:
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 if not self._step_down(error):
                     raise
-        raise ModelFailed("the model endpoint takes none of the request forms that Spyhop knows")
+        raise ModelFailed(
+            "the model endpoint takes none of the request forms that Spyhop knows", reason="request_refused"
+        )
 
     async def _request(self, client: openai.AsyncOpenAI, messages: list[dict[str, str]]) -> object:
         request: dict[str, Any] = {
@@ -158,7 +182,10 @@ class Model:
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif self._format == "json_object":
             request["response_format"] = {"type": "json_object"}
-        return await client.chat.completions.create(**request)
+        self._budget.take()
+        completion = await client.chat.completions.create(**request)
+        self._budget.spent(*_usage(completion, messages))
+        return completion
 
     def _step_down(self, error: openai.APIStatusError) -> bool:
         """Choose the next simpler form of request; False when the refusal is not about the form."""
@@ -174,32 +201,49 @@ class Model:
         return True
 
 
+def _usage(completion: object, messages: list[dict[str, str]]) -> tuple[int, int]:
+    """Tokens of prompt and answer: as the endpoint counts them, else estimated."""
+    usage = getattr(completion, "usage", None)
+    told = [getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
+    if all(isinstance(count, int) and count >= 0 for count in told):
+        return told[0] or 0, told[1] or 0
+    return estimate_tokens(messages), len(str(completion)) // CHARS_PER_TOKEN
+
+
 def _text_of(completion: object) -> str:
     """The text of the first choice. An endpoint may answer 200 with anything at all: trust no attribute."""
     choices = getattr(completion, "choices", None)
     if not isinstance(choices, list) or not choices:
-        raise ModelFailed("the model endpoint answered with something that is not a chat completion")
+        raise ModelFailed(
+            "the model endpoint answered with something that is not a chat completion",
+            reason="unusable_answer",
+        )
     message = getattr(choices[0], "message", None)
     if getattr(message, "refusal", None):
-        raise ModelFailed("the model refused to answer")
+        raise ModelFailed("the model refused to answer", reason="refused")
     reason = getattr(choices[0], "finish_reason", None)
     if reason == "length":
-        raise ModelFailed("the model's answer was cut off at its length limit")
+        raise ModelFailed("the model's answer was cut off at its length limit", reason="answer_cut_off")
     if reason == "content_filter":
-        raise ModelFailed("the endpoint's content filter withheld the answer")
+        raise ModelFailed("the endpoint's content filter withheld the answer", reason="filtered")
     content = getattr(message, "content", None)
     if not isinstance(content, str) or not content.strip():
-        raise ModelFailed("the model's answer was empty")
+        raise ModelFailed("the model's answer was empty", reason="unusable_answer")
     return content
 
 
-def _status_reason(error: openai.APIStatusError) -> str:
+def _status_reason(error: openai.APIStatusError) -> tuple[str, FallbackReason]:
     if error.code == "context_length_exceeded":
-        return "the prompt is too long for the model: lower SPYHOP_LLM_CONTEXT_TOKENS"
-    known: Mapping[int, str] = {
-        401: "the model endpoint refused the key: check SPYHOP_LLM_API_KEY",
-        403: "the model endpoint refused the key: check SPYHOP_LLM_API_KEY",
-        404: "the model endpoint knows no such model or path: check SPYHOP_LLM_MODEL and SPYHOP_LLM_BASE_URL",
-        429: "the model endpoint's rate limit is reached",
+        return "the prompt is too long for the model: lower SPYHOP_LLM_CONTEXT_TOKENS", "context_too_long"
+    no_key = "the model endpoint refused the key: check SPYHOP_LLM_API_KEY"
+    no_model = (
+        "the model endpoint knows no such model or path: check SPYHOP_LLM_MODEL and SPYHOP_LLM_BASE_URL"
+    )
+    known: Mapping[int, tuple[str, FallbackReason]] = {
+        401: (no_key, "key_refused"),
+        403: (no_key, "key_refused"),
+        404: (no_model, "unknown_model"),
+        429: ("the model endpoint's rate limit is reached", "rate_limited"),
     }
-    return known.get(error.status_code, f"the model endpoint answered with HTTP {error.status_code}")
+    other: FallbackReason = "http_error" if error.status_code >= 500 else "request_refused"
+    return known.get(error.status_code, (f"the model endpoint answered with HTTP {error.status_code}", other))

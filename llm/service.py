@@ -9,13 +9,13 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from llm.context import PROMPT_VERSION, build_context, render_messages
 from llm.deterministic import explain
-from llm.errors import ModelFailed
+from llm.errors import FallbackReason, ModelFailed
 from llm.evidence import gather
 from llm.explanation import (
     Draft,
@@ -42,9 +42,6 @@ GROWN_FACTOR_CODE = 1.25
 GROWN_FACTOR_MODEL = 2.0
 # A model that failed is asked again, but not at every look: a dead endpoint costs its deadline (45 s).
 ASK_AGAIN_AFTER_NS = 60 * 1_000_000_000
-
-
-FallbackReason = Literal["", "model_failed", "not_borne_out"]
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ class Explainer:
             answer = self._model.ask(render_messages(context))
         except ModelFailed as error:
             notice = f"This is the text of code: {error.message}."
-            return _Text(draft, "deterministic", notice, fallback_reason="model_failed")
+            return _Text(draft, "deterministic", notice, fallback_reason=error.reason)
         grounded = ground(answer, evidence, draft)
         left_out = "; ".join(grounded.dropped)
         if grounded.draft is None:
@@ -136,7 +133,7 @@ class Explainer:
         if stored["basis"] != subject_basis(self._store, subject):
             return True
         failed_ago_ns = self._clock_ns() - stored["created_at"]
-        if stored["fallback_reason"] == "model_failed" and failed_ago_ns >= ASK_AGAIN_AFTER_NS:
+        if stored["fallback_reason"] not in ("", "not_borne_out") and failed_ago_ns >= ASK_AGAIN_AFTER_NS:
             return self._model is not None
         grown = GROWN_FACTOR_CODE if self._model is None else GROWN_FACTOR_MODEL
         factor = grown if subject.kind == "incident" else 1

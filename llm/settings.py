@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from collector.setting_fields import SpyhopSettings, constant
 
@@ -42,6 +44,31 @@ class Settings(SpyhopSettings):
     llm_max_concurrent: int = Field(
         default=2, ge=1, description="Model requests at the same time; others wait within their deadline."
     )
+
+    llm_allowed_hosts: str = Field(
+        default="",
+        description="Hosts that SPYHOP_LLM_BASE_URL may name, with commas; any without.",
+    )
+    llm_max_calls_per_hour: int = Field(
+        default=600, ge=0, description="Model requests in an hour; beyond, the text of code stands."
+    )
+    llm_max_tokens_per_hour: int = Field(
+        default=5_000_000, ge=0, description="Tokens of prompts and answers in an hour."
+    )
+    llm_max_cost_per_hour: float | None = Field(
+        default=None, ge=0, description="Cost in an hour, by the prices below; no limit without."
+    )
+    llm_input_price: float = Field(default=0.0, ge=0, description="Price of a million tokens of prompts.")
+    llm_output_price: float = Field(default=0.0, ge=0, description="Price of a million tokens of answers.")
+
+    @field_validator("llm_allowed_hosts")
+    @classmethod
+    def _allowed_host(cls, value: str, info: ValidationInfo) -> str:
+        hosts = {host.strip().lower() for host in value.split(",")} - {""}
+        host = urlsplit(info.data.get("llm_base_url") or "").hostname
+        if host and hosts and host not in hosts:
+            raise ValueError(f"SPYHOP_LLM_BASE_URL names {host!r}, which is not among them")
+        return value
 
     @property
     def model_configured(self) -> bool:
