@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llm.errors import ModelFailed
+from llm.errors import FallbackReason, ModelFailed
 from llm.settings import Settings
 
 HOUR_S = 3600.0
