@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -25,7 +25,7 @@ QUEUE_SHOWN = 50
 def render() -> None:
     rater = _name()
     tabs = st.tabs(["Queue", "Agreement", "Export"], key="review_tabs", on_change="rerun")
-    bodies = (lambda: _queue(rater), _agreement, _export)
+    bodies: tuple[Callable[[], None], ...] = (lambda: _queue(rater), _agreement, _export)
     for tab, body in zip(tabs, bodies, strict=True):
         if tab.open:
             with tab:
