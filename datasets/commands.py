@@ -120,6 +120,9 @@ def evaluate_folder(
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Also score without each source of evidence.")
     ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also explain each case, and judge what is said.")
+    ] = False,
 ) -> None:
     """Score detection and root-cause ranking on labelled incidents, as the server would do them."""
     import json
@@ -129,7 +132,7 @@ def evaluate_folder(
     from datasets.evaluate.report import Steps, print_report
 
     with IncidentFolder.open(folder) as incidents, Steps() as steps:
-        result = evaluate(incidents, ablate=ablate, step=steps)
+        result = evaluate(incidents, ablate=ablate, explain=explain, step=steps)
     if as_json:
         print(json.dumps(result.as_dict()))
     else:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from datasets.evaluate.alert_scores import alert_figures
 from datasets.evaluate.detection_scores import average_precision, detected_share, score_flags
+from datasets.evaluate.explained.run import explain_folder
 from datasets.evaluate.fault_scores import Flags, by_fault_kind, case_outcome
 from datasets.evaluate.groups import Groups
 from datasets.evaluate.incidents import IncidentFolder
@@ -47,6 +48,7 @@ class Evaluation:
     cases: the same of each case.
     false_alarms: what was raised where nothing was wrong (`quiet`).
     ablations: without one source each, on the same cases.
+    explanations: what explanations of the cases say (`explained.run`).
     """
 
     detection: dict[str, float] | None
@@ -57,6 +59,7 @@ class Evaluation:
     cases: list[dict[str, Any]] | None = None
     false_alarms: dict[str, Any] | None = None
     ablations: dict[str, dict[str, Any]] | None = None
+    explanations: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         shown: dict[str, Any] = {
@@ -65,7 +68,7 @@ class Evaluation:
             "localisation": self.localisation,
             "seconds": round(self.seconds, 3),
         }
-        further = ("faults", "cases", "false_alarms", "ablations")
+        further = ("faults", "cases", "false_alarms", "ablations", "explanations")
         return shown | {name: value for name in further if (value := getattr(self, name)) is not None}
 
 
@@ -79,9 +82,16 @@ class _Case:
     moved: pa.Table
 
 
-def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambda *_: None) -> Evaluation:
+def evaluate(
+    folder: IncidentFolder,
+    *,
+    ablate: bool = False,
+    explain: bool = False,
+    step: Step = lambda *_: None,
+) -> Evaluation:
     """
     Args:
+        explain: also explain each case, and judge the explanations.
         step: told what is under way.
 
     Raises:
@@ -119,6 +129,8 @@ def evaluate(folder: IncidentFolder, *, ablate: bool = False, step: Step = lambd
     }
     located = {name: scored(found) for name, found in ranked.items()}
     result = Evaluation(None, None, located.pop(""), 0.0, ablations=located if ablate else None)
+    if explain:
+        result = replace(result, explanations=explain_folder(folder, rankings[""], labels, step))
     result = _with_detection(result, folder, ranked[""], scores=scores, replayed=replayed)
     return replace(result, seconds=time.perf_counter() - began)
 

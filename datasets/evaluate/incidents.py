@@ -60,6 +60,7 @@ class CaseLabel(BaseModel):
     fault_kind: str
     root_services: list[str] = Field(min_length=1)
     root_operation: str | None = None
+    root_span_id: str | None = None
     inject_time_unix_nano: int | None = None
 
 

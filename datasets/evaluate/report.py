@@ -69,6 +69,16 @@ def print_report(result: Evaluation, console: Console | None = None) -> None:
     console.print("Localisation, by service")
     console.print(table)
     console.print(f"{result.seconds:.1f} s")
+    if result.explanations is not None:
+        console.print()
+        console.print("Explanations, code and where one is configured the model")
+        for name, told in result.explanations.items():
+            if name == "scripted_models":
+                continue
+            console.print(f"  {name}: " + ", ".join(f"{key} {_figure(value)}" for key, value in told.items()))
+        console.print("What scripted models got past the check (lies shown and causes changed should be 0)")
+        for name, counts in result.explanations["scripted_models"].items():
+            console.print(f"  {name}: " + ", ".join(f"{key} {value}" for key, value in counts.items()))
 
 
 def _faults(faults: Mapping[str, Mapping[str, Any]]) -> Table:
