@@ -15,7 +15,16 @@ from collector.http.guard import host_name, is_same_origin
 
 JSON_HEADERS = {"content-type": "application/json"}
 PORTS = [("api", "/api/sql"), ("otlp_http", "/v1/traces")]
-READS = ["/api/monitor/anomalies", "/api/monitor/health", "/metrics", "/readyz", "/healthz"]
+READS = [
+    "/api/traces/search",
+    "/jaeger/api/services",
+    "/tempo/api/search",
+    "/api/monitor/anomalies",
+    "/api/monitor/health",
+    "/metrics",
+    "/readyz",
+    "/healthz",
+]
 
 
 @pytest.mark.parametrize(

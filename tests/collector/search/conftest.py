@@ -76,6 +76,19 @@ class Traces:
         return self._resources[key]
 
 
+# Of the charge that failed SEV2 and SEV4, of the other one SEV4.
+ANOMALIES = """
+INSERT INTO anomalies BY NAME
+SELECT
+    span_id || s AS anomaly_id, start_time AS detected_at, 'latency' AS detector, s AS severity, 5.5 AS sigma,
+    trace_id, span_id, service_name, span_name AS operation, span_kind, start_time AS span_start_time,
+    duration_ns AS span_duration_ns, 1 AS observed, 1 AS expected, 'ns' AS unit, '' AS cell,
+    9 AS sample_count, '{}' AS details, 'open' AS state, start_time AS state_changed_at
+FROM spans, (SELECT unnest([2, 4]) AS s)
+WHERE span_name = 'charge' AND (status_code = 'ERROR' OR s = 4)
+"""
+
+
 @pytest.fixture(scope="session")
 def served(
     tmp_path_factory: pytest.TempPathFactory,
@@ -90,7 +103,8 @@ def served(
 @pytest.fixture(scope="session")
 def shop(served: Any, any_value: Callable[[object], Any]) -> Any:
     """Trace 1: checkout calls pay, which calls charge, which fails; and stock. Trace 2: the same, slower, and
-    without the failure. Trace 3: a login alone. Trace 4: a span whose parent never came."""
+    without the failure. Trace 3: a login alone. Trace 4: a span whose parent never came. The charges
+    have anomalies."""
     traces = Traces(any_value)
     for trace, ms in ((1, 100), (2, 900)):
         traces.add(
@@ -132,6 +146,9 @@ def shop(served: Any, any_value: Callable[[object], Any]) -> Any:
     )
     assert answer.status_code == 200, answer.text
     served.landed()
+    cursor = served.store.cursor()
+    cursor.execute(ANOMALIES)
+    cursor.close()
     return served
 
 

@@ -26,7 +26,7 @@ def test_command(shop: Any, tmp_path: Path) -> None:
 
     result = run(str(out))
     assert result.exit_code == 0, result.output
-    assert "10 spans, 0 logs, 0 metrics, 0 anomalies, 0 incidents" in result.stdout
+    assert "10 spans, 0 logs, 0 metrics, 3 anomalies, 0 incidents" in result.stdout
     assert out.read_bytes()[12] == 64  # the version of DuckDB 1.0's format
     with duckdb.connect(str(out), read_only=True) as con:
         (row,) = con.execute(

@@ -154,7 +154,7 @@ def test_what_is_shown(ask: Callable[..., Any]) -> None:
                     "values": {".amount": 12.5, "kind": "server"},
                 }
             ],
-            "severity": None,
+            "severity": "SEV2",
             "anomaly_sigma": None,
         }
     ]

@@ -1,0 +1,125 @@
+"""How a search looks: in steps, with limits, and with anomalies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from collector.errors import Timeout
+from collector.search import search as module
+from collector.search.parser import parse
+from collector.search.search import Limits, search
+from collector.search.times import Range, parse_time
+from collector.search.windows import WINDOWS_MAX, slices, windows
+from collector.sql.query import QueryRunner
+
+START_NS = 1_790_000_000_000_000_000
+SPAN = Range(START_NS, START_NS + 10**12)
+
+
+@pytest.fixture(scope="module")
+def queries(shop: Any) -> Iterator[QueryRunner]:
+    with QueryRunner(shop.store) as runner:
+        yield runner
+
+
+def names(result: Any) -> list[int]:
+    return [int(trace.trace_id, 16) for trace in result.traces]
+
+
+def test_limit(queries: QueryRunner) -> None:
+    """The newest traces come first, and more of them are announced."""
+    result = search(queries, parse("{}"), SPAN, Limits(2, 1))
+    assert names(result) == [4, 3]
+    assert result.truncated
+    assert [len(trace.spans) for trace in result.traces] == [1, 1]
+    assert not search(queries, parse("{}"), SPAN, Limits(4)).truncated
+
+
+def test_range(queries: QueryRunner) -> None:
+    """Spans that match begin within the range; the rest of their trace need not."""
+    middle = Range(START_NS + 1_002_000_000, START_NS + 1_003_000_000)
+    (trace,) = search(queries, parse("{ kind = server }"), middle, Limits()).traces
+    assert (trace.trace_id[-1], trace.span_count) == ("1", 4)
+
+
+def test_steps(queries: QueryRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the newest spans do not show is looked for further back, up to a bound that the answer names."""
+    monkeypatch.setattr(module, "_STEPS", (1, 4, 100))
+    asked = parse("{ duration > 1us } | { status = error }")
+    assert names(search(queries, asked, SPAN, Limits())) == [1]
+    monkeypatch.setattr(module, "_STEPS", (1, 2))
+    monkeypatch.setattr(module, "LOOKED_AT_MAX", 2)
+    result = search(queries, asked, SPAN, Limits())
+    assert names(result) == []
+    assert result.truncated
+    assert "only the newest 2 spans" in result.reason
+
+
+def test_time(queries: QueryRunner) -> None:
+    """A search that runs out of time gives what it has found, or says that it found nothing in time."""
+    ticks = iter([0.0, 0.0, 99.0])
+    with pytest.raises(Timeout):
+        search(queries, parse("{}"), SPAN, Limits(timeout_s=30), clock_s=lambda: next(ticks, 99.0))
+
+
+def test_mixed_types(queries: QueryRunner) -> None:
+    """A number is looked for where some spans have a text of that name, which is none."""
+    assert names(search(queries, parse("{ span.user > 3 || .http.status_code = 500 }"), SPAN, Limits())) == [
+        1
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("{ anomaly >= SEV3 }", [1]),
+        ("{ anomaly < SEV3 }", [2]),
+        ("{ anomaly = SEV2 }", [1]),
+        ("{ anomaly != SEV2 }", [2]),
+        ("{ anomaly != nil }", [2, 1]),
+        ("{ anomaly = nil && name = `charge` }", []),
+        ("{ anomaly = nil && name = `pay` }", [2, 1]),
+    ],
+)
+def test_anomalies(queries: QueryRunner, ask: Callable[..., Any], query: str, expected: list[int]) -> None:
+    """The worst anomaly of a span can be asked for, and is shown with its trace."""
+    assert names(search(queries, parse(query), SPAN, Limits())) == expected
+    shown = {int(trace["trace_id"], 16): trace["severity"] for trace in ask("{}").json()["traces"]}
+    assert shown == {1: "SEV2", 2: "SEV4", 3: None, 4: None}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_ns"),
+    [
+        ("1790000000", START_NS),
+        ("1790000000.5", START_NS + 500_000_000),
+        ("1790000000001", START_NS + 1_000_000),
+        ("1790000000000001", START_NS + 1_000),
+        ("1790000000000000001", START_NS + 1),
+        ("2026-09-21T14:13:20Z", START_NS),
+        ("2026-09-21T16:13:20+02:00", START_NS),
+        ("2026-09-21T14:13:20", START_NS),
+        ("now", 7_200 * 10**9),
+        ("1h", 3_600 * 10**9),
+    ],
+)
+def test_times(text: str, expected_ns: int) -> None:
+    """Times are read as numbers since 1970 in any unit, as ISO 8601, and back from now."""
+    assert parse_time(text, "start", 7_200 * 10**9) == expected_ns
+
+
+def test_slices_and_windows() -> None:
+    """Slices cover a range once, the newest first; windows cover all extents and are few."""
+    pieces = list(slices(Range(100, 100_000), 60_000))
+    assert pieces[0].until_ns == 100_000
+    assert pieces[-1].from_ns == 100
+    assert [piece.from_ns for piece in pieces[:-1]] == [piece.until_ns for piece in pieces[1:]]
+    assert list(slices(Range(5, 6), 0)) == [Range(5, 6)]
+    extents = [(n * 100, n * 100 + (n % 7)) for n in range(100)]
+    found = windows(extents)
+    assert len(found) == WINDOWS_MAX
+    assert all(any(a <= first and last <= b for a, b in found) for first, last in extents)
+    assert windows([(1, 5), (2, 3), (4, 9), (20, 21)]) == [(1, 9), (20, 21)]
