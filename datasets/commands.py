@@ -30,6 +30,7 @@ class LabelSource(StrEnum):
 def register(app: typer.Typer) -> None:
     app.command("export")(export)
     app.command("eval")(evaluate_folder)
+    app.command("cases")(write_corrected_cases)
 
 
 def export(  # noqa: PLR0917 - the options of a command
@@ -137,3 +138,35 @@ def evaluate_folder(
         print(json.dumps(result.as_dict()))
     else:
         print_report(result)
+
+
+def write_corrected_cases(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="New or empty folder for the cases.")],
+    reviewer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only of this reviewer; may be repeated."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only corrections since then: 2026-11-03, 2026-11-03T12:00Z, 90m, 7d.")
+    ] = None,
+    api: Annotated[str, typer.Option(help="Address of the server.")] = "http://127.0.0.1:4320",
+) -> None:
+    """Make corrections of explanations cases of `spyhop eval`, while their spans are stored."""
+    import time
+
+    from collector.client import Client
+    from datasets.evaluate.corrected import write_cases
+    from datasets.export.select import Filters
+    from datasets.export.since import parse_since
+
+    filters = Filters(
+        reviewers=tuple(reviewer or ()),
+        since_unix_nano=parse_since(since, time.time_ns()) if since else None,
+    )
+    with Client(api, timeout_s=60.0) as client:
+        cases = write_cases(client, out, filters)
+    print(
+        f"{len(cases.labels)} cases with {cases.span_count:,} spans in {out}; score them: spyhop eval {out}"
+    )
+    for reject in cases.rejects:
+        print(f"  not {reject.example_id}: {reject.reason}")
