@@ -62,7 +62,7 @@ def write_cases(client: Client, folder: Path, filters: Filters) -> Cases:
         reasons = ", ".join(sorted({reject.reason for reject in found.rejects})) or "there is no correction"
         raise NothingToExport(
             f"there is nothing to write: {reasons}",
-            hint="correct an explanation with its root_service, and write the case while its spans are stored",
+            hint="correct an explanation with its root_service; write the case while its spans are stored",
         )
     spans = pa.concat_tables(tables)
     found.span_count = spans.num_rows
