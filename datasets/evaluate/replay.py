@@ -26,7 +26,7 @@ from datasets.evaluate.live_causes import Raised, raised
 from detectors.baseline.models import Baselines
 from detectors.incidents.tracker import Incident
 from detectors.pipeline.detection import Detection
-from detectors.pipeline.landed import Position, StoredSpans, apart
+from detectors.pipeline.reader import Position, StoredSpans, apart
 from detectors.settings import Settings
 from detectors.stats.arrays import IntArray
 
@@ -120,7 +120,7 @@ def _replay_run(
                 incidents |= detection.tracker.open  # each goes on growing until it closes
                 if learning[number - 1]:
                     settled_s = now_ns / 1e9 - settings.detect_learn_delay_s
-                    baselines.add(detection.windows.gaps.learned(settled_s))
+                    baselines.add(detection.detectors.waits_to_learn(settled_s))
             return Replayed(
                 store.read(load_sql(_QUERIES, "replayed_anomalies"), {"test_from": test_from}),
                 store.read(load_sql(_QUERIES, "replayed_incidents")),
@@ -131,7 +131,7 @@ def _replay_run(
 
 
 class FolderSpans:
-    """The spans of a folder as if they landed in one batch a pass (`detectors.pipeline.landed.Landed`)."""
+    """The spans of a folder as if they landed in one batch a pass (`detectors.pipeline.reader.Landed`)."""
 
     def __init__(self, store: Store, pass_ends: IntArray, signals: Signals) -> None:
         """

@@ -31,8 +31,7 @@ _HOUR_S = 3_600.0
 _SLOT_S = 10.0
 _REACH_S = 300.0  # the longest window of incidents: what is older joins none
 _KEPT_MAX = 20_000
-_FORGET_EVERY_NS = 3_600_000_000_000
-_FORGOTTEN_AFTER_NS = 7 * 24 * _FORGET_EVERY_NS  # who learns all anew may take what chance gave for normal
+_FORGOTTEN_AFTER_NS = 7 * 24 * 3_600_000_000_000
 
 
 def least_sigma(spans_an_hour: int, per_hour: float) -> float:
@@ -48,7 +47,6 @@ class HeldBack:
         self._counts: deque[tuple[float, int]] = deque()  # (since when, spans)
         self._spans_an_hour = 0
         self._held: dict[str, tuple[float, Anomaly]] = {}  # by id: since when
-        self._forgot_ns = 0
 
     def count(self, spans: int, now_s: float) -> float:
         """So many spans are judged now; returns the σ that one needs to stand alone."""
@@ -99,18 +97,20 @@ class HeldBack:
             del self._held[anomaly_id]
         return [a for a in raised if a.anomaly_id not in shown], held
 
-    def save(self, con: duckdb.DuckDBPyConnection, held: Sequence[Anomaly], now_unix_nano: int) -> None:
-        """Note spans that are slow though they are no anomaly: they are not learned, for a week."""
-        if not held:
-            return
+
+def save_held(con: duckdb.DuckDBPyConnection, held: Sequence[Anomaly], now_unix_nano: int) -> None:
+    """Note spans that are slow though they are no anomaly: they are not learned, for a week."""
+    if held:
         rows = pa.table({"trace_id": [a.trace_id for a in held], "span_id": [a.span_id for a in held]})
         con.register("held", rows)
         con.execute(load_sql("detectors.incidents.queries", "insert_held"), {"now": now_unix_nano})
         con.unregister("held")
-        if now_unix_nano - self._forgot_ns >= _FORGET_EVERY_NS:
-            oldest = {"oldest": now_unix_nano - _FORGOTTEN_AFTER_NS}
-            con.execute("DELETE FROM held_spans WHERE detected_at < make_timestamp_ns($oldest)", oldest)
-            self._forgot_ns = now_unix_nano
+
+
+def forget_held(con: duckdb.DuckDBPyConnection, now_unix_nano: int) -> None:
+    """Who learns all anew after a week may take what chance gave for normal."""
+    oldest = {"oldest": now_unix_nano - _FORGOTTEN_AFTER_NS}
+    con.execute("DELETE FROM held_spans WHERE detected_at < make_timestamp_ns($oldest)", oldest)
 
 
 def _is_lone(anomaly: Anomaly) -> bool:

@@ -35,9 +35,8 @@ from typing import NamedTuple
 from scipy.special import ndtr, pdtrc
 
 from detectors.model.anomaly import CALLS, METRIC, Anomaly
+from detectors.model.operation import OperationKey
 from detectors.settings import Settings
-
-OperationKey = tuple[str, str, str]
 
 _WINDOWS_S = (5.0, 30.0, 300.0)
 # Real tails are rougher than their fits: allow three times the claimed rate, and never less than 1e-4.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,10 +14,6 @@ from detectors.incidents.causes import CauseFinder
 _REST_LOOKS = 3.0
 _WAIT_MAX_S = 1.0  # a clock that is moved by hand is looked at again
 _PAUSE_AFTER_ERROR_S = 1.0
-# Localising is Python, and whoever needs the interpreter meanwhile waits for its turn to end, many times in a
-# pass: with turns of 5 ms, Python's default, passes took 165 ms, with 1 ms 102, and the work itself as long.
-_TURN_S = 0.001
-_USUAL_TURN_S = sys.getswitchinterval()
 _log = logging.getLogger("spyhop.detectors")
 
 
@@ -73,7 +68,6 @@ class CauseWorker:
         """How long a look took; None when nothing was due."""
         began_s = time.monotonic()
         try:
-            sys.setswitchinterval(min(_TURN_S, _USUAL_TURN_S))
             if not self._finder.look(self._monotonic_s(), first_only=first_only):
                 return None
         except Exception as error:
@@ -83,8 +77,6 @@ class CauseWorker:
         else:
             self.error = None
             self._look_count += 1
-        finally:
-            sys.setswitchinterval(_USUAL_TURN_S)
         took_s = time.monotonic() - began_s
         self._last_look_ms = round(took_s * 1e3, 1)
         return took_s

@@ -15,7 +15,6 @@ hinders only drift, and a deploy that it is older than.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
@@ -29,9 +28,10 @@ from detectors.baseline.sketch_index import DURATION
 from detectors.learning import change_tests as lasting
 from detectors.learning import versions
 from detectors.learning.deployments import deployed
-from detectors.learning.level_history import FAILED, SLOT_NS, SLOTS_PER_DAY, Level, LevelHistory, OperationKey
+from detectors.learning.level_history import FAILED, SLOT_NS, SLOTS_PER_DAY, Level, LevelHistory
 from detectors.learning.level_store import read_levels, save_levels
 from detectors.learning.versions import DEPLOY, DRIFT, ENGINEER, Version
+from detectors.model.operation import OperationKey
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray
 from detectors.stats.seasonality import hour_of_week
@@ -53,7 +53,7 @@ class Trouble(NamedTuple):
 
 
 class ErrorRates(Protocol):
-    """Who learns how often calls fail: `detectors.pipeline.windows.Windows`."""
+    """Who learns how often calls fail: `detectors.pipeline.detector_set`."""
 
     def usual_errors(self, operation: OperationKey) -> float | None: ...
 
@@ -63,9 +63,7 @@ class ErrorRates(Protocol):
 class Adoption:
     """Decides after each finished quarter of an hour. The learner owns it; not thread-safe."""
 
-    def __init__(
-        self, store: Store, baselines: Baselines, settings: Settings, errors: Callable[[], ErrorRates]
-    ) -> None:
+    def __init__(self, store: Store, baselines: Baselines, settings: Settings, errors: ErrorRates) -> None:
         self._store = store
         self._baselines = baselines
         self._settings = settings
@@ -165,7 +163,7 @@ class Adoption:
         self, operation: OperationKey, found: lasting.ErrorLevel, now_unix_nano: int, evidence: dict[str, Any]
     ) -> Version | None:
         """The same for how many of an operation's calls fail."""
-        if not found.call_count or self._errors().usual_errors(operation) is None:
+        if not found.call_count or self._errors.usual_errors(operation) is None:
             return None
         return self._take_errors(operation, found, ENGINEER, now_unix_nano, evidence)
 
@@ -173,7 +171,7 @@ class Adoption:
         """A share of failed calls that has lasted and is not the usual one."""
         if not levels[-1, FAILED]:
             return None
-        usual = self._errors().usual_errors(operation)
+        usual = self._errors.usual_errors(operation)
         if usual is None:
             return None
         return lasting.error_level(levels, usual, self._settings.baseline_adopt_level_hours)
@@ -186,7 +184,7 @@ class Adoption:
         now: int,
         evidence: dict[str, Any],
     ) -> Version:
-        rates = self._errors()
+        rates = self._errors
         version = Version(
             operation=operation,
             measure=versions.ERROR,

@@ -9,7 +9,7 @@ nothing had flagged; they are taken out again, as rows of negative counts.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from detectors.baseline.models import Baselines
 from detectors.baseline.persist import append_sketches
 from detectors.baseline.sketch_index import DURATION
 from detectors.learning.versions import of_operation
+from detectors.model.operation import OperationKey
 from detectors.spans.speedup import Episode
 
 _QUERIES = "detectors.learning.queries"
@@ -30,8 +31,6 @@ _NO_END = 2**62
 # Passes of learning that can be taken back: half an hour at two seconds each, and an incident is recognised
 # within five minutes.
 _PASSES_KEPT = 900
-
-OperationKey = tuple[str, str, str]
 
 
 class Window(NamedTuple):
@@ -79,9 +78,8 @@ def kept_out(spans: pa.Table, windows: Iterable[Window], adopted: Iterable[Adopt
 class Exclusion:
     """The learner owns it; not thread-safe."""
 
-    def __init__(self, store: Store, baselines: Baselines, episodes: Callable[[], Iterable[Episode]]) -> None:
+    def __init__(self, store: Store, baselines: Baselines) -> None:
         self._store = store
-        self._episodes = episodes
         self._baselines = baselines
         self._passes: deque[tuple[int, int]] = deque(maxlen=_PASSES_KEPT)  # (newest batch, when learned)
         self._first_batch: int | None = None  # the newest batch that a former run has learned
@@ -89,15 +87,15 @@ class Exclusion:
         for row in store.read("SELECT *, epoch_ns(since) AS since_unix_nano FROM unlearned").to_pylist():
             self._done[row["incident_id"], _key(row)] = row["since_unix_nano"]
 
-    def mark(self, spans: pa.Table) -> pa.Table:
-        """`kept_out` for the incidents and versions that these spans meet."""
+    def mark(self, spans: pa.Table, episodes: Iterable[Episode]) -> pa.Table:
+        """`kept_out` for the incidents, versions and times of sudden speed that these spans meet."""
         if not spans.num_rows:
             return spans
         bounds = {
             "earliest": pc.min(spans["start_unix_nano"]).as_py(),
             "latest": pc.max(spans["start_unix_nano"]).as_py(),
         }
-        windows = self._windows(bounds) + [Window(e[0], "", e[1], e[2]) for e in self._episodes()]
+        windows = self._windows(bounds) + [Window(e[0], "", e[1], e[2]) for e in episodes]
         rows = self._store.read(
             load_sql(_QUERIES, "versions_since"), {"earliest": bounds["earliest"]}
         ).to_pylist()

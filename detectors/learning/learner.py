@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,12 +31,13 @@ from detectors.baseline.persist import (
 from detectors.baseline.sketch_index import DELTA_SCHEMA, GAP_MEASURE, SketchBook
 from detectors.learning.adoption import Adoption, ErrorRates
 from detectors.learning.exclusions import Exclusion
+from detectors.learning.expectation import expected
 from detectors.learning.lessons import Lessons, learn_and_score
 from detectors.learning.probation import Probation
 from detectors.orders.amount_columns import SCHEMA as AMOUNTS
 from detectors.scoring.store import TraceScoreStore
 from detectors.settings import Settings
-from detectors.spans.speedup import FasterWatch
+from detectors.spans.speedup import Episode
 from detectors.stream.batch_ranges import batch_ids, chunks, span_batches
 from detectors.stream.set_aside import SetAside
 
@@ -47,14 +48,11 @@ _COMPACT_GROWTH = 4.0
 _log = logging.getLogger("spyhop.detectors")
 
 
-class Watches(Protocol):
-    """What detection knows and learning needs: `detectors.pipeline.detection.Detection`."""
+class Detected(ErrorRates, Protocol):
+    """What detectors know and learning needs."""
 
     @property
-    def windows(self) -> ErrorRates: ...
-
-    @property
-    def faster(self) -> FasterWatch: ...
+    def episodes(self) -> Iterable[Episode]: ...
 
 
 class Learner:
@@ -65,15 +63,16 @@ class Learner:
         store: Store,
         baselines: Baselines,
         settings: Settings,
-        watches: Callable[[], Watches],
+        detected: Detected,
         set_aside: SetAside | None = None,
     ) -> None:
         self._store = store
         self._set_aside = set_aside or SetAside(store)
         self._baselines = baselines
         self._settings = settings
-        self.adoption = Adoption(store, baselines, settings, lambda: watches().windows)
-        self._exclusion = Exclusion(store, baselines, lambda: watches().faster.episodes)
+        self._adoption = Adoption(store, baselines, settings, detected)
+        self._exclusion = Exclusion(store, baselines)
+        self._detected = detected
         self.position = read_position(store, _READER)
         self._judged: deque[tuple[float, int]] = deque()  # (when, newest batch judged by then)
         self._settled = 0  # what is old enough, learned or not yet: learning may fail
@@ -106,7 +105,7 @@ class Learner:
                 lambda batch_id: self._pass_over(batch_id, now_unix_nano),
             )
         added = self._rows - rows_before
-        for version in self.adoption.decide(self.position, now_unix_nano):
+        for version in self._adoption.decide(self.position, now_unix_nano):
             _log.info("baseline %s", version.text)
         if self._rows > max(_COMPACT_ROWS_MIN, _COMPACT_GROWTH * self._rows_compacted):
             with self._store.transaction() as con:
@@ -119,7 +118,7 @@ class Learner:
         return added
 
     def _learn(self, after: int, upto: int, now_unix_nano: int) -> None:
-        deltas, lessons = self._read(after, upto, self.adoption.observe)
+        deltas, lessons = self._read(after, upto, self._adoption.observe)
         book = self._baselines.forms
         forms = self._probation.admit(lessons.forms, lessons.unusual, book, now_unix_nano)
         with self._store.transaction() as con:
@@ -145,6 +144,12 @@ class Learner:
 
     def _batches(self, after: int, upto: int) -> list[int]:
         return batch_ids(span_batches(self._store, after, upto))
+
+    def expect(
+        self, incident: dict[str, Any], said_by: str | None, judged_batch_id: int, now_unix_nano: int
+    ) -> list[str]:
+        """An engineer says that an incident is normal: returns a line for each operation that was adopted."""
+        return expected(self._store, self._adoption, incident, said_by, (judged_batch_id, now_unix_nano))
 
     def take(self, deltas: pa.Table, now_unix_nano: int) -> int:
         """Add what detection itself has measured, such as how long messages waited."""
@@ -197,7 +202,7 @@ class Learner:
         bounds = {"after": after, "upto": upto}
         spans = self._store.read(load_sql(_QUERIES, "settled_spans"), bounds)
         see(spans)
-        spans = self._exclusion.mark(spans)
+        spans = self._exclusion.mark(spans, self._detected.episodes)
         if not self._settings.enable_amount_anomaly_detection:
             lessons = learn_and_score(spans, AMOUNTS.empty_table(), self._baselines, after, upto)
             return lessons.times, lessons

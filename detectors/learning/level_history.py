@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.baseline.models import Baselines
+from detectors.model.operation import OperationKey
 from detectors.stats.arrays import FloatArray
 from detectors.stats.seasonality import hour_of_week
 from detectors.stats.sketch import Sketch, bucket_of, merge, upper_of
@@ -32,7 +33,6 @@ _BUCKET_BITS, _BUCKET_OFFSET = 13, 2_048
 _SLOT_BITS = 24
 _PARTS_MAX = 64
 
-OperationKey = tuple[str, str, str]
 # Columns of a history.
 SLOT, COUNT, FAILED, R50, R90 = range(5)
 

@@ -17,11 +17,11 @@ from collector.store.store import Store
 from detectors.baseline.models import Baselines
 from detectors.baseline.persist import append_sketches, save_fitted
 from detectors.baseline.sketch_index import DURATION
+from detectors.model.operation import OperationKey
 from detectors.model.text import duration_text, share_text
 from detectors.stats.sketch import GAMMA, Sketch
 
 _QUERIES = "detectors.learning.queries"
-OperationKey = tuple[str, str, str]
 
 DRIFT, DEPLOY, ENGINEER = "drift", "deploy", "engineer"
 RESCALED, REPLACED, ADDED = "rescaled", "replaced", "added"

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from collector.store.sqlfile import load_sql
 from detectors.logs.templates import Level, TemplateMiner
 from detectors.model.anomaly import LOG, Anomaly
 from detectors.model.severity import bounded_by_share
@@ -27,14 +28,17 @@ from detectors.settings import Settings
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
 from detectors.stats.slots import SLOTS
 from detectors.stream.batch import Batch
+from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
 from detectors.stream.event_time import SETTLE_S
 from detectors.stream.exemplars import window_anomaly
+from detectors.stream.rate_rows import TABLE, rate_row, rate_state, rates_of
 
 _RULE = Rule(min_trials=300, min_seconds=2, min_excess=0.005, prior_rate=0.0002)
 _TEMPLATES_MAX = 5_000
 _SURGE_FACTOR_PLAIN = 10.0
 _BELOW = 0.01
 _EXAMPLES_KEPT = 50
+_QUERIES = "detectors.logs.queries"
 _PAUSE_S = 60  # between two reports of one template
 # rows with trace_id, span_id, unix_nano → the stored spans among them
 FindSpans = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
@@ -48,10 +52,15 @@ def least_share(level: Level, *, new: bool) -> float:
     return 0.05 if level is Level.WARN else 0.005
 
 
-class LogWatch:
+class LogWatch(Detector):
     """Follows all templates. Not thread-safe."""
 
-    name = LOG
+    name = "template_rate"
+    detector = LOG
+    role = Role.CALL
+    input = Input.LOGS
+    tables = (TABLE,)
+    saved_every_s = 60.0
 
     def __init__(self, settings: Settings, find_spans: FindSpans, newest_span: NewestSpan) -> None:
         self._settings = settings
@@ -93,7 +102,10 @@ class LogWatch:
             zeros = np.zeros(len(codes))
             self._rates.add(codes, np.full(len(codes), tick), np.full(len(codes), spans), zeros)
 
-    def observe(self, lines: pa.Table) -> list[Anomaly]:
+    def observe(self, step: Step) -> Verdict:
+        return Verdict(self.judge(step.lines) if step.lines is not None else ())
+
+    def judge(self, lines: pa.Table) -> list[Anomaly]:
         """Take lines; columns of `pipeline/queries/new_logs.sql`."""
         head = self._head
         if head is None or not lines.num_rows:
@@ -114,25 +126,38 @@ class LogWatch:
         alarms = self._rates.judge(np.array(list(touched), dtype=np.int64), head)
         return [anomaly for alarm in alarms for anomaly in self._report(alarm, head)]
 
-    def restore(self, service: str, level: str, text: str, past: tuple[float, float]) -> None:
-        """Begin with a template of a former run; `past`: spans of its service, and lines."""
-        if len(self._templates) >= _TEMPLATES_MAX or level not in Level.__members__:
-            return
-        template = self._miner.restore(service, Level[level], text)
-        self._begin(service, template, past)
-        self._spans_seen[service] = max(self._spans_seen.get(service, 0.0), past[0])
-
-    def learned(self) -> list[tuple[str, str, str, tuple[float, float]]]:
-        """(service, level, text, (spans, lines)) of all templates that were learned."""
-        trials, hits = self._rates.past_trials, self._rates.past_hits
+    def changed(self) -> list[State]:
+        """All templates, once one of them has learned: as they grow, several become one."""
+        if not self._rates.changed[: self._rates.count].any():
+            return []
         found: dict[tuple[str, str, str], tuple[float, float]] = {}
         for code, template in enumerate(self._templates):
             key = (self._services[template], self._miner.level(template).name, self._miner.text(template))
             # Templates that have grown into the same words are one.
             _, before = found.get(key, (0.0, 0.0))
-            if hits[code] + before > 0:
-                found[key] = (float(trials[code]), float(hits[code]) + before)
-        return [(*key, past) for key, past in found.items()]
+            trials, hits = self._rates.past(code)
+            if hits + before > 0:
+                found[key] = (trials, hits + before)
+        rows = [
+            rate_row(LOG, (service, level, ""), ("", words, ""), past)
+            for (service, level, words), past in found.items()
+        ]
+        return rate_state(rows, load_sql(_QUERIES, "forget_log_rates"))
+
+    def committed(self) -> None:
+        self._rates.changed[:] = False
+
+    def restore(self, rows: Rows) -> None:
+        for row in rates_of(rows, LOG):
+            service, level, past = (
+                row["service_name"],
+                row["operation"],
+                (row["trial_count"], row["hit_count"]),
+            )
+            if len(self._templates) < _TEMPLATES_MAX and level in Level.__members__:
+                template = self._miner.restore(service, Level[level], row["callee_operation"])
+                self._begin(service, template, past)
+                self._spans_seen[service] = max(self._spans_seen.get(service, 0.0), past[0])
 
     def _begin(self, service: str, template: int, past: tuple[float, float]) -> int:
         while len(self._services) <= template:

@@ -4,7 +4,7 @@ A gauge is its value, a counter its rate between two points, a histogram the mea
 counter that fell was reset: that point says nothing. Formula and sources: `detectors.stats.level_shift`. A
 change of a quarter or more, of 15% where a resource is held; where events are counted, also beyond what
 counting them allows. SEV4 at most: a figure that moved is a hint, and no incident by itself. A resource that
-grows without end is one, by the rule and the formula of `detectors.metrics.growth`.
+grows without end is one (`detectors.metrics.resource_growth`).
 
 >>> rate = Figures()
 >>> points = [(0, 100.0), (10, 150.0), (20, 20.0), (30, 70.0)]
@@ -16,20 +16,21 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from detectors.metrics.growth import Episode, Growth, Growths, Stretches
 from detectors.metrics.resource import is_stock
-from detectors.model.anomaly import GROWTH, METRIC, Anomaly
-from detectors.model.text import figure_text, length_text
+from detectors.model.anomaly import METRIC, Anomaly
+from detectors.model.text import figure_text
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray
 from detectors.stats.level_shift import Levels, Shift
+from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
 from detectors.stream.exemplars import window_anomaly
+from detectors.stream.level_rows import TABLE, SeriesPoints, level_state, levels_of
 
 MIN_CHANGE = 0.25
 MIN_CHANGE_HELD = 0.15  # what is held has an end: a sixth of it in a moment is worth a hint
@@ -40,7 +41,7 @@ _SEPARATOR = "\x1f"  # of service, metric and attributes in the name of a series
 _POINTS_OF_A_SHIFT = 4
 STALE_NS = 3_600_000_000_000
 # Beyond it a figure has no square, and a change of it no spread: it says nothing, as NaN and infinity do.
-_FIGURE_MAX = 1e150
+FIGURE_MAX = 1e150
 # service, since, until (ns since 1970) → its newest stored span of that time, or at all; None without one
 SpanOf = Callable[[str, int, int], dict[str, Any] | None]
 
@@ -75,10 +76,15 @@ class Figures:
         return (total - before.figure) / (count - before.samples)
 
 
-class MetricWatch:
+class MetricWatch(Detector):
     """Follows all series. Not thread-safe."""
 
-    name = METRIC
+    name = "metric"
+    detector = METRIC
+    role = Role.HINT
+    input = Input.METRICS
+    tables = (TABLE,)
+    saved_every_s = 60.0  # 800 bytes for each series
 
     def __init__(self, settings: Settings, span_of: SpanOf) -> None:
         self._settings = settings
@@ -86,16 +92,13 @@ class MetricWatch:
         self._codes: dict[str, int] = {}
         self._figures = Figures()
         self._levels = Levels(MIN_CHANGE, settings.severity_sigmas()[0])
-        self._growths = Growths(settings)
-        self._cells: dict[int, str] = {}  # of what has been told to grow
         self._newest: dict[int, int] = {}  # when the newest point of each series was taken
         self._times: dict[int, deque[int]] = {}  # of the newest points of each series
         self._restored: dict[int, int] = {}  # of those that no point has followed yet
 
-    def observe(self, points: pa.Table) -> list[Anomaly]:
+    def judge(self, points: pa.Table) -> list[Anomaly]:
         """Take points in order of time; columns of `pipeline/queries/new_metrics.sql`."""
         rows, codes, values, noises = points.to_pylist(), [], [], []
-        found: list[Anomaly] = []
         for row in rows:
             code = self._codes.get(row["series"])
             if code is None and len(self._codes) < _SERIES_MAX:
@@ -104,63 +107,46 @@ class MetricWatch:
             if code is not None:
                 self._follow(code, row["unix_nano"])
             value, noise = self._figure(row) if code is not None else (math.nan, 0.0)
-            if not abs(value) < _FIGURE_MAX:
+            if not abs(value) < FIGURE_MAX:
                 value = math.nan
-            if code is not None and math.isfinite(value) and _is_held(row):
+            if code is not None and math.isfinite(value) and is_held(row):
                 self._levels.set_min_change(code, MIN_CHANGE_HELD)
-                growth = self._growths.take(code, row["unix_nano"], value, noise)
-                if growth is not None and (anomaly := self._report_growth(code, growth, row)):
-                    found.append(anomaly)
             codes.append(code or 0)
             values.append(value)
             noises.append(noise)
         shifts = self._levels.add(np.array(codes, dtype=np.int64), _floats(values), _floats(noises))
         newest = {codes[i]: row for i, row in enumerate(rows)} if shifts else {}
-        return found + [anomaly for shift in shifts if (anomaly := self._report(shift, newest[shift.code]))]
+        return [anomaly for shift in shifts if (anomaly := self._report(shift, newest[shift.code]))]
 
-    def growing(self) -> set[str]:
-        """The cells of anomalies of resources that still grow."""
-        growing = set(self._growths.growing)
-        self._cells = {code: cell for code, cell in self._cells.items() if code in growing}
-        return set(self._cells.values())
+    def observe(self, step: Step) -> Verdict:
+        return Verdict(self.judge(step.points) if step.points is not None else ())
 
-    def restore_growth(
-        self, series: str, stretch_s: int, stretches: Stretches, episode: Episode | None
-    ) -> None:
-        """Begin with what a former run has seen of a resource."""
-        if series not in self._codes and len(self._codes) < _SERIES_MAX:
-            self._codes[series] = len(self._codes)
-            self._levels.grow(len(self._codes))
-        if series in self._codes:
-            self._growths.restore(self._codes[series], stretch_s, stretches, episode)
-            if episode is not None:
-                self._cells[self._codes[series]] = series.partition(_SEPARATOR)[0]
+    def changed(self) -> list[State]:
+        return level_state(
+            METRIC,
+            (
+                SeriesPoints(
+                    series,
+                    self._levels.newest_points(code),
+                    self._levels.quiet_count(code),
+                    self._newest.get(code, 0),
+                )
+                for series, code in self._codes.items()
+                if code < self._levels.count and self._levels.changed[code]
+            ),
+        )
 
-    def learned_growths(self) -> Iterator[tuple[str, int, Stretches, Episode | None]]:
-        """As `Growths.learned`, by series."""
-        names = {code: series for series, code in self._codes.items()}
-        for code, stretch_s, stretches, episode in self._growths.learned():
-            yield names[code], stretch_s, stretches, episode
-
-    def restore(self, series: str, points: FloatArray, quiet_count: int, newest_unix_nano: int) -> None:
-        """Begin with the points of a former run."""
-        if series not in self._codes and len(self._codes) >= _SERIES_MAX:
-            return
-        code = self._codes.setdefault(series, len(self._codes))
-        self._levels.grow(len(self._codes))
-        self._levels.restore(code, points, quiet_count)
-        self._newest[code] = self._restored[code] = newest_unix_nano
-
-    def learned_levels(self) -> Iterator[tuple[str, list[float], int, int]]:
-        """(series, points, quiet count, newest time) of what has changed since it was stored."""
-        for series, code in self._codes.items():
-            if code < self._levels.count and self._levels.changed[code]:
-                points = self._levels.newest_points(code).tolist()
-                yield series, points, self._levels.quiet_count(code), self._newest.get(code, 0)
-
-    def levels_saved(self) -> None:
+    def committed(self) -> None:
         self._levels.changed[:] = False
-        self._growths.saved()
+
+    def restore(self, rows: Rows) -> None:
+        for series, points, quiet_count, newest_unix_nano in levels_of(rows, METRIC):
+            if series not in self._codes and len(self._codes) >= _SERIES_MAX:
+                continue
+            code = self._codes.setdefault(series, len(self._codes))
+            self._levels.grow(len(self._codes))
+            self._levels.restore(code, points, quiet_count)
+            self._newest[code] = self._restored[code] = newest_unix_nano
 
     def _follow(self, code: int, unix_nano: int) -> None:
         """What was restored and is too old begins anew: after a night, another level is no news."""
@@ -181,7 +167,7 @@ class MetricWatch:
         if math.isnan(figure):
             return math.nan, 0.0
         if not (row["metric_kind"] == "sum" and row["is_monotonic"]):
-            return figure, math.sqrt(max(abs(figure), 4.0)) if row["is_count"] else 0.0
+            return figure, counting_noise(row, figure)
         at, since = row["unix_nano"], row["since_unix_nano"]
         if row["temporality"] == "DELTA":
             length_s = (at - since) / _NS if since else 0.0
@@ -200,46 +186,6 @@ class MetricWatch:
             return total / count if count > 0 else math.nan
         return self._figures.mean(row["series"], row["unix_nano"], total, count)
 
-    def _span(self, row: dict[str, Any], since: int) -> dict[str, Any]:
-        """The span that stands for the points of a service up to this one."""
-        nobody = {"trace_id": "", "span_id": "", "start_unix_nano": row["unix_nano"], "duration_ns": 0}
-        return self._span_of(row["service_name"], since, row["unix_nano"]) or nobody
-
-    def _report_growth(self, code: int, growth: Growth, row: dict[str, Any]) -> Anomaly | None:
-        service, unit = row["service_name"], row["metric_unit"]
-        # What one service holds grows together: heap, resident memory, its container.
-        self._cells[code] = service
-        length_s = (row["unix_nano"] - growth.since_unix_nano) / _NS
-        an_hour = growth.now + (growth.now - growth.level) / length_s * 3_600
-        text = (
-            f"{_what(row)} grew from {figure_text(growth.level, unit)} to {figure_text(growth.now, unit)} in "
-            f"{length_text(length_s)} and does not level off: {figure_text(an_hour, unit)} in an hour"
-        )
-        return window_anomaly(
-            METRIC,
-            self._span(row, growth.since_unix_nano),
-            (service, row["metric_name"], ""),
-            self._settings,
-            sigma=growth.sigma,
-            observed=growth.now,
-            expected=growth.level,
-            unit=unit,
-            sample_count=growth.steps,
-            details={
-                "text": text,
-                "rule": GROWTH,
-                "metric": row["metric_name"],
-                "attributes": row["attributes"],
-                "kind": row["metric_kind"],
-                "since_unix_nano": growth.since_unix_nano,
-                "until_unix_nano": row["unix_nano"],
-                "steps": growth.steps,
-                "upwards": growth.upwards,
-            },
-            subject=f"{row['series']}|{GROWTH}|{row['unix_nano']}",
-            cell=service,
-        )
-
     def _report(self, shift: Shift, row: dict[str, Any]) -> Anomaly | None:
         service, since = row["service_name"], self._times[shift.code][0]
         counter = row["metric_kind"] == "sum" and row["is_monotonic"]
@@ -251,7 +197,7 @@ class MetricWatch:
         )
         return window_anomaly(
             METRIC,
-            self._span(row, since),
+            span_of_points(self._span_of, row, since),
             (service, row["metric_name"], ""),
             self._settings,
             sigma=min(shift.sigma, self._settings.severity_sigmas()[2] - _BELOW),
@@ -260,7 +206,7 @@ class MetricWatch:
             unit=unit,
             sample_count=shift.point_count,
             details={
-                "text": f"{_what(row)} went from {expected} to {observed}",
+                "text": f"{what_is_measured(row)} went from {expected} to {observed}",
                 "metric": row["metric_name"],
                 "attributes": row["attributes"],
                 "kind": row["metric_kind"],
@@ -272,12 +218,12 @@ class MetricWatch:
         )
 
 
-def _what(row: dict[str, Any]) -> str:
+def what_is_measured(row: dict[str, Any]) -> str:
     attributes = "" if row["attributes"] == "{}" else row["attributes"]
     return f"{row['metric_name']} {attributes}".strip()
 
 
-def _is_held(row: dict[str, Any]) -> bool:
+def is_held(row: dict[str, Any]) -> bool:
     """Whether it is a resource that is held and given back: a level, and no count of what happened."""
     level = row["metric_kind"] == "gauge" or (row["metric_kind"] == "sum" and not row["is_monotonic"])
     return level and is_stock(row["metric_name"], row["metric_unit"])
@@ -285,3 +231,14 @@ def _is_held(row: dict[str, Any]) -> bool:
 
 def _floats(values: list[float]) -> FloatArray:
     return np.array(values, dtype=np.float64)
+
+
+def counting_noise(row: dict[str, Any], figure: float) -> float:
+    """How far counting alone may carry the figure of a gauge."""
+    return math.sqrt(max(abs(figure), 4.0)) if row["is_count"] else 0.0
+
+
+def span_of_points(span_of: SpanOf, row: dict[str, Any], since: int) -> dict[str, Any]:
+    """The span that stands for the points of a service up to this one."""
+    nobody = {"trace_id": "", "span_id": "", "start_unix_nano": row["unix_nano"], "duration_ns": 0}
+    return span_of(row["service_name"], since, row["unix_nano"]) or nobody

@@ -15,6 +15,8 @@ True
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,10 +25,15 @@ import pyarrow.compute as pc
 
 from detectors.baseline.models import Model
 from detectors.baseline.sketch_index import facets_of
-from detectors.model.anomaly import AMOUNT, Anomaly, anomaly_id
-from detectors.model.severity import severity_of
+from detectors.model.anomaly import AMOUNT, Anomaly
+from detectors.orders.prices import Prices
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray, IntArray
+from detectors.stream.detector import Detector, Input, Role, Step, Verdict
+from detectors.stream.upper_tail import Exceeding, exceeding, tail_anomaly
+
+# ids → columns of `queries/known_whales.sql` of those that are stored
+FindStored = Callable[[list[str]], list[dict[str, Any]]]
 
 
 class AmountModels(Protocol):
@@ -35,25 +42,61 @@ class AmountModels(Protocol):
     ) -> Model | None: ...
 
 
+class AmountWatch(Detector):
+    """Whales, one for each trace and kind. Not thread-safe."""
+
+    name = "amount"
+    detector = AMOUNT
+    role = Role.EVENT
+    input = Input.ORDERS
+
+    def __init__(
+        self, settings: Settings, baselines: AmountModels, prices: Prices, find_stored: FindStored
+    ) -> None:
+        self._settings = settings
+        self._baselines = baselines
+        self._prices = prices
+        self._find_stored = find_stored
+
+    def observe(self, step: Step) -> Verdict:
+        if not self._settings.enable_amount_anomaly_detection:
+            return Verdict()
+        found = topmost(detect_amounts(step.amounts, self._baselines, self._settings))
+        if not found:
+            return Verdict()
+        found = [self._valued(whale) for whale in found]
+        stored = self._find_stored([whale.anomaly_id for whale in found])
+        place = {row["anomaly_id"]: (row["span_start_unix_nano"], -row["span_duration_ns"]) for row in stored}
+        new = [whale for whale in found if whale.anomaly_id not in place]
+        moved = [
+            whale
+            for whale in found
+            if whale.anomaly_id in place
+            and (whale.span_start_unix_nano, -whale.span_duration_ns) < place[whale.anomaly_id]
+        ]
+        return Verdict(new, moved=moved)
+
+    def _valued(self, whale: Anomaly) -> Anomaly:
+        """With what it is worth at the newest landed price."""
+        worth = self._prices.value_of(whale.unit, whale.observed)
+        if worth is None:
+            return whale
+        value, quote = worth
+        return replace(whale, details={**whale.details, "value": round(value, 2), "quote": quote})
+
+
 def detect_amounts(amounts: pa.Table, baselines: AmountModels, settings: Settings) -> list[Anomaly]:
     """Flag every span of a batch that carries a whale; `topmost` then keeps one for each trace.
 
     Args:
         amounts: columns of `queries/new_amounts.sql`.
     """
-    found: list[Anomaly] = []
     if not amounts.num_rows:
-        return found
+        return []
     models, codes = _models(amounts, baselines)
-    limits = np.array([model.flag_above if model else np.inf for model in models])[codes]
-    suspects = np.flatnonzero(amounts["amount"].to_numpy() > limits)
-    suspects = suspects[np.argsort(codes[suspects], kind="stable")]
-    rows = amounts.take(pa.array(suspects)).to_pylist()
-    for row, code in zip(rows, codes[suspects].tolist(), strict=True):
-        model = models[code]
-        if model is not None and (anomaly := _judge(row, model, settings)):
-            found.append(anomaly)
-    return found
+    found = exceeding(amounts["amount"].to_numpy(), models, codes, settings)
+    rows = amounts.take(pa.array([one.place for one in found], pa.int64())).to_pylist()
+    return [_whale(row, one) for row, one in zip(rows, found, strict=True)]
 
 
 def amount_chances(amounts: pa.Table, baselines: AmountModels) -> FloatArray:
@@ -106,29 +149,18 @@ def topmost(found: list[Anomaly]) -> list[Anomaly]:
     return list(best.values())
 
 
-def _judge(row: dict[str, Any], model: Model, settings: Settings) -> Anomaly | None:
-    sigma = float(model.tail.sigma(row["amount"]))
-    severity = severity_of(sigma, settings.severity_sigmas())
-    if not severity:
-        return None
+def _whale(row: dict[str, Any], one: Exceeding) -> Anomaly:
     kind = row["amount_kind"]
-    return Anomaly(
-        # Not by span: the same whale seen higher up, in a span that lands later, must stay one anomaly.
-        anomaly_id=anomaly_id(AMOUNT, row["trace_id"], kind),
-        detector=AMOUNT,
-        severity=severity,
-        sigma=sigma,
-        trace_id=row["trace_id"],
-        span_id=row["span_id"],
-        service_name=row["service_name"],
-        operation=row["operation"],
-        span_kind=row["span_kind"],
-        span_start_unix_nano=row["start_unix_nano"],
-        span_duration_ns=row["duration_ns"],
+    return tail_anomaly(
+        AMOUNT,
+        row,
+        one.model,
+        one.sigma,
+        one.severity,
         observed=row["amount"],
-        expected=model.tail.p50,
-        unit=row["asset"],
-        cell=model.key.facet,
-        sample_count=model.tail.sample_count,
         details={"asset": row["asset"], "side": row["side"], "attribute": row["attribute"], "kind": kind},
+        unit=row["asset"],
+        # Not by span: the same whale seen higher up, in a span that lands later, must stay one anomaly.
+        subject=kind,
+        cell=one.model.key.facet,
     )

@@ -60,3 +60,9 @@ def amounts_of(spans: pa.Table) -> pa.Table:
     amounts = pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
     # Without an asset nothing can be compared.
     return amounts.filter(pc.not_equal(amounts["asset"], ""))
+
+
+def priced_orders(amounts: pa.Table) -> pa.Table:
+    """The orders among rows of `SCHEMA` that say a price."""
+    orders = amounts.filter(pc.equal(amounts["amount_kind"], "order"))
+    return orders.filter(pc.greater(pc.add(orders["limit_price"], orders["fill_price"]), 0))

@@ -28,10 +28,12 @@ import pyarrow.compute as pc
 
 from detectors.model.anomaly import MARKET, Anomaly
 from detectors.model.severity import severity_of
+from detectors.orders.amount_columns import priced_orders
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.sketch import EMPTY, Sketch, merge
 from detectors.stats.tail import fit_tail
+from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
 from detectors.stream.exemplars import window_anomaly
 
 RULE = "price deviation"
@@ -49,6 +51,8 @@ _REPORTED_MAX = 10_000
 _BELOW = 0.01
 _CROWD, _CROWD_S, _CROWD_BEYOND = 3, 5, float(np.log(4 / 3))
 _PLACE = ("service_name", "operation", "span_kind", "order_pair")
+_CELL = (*_PLACE, "direction")
+_TABLE = "price_distances"
 Cell = tuple[str, str, str, str, str]  # service, operation, span kind, pair, direction
 
 
@@ -62,10 +66,15 @@ class _Columns(NamedTuple):
     trace_id: pa.Array
 
 
-class PriceWatch:
+class PriceWatch(Detector):
     """Follows the limits of all pairs. Not thread-safe."""
 
-    name = MARKET
+    name = "limit_price"
+    detector = MARKET
+    role = Role.EVENT
+    input = Input.ORDERS
+    tables = (_TABLE,)
+    saved_every_s = 60.0
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -75,9 +84,9 @@ class PriceWatch:
         self._waiting_count = 0
         self._reported: OrderedDict[str, None] = OrderedDict()
         self._recent: deque[tuple[str, bool, int]] = deque(maxlen=1_000)  # pair, above the market, second
-        self.changed: set[Cell] = set()  # since it was stored
+        self._changed: set[Cell] = set()  # since it was stored
 
-    def observe(self, orders: pa.Table) -> list[Anomaly]:
+    def judge(self, orders: pa.Table) -> list[Anomaly]:
         """Judge the orders of a batch; columns of `queries/new_amounts.sql`, a price in each row."""
         if not orders.num_rows:
             return []
@@ -99,13 +108,33 @@ class PriceWatch:
         for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
             rows = order[begin:end]
             pair = names[int(place[rows[0]]) % len(names)]
-            found += self._judge(orders, columns, pair, rows, distances)
+            found += self._judge_pair(orders, columns, pair, rows, distances)
         self._keep(orders, distances)
         return found
 
-    def restore(self, cell: Cell, sketch: Sketch) -> None:
-        """Begin with what a former run has learned."""
-        self._learned[cell] = sketch
+    def observe(self, step: Step) -> Verdict:
+        return Verdict(self.judge(priced_orders(step.amounts)))
+
+    def changed(self) -> list[State]:
+        learned = self.learn()
+        rows = [
+            {
+                **dict(zip(_CELL, cell, strict=True)),
+                "buckets": learned[cell].buckets.tolist(),
+                "counts": learned[cell].counts.tolist(),
+            }
+            for cell in sorted(self._changed)
+        ]
+        return [State(_TABLE, pa.Table.from_pylist(rows))] if rows else []
+
+    def committed(self) -> None:
+        self._changed.clear()
+
+    def restore(self, rows: Rows) -> None:
+        for row in rows[_TABLE]:
+            service, operation, kind, pair, direction = (row[name] for name in _CELL)
+            cell = (service, operation, kind, pair, direction)
+            self._learned[cell] = Sketch.from_counts(row["buckets"], row["counts"])
 
     def learned(self, cell: Cell) -> Sketch:
         """How far orders of this cell lie outside the market, as natural logarithms."""
@@ -129,10 +158,10 @@ class PriceWatch:
                     continue
                 sketch = Sketch.of(rows[direction].to_numpy()[chosen])
                 self._learned[cell] = merge([self._learned.get(cell, EMPTY), sketch])
-                self.changed.add(cell)
+                self._changed.add(cell)
         return self._learned
 
-    def _judge(
+    def _judge_pair(
         self,
         orders: pa.Table,
         columns: _Columns,

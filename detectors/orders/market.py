@@ -10,27 +10,24 @@ three move within half a minute, the market is under stress, one severity worse.
 went along.
 
 The newest fill price of an asset is also what a whale is valued at: never a constant.
-
->>> prices = Prices()
->>> prices.take("BTC/USD", 42_000.0); prices.value_of("BTC", 2.0), prices.value_of("DOGE", 2.0)
-((84000.0, 'USD'), None)
 """
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
-from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.model.anomaly import MARKET, Anomaly
+from detectors.orders.amount_columns import priced_orders
+from detectors.orders.prices import PAIR, Prices
 from detectors.settings import Settings
-from detectors.stats.arrays import FloatArray
 from detectors.stats.level_shift import BEFORE, Levels, Shift
+from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
 from detectors.stream.exemplars import window_anomaly
+from detectors.stream.level_rows import TABLE, SeriesPoints, level_state, levels_of
 
 PRICE, VOLUME, SPREAD = "price spike", "volume", "spread"
 # Least change: of a log price, of a log value, of a spread in shares of the price.
@@ -49,35 +46,21 @@ _COLUMNS = [
     *("trace_id", "span_id", "service_name", "operation", "span_kind", "start_unix_nano", "duration_ns"),
     *("order_pair", "side", "amount", "limit_price", "fill_price"),
 ]
-_PAIR = re.compile(r"[-_/]")
 
 
-class Prices:
-    """The newest price of each pair."""
-
-    def __init__(self) -> None:
-        self._newest: dict[str, tuple[float, str]] = {}
-
-    def take(self, pair: str, price: float) -> None:
-        asset, *quote = _PAIR.split(pair, maxsplit=1)
-        self._newest[asset] = (price, quote[0] if quote else "")
-
-    def value_of(self, asset: str, amount: float) -> tuple[float, str] | None:
-        """(value, quote currency) at the newest price; None while there was none."""
-        if asset not in self._newest:
-            return None
-        price, quote = self._newest[asset]
-        return amount * price, quote
-
-
-class MarketWatch:
+class MarketWatch(Detector):
     """Follows all pairs. Not thread-safe."""
 
-    name = MARKET
+    name = "market"
+    detector = MARKET
+    role = Role.EVENT
+    input = Input.ORDERS
+    tables = (TABLE,)
+    saved_every_s = 60.0
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, prices: Prices | None = None) -> None:
         self._settings = settings
-        self.prices = Prices()
+        self.prices = prices or Prices()
         self._open: pa.Table | None = None  # orders of stretches that still fill
         self._carried: dict[str, pa.Table] = {}
         self._restored: dict[str, int] = {}  # when the newest point of a former run was taken
@@ -88,7 +71,7 @@ class MarketWatch:
         self._newest: dict[str, OrderedDict[str, float]] = {}  # fills of each pair, trace → price
         self._moved: dict[str, dict[str, int]] = {}  # pair → what moved, and in which stretch
 
-    def observe(self, orders: pa.Table, now_s: int) -> list[Anomaly]:
+    def judge(self, orders: pa.Table, now_s: int) -> list[Anomaly]:
         """Take the orders of a batch; columns of `queries/new_amounts.sql`, a price in each row.
 
         Args:
@@ -111,27 +94,36 @@ class MarketWatch:
                 found += self._close(pair, number, rows)
         return found
 
-    def restore(self, series: str, points: FloatArray, quiet_count: int, newest_unix_nano: int) -> None:
-        """Begin with the points of a former run."""
-        pair, _, what = series.rpartition("|")
-        if what not in self._levels:
-            return
-        code = self._codes.setdefault((pair, what), len(self._codes))
-        self._levels[what].grow(len(self._codes))
-        self._levels[what].restore(code, points, quiet_count)
-        self._restored[pair] = newest_unix_nano
+    def observe(self, step: Step) -> Verdict:
+        return Verdict(self.judge(priced_orders(step.amounts), step.head_s))
 
-    def learned_levels(self) -> Iterator[tuple[str, list[float], int, int]]:
-        """(series, points, quiet count, newest time) of what has changed since it was stored."""
-        for (pair, what), code in self._codes.items():
-            levels = self._levels[what]
-            if code < levels.count and levels.changed[code]:
-                newest = self._closed.get(pair, 0) * _STRETCH_S * 10**9
-                yield f"{pair}|{what}", levels.newest_points(code).tolist(), levels.quiet_count(code), newest
+    def changed(self) -> list[State]:
+        return level_state(
+            MARKET,
+            (
+                SeriesPoints(
+                    f"{pair}|{what}",
+                    self._levels[what].newest_points(code),
+                    self._levels[what].quiet_count(code),
+                    self._closed.get(pair, 0) * _STRETCH_S * 10**9,
+                )
+                for (pair, what), code in self._codes.items()
+                if code < self._levels[what].count and self._levels[what].changed[code]
+            ),
+        )
 
-    def levels_saved(self) -> None:
+    def committed(self) -> None:
         for levels in self._levels.values():
             levels.changed[:] = False
+
+    def restore(self, rows: Rows) -> None:
+        for series, points, quiet_count, newest_unix_nano in levels_of(rows, MARKET):
+            pair, _, what = series.rpartition("|")
+            if what in self._levels:
+                code = self._codes.setdefault((pair, what), len(self._codes))
+                self._levels[what].grow(len(self._codes))
+                self._levels[what].restore(code, points, quiet_count)
+                self._restored[pair] = newest_unix_nano
 
     def _follow(self, pair: str, unix_nano: int) -> None:
         """What was restored and is too old begins anew: a market goes on while nobody looks."""
@@ -155,7 +147,7 @@ class MarketWatch:
             self._closed.setdefault(pair, stretch - 1)
             return []
         self._closed[pair] = stretch
-        return self._judge(pair, stretch, rows, min(length, _STRETCHES_MAX) * _STRETCH_S)
+        return self._judge_stretch(pair, stretch, rows, min(length, _STRETCHES_MAX) * _STRETCH_S)
 
     def _note_prices(self, orders: pa.Table, stretch: int) -> list[Anomaly]:
         """Keep the newest prices; returns what they show beyond doubt."""
@@ -180,7 +172,7 @@ class MarketWatch:
                 found += self._found(pair, stretch, PRICE, shift, _one_a_trace(fills))
         return found
 
-    def _judge(self, pair: str, stretch: int, rows: pa.Table, length_s: float) -> list[Anomaly]:
+    def _judge_stretch(self, pair: str, stretch: int, rows: pa.Table, length_s: float) -> list[Anomaly]:
         fills = _one_a_trace(rows.filter(pc.greater(rows["fill_price"], 0)))
         found = []
         if fills.num_rows >= _ORDERS_MIN:
@@ -238,7 +230,7 @@ class MarketWatch:
         observed, expected = shift.observed, shift.expected
         if what != SPREAD:
             observed, expected = float(np.exp(observed)), float(np.exp(expected))
-        quote = (_PAIR.split(pair, maxsplit=1)[1:] or [""])[0]
+        quote = (PAIR.split(pair, maxsplit=1)[1:] or [""])[0]
         unit = {SPREAD: "share", VOLUME: f"{quote}/s", PRICE: quote}[what]
         said = (
             f"{expected:.2%} to {observed:.2%}" if what == SPREAD

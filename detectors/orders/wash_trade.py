@@ -28,10 +28,12 @@ from scipy.special import ndtri
 
 from detectors.model.anomaly import MARKET, Anomaly
 from detectors.model.severity import bounded_by_share
+from detectors.orders.amount_columns import priced_orders
 from detectors.orders.order_match import CROSS_WITHIN_NS, Book, Order
 from detectors.settings import Settings
 from detectors.stats.arrays import IntArray
 from detectors.stats.beta_binomial import WINDOWS_S, discoveries, exceedance
+from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
 from detectors.stream.exemplars import window_anomaly
 
 SELF, ROUND_TRIP = "self-trade", "round trip"
@@ -47,6 +49,8 @@ _STRENGTH_MAX = 400.0
 _PRIOR_RATE = 0.002
 _DISCOVERY_RATE = 1e-5
 _PARTIES_MAX = 20_000
+_TABLE = "crossing_rates"
+_SEPARATOR = "\x1f"
 _COLUMNS = [
     *("trace_id", "start_unix_nano", "order_pair", "account", "side"),
     *("amount", "limit_price", "fill_price"),
@@ -98,10 +102,15 @@ class _Deals:
         return before is not None and before[0] != seller and at - before[1] <= _WINDOW_S * _NS
 
 
-class WashWatch:
+class WashWatch(Detector):
     """Follows who trades with whom. Not thread-safe."""
 
-    name = MARKET
+    name = "wash_trade"
+    detector = MARKET
+    role = Role.EVENT
+    input = Input.ORDERS
+    tables = (_TABLE,)
+    saved_every_s = 60.0
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -111,9 +120,9 @@ class WashWatch:
         self._deals = _Deals()
         self.pairs: dict[str, Past] = {}
         self.parties: dict[Party, Past] = {}
-        self.changed: set[Party] = set()  # since it was stored
+        self._changed: set[Party] = set()  # since it was stored
 
-    def observe(self, orders: pa.Table, now_s: int) -> list[Anomaly]:
+    def judge(self, orders: pa.Table, now_s: int) -> list[Anomaly]:
         """Judge the orders of a batch; columns of `queries/new_amounts.sql`.
 
         Args:
@@ -137,20 +146,38 @@ class WashWatch:
                 row = orders.slice(index, 1).to_pylist()[0]
                 self._found.append(_Crossing(max(at, partner.at), party, row, partner.trace_id))
                 crossed[party] = None
-        return self._judge(list(crossed), now_s) if crossed else []
+        return self._judge_parties(list(crossed), now_s) if crossed else []
 
-    def restore(self, party: Party, past: Past) -> None:
-        """Begin with what a former run has learned of a pair (a party of no account) or a party."""
-        if len(party) == 1:
-            self.pairs[party[0]] = past
-        else:
-            self.parties[party] = past
+    def observe(self, step: Step) -> Verdict:
+        orders = priced_orders(step.amounts)
+        return Verdict(self.judge(orders, step.head_s) if orders.num_rows else ())
 
-    def learned(self) -> list[tuple[Party, Past]]:
-        """What has changed since it was stored."""
+    def changed(self) -> list[State]:
         of_all: dict[Party, Past] = {(pair,): past for pair, past in self.pairs.items()}
         of_all.update(self.parties)
-        return [(party, of_all[party]) for party in sorted(self.changed) if party in of_all]
+        rows = [
+            {
+                "party": _SEPARATOR.join(party),
+                "order_count": of_all[party].orders,
+                "crossing_count": of_all[party].crossings,
+                "learning": of_all[party].learning,
+            }
+            for party in sorted(self._changed)
+            if party in of_all
+        ]
+        return [State(_TABLE, pa.Table.from_pylist(rows))] if rows else []
+
+    def committed(self) -> None:
+        self._changed.clear()
+
+    def restore(self, rows: Rows) -> None:
+        for row in rows[_TABLE]:
+            past = Past(row["order_count"], row["crossing_count"], row["learning"])
+            party = tuple(row["party"].split(_SEPARATOR))
+            if len(party) == 1:  # of the whole pair
+                self.pairs[party[0]] = past
+            else:
+                self.parties[party] = past
 
     def _party(self, one: Order, other: Order) -> Party | None:
         earlier, later = (one, other) if one.at < other.at else (other, one)
@@ -160,7 +187,7 @@ class WashWatch:
         seller = later.account if later.side == "SELL" else earlier.account
         return party if self._deals.gives_back(party, seller, later.at) else None
 
-    def _judge(self, crossed: list[Party], now_s: int) -> list[Anomaly]:
+    def _judge_parties(self, crossed: list[Party], now_s: int) -> list[Anomaly]:
         judged = [found for party in crossed if (found := self._improbable(party, now_s))]
         if not judged:
             return []
@@ -262,16 +289,16 @@ class WashWatch:
         for second in [second for second in self._counts if second < oldest_s]:
             for (pair, account), count in self._counts.pop(second).items():
                 self.pairs.setdefault(pair, Past()).orders += count
-                self.changed.add((pair,))
+                self._changed.add((pair,))
                 if (pair, account) in self.parties:
                     self.parties[pair, account].orders += count
-                    self.changed.add((pair, account))
+                    self._changed.add((pair, account))
         over = [crossing for crossing in self._found if crossing.at < oldest_s * _NS]
         if over:
             self._found = [crossing for crossing in self._found if crossing.at >= oldest_s * _NS]
         for party in [crossing.party for crossing in over if not crossing.flagged]:
             self.pairs.setdefault(party[0], Past()).crossings += 1
-            self.changed |= {(party[0],), party}
+            self._changed |= {(party[0],), party}
             if party in self.parties or len(self.parties) < _PARTIES_MAX:
                 # Its orders count from now on; it has made one at least.
                 past = self.parties.setdefault(party, Past(1.0, 0.0))

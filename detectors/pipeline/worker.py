@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import threading
@@ -21,7 +20,6 @@ from detectors.incidents import rows
 from detectors.incidents.causes import CauseFinder
 from detectors.incidents.groups import set_group_state
 from detectors.incidents.worker import CauseWorker
-from detectors.learning.expectation import expected
 from detectors.learning.learner import Learner
 from detectors.pipeline.detection import Detection, Found
 from detectors.settings import Settings
@@ -62,11 +60,11 @@ class Pipeline:
         self._set_aside = SetAside(store, clock_ns)
         self._detection = Detection(store, self.baselines, self.settings, monotonic_s(), self._set_aside)
         self._learner = Learner(
-            store, self.baselines, self.settings, lambda: self._detection, self._set_aside
+            store, self.baselines, self.settings, self._detection.detectors, self._set_aside
         )
         # What an earlier run judged and did not learn counts as judged now.
         self._learner.note_judged(self._detection.position, monotonic_s())
-        self._causes = CauseFinder(store, self.baselines, self._detection.record, monotonic_s)
+        self._causes = CauseFinder(store, self.baselines, self._detection.writer.record, monotonic_s)
         self._cause_worker = CauseWorker(self._causes, monotonic_s)
         self._pass = threading.Lock()  # a pass and a recalculation exclude each other
         self._stopping = threading.Event()
@@ -103,7 +101,7 @@ class Pipeline:
             "lag_batches": max(newest - self._detection.position, 0),
             "learn_position": self._learner.position,
             "operations": self.baselines.counts(),
-            "windows": self._detection.windows.status(),
+            "windows": self._detection.detectors.status,
             "localisation": self._cause_worker.status(),
             "set_aside": self._set_aside.status(),
             "incident_resolve_s": self.settings.incident_resolve_s,
@@ -167,9 +165,7 @@ class Pipeline:
         with self._pass:
             settled = self._learner.settled_batch_id(self._monotonic_s())
             now_s = self._monotonic_s()
-            windows = self._detection.windows
-            windows.save_due(now_s, self._clock_ns())
-            waited = windows.gaps.learned(now_s - self.settings.detect_learn_delay_s)
+            waited = self._detection.detectors.waits_to_learn(now_s - self.settings.detect_learn_delay_s)
             added = self._learner.take(waited, self._clock_ns())
             added += self._learner.learn(settled, self._clock_ns())
             took_s = self._monotonic_s() - now_s
@@ -179,8 +175,10 @@ class Pipeline:
 
     def set_anomaly_state(self, anomaly_id: str, state: object) -> dict[str, Any]:
         """What a person decided of one anomaly; its incident follows when all its anomalies agree."""
-        with self._pass, self._detection.writing:
-            row = rows.set_anomaly_state(self._store, anomaly_id, state, self._clock_ns())
+        with self._pass:
+            row = self._detection.writer.change(
+                lambda store: rows.set_anomaly_state(store, anomaly_id, state, self._clock_ns())
+            )
             if row["incident"]:
                 self._follow(row["incident"])
         return row
@@ -198,8 +196,8 @@ class Pipeline:
 
         One that is opened again stays open until a person resolves it.
         """
-        with self._pass, self._detection.writing:
-            row = rows.set_incident_state(self._store, incident_id, state, self._clock_ns())
+        with self._pass:
+            row = self._set_incident_state(incident_id, state)
             self._follow(row)
         return row
 
@@ -210,17 +208,16 @@ class Pipeline:
         """
         with self._pass:
             incident = rows.get_incident(self._store, incident_id)
-            adopted = expected(
-                self._store,
-                self._learner.adoption,
-                incident,
-                said_by,
-                (self._detection.position, self._clock_ns()),
-            )
-            with self._detection.writing:
-                row = rows.set_incident_state(self._store, incident_id, "resolved", self._clock_ns())
+            position = self._detection.position
+            adopted = self._learner.expect(incident, said_by, position, self._clock_ns())
+            row = self._set_incident_state(incident_id, "resolved")
             self._follow(row)
         return {"incident": row, "adopted": adopted}
+
+    def _set_incident_state(self, incident_id: str, state: object) -> dict[str, Any]:
+        return self._detection.writer.change(
+            lambda store: rows.set_incident_state(store, incident_id, state, self._clock_ns())
+        )
 
     def _follow(self, incident: dict[str, Any]) -> None:
         if incident["state"] == "resolved":
@@ -246,12 +243,16 @@ class Pipeline:
                 _log.exception("detection pass failed")
                 self._stopping.wait(_PAUSE_AFTER_ERROR_S)
             if stopping:
-                self._save_positions()
+                self._save()
                 return
 
-    def _save_positions(self) -> None:
-        with contextlib.suppress(SpyhopError, duckdb.Error), self._pass:
-            self._detection.save_positions(self._clock_ns())
+    def _save(self) -> None:
+        """What is not stored is judged once more, and learned again, by the next run."""
+        try:
+            with self._pass:
+                self._detection.save(self._monotonic_s(), self._clock_ns())
+        except (SpyhopError, duckdb.Error) as error:
+            _log.warning("the state of detection could not be stored at the end: %s", error)
 
     def _work(self, wait_s: float) -> None:
         newest = self._store.wait_landed(self._detection.position, wait_s)

@@ -23,14 +23,17 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.model.anomaly import STRUCTURE, Anomaly
+from detectors.model.operation import OperationKey
 from detectors.model.severity import bounded_by_share
 from detectors.model.text import share_text
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
 from detectors.stats.slots import SLOTS
-from detectors.stream.batch import Batch, OperationKey
+from detectors.stream.batch import Batch, Operations
+from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
 from detectors.stream.exemplars import Exemplars, window_anomaly
+from detectors.stream.rate_rows import TABLE, rate_row, rate_state, rates_of
 from detectors.stream.span_join import Kin, Kinship, calls
 
 PATH, CALLS, MISSING = "path", "calls", "missing"
@@ -54,13 +57,18 @@ def excessive(counts: FloatArray, usual: FloatArray) -> npt.NDArray[np.bool_]:
     return np.asarray((counts >= 2 * usual) & (counts >= usual + 1))
 
 
-class StructureWatch:
+class StructureWatch(Detector):
     """Follows who calls whom. Not thread-safe."""
 
-    name = STRUCTURE
+    name = "call_structure"
+    detector = STRUCTURE
+    role = Role.CALL
+    input = Input.SPANS
+    tables = (TABLE,)
 
-    def __init__(self, settings: Settings, find_childless: FindChildless) -> None:
+    def __init__(self, settings: Settings, operations: Operations, find_childless: FindChildless) -> None:
         self._settings = settings
+        self._operations = operations
         self._find_childless = find_childless
         self._kinship = Kinship("parent_hash")
         self._pairs: dict[tuple[int, int], int] = {}
@@ -96,7 +104,41 @@ class StructureWatch:
             rates.grow([0], [past.get(rule, (0.0, 0.0))])
         return code
 
-    def restore(
+    def observe(self, step: Step) -> Verdict:
+        return Verdict([found for batch in step.batches for found in self.judge(batch, step.held)])
+
+    def changed(self) -> list[State]:
+        keys, rows = self._operations.keys, []
+        for rule, rates in self.rates.items():
+            for pair in np.flatnonzero(rates.changed[: rates.count]).tolist():
+                caller, callee = (keys[code] for code in self.pairs[pair])
+                histogram = self.call_counts(pair) if rule == CALLS else None
+                rows.append(rate_row(rule, caller, callee, rates.past(pair), histogram))
+        return rate_state(rows)
+
+    def committed(self) -> None:
+        for rates in self.rates.values():
+            rates.changed[:] = False
+
+    def restore(self, rows: Rows) -> None:
+        pairs: dict[tuple[int, int], dict[str, tuple[float, float]]] = {}
+        histograms: dict[tuple[int, int], list[int]] = {}
+        for row in rates_of(rows, *self.rates):
+            caller = self._operations.code((row["service_name"], row["operation"], row["span_kind"]))
+            callee = self._operations.code(
+                (row["callee_service"], row["callee_operation"], row["callee_kind"])
+            )
+            if min(caller, callee) >= 0:
+                pairs.setdefault((caller, callee), {})[row["measure"]] = (
+                    row["trial_count"],
+                    row["hit_count"],
+                )
+                if row["call_counts"]:
+                    histograms[caller, callee] = row["call_counts"]
+        for (caller, callee), past in pairs.items():
+            self._restore(caller, callee, past, histograms.get((caller, callee)))
+
+    def _restore(
         self, parent: int, child: int, past: dict[str, tuple[float, float]], counts: list[int] | None
     ) -> None:
         """Begin with what a former run learned of a pair; `counts`: parents by how often they called."""
@@ -111,7 +153,7 @@ class StructureWatch:
     def call_counts(self, pair: int) -> list[int]:
         return [int(count) for count in self._how_often[pair]]
 
-    def observe(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
+    def judge(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
         """Take a step; of what the operations in `held` call nothing is learned: they are in an incident."""
         still = np.flatnonzero(np.isin(self._parents[: len(self.pairs)], held)).tolist()
         for rates in self.rates.values():
@@ -196,6 +238,7 @@ class StructureWatch:
         calm = np.flatnonzero(~np.isin(pairs, list(alarmed)) & ~(odd & (rates.past_trials[pairs] >= 100)))
         bins = np.minimum(counts[calm], _COUNT_BINS - 1).astype(np.int64)
         np.add.at(self._how_often.reshape(-1), pairs[calm] * _COUNT_BINS + bins, 1.0)
+        rates.changed[pairs[calm]] = True
         return found
 
     def _missing(self, batch: Batch, kin: Kin, pairs: IntArray) -> list[Anomaly]:

@@ -22,13 +22,16 @@ from detectors.model.text import share_text
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
-from detectors.stream.batch import Batch
+from detectors.stream.batch import Batch, Operations
+from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
 from detectors.stream.exemplars import Exemplars, window_anomaly
+from detectors.stream.rate_rows import TABLE, rate_row, rate_state, rates_of
 
 RULE = "refused"
 _RULE = Rule(min_trials=300, min_hits=5, min_excess=0.05, prior_rate=0.002)
 _SERIES_MAX = 10_000  # 2.3 kB each
 _MOST_SEVERE = 3
+_MEASURE = "refused"
 _BELOW = 0.01
 _WORDS = {
     400: "Bad Request",
@@ -48,13 +51,18 @@ def said(status: int) -> str:
     return f"{status} {_WORDS.get(status, '')}".rstrip()
 
 
-class RefusalWatch:
+class RefusalWatch(Detector):
     """Follows the 4xx answers of all operations. Not thread-safe."""
 
-    name = ERROR
+    name = "client_error_rate"
+    detector = ERROR
+    role = Role.CALL
+    input = Input.SPANS
+    tables = (TABLE,)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, operations: Operations) -> None:
         self._settings = settings
+        self._known = operations
         self.rates = Rates(_RULE)
         self.series: list[tuple[int, int]] = []  # operation and status of each
         self._codes: dict[tuple[int, int], int] = {}
@@ -62,7 +70,28 @@ class RefusalWatch:
         self._seen: FloatArray = np.zeros(64)  # spans of each operation, ever
         self._exemplars = Exemplars()
 
-    def observe(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
+    def observe(self, step: Step) -> Verdict:
+        return Verdict([found for batch in step.batches for found in self.judge(batch, step.held)])
+
+    def changed(self) -> list[State]:
+        rows = []
+        for series in np.flatnonzero(self.rates.changed[: self.rates.count]).tolist():
+            operation, status = self.series[series]
+            caller, callee = self._known.keys[operation], ("", str(status), "")
+            rows.append(rate_row(_MEASURE, caller, callee, self.rates.past(series)))
+        return rate_state(rows)
+
+    def committed(self) -> None:
+        self.rates.changed[:] = False
+
+    def restore(self, rows: Rows) -> None:
+        for row in rates_of(rows, _MEASURE):
+            operation = self._known.code((row["service_name"], row["operation"], row["span_kind"]))
+            if operation >= 0:
+                past = (row["trial_count"], row["hit_count"])
+                self.code(operation, int(row["callee_operation"]), past)
+
+    def judge(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
         """Take a step; of the operations in `held` nothing is learned, since they are in an incident."""
         series = np.flatnonzero(np.isin(self._operations[: len(self.series)], held))
         self.rates.move(batch.step.settled, batch.step.cleared, series.tolist())

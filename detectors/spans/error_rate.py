@@ -26,33 +26,71 @@ from detectors.model.severity import bounded_by_share
 from detectors.model.text import share_text
 from detectors.settings import Settings
 from detectors.stats.beta_binomial import WINDOWS_S, Rates, Rule
-from detectors.stream.batch import Batch
+from detectors.stream.batch import Batch, Operations
+from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
 from detectors.stream.exemplars import Exemplars, window_anomaly
+from detectors.stream.rate_rows import NOBODY, TABLE, rate_row, rate_state, rates_of
 
 _RULE = Rule()
+_MEASURE = "error"
 # A rate that a person or a day has confirmed counts as much as a window's spread can use.
 _ADOPTED_CALLS_MIN = 200
 
 
-class ErrorWatch:
+class ErrorWatch(Detector):
     """Follows the status of all operations. Not thread-safe."""
 
-    name = ERROR
+    name = "error_rate"
+    detector = ERROR
+    role = Role.CALL
+    input = Input.SPANS
+    tables = (TABLE,)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, operations: Operations) -> None:
         self._settings = settings
+        self._operations = operations
         self.rates = Rates(_RULE)
         self._exemplars = Exemplars()
 
+    def observe(self, step: Step) -> Verdict:
+        return Verdict([found for batch in step.batches for found in self.judge(batch, step.held)])
+
+    def changed(self) -> list[State]:
+        changed = np.flatnonzero(self.rates.changed[: self.rates.count]).tolist()
+        keys = self._operations.keys
+        return rate_state([rate_row(_MEASURE, keys[code], NOBODY, self.rates.past(code)) for code in changed])
+
+    def committed(self) -> None:
+        self.rates.changed[:] = False
+
+    def restore(self, rows: Rows) -> None:
+        past = {
+            self._operations.code((row["service_name"], row["operation"], row["span_kind"])): (
+                row["trial_count"],
+                row["hit_count"],
+            )
+            for row in rates_of(rows, _MEASURE)
+        }
+        codes = range(len(self._operations.keys))
+        self.rates.grow(
+            [self._operations.service(code) for code in codes], [past.get(code, (0.0, 0.0)) for code in codes]
+        )
+
+    def usual(self, code: int) -> float | None:
+        """The share of failed calls that is usual of an operation; None while it is learned."""
+        if not 0 <= code < self.rates.count or self.rates.past_trials[code] < self.rates.rule.min_trials:
+            return None
+        return float(self.rates.usual(np.array([code]))[0])
+
     def adopt(self, code: int, calls: int, failed: int) -> None:
         """From now on so many failed of so many calls are what is usual."""
-        if code >= self.rates.count:
+        if not 0 <= code < self.rates.count:
             return
         trials = float(max(calls, _ADOPTED_CALLS_MIN))
         self.rates.past_trials[code], self.rates.past_hits[code] = trials, trials * failed / max(calls, 1)
         self.rates.changed[code] = True
 
-    def observe(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
+    def judge(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
         """Take a step; of the operations in `held` nothing is learned, since they are in an incident."""
         missing = range(self.rates.count, len(batch.operations.keys))
         self.rates.grow([batch.operations.service(code) for code in missing])

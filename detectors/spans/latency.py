@@ -17,42 +17,53 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from detectors.baseline.models import Model
-from detectors.model.anomaly import LATENCY, Anomaly, anomaly_id
-from detectors.model.severity import severity_of
+from detectors.model.anomaly import LATENCY, Anomaly
 from detectors.settings import Settings
-from detectors.stream.span_groups import DurationModels, SpanGroups, group_spans
+from detectors.spans.latency_shift import ShiftWatch, with_shift
+from detectors.spans.nested import EnclosingWatch, SpanKey
+from detectors.stream.detector import Detector, Input, Role, Step, Verdict
+from detectors.stream.span_groups import SpanGroups
+from detectors.stream.upper_tail import exceeding, tail_anomaly
+
+_COLUMNS = ["trace_id", "span_id", "start_unix_nano", "duration_ns"]
 
 
-def detect_latency(
-    spans: pa.Table, baselines: DurationModels, settings: Settings, groups: SpanGroups | None = None
-) -> list[Anomaly]:
-    """Flag the slow spans of a batch.
+class LatencyWatch(Detector):
+    """Slow spans, alone or together with others of their operation. Not thread-safe.
+
+    enclosing: of the newest step, slow spans that are so because of one within them.
+    """
+
+    name = "latency"
+    detector = LATENCY
+    role = Role.CALL
+    input = Input.SPANS
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._shifts = ShiftWatch(settings, slow_span)
+        self._nested = EnclosingWatch()
+        self.enclosing: set[SpanKey] = set()
+
+    def observe(self, step: Step) -> Verdict:
+        alone = detect_latency(step.spans, step.groups, self._settings)
+        self.enclosing = self._nested.observe(step.spans, step.groups, alone, step.least_sigma)
+        return Verdict(*with_shift(alone, self._shifts.observe(step.spans, step.groups, step.now_s)))
+
+
+def detect_latency(spans: pa.Table, groups: SpanGroups, settings: Settings) -> list[Anomaly]:
+    """The slow spans of a batch, each judged by itself.
 
     Args:
         spans: columns of `stream/queries/new_spans.sql`.
-        groups: of these spans, where the caller has them.
+        groups: of these spans.
     """
-    if not spans.num_rows:
-        return []
-    groups = groups or group_spans(spans, baselines)
-    suspects = np.flatnonzero(spans["duration_ns"].to_numpy() > groups.limits(lambda m: m.flag_above))
-    rows = spans.take(pa.array(suspects)).to_pylist()
-    found = []
-    for row, group in zip(rows, groups.group_of[suspects].tolist(), strict=True):
-        model = groups.models[group]
-        if model is not None and (anomaly := _judge(row, model, settings)):
-            found.append(anomaly)
-    return found
-
-
-def _judge(row: dict[str, Any], model: Model, settings: Settings) -> Anomaly | None:
-    sigma = float(model.tail.sigma(float(row["duration_ns"])))
-    severity = severity_of(sigma, settings.severity_sigmas())
-    return slow_span(row, model, sigma, severity) if severity else None
+    found = exceeding(spans["duration_ns"].to_numpy(), groups.models, groups.group_of, settings)
+    rows = spans.select(_COLUMNS).take(pa.array([one.place for one in found], pa.int64())).to_pylist()
+    return [slow_span(row, one.model, one.sigma, one.severity) for row, one in zip(rows, found, strict=True)]
 
 
 def slow_span(
@@ -62,28 +73,13 @@ def slow_span(
     severity: int,
     details: Mapping[str, object] | None = None,
 ) -> Anomaly:
-    """The anomaly of one span.
-
-    Args:
-        row: trace_id, span_id, start_unix_nano and duration_ns of it.
-    """
-    trace_id, span_id = row["trace_id"], row["span_id"]
-    return Anomaly(
-        anomaly_id=anomaly_id(LATENCY, trace_id, span_id),
-        detector=LATENCY,
-        severity=severity,
-        sigma=sigma,
-        trace_id=trace_id,
-        span_id=span_id,
-        service_name=model.key.service_name,
-        operation=model.key.operation,
-        span_kind=model.key.span_kind,
-        span_start_unix_nano=row["start_unix_nano"],
-        span_duration_ns=row["duration_ns"],
+    """The anomaly of one span; `row`: trace_id, span_id, start_unix_nano and duration_ns of it."""
+    return tail_anomaly(
+        LATENCY,
+        row,
+        model,
+        sigma,
+        severity,
         observed=float(row["duration_ns"]),
-        expected=model.tail.p50,
-        unit="ns",
-        cell=model.cell,
-        sample_count=model.tail.sample_count,
         details={"direction": "slower"} | dict(details or {}),
     )

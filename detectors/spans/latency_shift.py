@@ -24,9 +24,9 @@ Sources: binomial exceedance test with a minimum effect (the traffic-light backt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,15 +36,14 @@ from scipy.special import bdtrc, ndtri
 
 from detectors.baseline.models import SHIFT_QUANTILE, Model
 from detectors.model.anomaly import Anomaly
+from detectors.model.operation import OperationKey
 from detectors.model.severity import bounded_by_share, severity_of
 from detectors.settings import Settings
-from detectors.spans.latency import slow_span
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.time_bins import Moments, Series
 from detectors.stream.span_groups import SpanGroups
 
 BoolArray = npt.NDArray[np.bool_]
-OperationKey = tuple[str, str, str]
 
 RULE = "shift"
 PART_RULE = "partial shift"
@@ -159,6 +158,10 @@ def bounded_by_size(sigma: FloatArray, ratio: FloatArray, settings: Settings) ->
     return np.asarray(np.minimum(sigma, most), dtype=np.float64)
 
 
+# (row, model, sigma, severity, details) → the anomaly
+Report = Callable[[dict[str, Any], Model, float, int, dict[str, object]], Anomaly]
+
+
 @dataclass(slots=True)
 class Shifted:
     """What one batch revealed: spans not flagged before, and flagged ones that are now worse."""
@@ -170,8 +173,10 @@ class Shifted:
 class ShiftWatch:
     """Follows all operations over the last moments. Not thread-safe; memory only, and bounded."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, report: Report) -> None:
+        """`report` makes the anomaly of one span."""
         self._settings = settings
+        self._report = report
         self._moments = Moments(1 - SHIFT_QUANTILE)
         self._spans: pa.Table | None = None  # those above the limit, of the moments that are kept
         self._models: dict[int, Model] = {}  # by operation code
@@ -266,7 +271,7 @@ class ShiftWatch:
                 details = self._details(code, windows, int(moments[i]), value["span_sigma"])
                 if in_part[moments[i]]:
                     details |= {"rule": PART_RULE, "slow_share": round(share, 3)}
-                anomaly = slow_span(value, self._models[code], float(sigma[i]), int(now[i]), details)
+                anomaly = self._report(value, self._models[code], float(sigma[i]), int(now[i]), details)
                 (outcome.raised if before[i] else outcome.new).append(anomaly)
         position = self._spans.schema.get_field_index("severity")
         self._spans = self._spans.set_column(position, "severity", pa.array(severity))
@@ -299,3 +304,15 @@ def _within_reach(
     reach = np.where(in_part[shifted], 0, 1)[nearest]
     rows = np.flatnonzero(np.abs(keys - centre[nearest]) <= reach)
     return rows, shifted[nearest[rows]]
+
+
+def with_shift(alone: Sequence[Anomaly], shifted: Shifted) -> tuple[list[Anomaly], list[Anomaly]]:
+    """(new anomalies, known ones that have become worse); one for each span, however it was found."""
+    new = {anomaly.anomaly_id: anomaly for anomaly in [*alone, *shifted.new]}
+    raised = []
+    for anomaly in shifted.raised:
+        if anomaly.anomaly_id in new:
+            new[anomaly.anomaly_id] = anomaly
+        else:
+            raised.append(anomaly)
+    return list(new.values()), raised

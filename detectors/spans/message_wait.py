@@ -1,9 +1,9 @@
 """Messages that wait: sigma = Phi^-1(1 - S(gap)), gap = start of the consumer - end of its producer.
 
-The consumer's link names the producer, else its parent does. Gaps are judged like durations of the
-consuming operation (`detectors.spans.latency` and `.shift`: tail of its own history, minimum effect,
-sustained shifts), for a message that waits shows in no span's duration. Clocks of two hosts that differ may
-make a gap negative; it counts as none (`detectors.trace.analysis`).
+The consumer's link names the producer, else its parent does. Gaps are judged by the tail of the
+consuming operation's own history (`detectors.stream.upper_tail`) and by sustained shifts
+(`detectors.spans.latency_shift`), for a message that waits shows in no span's duration. Clocks of two hosts
+that differ may make a gap negative; it counts as none (`detectors.trace.analysis`).
 
 >>> message_wait_ns(np.array([1_500, 1_500]), np.array([1_000, 1_600]))
 array([500,   0])
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,16 +21,17 @@ import pyarrow.compute as pc
 
 from detectors.baseline.models import Baselines, Model
 from detectors.baseline.sketch_index import DELTA_SCHEMA, GAP_MEASURE
-from detectors.model.anomaly import GAP, Anomaly, anomaly_id
+from detectors.model.anomaly import GAP, Anomaly
 from detectors.model.text import duration_text
 from detectors.settings import Settings
-from detectors.spans.latency import detect_latency
-from detectors.spans.latency_shift import ShiftWatch
+from detectors.spans.latency_shift import ShiftWatch, with_shift
 from detectors.stats.seasonality import hour_of_week
 from detectors.stats.sketch import bucket_of
 from detectors.stream.batch import Batch
+from detectors.stream.detector import Detector, Input, Role, Step, Verdict
 from detectors.stream.span_groups import group_spans
 from detectors.stream.span_join import ROW_COLUMNS, Kinship
+from detectors.stream.upper_tail import exceeding, tail_anomaly
 from detectors.trace.analysis import message_wait_ns
 
 _LASTED_MAX = 20_000
@@ -39,33 +41,31 @@ _NEEDED = [*ROW_COLUMNS, "span_hash", "producer_hash"]
 _KEYS = [name for name in DELTA_SCHEMA.names if name != "sample_count"]
 
 
-class _Gaps:
-    """The gap models under the name that latency looks for."""
-
-    def __init__(self, baselines: Baselines) -> None:
-        self._baselines = baselines
-
-    def duration(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None:
-        return self._baselines.gap(service_name, operation, span_kind, hour)
-
-
-class GapWatch:
+class GapWatch(Detector):
     """Follows all consumers. Not thread-safe."""
 
-    name = GAP
+    name = "message_wait"
+    detector = GAP
+    role = Role.CALL
+    input = Input.SPANS
 
     def __init__(self, baselines: Baselines, settings: Settings) -> None:
-        self._models = _Gaps(baselines)
+        self._model = baselines.gap
         self._settings = settings
         self._kinship = Kinship("producer_hash")
-        self._shifts = ShiftWatch(settings)
+        self._shifts = ShiftWatch(settings, self._report)
         self._seen: list[tuple[float, pa.Table]] = []  # what is to be learned, and since when
         self._flagged: dict[str, None] = {}
         # Of each operation, whether it sends messages, and whether it takes them.
         self._sends, self._takes = np.empty(0, dtype=np.bool_), np.empty(0, dtype=np.bool_)
         self._lasted: dict[str, int] = {}  # how long the spans of long waits took themselves
 
-    def observe(self, batch: Batch, now_s: float) -> tuple[list[Anomaly], list[Anomaly]]:
+    def observe(self, step: Step) -> Verdict:
+        judged = [self.judge(batch, step.now_s) for batch in step.batches]
+        new, raised = [found for new, _ in judged for found in new], [found for _, w in judged for found in w]
+        return Verdict(new, raised)
+
+    def judge(self, batch: Batch, now_s: float) -> tuple[list[Anomaly], list[Anomaly]]:
         """(new anomalies, known ones that have become worse)."""
         gaps = self._gaps(batch)
         if not gaps.num_rows:
@@ -74,22 +74,20 @@ class GapWatch:
         self._lasted |= zip(long["span_id"].to_pylist(), long["span_duration_ns"].to_pylist(), strict=True)
         for span_id in list(self._lasted)[:-_LASTED_MAX]:
             del self._lasted[span_id]
-        groups = group_spans(gaps, self._models)
-        alone = detect_latency(gaps, self._models, self._settings, groups)
+        groups = group_spans(gaps, self._model)
+        alone = exceeding(gaps["duration_ns"].to_numpy(), groups.models, groups.group_of, self._settings)
         # A pause of a busy machine is waited for in queues: one message that waited counts when it was long.
-        slow = [anomaly for anomaly in alone if anomaly.severity <= _ALONE_SEVERITY]
-        shifted = self._shifts.observe(gaps, groups, now_s)
-        new = {anomaly.span_id: anomaly for anomaly in [*slow, *shifted.new]}
-        raised = []
-        for anomaly in shifted.raised:
-            if anomaly.span_id in new:
-                new[anomaly.span_id] = anomaly
-            else:
-                raised.append(anomaly)
-        self._flagged |= dict.fromkeys(new)
+        long_ones = [one for one in alone if one.severity <= _ALONE_SEVERITY]
+        rows = gaps.take(pa.array([one.place for one in long_ones], pa.int64())).to_pylist()
+        slow = [
+            self._report(row, one.model, one.sigma, one.severity, {})
+            for row, one in zip(rows, long_ones, strict=True)
+        ]
+        new, raised = with_shift(slow, self._shifts.observe(gaps, groups, now_s))
+        self._flagged |= dict.fromkeys(anomaly.span_id for anomaly in new)
         if sum(part.num_rows for _, part in self._seen) < _KEPT_MAX:
             self._seen.append((now_s, gaps))
-        return [self._as_gap(a) for a in new.values()], [self._as_gap(a) for a in raised]
+        return new, raised
 
     def learned(self, before_s: float) -> pa.Table:
         """Rows of `DELTA_SCHEMA` of what was seen until then and not flagged; each is given once."""
@@ -118,14 +116,20 @@ class GapWatch:
         counted = table.group_by(_KEYS).aggregate([([], "count_all")])
         return counted.rename_columns([*_KEYS, "sample_count"]).select(DELTA_SCHEMA.names).cast(DELTA_SCHEMA)
 
-    def _as_gap(self, slow: Anomaly) -> Anomaly:
-        text = f"a message waited {duration_text(slow.observed)}, usually {duration_text(slow.expected)}"
-        return replace(
-            slow,
-            anomaly_id=anomaly_id(GAP, slow.trace_id, slow.span_id),
-            detector=GAP,
-            span_duration_ns=self._lasted.get(slow.span_id, slow.span_duration_ns),
-            details={**slow.details, "text": text},
+    def _report(
+        self, row: dict[str, Any], model: Model, sigma: float, severity: int, details: dict[str, object]
+    ) -> Anomaly:
+        waited = float(row["duration_ns"])
+        text = f"a message waited {duration_text(waited)}, usually {duration_text(model.tail.p50)}"
+        lasted = self._lasted.get(row["span_id"], row["duration_ns"])
+        return tail_anomaly(
+            GAP,
+            {**row, "duration_ns": lasted},
+            model,
+            sigma,
+            severity,
+            observed=waited,
+            details={"direction": "slower", **details, "text": text},
         )
 
     def _gaps(self, batch: Batch) -> pa.Table:

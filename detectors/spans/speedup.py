@@ -26,13 +26,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.baseline.models import SHIFT_QUANTILE, Model
-from detectors.model.anomaly import ERROR, STRUCTURE, Anomaly
+from detectors.model.anomaly import ERROR, LATENCY, STRUCTURE, Anomaly
+from detectors.model.operation import OperationKey
 from detectors.model.severity import severity_of
 from detectors.model.text import duration_text
 from detectors.settings import Settings
 from detectors.spans.latency import slow_span
 from detectors.spans.latency_shift import window_sigmas
 from detectors.stats.time_bins import Moments
+from detectors.stream.detector import Detector, Input, Role, Step, Verdict
 from detectors.stream.span_groups import SpanGroups
 
 RULE = "faster"
@@ -51,8 +53,6 @@ _SAME_NS = 60_000_000_000  # findings this near to each other are one episode
 _TRACES_KEPT = 16
 _KEPT_MAX = 1_000  # operations
 
-OperationKey = tuple[str, str, str]
-
 
 class Episode(NamedTuple):
     """A stretch of time in which an operation was suddenly faster."""
@@ -62,8 +62,13 @@ class Episode(NamedTuple):
     until_unix_nano: int
 
 
-class FasterWatch:
+class FasterWatch(Detector):
     """Follows all operations over the last moments. Not thread-safe; memory only, and bounded."""
+
+    name = "speedup"
+    detector = LATENCY
+    role = Role.HINT
+    input = Input.SPANS
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -78,7 +83,10 @@ class FasterWatch:
         """The newest of each operation: what was so is not learned."""
         return list(self._episodes.values())
 
-    def observe(
+    def observe(self, step: Step) -> Verdict:
+        return Verdict(self.judge(step.spans, step.groups, step.now_s, step.found))
+
+    def judge(
         self, spans: pa.Table, groups: SpanGroups, now_s: float, others: Iterable[Anomaly] = ()
     ) -> list[Anomaly]:
         """Take a batch.
@@ -112,11 +120,11 @@ class FasterWatch:
         if len(fast_codes):
             for code in self._moments.suspicious(fast_codes, _LEAST_FAST).tolist():
                 part = spans.take(pa.array(rows[fast & (of_row == code)]))
-                found += self._judge(code, *by_code[code], part, now_s)
+                found += self._look(code, *by_code[code], part, now_s)
         self._moments.forget(now_s)
         return found
 
-    def _judge(
+    def _look(
         self, code: int, operation: OperationKey, model: Model, fast: pa.Table, now_s: float
     ) -> list[Anomaly]:
         series = self._moments.series(code)

@@ -17,8 +17,6 @@ Source: negative binomial counts for overdispersed traffic (Farrington et al. 19
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -30,9 +28,12 @@ from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.arrival_rate import Arrivals, Usual
 from detectors.stats.beta_binomial import discoveries
 from detectors.stats.slots import last
-from detectors.stream.batch import Batch, OperationKey
+from detectors.stream.batch import Batch, Operations
+from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
 from detectors.stream.exemplars import window_anomaly
+from detectors.stream.newest_spans import NewestSpans
 
+_TABLE = "arrival_rates"
 SILENCE, FLOOD = "silence", "flood"
 _LAG_S = 10
 _WINDOW_S = 30
@@ -57,27 +58,59 @@ def _believed(suspects: IntArray, p: FloatArray, watched: int) -> dict[int, floa
     return dict(zip(suspects[kept].tolist(), np.maximum(p[kept], _LEAST_P).tolist(), strict=True))
 
 
-class ThroughputWatch:
+class ThroughputWatch(Detector):
     """Follows how often all operations happen. Not thread-safe."""
 
-    name = THROUGHPUT
+    name = "throughput"
+    detector = THROUGHPUT
+    role = Role.EVENT
+    input = Input.SPANS
+    tables = (_TABLE,)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, operations: Operations, newest: NewestSpans) -> None:
         self._settings = settings
+        self._operations = operations
+        self._newest = newest
         self.arrivals = Arrivals()
         self._judged_tick = -1
-        self._keys: list[OperationKey] = []
         self._since: dict[int, int] = {}  # silent or flooded operations, and the second it was found
-        size = len(self.arrivals.changed)
-        self._ids: npt.NDArray[np.object_] = np.full((size, 2), "", dtype=object)  # newest span of each
-        self._times: IntArray = np.zeros((size, 2), dtype=np.int64)
 
-    def observe(self, batch: Batch) -> list[Anomaly]:
+    def observe(self, step: Step) -> Verdict:
+        return Verdict([found for batch in step.batches for found in self.judge(batch)])
+
+    def changed(self) -> list[State]:
+        codes = np.flatnonzero(self.arrivals.changed[: self.arrivals.count])
+        hours = self.arrivals.past[codes]
+        which, hour = np.nonzero(hours[:, :, 0])
+        keys = [self._operations.keys[code] for code in codes[which].tolist()]
+        cells = hours[which, hour].astype(np.float64)
+        columns = {
+            "service_name": [key[0] for key in keys],
+            "operation": [key[1] for key in keys],
+            "span_kind": [key[2] for key in keys],
+            "hour_of_week": hour.astype(np.int16),
+            "bucket_count": cells[:, 0],
+            "span_count": cells[:, 1],
+            "square_sum": cells[:, 2],
+        }
+        return [State(_TABLE, pa.table(columns))] if keys else []
+
+    def committed(self) -> None:
+        self.arrivals.changed[:] = False
+
+    def restore(self, rows: Rows) -> None:
+        for row in rows[_TABLE]:
+            code = self._operations.code((row["service_name"], row["operation"], row["span_kind"]))
+            if code >= 0:
+                self.arrivals.grow(len(self._operations.keys), 0)
+                cell = (row["bucket_count"], row["span_count"], row["square_sum"])
+                self.arrivals.past[code, row["hour_of_week"]] = cell
+
+    def judge(self, batch: Batch) -> list[Anomaly]:
         arrivals, head = self.arrivals, batch.head
         arrivals.move(batch.step.settled, batch.step.cleared, batch.begun)
         arrivals.grow(len(batch.operations.keys), head)
         arrivals.add(batch.codes, batch.ticks, ~batch.late)
-        self._remember(batch)
         if head == self._judged_tick or head - _LAG_S - _WINDOW_S < batch.begun:
             return []
         self._judged_tick = head
@@ -134,18 +167,17 @@ class ThroughputWatch:
             if head - self._since[code] < _ADOPTED_AFTER_S:
                 self.arrivals.spoilt_until[code] = head
             return None
-        if not self._ids[code, 0]:
+        newest = self._newest.of_operation(code)
+        if newest is None:
             return None  # nothing of it has landed since the start: no span to show
         self._since[code] = head
         self.arrivals.spoilt_until[code] = head
-        trace_id, span_id = self._ids[code]
-        start, duration = self._times[code].tolist()
         seen, mean, buckets = figures
         said = "it has stopped" if rule == SILENCE else "a flood"
         text = f"{seen:.0f} spans in {_WINDOW_S} s, usually {mean:.0f}: {said}"
         return window_anomaly(
             THROUGHPUT,
-            {"trace_id": trace_id, "span_id": span_id, "start_unix_nano": start, "duration_ns": duration},
+            newest,
             batch.operations.keys[code],
             self._settings,
             sigma=sigma,
@@ -157,44 +189,8 @@ class ThroughputWatch:
             subject=f"{rule}|{head}",
         )
 
-    def newest_of_service(self, service: str) -> dict[str, Any] | None:
-        """The newest landed span of a service, with its operation; None when it has none."""
-        codes = [code for code, key in enumerate(self._keys) if key[0] == service and self._ids[code, 0]]
-        if not codes:
-            return None
-        code = max(codes, key=lambda c: int(self._times[c, 0]))
-        start, duration = self._times[code].tolist()
-        service_name, operation, span_kind = self._keys[code]
-        return {
-            "trace_id": self._ids[code, 0],
-            "span_id": self._ids[code, 1],
-            "service_name": service_name,
-            "operation": operation,
-            "span_kind": span_kind,
-            "start_unix_nano": start,
-            "duration_ns": duration,
-        }
-
     def _end(self, head: int, troubled: set[int], seen: FloatArray) -> None:
         """An episode is over when spans come as usual again, or have come so for long."""
         for code in list(self._since):
             if code not in troubled and (seen[code] > 0 or head - self._since[code] >= _ADOPTED_AFTER_S):
                 del self._since[code]
-
-    def _remember(self, batch: Batch) -> None:
-        self._keys = batch.operations.keys[: self.arrivals.count]
-        missing = self.arrivals.count - len(self._times)
-        if missing > 0:
-            more = max(missing, len(self._times))
-            self._ids = np.concatenate([self._ids, np.full((more, 2), "", dtype=object)])
-            self._times = np.concatenate([self._times, np.zeros((more, 2), dtype=np.int64)])
-        turned = batch.codes[::-1]
-        codes, back = np.unique(turned, return_index=True)
-        rows = len(turned) - 1 - back
-        part = batch.spans.select(["trace_id", "span_id", "start_unix_nano", "duration_ns"]).take(
-            pa.array(rows)
-        )
-        self._ids[codes, 0] = part["trace_id"].to_numpy(zero_copy_only=False)
-        self._ids[codes, 1] = part["span_id"].to_numpy(zero_copy_only=False)
-        self._times[codes, 0] = part["start_unix_nano"].to_numpy()
-        self._times[codes, 1] = part["duration_ns"].to_numpy()

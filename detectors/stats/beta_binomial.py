@@ -208,6 +208,10 @@ class Rates:
             )
         return alarms
 
+    def past(self, code: int) -> tuple[float, float]:
+        """(trials, hits) that were learned of a series."""
+        return float(self.past_trials[code]), float(self.past_hits[code])
+
     def ready_count(self) -> int:
         return int((self.past_trials[: self.count] >= self.rule.min_trials).sum())
 

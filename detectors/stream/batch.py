@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from detectors.model.operation import OperationKey
 from detectors.stats.arrays import IntArray
 from detectors.stream.event_time import Ring, Step
 from detectors.stream.span_groups import SpanGroups, operation_codes
 
-OperationKey = tuple[str, str, str]
 # Watched in windows; a sender that puts ids into span names would otherwise take all memory (3 kB each).
 OPERATIONS_MAX = 20_000
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from detectors.model.anomaly import Anomaly, anomaly_id
+from detectors.model.operation import OperationKey
 from detectors.model.severity import severity_of
 from detectors.settings import Settings
 from detectors.stats.arrays import IntArray
-from detectors.stream.batch import OperationKey
 
 KEPT_MAX = 20_000  # spans in all; the oldest go first
 REPORTED_MAX = 25  # of one series in one pass: an outage of 10,000 calls a second is no more than that

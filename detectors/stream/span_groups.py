@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +16,8 @@ from detectors.stats.seasonality import HOURS_PER_WEEK, hour_of_week
 _HOUR_NS = 3_600_000_000_000
 
 
-class DurationModels(Protocol):
-    def duration(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None: ...
+# (service name, span name, span kind, hour of week) → what it is compared with; None while it is learned
+FindModel = Callable[[str, str, str, int], Model | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class SpanGroups:
         return figures[self.group_of] if len(figures) else np.empty(0)
 
 
-def group_spans(spans: pa.Table, baselines: DurationModels) -> SpanGroups:
+def group_spans(spans: pa.Table, model: FindModel) -> SpanGroups:
     """Look up what each span of a batch must be compared with.
 
     Args:
@@ -67,7 +66,7 @@ def group_spans(spans: pa.Table, baselines: DurationModels) -> SpanGroups:
         groups, group_of = np.unique(codes * HOURS_PER_WEEK + hour_of_week(starts), return_inverse=True)
     operations = [keys[int(group) // HOURS_PER_WEEK] for group in groups]
     models = [
-        baselines.duration(*operation, int(group) % HOURS_PER_WEEK)
+        model(*operation, int(group) % HOURS_PER_WEEK)
         for operation, group in zip(operations, groups, strict=True)
     ]
     return SpanGroups(operations, models, group_of, codes, keys)

@@ -23,7 +23,7 @@ from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
 from detectors.baseline.sketch_index import DURATION, SeriesKey
 from detectors.settings import Settings
-from detectors.spans.latency import detect_latency
+from detectors.spans.latency import detect_latency, slow_span
 from detectors.spans.latency_shift import ShiftWatch
 from detectors.stats.seasonality import HOURS_PER_WEEK, cell_names
 from detectors.stream.span_groups import group_spans
@@ -87,12 +87,12 @@ def poisoned(share: float, log_sd: float, learned_count: int = 5_000) -> dict[st
     baselines = Baselines(settings)
     baselines.add(learn_times(one(learned_count, share, 0)))
     judged = one(1_200, 1.0, learned_count)
-    watch = ShiftWatch(settings)
+    watch = ShiftWatch(settings, slow_span)
     alone, together = set(), set()
     for begin in range(0, judged.num_rows, 20):
         batch = judged.slice(begin, 20)
-        groups = group_spans(batch, baselines)
-        alone |= {a.trace_id for a in detect_latency(batch, baselines, settings, groups)}
+        groups = group_spans(batch, baselines.duration)
+        alone |= {a.trace_id for a in detect_latency(batch, groups, settings)}
         shifted = watch.observe(batch, groups, begin / 20.0)
         together |= {a.trace_id for a in (*shifted.new, *shifted.raised)}
     model = baselines.duration("service", "operation", "SERVER", 0)

@@ -28,11 +28,11 @@ import pyarrow.compute as pc
 from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
 from detectors.baseline.pool import Pool, pool
-from detectors.incidents.tracker import IncidentTracker, OperationKey
-from detectors.pipeline.detection import span_counts, with_shift
+from detectors.incidents.tracker import IncidentTracker
+from detectors.model.operation import OperationKey
 from detectors.settings import Settings
-from detectors.spans.latency import detect_latency
-from detectors.spans.latency_shift import ShiftWatch
+from detectors.spans.latency import detect_latency, slow_span
+from detectors.spans.latency_shift import ShiftWatch, with_shift
 from detectors.spans.speedup import FasterWatch
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.sketch import Sketch
@@ -148,7 +148,7 @@ def real(folder: Path) -> dict[str, Any]:
             began = time.perf_counter()
             baselines.add(learn_times(learned))
             middle = time.perf_counter()
-            flagged += len(detect_latency(held_out, baselines, settings))
+            flagged += len(detect_latency(held_out, group_spans(held_out, baselines.duration), settings))
             judge_s += time.perf_counter() - middle
             learn_s += middle - began
             judged += held_out.num_rows
@@ -240,7 +240,11 @@ def _synthetic_spans(number: int, starts_s: FloatArray, duration_s: FloatArray) 
 def watch(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
     """Judge spans in passes of half a second, as live; what the shift rule and the incidents make of them."""
     settings = Settings()
-    shifts, tracker, without = ShiftWatch(settings), IncidentTracker(settings), IncidentTracker(settings)
+    shifts, tracker, without = (
+        ShiftWatch(settings, slow_span),
+        IncidentTracker(settings),
+        IncidentTracker(settings),
+    )
     spans = spans.sort_by("start_unix_nano")
     starts = spans["start_unix_nano"].to_numpy()
     edges = np.flatnonzero(np.diff(starts // int(_PASS_S * 1e9))) + 1
@@ -257,17 +261,17 @@ def watch(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
         now_ns = int(starts[end - 1])
         now_s = now_ns / 1e9
         began = time.perf_counter()
-        groups = group_spans(batch, baselines)
+        groups = group_spans(batch, baselines.duration)
         found = shifts.observe(batch, groups, now_s)
         seconds += time.perf_counter() - began
         began = time.perf_counter()
-        faster_windows += len({a.operation_key for a in faster.observe(batch, groups, now_s)})
+        faster_windows += len({a.operation_key for a in faster.judge(batch, groups, now_s)})
         faster_seconds += time.perf_counter() - began
-        slow = detect_latency(batch, baselines, settings, groups)
+        slow = detect_latency(batch, groups, settings)
         new, raised = with_shift(slow, found)
-        grouped = tracker.observe(now_s, now_ns, span_counts(batch), new, raised)
+        grouped = tracker.observe(now_s, now_ns, groups.counts(), new, raised)
         incidents |= grouped.changed.keys()
-        incidents_without |= without.observe(now_s, now_ns, span_counts(batch), slow).changed.keys()
+        incidents_without |= without.observe(now_s, now_ns, groups.counts(), slow).changed.keys()
         by_shift += len(found.new)
         alone += len(slow)
         for anomaly in [*found.new, *found.raised]:

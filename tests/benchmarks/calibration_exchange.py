@@ -192,7 +192,7 @@ def judge(path: Path, order: str) -> dict[str, Any]:
                 detection.judge(number - 1, number, now_ns / S, now_ns)
                 if now_ns < judged_from:
                     settled_ns = now_ns + int(settings.detect_learn_delay_s * S)
-                    learner.take(detection.windows.gaps.learned(now_ns / S), settled_ns)
+                    learner.take(detection.detectors.waits_to_learn(now_ns / S), settled_ns)
                     learner.learn(number, settled_ns)
             found = store.read(_ANOMALIES, [judged_from]).to_pylist()
             incidents = store.read(_INCIDENTS, [judged_from]).to_pylist()
@@ -228,7 +228,7 @@ def judge_shares(path: Path, order: str) -> dict[str, Any]:
 
 def calibration(judged: pa.Table, baselines: Baselines) -> dict[str, Any]:
     """Shares beyond 3σ of the judged spans, without the minimum effect that an anomaly needs."""
-    groups = group_spans(judged, baselines)
+    groups = group_spans(judged, baselines.duration)
     duration = judged["duration_ns"].to_numpy()
     sigma: FloatArray = np.full(judged.num_rows, np.nan)
     for number, model in enumerate(groups.models):

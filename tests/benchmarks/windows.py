@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from collector.store.store import Store
 from detectors.baseline.models import Baselines
-from detectors.pipeline.windows import Windows
+from detectors.pipeline.detector_set import DetectorSet
 from detectors.settings import Settings
 
 S = 1_000_000_000
@@ -133,14 +133,14 @@ def main() -> None:
     spans, slowest_s, cpu_s = 0, 0.0, 0.0
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(Path(folder))
-        windows = Windows(store, baselines, Settings(), 0.0)
+        windows = DetectorSet(store, baselines, Settings(), 0.0)
         for number in range(int(given.hours * 3_600 / BATCH_S)):
             table = fleet.batch(START_NS + number * BATCH_S * S)
             now_s = float(number * BATCH_S)
             began_s = time.process_time()
-            new, _ = windows.observe(table, now_s)
+            new = windows.observe(windows.step(table, now_s)).new
             took_s = time.process_time() - began_s
-            baselines.add(windows.gaps.learned(now_s - 5))
+            baselines.add(windows.waits_to_learn(now_s - 5))
             spans, cpu_s, slowest_s = spans + table.num_rows, cpu_s + took_s, max(slowest_s, took_s)
             for anomaly in new:
                 found[anomaly.detector, str(anomaly.details.get("rule", "")), anomaly.severity] += 1

@@ -61,7 +61,7 @@ class Logs:
             }
             for body, severity, count in lines
         ]
-        return self.watch.observe(pa.Table.from_pylist(rows)) if rows else []
+        return self.watch.judge(pa.Table.from_pylist(rows)) if rows else []
 
     def _spans(self, count: int) -> list[Batch]:
         spans = pa.table(
@@ -144,7 +144,7 @@ class Metrics:
             "sample_count": None,
             "sample_sum": None,
         }
-        return self.watch.observe(pa.Table.from_pylist([{**row, **more}]))
+        return self.watch.judge(pa.Table.from_pylist([{**row, **more}]))
 
 
 def test_gauge_counter_and_histogram_are_followed():
@@ -229,7 +229,7 @@ class Market:
                     "start_unix_nano": self.at * S + 1,
                 }
                 rows += [{**order, **inner}, order]  # the inner span ends first, so it comes first
-        return self.watch.observe(pa.Table.from_pylist(rows), self.at)
+        return self.watch.judge(pa.Table.from_pylist(rows), self.at)
 
 
 @pytest.fixture

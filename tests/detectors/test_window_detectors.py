@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,122 +12,15 @@ import pytest
 from collector.store.store import Store
 from detectors.baseline.models import Baselines
 from detectors.model.anomaly import Anomaly
-from detectors.pipeline.windows import Windows
+from detectors.pipeline import checkpoint
+from detectors.pipeline.detector_set import DetectorSet
 from detectors.settings import Settings
+from detectors.spans.call_structure import StructureWatch
+from detectors.spans.client_error_rate import RefusalWatch
+from detectors.spans.error_rate import ErrorWatch
+from tests.detectors.world import MS, START_NS, S, Traffic
 
-S = 1_000_000_000
-MS = 1_000_000
-START_NS = 1_790_000_000 * S
 Change = Callable[[pa.Table], pa.Table]
-
-
-@dataclass
-class Traffic:
-    """A shop that writes to a queue: web → api → db, api → producer → consumer; 20 orders a second."""
-
-    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(3))
-    count: int = 0
-    service: str = "api"
-
-    def second(
-        self,
-        at_ns: int,
-        *,
-        orders: int = 20,
-        failing: float = 0.0,
-        queries: int = 1,
-        waits_ms: float = 1.0,
-        silent: bool = False,
-        new_call: bool = False,
-        refusing: float = 0.0,
-        refusal: int = 401,
-    ) -> pa.Table:
-        """The spans that end in one second.
-
-        Args:
-            failing: share of the api's spans that fail.
-            queries: how many db spans each order makes.
-            silent: nothing of the consumer arrives.
-            new_call: the api calls something that it never called.
-            refusing: share of the api's answers that are `refusal`, without status ERROR.
-        """
-        rows: list[dict[str, object]] = []
-        for number in range(orders):
-            self.count += 1
-            trace = self.count
-            start = at_ns + number * (S // orders)
-            failed = bool(self.rng.random() < failing)
-            noise = [int(MS * x) for x in np.exp(0.2 * self.rng.standard_normal(6))]
-            add = self._adder(rows, trace)
-            add(1, 0, "web", "submit", "INTERNAL", start, 9 * MS + noise[0], failed=failed)
-            refused = refusing > 0 and self.rng.random() < refusing
-            add(
-                *(2, 1, self.service, "POST /orders", "SERVER", start + MS, 7 * MS + noise[1]),
-                failed=failed,
-                answer=refusal if refused else 200,
-            )
-            for query in range(queries):
-                add(10 + query, 2, self.service, "SELECT stock", "CLIENT", start + 2 * MS + query, noise[2])
-            if new_call:
-                add(60, 2, self.service, "DELETE stock", "CLIENT", start + 3 * MS, noise[2])
-            sent = start + 4 * MS
-            add(3, 2, self.service, "publish orders", "PRODUCER", sent, MS)
-            if not silent:
-                waited = int(waits_ms * noise[3])
-                add(4, 3, "worker", "order.match", "CONSUMER", sent + MS + waited, noise[4])
-        return table(rows)
-
-    def _adder(self, rows: list[dict[str, object]], trace: int) -> Callable[..., None]:
-        def add(  # noqa: PLR0917  # the columns of a span, in their order
-            number: int,
-            parent: int,
-            service: str,
-            name: str,
-            kind: str,
-            start: int,
-            length: int,
-            *,
-            failed: bool = False,
-            answer: int | None = None,
-        ) -> None:
-            rows.append(
-                {
-                    "trace_id": f"{trace:032x}",
-                    "span_id": f"{trace * 100 + number:016x}",
-                    "parent_span_id": f"{trace * 100 + parent:016x}" if parent else None,
-                    "service_name": service,
-                    "operation": name,
-                    "span_kind": kind,
-                    "start_unix_nano": start,
-                    "duration_ns": length,
-                    "failed": failed,
-                    "http_status": answer,
-                    "span_hash": trace * 100 + number,
-                    "parent_hash": trace * 100 + parent if parent else 0,
-                    "producer_hash": trace * 100 + parent if kind == "CONSUMER" else 0,
-                }
-            )
-
-        return add
-
-
-SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("trace_id", "span_id", "parent_span_id", "service_name")),
-        *((name, pa.string()) for name in ("operation", "span_kind")),
-        *((name, pa.int64()) for name in ("start_unix_nano", "duration_ns")),
-        ("failed", pa.bool_()),
-        ("http_status", pa.int32()),
-        *((name, pa.uint64()) for name in ("span_hash", "parent_hash", "producer_hash")),
-    ]
-)
-
-
-def table(rows: list[dict[str, object]]) -> pa.Table:
-    spans = pa.Table.from_pylist(rows, schema=SCHEMA)
-    columns = ("service_name", "operation", "span_kind")
-    keys = ["\x1f".join(str(row[name]) for name in columns) for row in rows]
-    return spans.append_column("operation_key", pa.array(keys, pa.string()))
 
 
 def same(spans: pa.Table) -> pa.Table:
@@ -139,7 +32,8 @@ class Watch:
 
     def __init__(self, store: Store, change: Change = same) -> None:
         self.baselines = Baselines(Settings())
-        self.windows = Windows(store, self.baselines, Settings(), 0.0)
+        self.windows = DetectorSet(store, self.baselines, Settings(), 0.0)
+        self.held: list[tuple[str, str, str]] = []
         self.change = change
         self.traffic = Traffic()
         self.now_ns = START_NS
@@ -150,11 +44,17 @@ class Watch:
         found: list[Anomaly] = []
         for _ in range(seconds):
             spans = self.change(self.traffic.second(self.now_ns, **how))  # type: ignore[arg-type]  # test arguments
-            found += self.windows.observe(spans, self.now_s)[0]
-            self.baselines.add(self.windows.gaps.learned(self.now_s - 5))
+            found += self.observe(spans)
+            self.baselines.add(self.windows.waits_to_learn(self.now_s - 5))
             self.now_ns += S
             self.now_s += 1
         return found
+
+    def observe(self, spans: pa.Table) -> list[Anomaly]:
+        return list(self.windows.observe(self.windows.step(spans, self.now_s, held=self.held)).new)
+
+    def the(self, kind: type) -> Any:
+        return next(detector for detector in self.windows.detectors if isinstance(detector, kind))
 
 
 @pytest.fixture
@@ -358,7 +258,7 @@ def test_missing_child_is_found_at_a_parent_without_it(watch, monkeypatch):
         asked.append((caller[1], child[1]))
         return [parent]
 
-    monkeypatch.setattr(watch.windows._structure, "_find_childless", childless)  # its only way out
+    monkeypatch.setattr(watch.the(StructureWatch), "_find_childless", childless)  # its only way out
     watch.run(120)
     found = watch.run(12, queries=0)
     assert asked == [("POST /orders", "SELECT stock")]
@@ -368,7 +268,8 @@ def test_missing_child_is_found_at_a_parent_without_it(watch, monkeypatch):
 def test_what_was_learned_outlives_a_restart(watch, store):
     """After a restart nothing is learning: the first fault is found."""
     watch.run(420, refusing=0.05)
-    watch.windows.save_due(1e9, START_NS)
+    with store.transaction() as con:
+        checkpoint.write(con, watch.windows.changed(0.0, everything=True), START_NS)
     again = Watch(store)
     again.traffic, again.now_ns = watch.traffic, watch.now_ns
     assert again.run(3, refusing=0.05) == []
@@ -386,7 +287,8 @@ def test_batches_of_any_size_give_the_same_anomalies(store, tmp_path):
         each.run(90)
     one = live.run(10, failing=0.3)
     spans = pa.concat_tables([late.traffic.second(late.now_ns + i * S, failing=0.3) for i in range(10)])
-    two, _ = late.windows.observe(spans, late.now_s + 10)
+    late.now_s += 10
+    two = late.observe(spans)
     other.close()
     assert {a.operation for a in one} == {a.operation for a in two} == {"submit", "POST /orders"}
 
@@ -395,21 +297,21 @@ def test_nothing_is_learned_of_operations_in_an_incident(watch):
     """While an operation is held, neither its failures, refusals nor calls become usual; later they do."""
     api = ("api", "POST /orders", "SERVER")
     watch.run(60, refusing=0.02)
-    learned = watch.windows._learning
+    failing, refusing, calls = (watch.the(kind) for kind in (ErrorWatch, RefusalWatch, StructureWatch))
 
     def known() -> list[float]:
         code = watch.windows.operations.code(api)
-        errors = learned.errors.rates.past_trials[code]
-        refusals = sum(learned.refusals.rates.past_trials[: learned.refusals.rates.count])
-        pairs = [n for n, (parent, _) in enumerate(learned.structure.pairs) if parent == code]
-        return [errors, refusals, *(r.past_trials[pairs].sum() for r in learned.structure.rates.values())]
+        errors = failing.rates.past_trials[code]
+        refusals = sum(refusing.rates.past_trials[: refusing.rates.count])
+        pairs = [n for n, (parent, _) in enumerate(calls.pairs) if parent == code]
+        return [errors, refusals, *(r.past_trials[pairs].sum() for r in calls.rates.values())]
 
-    watch.windows.hold([api])
+    watch.held = [api]
     watch.run(25)  # what had ended before is settled by then
     before = known()
-    watch.windows.hold([api])
+    watch.held = [api]
     watch.run(40, refusing=0.3, queries=2)
     assert known() == before
-    watch.windows.hold([])
+    watch.held = []
     watch.run(60, refusing=0.02)
     assert all(after > kept for after, kept in zip(known(), before, strict=True))

@@ -161,10 +161,10 @@ def test_nothing_is_written_of_an_incident_that_is_not_stored(pipeline, store):
         "share": 1.0, "usual_share": 0.0, "lift": 9.0, "z": 9.0, "trace_count": 3, "also": [],
     }  # fmt: skip
     incident = Incident("gone", "latency", 0, 0.0, 0, first_span_unix_nano=0)
-    assert not detection.record(incident, Analysis([{"service": "s", "operation": "o"}], [difference]))
+    assert not detection.writer.record(incident, Analysis([{"service": "s", "operation": "o"}], [difference]))
     assert number(store, "SELECT count(*) AS n FROM incidents") == 0
     assert number(store, "SELECT count(*) AS n FROM incident_differences") == 0
-    assert detection.causes == {}
+    assert detection.writer._causes == {}
 
 
 def test_a_snapshot_does_not_change(trained, system, clock):
@@ -214,12 +214,11 @@ def test_looks_take_a_bounded_share_of_time():
     assert 0 < busy.busy_s <= 0.3 * (time.monotonic() - began_s) + 0.02
 
 
-def test_looks_take_short_turns_at_the_interpreter():
-    """While a look goes on, others get the interpreter within a millisecond; after it all is as it was."""
+def test_looks_leave_the_interpreter_as_it_is():
+    """How long a turn at the interpreter takes is the process's affair: the worker changes nothing of it."""
     busy, usual_s = Busy(), sys.getswitchinterval()
     worker = CauseWorker(busy)  # type: ignore[arg-type]  # two methods of the real one
     worker.start()
     wait_until(lambda: busy.busy_s > 0)
     worker.stop(5)
-    assert max(busy.turns_s) <= 0.00101
-    assert sys.getswitchinterval() == usual_s
+    assert busy.turns_s == {usual_s}

@@ -7,7 +7,7 @@ import pytest
 from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
 from detectors.settings import Settings
-from detectors.spans.latency import detect_latency
+from detectors.spans.latency import detect_latency, slow_span
 from detectors.spans.latency_shift import ShiftWatch
 from detectors.stream.span_groups import group_spans
 
@@ -41,11 +41,11 @@ def test_a_poisoned_baseline_still_catches_its_poison(poisoned):
     settings, baselines = Settings(), Baselines(Settings())
     baselines.add(learn_times(spans(rng, 5_000, poisoned, 0)))
     judged = spans(rng, 1_200, 1.0, 5_000)
-    watch, flagged = ShiftWatch(settings), set()
+    watch, flagged = ShiftWatch(settings, slow_span), set()
     for begin in range(0, judged.num_rows, 20):
         batch = judged.slice(begin, 20)
-        groups = group_spans(batch, baselines)
+        groups = group_spans(batch, baselines.duration)
         shifted = watch.observe(batch, groups, begin / 20.0)
-        alone = detect_latency(batch, baselines, settings, groups)
+        alone = detect_latency(batch, groups, settings)
         flagged |= {anomaly.trace_id for anomaly in (*alone, *shifted.new, *shifted.raised)}
     assert len(flagged) >= 0.9 * judged.num_rows

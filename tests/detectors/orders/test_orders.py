@@ -58,7 +58,7 @@ class Orders:
 
     def judge(self, rows: list[dict[str, Any]]) -> list[Anomaly]:
         table = pa.Table.from_pylist(rows)
-        return self.prices.observe(table) + self.wash.observe(table, self.now)
+        return self.prices.judge(table) + self.wash.judge(table, self.now)
 
     def second(self, *odd: dict[str, Any]) -> list[Anomaly]:
         self.now += 1
@@ -193,5 +193,5 @@ def test_orders_of_nobody_and_clocks_that_jump_raise_no_error(orders):
     orders.judge([{**odd, "account": "", "side": ""}, {**odd, "start_unix_nano": 2**62}])
     orders.judge([{**odd, "start_unix_nano": 0, "trace_id": "c" * 32}])
     orders.judge([odd])
-    assert orders.prices.observe(pa.Table.from_pylist([odd]).slice(0, 0)) == []
+    assert orders.prices.judge(pa.Table.from_pylist([odd]).slice(0, 0)) == []
     assert orders.second(*orders.washed(["user-7"] * 6, ["user-7"] * 6))

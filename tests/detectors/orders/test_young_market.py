@@ -49,7 +49,7 @@ class Market:
                     "fill_price": price * (1 + 0.0003 * self.rng.standard_normal()) if filled else 0.0,
                 }
             )
-        return self.watch.observe(pa.Table.from_pylist(rows), self.at)
+        return self.watch.judge(pa.Table.from_pylist(rows), self.at)
 
     def stretches(self, count: int, **how: float) -> list[Anomaly]:
         return [anomaly for _ in range(count) for anomaly in self.stretch(**how)]

@@ -14,7 +14,7 @@ from detectors.metrics.metric import MetricWatch
 from detectors.orders.limit_price import PriceWatch
 from detectors.orders.market import MarketWatch
 from detectors.orders.wash_trade import WashWatch
-from detectors.pipeline.memory_store import Memory, load_memory, memory_saved, save_memory
+from detectors.pipeline import checkpoint
 from detectors.settings import Settings
 from detectors.stream.batch import Operations, batches
 from detectors.stream.event_time import Ring
@@ -31,7 +31,7 @@ class Life:
     def __init__(self, now: int = NOW) -> None:
         self.now, self.rng = now, np.random.default_rng(now)
         self.operations, self.ring = Operations(), Ring()
-        self.memory = Memory(
+        self.memory = (
             LogWatch(Settings(), lambda rows: [{**SPAN, **PLACE} for _ in rows], lambda _: SPAN),
             MetricWatch(Settings(), lambda *_: SPAN),
             MarketWatch(Settings()),
@@ -52,13 +52,14 @@ class Life:
             }
         )
         for batch in batches(spans, self.operations, self.ring):
-            self.memory.logs.advance(batch)
+            self.memory[0].advance(batch)
         orders = self._orders(factor)
-        found = self.memory.logs.observe(self._line(line))
-        found += self.memory.metrics.observe(self._point(memory))
-        found += self.memory.market.observe(orders, self.now)
-        found += self.memory.prices.observe(orders)
-        found += self.memory.wash.observe(orders, self.now)
+        logs, metrics, market, prices, wash = self.memory
+        found = logs.judge(self._line(line))
+        found += metrics.judge(self._point(memory))
+        found += market.judge(orders, self.now)
+        found += prices.judge(orders)
+        found += wash.judge(orders, self.now)
         return [f"{a.detector} {a.details.get('rule', '')}".strip() for a in found]
 
     def _line(self, line: str) -> pa.Table:
@@ -107,14 +108,19 @@ def stored(tmp_path: Path) -> Store:
         for _ in range(seconds):
             assert life.second() == []
         with store.transaction() as con:
-            assert save_memory(con, life.memory, life.now * S) > 0
-        memory_saved(life.memory)
+            states = [state for detector in life.memory for state in detector.changed()]
+            assert {state.table for state in states} == {
+                table for detector in life.memory for table in detector.tables
+            }
+            checkpoint.write(con, states, life.now * S)
+        for detector in life.memory:
+            detector.committed()
     return store
 
 
 def reborn(store: Store, now: int) -> Life:
     life = Life(now)
-    load_memory(store, life.memory)
+    checkpoint.restore(store, life.memory)
     return life
 
 

@@ -72,7 +72,7 @@ def test_failed_detection_is_repeated_without_counting_twice(trained, system, cl
         system.land()
         if second in (0, 3):
             with monkeypatch.context() as patched:
-                patched.setattr("detectors.pipeline.detection.save_positions", _fail)
+                patched.setattr("detectors.pipeline.writer.save_positions", _fail)
                 with pytest.raises(RuntimeError):
                     trained.judge_landed(system.batch_id)
         clock.now_s += 1

@@ -77,13 +77,13 @@ def test_failing_calls_become_one_incident_that_says_so(watched, system, clock, 
 
 def test_judging_failed_calls_again_stores_nothing_twice(watched, system, clock, store, monkeypatch):
     """A pass that could not be written is judged again, from what had been learned by then."""
-    watched._detection.windows.save_due(1e9, clock.time_ns())
+    watched._detection.save(clock.now_s, clock.time_ns())
 
     def fail(*_args: object) -> None:
         raise RuntimeError("disk full")
 
     with monkeypatch.context() as patched:
-        patched.setattr("detectors.pipeline.detection.save_positions", fail)
+        patched.setattr("detectors.pipeline.writer.save_positions", fail)
         with pytest.raises(RuntimeError, match="disk full"):
             live(watched, system, clock, 1, share=3)
     live(watched, system, clock, 4, share=3)
@@ -179,7 +179,7 @@ def test_recalculation_keeps_what_spans_alone_cannot_tell(watched, store):
 
 def test_learned_rates_are_there_for_sql(watched, store):
     """Sample counts and rates of every operation, after half a minute."""
-    watched._detection.windows.save_due(1e9, 0)
+    watched._detection.save(0.0, 0)
     learned = rows(
         store,
         "SELECT operation, trial_count > 200 AS ready, hit_count FROM window_rates WHERE measure = 'error'"

@@ -14,6 +14,7 @@ from detectors.baseline.models import Baselines
 from detectors.model.anomaly import Anomaly
 from detectors.settings import Settings
 from detectors.spans import latency_shift as shift
+from detectors.spans.latency import slow_span
 from detectors.spans.latency_shift import Shifted, ShiftWatch, window_sigmas
 from detectors.stream.span_groups import group_spans
 
@@ -57,7 +58,7 @@ class Live:
         self.settings = Settings()
         self.baselines = Baselines(self.settings)
         self.baselines.add(learn_times(table(hiccuping(400), np.zeros(400), service)))
-        self.watch = ShiftWatch(self.settings)
+        self.watch = ShiftWatch(self.settings, slow_span)
         self.service = service
         self.now_s = 0.0
         self.count = 0
@@ -77,7 +78,7 @@ class Live:
             self.count += len(starts)
 
     def take(self, spans: pa.Table) -> Shifted:
-        found = self.watch.observe(spans, group_spans(spans, self.baselines), self.now_s)
+        found = self.watch.observe(spans, group_spans(spans, self.baselines.duration), self.now_s)
         self.new += found.new
         self.raised += found.raised
         return found

@@ -93,8 +93,8 @@ def test_the_worst_severity_of_a_trace_stays(settings, hiccups, enclosing):
     judged = spans([("statement", "statement", 60.0), ("request", "request", 61.0)])
     judged = judged.append_column("span_hash", pa.array([2, 1], pa.uint64()))
     judged = judged.append_column("parent_hash", pa.array([1, 0], pa.uint64()))
-    groups = group_spans(judged, baselines)
-    alone = detect_latency(judged, baselines, settings, groups)
+    groups = group_spans(judged, baselines.duration)
+    alone = detect_latency(judged, groups, settings)
     assert EnclosingWatch().observe(judged, groups, alone) == enclosing
 
 

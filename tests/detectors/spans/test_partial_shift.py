@@ -10,6 +10,7 @@ from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
 from detectors.model.anomaly import Anomaly
 from detectors.settings import Settings
+from detectors.spans.latency import slow_span
 from detectors.spans.latency_shift import PART_RULE, ShiftWatch
 from detectors.stream.span_groups import group_spans
 
@@ -46,7 +47,7 @@ class Live:
         self.settings = Settings()
         self.baselines = Baselines(self.settings)
         self.baselines.add(learn_times(table(self.usual(3_000), np.zeros(3_000))))
-        self.watch = ShiftWatch(self.settings)
+        self.watch = ShiftWatch(self.settings, slow_span)
         self.count = 0
         self.now_s = 0
 
@@ -64,7 +65,9 @@ class Live:
             spans = table(duration, self.now_s + np.sort(self.rng.random(RATE)), self.count)
             self.now_s += 1
             self.count += RATE
-            found += self.watch.observe(spans, group_spans(spans, self.baselines), float(self.now_s)).new
+            found += self.watch.observe(
+                spans, group_spans(spans, self.baselines.duration), float(self.now_s)
+            ).new
         return found
 
 
@@ -118,4 +121,4 @@ def test_two_traces_that_call_often_are_no_witnesses():
     spans = table(np.where(np.arange(300) % 3 == 0, 50.0, 2.0), 60 + np.arange(300) / 30, live.count)
     traces = pa.array([f"{number % 2:032x}" for number in range(300)])
     spans = spans.set_column(0, "trace_id", traces)
-    assert live.watch.observe(spans, group_spans(spans, live.baselines), 70.0).new == []
+    assert live.watch.observe(spans, group_spans(spans, live.baselines.duration), 70.0).new == []

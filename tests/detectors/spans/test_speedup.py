@@ -66,8 +66,8 @@ class Live:
             ms = np.where(self.rng.random(10) < fast_share, ms / 10, ms)
             spans = table(ms, self.now_s + np.arange(10) / 20, self.count, trace)
             self.now_s, self.count = self.now_s + 0.5, self.count + 10
-            groups = group_spans(spans, self.baselines)
-            self.found += self.watch.observe(spans, groups, self.now_s, others)
+            groups = group_spans(spans, self.baselines.duration)
+            self.found += self.watch.judge(spans, groups, self.now_s, others)
         return self.found[before:]
 
 

@@ -1,8 +1,7 @@
-"""One battery of checks over all detectors: what holds for one must hold for each."""
+"""One battery over the users of the upper-tail judge: durations and amounts."""
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from detectors import logs, metrics, orders, spans
 from detectors.baseline.learn import learn_amounts, learn_times
 from detectors.baseline.models import Baselines
 from detectors.model.anomaly import Anomaly
 from detectors.orders.amount import detect_amounts
 from detectors.settings import Settings
 from detectors.spans.latency import detect_latency
+from detectors.stream.span_groups import group_spans
 
 HOUR_NS = 3_600 * 10**9
 START_NS = 1_790_000_000 * 10**9
@@ -72,57 +71,29 @@ class Case:
         return baselines
 
 
+def slow(table: pa.Table, baselines: Baselines, settings: Settings) -> list[Anomaly]:
+    return detect_latency(table, group_spans(table, baselines.duration), settings)
+
+
 NO_TRACES = pa.chunked_array([pa.array([], pa.string())])
 CASES = [
-    Case("latency", times, learn_times, detect_latency),
+    Case("latency", times, learn_times, slow),
     Case("amount", amounts, lambda table: learn_amounts(table, NO_TRACES), detect_amounts),
 ]
-# What follows operations over time has its claims in test_latency_shift, test_speedup, test_window_detectors,
-# test_orders, test_signals and test_growth.
-ELSEWHERE = {
-    "latency_shift",
-    "speedup",
-    "error_rate",
-    "client_error_rate",
-    "throughput",
-    "call_structure",
-} | {
-    "message_wait",
-    "template_rate",
-    "metric",
-    "growth",
-    "market",
-    "limit_price",
-    "wash_trade",
-    "nested",
-}
-PARTS = {"templates", "resource", "amount_columns", "order_match"}  # of detectors
-every_detector = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+every_user = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 def normal(count: int, seed: int = 1) -> np.ndarray:
     return 50 * np.exp(0.4 * np.random.default_rng(seed).standard_normal(count))
 
 
-def test_every_detector_is_in_the_battery():
-    """A new detector must join these checks, or those of the tests named at `ELSEWHERE`."""
-    packages = (spans, logs, metrics, orders)
-    modules = {
-        module.name
-        for package in packages
-        for module in pkgutil.iter_modules(package.__path__)
-        if not module.ispkg
-    }
-    assert modules == {case.name for case in CASES} | ELSEWHERE | PARTS
-
-
-@every_detector
+@every_user
 def test_empty_batch_is_quiet(case):
     """No spans, no anomalies, no error."""
     assert case.detect(case.table(normal(0)), case.trained(normal(500)), Settings()) == []
 
 
-@every_detector
+@every_user
 def test_few_samples_allow_no_strong_claim(case):
     """Twenty samples make nothing worse than SEV4, however large."""
     found = case.detect(case.table(np.array([1e6])), case.trained(normal(20)), Settings())
@@ -136,7 +107,7 @@ def test_a_handful_of_samples_is_a_history():
     assert [anomaly.severity for anomaly in found] == [5]
 
 
-@every_detector
+@every_user
 def test_outlier_is_found_and_the_rest_is_not(case):
     """One value far out among two thousand normal ones is found, with a handful of others at most."""
     values = normal(2_000, seed=2)
@@ -146,7 +117,7 @@ def test_outlier_is_found_and_the_rest_is_not(case):
     assert len(found) <= 9
 
 
-@every_detector
+@every_user
 def test_order_of_spans_does_not_matter(case):
     """A batch turned around gives the same anomalies."""
     values = normal(300, seed=3)
@@ -160,7 +131,7 @@ def test_order_of_spans_does_not_matter(case):
     )
 
 
-@every_detector
+@every_user
 def test_names_do_not_matter(case):
     """Another service name changes nothing but the name."""
     values = np.array([*normal(50, seed=4), 9_000.0])
@@ -171,7 +142,7 @@ def test_names_do_not_matter(case):
     assert [a.sigma for a in one] == [a.sigma for a in other] != []
 
 
-@every_detector
+@every_user
 def test_larger_is_never_milder(case):
     """σ rises with the value, severity falls with it."""
     values = np.array([500.0, 2_000.0, 10_000.0, 100_000.0])
@@ -182,7 +153,7 @@ def test_larger_is_never_milder(case):
     assert [a.severity for a in found] == sorted((a.severity for a in found), reverse=True)
 
 
-@every_detector
+@every_user
 def test_hour_without_history_falls_back(case):
     """In an hour that was never seen, the whole operation is what counts."""
     baselines = case.trained(normal(2_000))
@@ -192,7 +163,7 @@ def test_hour_without_history_falls_back(case):
     assert [(a.cell, a.sample_count) for a in found] in ([("operation", 2_000)], [("order|BTC|BUY", 2_000)])
 
 
-@every_detector
+@every_user
 def test_anomaly_states_what_it_rests_on(case):
     """Observed, expected, unit, cell and count are those of the data."""
     (found,) = case.detect(case.table(np.array([9_000.0])), case.trained(normal(2_000)), Settings())

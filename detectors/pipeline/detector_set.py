@@ -1,0 +1,170 @@
+"""All detectors as one: a step goes through them in order, their state comes and goes as one checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from collector.store.store import Store
+from detectors.baseline.models import Baselines
+from detectors.metrics.resource_growth import GrowthWatch
+from detectors.model.anomaly import Anomaly
+from detectors.model.operation import OperationKey
+from detectors.orders.amount_columns import SCHEMA as AMOUNTS
+from detectors.orders.prices import Prices
+from detectors.pipeline import checkpoint
+from detectors.pipeline.lookups import Lookups
+from detectors.pipeline.registry import DETECTORS, Context, Registry
+from detectors.settings import Settings
+from detectors.spans.call_structure import StructureWatch
+from detectors.spans.error_rate import ErrorWatch
+from detectors.spans.latency import LatencyWatch
+from detectors.spans.message_wait import GapWatch
+from detectors.spans.nested import SpanKey
+from detectors.spans.speedup import Episode, FasterWatch
+from detectors.stream.batch import Operations, batches
+from detectors.stream.detector import Detector, Input, State, Step, Verdict
+from detectors.stream.event_time import Ring
+from detectors.stream.newest_spans import NewestSpans
+from detectors.stream.span_groups import SpanGroups, group_spans
+
+_D = TypeVar("_D", bound=Detector)
+
+
+class DetectorSet:
+    """Not thread-safe, but for `status`. Memory, begun from what former runs have stored."""
+
+    def __init__(
+        self,
+        store: Store,
+        baselines: Baselines,
+        settings: Settings,
+        now_s: float,
+        registry: Registry = DETECTORS,
+    ) -> None:
+        self._store = store
+        self._baselines = baselines
+        self._settings = settings
+        self._registry = registry
+        self.status: dict[str, Any] = {}  # as of the newest step; replaced, never changed
+        self.reload(now_s)
+
+    def reload(self, now_s: float) -> None:
+        """Begin anew from what is stored."""
+        self._ring = Ring()
+        self.operations = Operations()
+        self._newest = NewestSpans(self.operations)
+        stored = Lookups(self._store, self._newest)
+        context = Context(self._settings, self._baselines, self.operations, self._newest, Prices(), stored)
+        self.detectors: list[Detector] = [make(context) for make in self._registry]
+        checkpoint.restore(self._store, self.detectors)
+        self._saved_s = {detector.name: now_s for detector in self.detectors}
+        self._saving: list[Detector] = []
+
+    def step(
+        self,
+        spans: pa.Table,
+        now_s: float,
+        *,
+        amounts: pa.Table | None = None,
+        groups: SpanGroups | None = None,
+        held: Iterable[OperationKey] = (),
+        least_sigma: float = 0.0,
+    ) -> Step:
+        """What landed, as detectors take it.
+
+        Args:
+            spans: columns of `stream/queries/new_spans.sql`.
+            amounts: rows of `amount_columns.SCHEMA`.
+            groups: of these spans, where the caller has them.
+            held: operations in incidents.
+            least_sigma: what a span needs to stand alone.
+        """
+        groups = groups or group_spans(spans, self._baselines.duration)
+        codes = sorted({self.operations.code(operation) for operation in held} - {-1})
+        taken = list(batches(spans, self.operations, self._ring, groups))
+        return Step(
+            now_s=now_s,
+            spans=spans,
+            groups=groups,
+            batches=taken,
+            amounts=AMOUNTS.empty_table() if amounts is None else amounts,
+            head_s=self._ring.head or 0,
+            least_sigma=least_sigma,
+            held=codes,
+        )
+
+    def observe(self, step: Step, *inputs: Input) -> Verdict:
+        """Have a step judged by the detectors of these inputs; all others but logs and metrics when none."""
+        inputs = inputs or (Input.SPANS, Input.ORDERS)
+        if Input.SPANS in inputs:
+            for batch in step.batches:
+                self._newest.advance(batch)
+                for detector in self.detectors:
+                    detector.advance(batch)
+        new: list[Anomaly] = []
+        raised: list[Anomaly] = []
+        moved: list[Anomaly] = []
+        for detector in self.detectors:
+            if detector.input in inputs:
+                verdict = detector.observe(step)
+                new += verdict.new
+                raised += verdict.raised
+                moved += verdict.moved
+                step.found += verdict.new
+        self.status = self._status()
+        return Verdict(new, raised, moved)
+
+    def changed(self, now_s: float, *, everything: bool = False) -> list[State]:
+        """The state that is due to be stored; `committed` says that it is."""
+        self._saving = [
+            detector
+            for detector in self.detectors
+            if everything or now_s - self._saved_s[detector.name] >= detector.saved_every_s
+        ]
+        return [state for detector in self._saving for state in detector.changed()]
+
+    def committed(self, now_s: float) -> None:
+        """What `changed` gave last is stored."""
+        for detector in self._saving:
+            detector.committed()
+            self._saved_s[detector.name] = now_s
+        self._saving = []
+
+    @property
+    def enclosing(self) -> Collection[SpanKey]:
+        """Of the newest step, slow spans that are so because of one within them."""
+        return self._the(LatencyWatch).enclosing
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """Times in which an operation was suddenly faster."""
+        return self._the(FasterWatch).episodes
+
+    def growing(self) -> set[str]:
+        """The cells of resources that grow without end."""
+        return self._the(GrowthWatch).growing()
+
+    def waits_to_learn(self, before_s: float) -> pa.Table:
+        """Waits of messages that were seen until then and not flagged; each is given once."""
+        return self._the(GapWatch).learned(before_s)
+
+    def usual_errors(self, operation: OperationKey) -> float | None:
+        """The share of failed calls that is usual; None while it is learned."""
+        return self._the(ErrorWatch).usual(self.operations.code(operation))
+
+    def adopt_errors(self, operation: OperationKey, calls: int, failed: int) -> None:
+        """From now on so many failed of so many calls are usual."""
+        self._the(ErrorWatch).adopt(self.operations.code(operation), calls, failed)
+
+    def _the(self, kind: type[_D]) -> _D:
+        return next(detector for detector in self.detectors if isinstance(detector, kind))
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "operations": len(self.operations.keys),
+            "calls": len(self._the(StructureWatch).pairs),
+            "ready": self._the(ErrorWatch).rates.ready_count(),
+        }

@@ -1,1 +1,0 @@
-SELECT * EXCLUDE (updated_at) FROM arrival_rates

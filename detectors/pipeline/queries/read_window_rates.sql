@@ -1,1 +1,0 @@
-SELECT * EXCLUDE (updated_at) FROM window_rates WHERE measure <> 'log'

@@ -1,0 +1,115 @@
+"""Writes what detection found: rows, state and positions in one commit, under the one lock of these rows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+from collector.store.store import Store
+from detectors.baseline.persist import save_positions
+from detectors.incidents.difference_store import save_differences
+from detectors.incidents.lone_filter import forget_held, save_held
+from detectors.incidents.store import load_open, save_causes, save_incidents
+from detectors.incidents.tracker import Grouped, Incident
+from detectors.localise import Analysis
+from detectors.model.anomaly import Anomaly
+from detectors.pipeline import anomaly_rows, checkpoint
+from detectors.stream.detector import State
+
+_WRITE_TRIES = 5
+_FORGET_EVERY_NS = 3_600_000_000_000
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a pass has to store.
+
+    span_count: how many were judged; held: slow spans that are no anomalies; state: of detectors.
+    open_ids: the incidents that go on.
+    """
+
+    positions: Mapping[str, int]
+    span_count: int = 0
+    grouped: Grouped = field(default_factory=Grouped)
+    moved: Sequence[Anomaly] = ()
+    raised: Sequence[Anomaly] = ()
+    held: Sequence[Anomaly] = ()
+    state: Sequence[State] = ()
+    open_ids: frozenset[str] = frozenset()
+
+
+class Writer:
+    """Holds the lock of rows: two transactions that update one row conflict. Any thread may call it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._causes: dict[str, list[dict[str, Any]]] = {}  # of open incidents; guarded by the lock
+        self._forgot_ns = 0
+
+    def load_open(self, now_s: float) -> dict[str, Incident]:
+        """The stored incidents that have not ended."""
+        with self._lock:
+            incidents, self._causes = load_open(self._store, now_s)
+        return incidents
+
+    def write(self, outcome: Outcome, now_unix_nano: int) -> None:
+        """Store all of it or, with an error, nothing."""
+        again = False  # whether some of it was written before
+        for attempt in range(_WRITE_TRIES):
+            try:
+                self._write(outcome, now_unix_nano, again=again)
+                break
+            except duckdb.ConstraintException:
+                if again or attempt == _WRITE_TRIES - 1:
+                    raise
+                again = True
+            except duckdb.TransactionException:
+                # Somebody changed the state of one of these anomalies in the same moment.
+                if attempt == _WRITE_TRIES - 1:
+                    raise
+                time.sleep(0.01 * 2**attempt)
+        with self._lock:
+            for incident_id in self._causes.keys() - outcome.open_ids:
+                del self._causes[incident_id]
+
+    def record(self, incident: Incident, analysis: Analysis) -> bool:
+        """Store what was found behind an incident; False where the incident is not stored.
+
+        Args:
+            incident: a snapshot of it.
+        """
+        with self._lock:
+            with self._store.transaction() as con:
+                if not save_causes(con, incident, analysis.causes):
+                    return False
+                save_differences(con, {incident.incident_id: analysis.differences})
+            self._causes[incident.incident_id] = analysis.causes  # what detection writes of it says the same
+        return True
+
+    def change(self, write: Callable[[Store], dict[str, Any]]) -> dict[str, Any]:
+        """Have a person's decision about a row written; returns the row."""
+        with self._lock:
+            return write(self._store)
+
+    def _write(self, outcome: Outcome, now_unix_nano: int, *, again: bool) -> None:
+        grouped = outcome.grouped
+        ended = [i.incident_id for i in grouped.changed.values() if i.state == "resolved"]
+        with self._lock, self._store.transaction() as con:
+            anomaly_rows.insert(con, grouped.anomalies, now_unix_nano, again=again)
+            save_held(con, outcome.held, now_unix_nano)
+            if outcome.held and now_unix_nano - self._forgot_ns >= _FORGET_EVERY_NS:
+                forget_held(con, now_unix_nano)
+                self._forgot_ns = now_unix_nano
+            anomaly_rows.move(con, outcome.moved)
+            anomaly_rows.raise_known(con, outcome.raised)
+            anomaly_rows.promote(con, grouped.promoted)
+            save_incidents(con, grouped.changed.values(), self._causes)
+            anomaly_rows.resolve(con, ended, now_unix_nano)
+            checkpoint.write(con, outcome.state, now_unix_nano)
+            save_positions(con, dict(outcome.positions), now_unix_nano)

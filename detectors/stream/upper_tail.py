@@ -1,0 +1,91 @@
+"""The one judge of values against the upper tail of their own history: σ = Φ⁻¹(1 - S(value)).
+
+Durations, waits of messages and amounts are judged by it; each says what its values are, which models they
+are compared with, and what an anomaly of them is called. Source of S: `detectors.stats.tail`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from detectors.baseline.models import Model
+from detectors.model.anomaly import Anomaly, anomaly_id
+from detectors.model.severity import severity_of
+from detectors.settings import Settings
+from detectors.stats.arrays import FloatArray, IntArray
+
+
+class Exceeding(NamedTuple):
+    """A value that its history makes improbable, and its place."""
+
+    place: int
+    model: Model
+    sigma: float
+    severity: int
+
+
+def exceeding(
+    values: FloatArray | IntArray, models: Sequence[Model | None], model_of: IntArray, settings: Settings
+) -> list[Exceeding]:
+    """The values that are anomalies by themselves, in their order.
+
+    Args:
+        models: None where there is no history yet.
+        model_of: the place in `models` of each value.
+    """
+    if not len(models):
+        return []
+    limits = np.array([model.flag_above if model else np.inf for model in models])[model_of]
+    found = []
+    for place in np.flatnonzero(values > limits).tolist():
+        model = models[int(model_of[place])]
+        if model is None:
+            continue
+        sigma = float(model.tail.sigma(float(values[place])))
+        if severity := severity_of(sigma, settings.severity_sigmas()):
+            found.append(Exceeding(place, model, sigma, severity))
+    return found
+
+
+def tail_anomaly(
+    detector: str,
+    row: Mapping[str, Any],
+    model: Model,
+    sigma: float,
+    severity: int,
+    *,
+    observed: float,
+    details: Mapping[str, object],
+    unit: str = "ns",
+    subject: str | None = None,
+    cell: str | None = None,
+) -> Anomaly:
+    """The anomaly of one value.
+
+    Args:
+        row: trace_id, span_id, start_unix_nano and duration_ns of the span that is shown.
+        subject: makes the id together with the trace; the span when None.
+        cell: of the history; the model's when None.
+    """
+    return Anomaly(
+        anomaly_id=anomaly_id(detector, row["trace_id"], subject or row["span_id"]),
+        detector=detector,
+        severity=severity,
+        sigma=sigma,
+        trace_id=row["trace_id"],
+        span_id=row["span_id"],
+        service_name=model.key.service_name,
+        operation=model.key.operation,
+        span_kind=model.key.span_kind,
+        span_start_unix_nano=row["start_unix_nano"],
+        span_duration_ns=row["duration_ns"],
+        observed=observed,
+        expected=model.tail.p50,
+        unit=unit,
+        cell=cell or model.cell,
+        sample_count=model.tail.sample_count,
+        details=details,
+    )
