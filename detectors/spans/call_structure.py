@@ -238,7 +238,6 @@ class StructureWatch(Detector):
         calm = np.flatnonzero(~np.isin(pairs, list(alarmed)) & ~(odd & (rates.past_trials[pairs] >= 100)))
         bins = np.minimum(counts[calm], _COUNT_BINS - 1).astype(np.int64)
         np.add.at(self._how_often.reshape(-1), pairs[calm] * _COUNT_BINS + bins, 1.0)
-        rates.changed[pairs[calm]] = True
         return found
 
     def _missing(self, batch: Batch, kin: Kin, pairs: IntArray) -> list[Anomaly]:
