@@ -185,8 +185,10 @@ class Pipeline:
 
     def set_group_state(self, group_id: str, state: object) -> dict[str, Any]:
         """What a person decided of all anomalies of one operation; an incident of no others follows."""
-        with self._pass, self._detection.writing:
-            changed = set_group_state(self._store, group_id, state, self._clock_ns())
+        with self._pass:
+            changed = self._detection.writer.change(
+                lambda store: set_group_state(store, group_id, state, self._clock_ns())
+            )
             if changed["incident_id"] is not None:
                 self._follow(rows.get_incident(self._store, changed["incident_id"]))
         return changed
