@@ -12,7 +12,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal
 
 from llm.answer import Answer, AnsweredCause
@@ -156,8 +156,12 @@ def _own_words(evidence: Evidence, draft: Draft) -> dict[str, set[str]]:
 def _without_opening(text: str) -> list[str]:
     """The words of a sentence, as they stand and without each opening that code gives its sentences."""
     said = _plain(text)
-    openings = (_plain(opening) + " " for opening in OPENINGS if opening)
-    return [said, *(said.removeprefix(opening) for opening in openings if said.startswith(opening))]
+    return [said, *(said.removeprefix(opening) for opening in _openings() if said.startswith(opening))]
+
+
+@cache
+def _openings() -> tuple[str, ...]:
+    return tuple(_plain(opening) + " " for opening in OPENINGS if opening)
 
 
 def _form_rule(text: str, cited: list[str], known: list[str]) -> str:

@@ -20,7 +20,7 @@ from datasets.export.labelled import Head, Labelled
 from llm.answer import Answer, AnsweredCause
 from llm.explanation import Draft, Evidence, Fact, RootCause, SentenceCheck, Subject
 from llm.grounding import check_summary, plain_text
-from llm.redact import redact_again, redact_name, redact_text
+from llm.redact import redact_again, redact_name
 
 SUMMARY_LIMIT_CHARS = 4000
 STATEMENT_LIMIT_CHARS = 900
@@ -95,9 +95,9 @@ def gold_answer(example: Labelled, original: Answer | None = None) -> Answer:
             summary, recommendations = _sentence(cause), []
         causes = [cause]
     if corrected.get("summary"):
-        summary = plain_text(redact_text(corrected["summary"], SUMMARY_LIMIT_CHARS))
+        summary = plain_text(redact_again(corrected["summary"], SUMMARY_LIMIT_CHARS))
     if corrected.get("recommendations"):
-        recommendations = [plain_text(redact_text(line)) for line in corrected["recommendations"]]
+        recommendations = [plain_text(redact_again(line)) for line in corrected["recommendations"]]
     return Answer(
         summary=_known_citations(summary, known), root_causes=causes, recommendations=recommendations
     )
