@@ -150,5 +150,5 @@ def _series(rows: list[dict[str, Any]], metric: Metric) -> list[Series]:
 
 
 def _label(text: str | None) -> Any:
-    value = None if text is None else json.loads(text)
+    value = None if text is None else json.loads(text, parse_constant=str)
     return value if isinstance(value, str | int | float | None) else text

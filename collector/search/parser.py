@@ -318,7 +318,8 @@ class _Parser:
                     f"an attribute has a dot before its name, e.g. .{token.text} or span.{token.text}",
                 )
             case _:
-                self._fail(f"{self._shown()} stands where a field or a value is expected")
+                hint = "equality is one =" if token.text == "=" else ""
+                self._fail(f"{self._shown()} stands where a field or a value is expected", hint)
         self._advance()
         return literal
 

@@ -104,7 +104,7 @@ def found_traces(judged: Judged, shown: Sequence[Field], spans_max: int) -> Iter
 
 def _span(row: dict[str, Any], shown: Sequence[Field]) -> FoundSpan:
     values = {
-        field_name(field): json.loads(text)
+        field_name(field): json.loads(text, parse_constant=str)  # JSON has no NaN
         for i, field in enumerate(shown)
         if (text := row[f"f{i}"]) is not None
     }

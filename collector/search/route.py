@@ -9,9 +9,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from collector.errors import InvalidInput
 from collector.search import tags
 from collector.search.parser import parse
-from collector.search.search import LIMIT_DEFAULT, LIMIT_MAX, SPANS_DEFAULT, SPANS_MAX, Limits, search
+from collector.search.search import (
+    LIMIT_DEFAULT,
+    LIMIT_MAX,
+    SHOWN_MAX,
+    SPANS_DEFAULT,
+    SPANS_MAX,
+    Limits,
+    search,
+)
 from collector.search.times import Range, iso, range_of
 from collector.sql.query import QueryRunner
 from collector.store.sqlfile import load_sql
@@ -74,6 +83,10 @@ def search_router(queries: QueryRunner, *, clock_ns: Callable[[], int] = time.ti
 def answer(queries: QueryRunner, query: SearchQuery, now_ns: int) -> dict[str, Any]:
     """What `/api/traces/search` answers. Raises InvalidInput and what `search` raises."""
     span = query.range(now_ns)
+    if query.limit * query.spans > SHOWN_MAX:
+        raise InvalidInput(
+            f"limit × spans is {query.limit * query.spans:,}, {SHOWN_MAX:,} are allowed", hint="ask for less"
+        )
     limits = Limits(query.limit, query.spans, queries.bounds.timeout_s)
     result = search(queries, parse(query.q), span, limits, now_ns=now_ns)
     traces = [trace.as_dict() for trace in result.traces]

@@ -40,6 +40,7 @@ from collector.store.sqlfile import load_sql
 _QUERIES = "collector.search.queries"
 LIMIT_DEFAULT, LIMIT_MAX = 20, 1_000
 SPANS_DEFAULT, SPANS_MAX = 3, 1_000  # matching spans that are shown of each trace
+SHOWN_MAX = 50_000  # … of all traces together: 15 MB of JSON
 # Newest spans that a first look takes. Each further step reads the columns again.
 _STEPS = (2_000, 32_000, 500_000)
 LOOKED_AT_MAX = _STEPS[-1]

@@ -130,7 +130,7 @@ def _condition(search: str, params: Params) -> str:
 
 
 def _value(text: str, count: int) -> TagValue:
-    value: Any = json.loads(text)
+    value: Any = json.loads(text, parse_constant=str)
     match value:
         case str():
             return TagValue("string", value, count)

@@ -23,6 +23,7 @@ from collector.search.search import (
     LIMIT_DEFAULT,
     LIMIT_MAX,
     MARGIN_NS,
+    SHOWN_MAX,
     SPANS_DEFAULT,
     SPANS_MAX,
     Limits,
@@ -110,7 +111,8 @@ def _add_search(router: APIRouter, queries: QueryRunner, span_of: SpanOf) -> Non
             asked = parse(q)
         else:
             asked = query_of([*tags_are(_logfmt(tags)), *durations(minDuration, maxDuration)])
-        limits = Limits(limit, spss or SPANS_MAX, queries.bounds.timeout_s)
+        shown = min(spss or SPANS_MAX, SHOWN_MAX // limit)
+        limits = Limits(limit, shown, queries.bounds.timeout_s)
         result = search(queries, asked, span_of(start, end), limits)
         return {
             "traces": [documents.found_trace(trace) for trace in result.traces],

@@ -138,7 +138,8 @@ def shop(served: Any, any_value: Callable[[object], Any]) -> Any:
         3, "login", ms=5, kind="server", attributes={"user": "ann", "empty": "", "service.version": "own"}
     )
     traces._ids[4, "lost"] = (4999).to_bytes(8, "big")
-    traces.add(4, "orphan", parent="lost", service="audit", version="2", ms=1)
+    odd = {"ratio": float("nan"), "limit": float("inf")}
+    traces.add(4, "orphan", parent="lost", service="audit", version="2", ms=1, attributes=odd)
     answer = served.http.post(
         "/v1/traces",
         content=traces.request.SerializeToString(),

@@ -23,7 +23,7 @@ Ask = Callable[..., Any]
         ("{ name = }", 1, 10, "'}' stands where a field or a value is expected"),
         ("{\n  status > ok }", 2, 10, "a status is neither larger nor smaller"),
         ("{ attribute = 4 }", 1, 3, ".attribute or span.attribute"),
-        ("{ .attribute == 4 }", 1, 15, "'=' stands where"),
+        ("{ .attribute == 4 }", 1, 15, "equality is one ="),
         ("{ span. }", 1, 8, "the name of an attribute follows"),
         ("{ (.a < 3 }", 1, 11, ") is expected"),
         ("{ .a < 3", 1, 9, "} is expected before the end"),
@@ -77,6 +77,7 @@ def test_too_long() -> None:
         ({"start": "2026-01-02", "end": "2026-01-01"}, "the range of time is empty"),
         ({"limit": "0"}, "greater than or equal to 1"),
         ({"colour": "red"}, "colour"),
+        ({"limit": "1000", "spans": "1000"}, "limit × spans is 1,000,000, 50,000 are allowed"),
     ],
 )
 def test_answer(shop: Any, params: dict[str, str], words: str) -> None:

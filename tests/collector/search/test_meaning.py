@@ -125,6 +125,12 @@ def test_meaning(find: Find, query: str, expected: str) -> None:
     assert find(query) == expected.split()
 
 
+def test_not_a_number(ask: Callable[..., Any]) -> None:
+    """A value that JSON has no number for is shown as text."""
+    (trace,) = ask("{ .ratio != nil } | select(.ratio, .limit)").json()["traces"]
+    assert trace["matched_spans"][0]["values"] == {".ratio": "NaN", ".limit": "Infinity"}
+
+
 def test_what_is_shown(ask: Callable[..., Any]) -> None:
     """A trace is shown with its root, figures and matching spans with the selected values."""
     answer = ask("{ status = error } | select(.amount, kind, .vip)").json()
