@@ -29,6 +29,8 @@ STYLE = f"""
   font-size: 12px; line-height: 19px; color: {TEXT}; white-space: nowrap; }}
 .sp.panel, .sp .panel {{ background: {PANEL}; border: 1px solid {BORDER}; border-radius: 6px;
   padding: 10px 14px; }}
+.sp .counted {{ margin-right: 14px; }}
+.sp .counted a {{ text-decoration: underline; text-underline-offset: 3px; }}
 .sp .line {{ display: flex; gap: 10px; margin-top: 3px; }}
 .sp .line .k {{ color: {MUTED}; flex: 0 0 96px; }}
 .sp .line .t {{ overflow-wrap: anywhere; min-width: 0; }}

@@ -19,7 +19,8 @@ function button(label, title, onClick) {
   const node = make("button", "btn", label)
   node.type = "button"
   node.title = title
-  node.setAttribute("aria-label", title)
+  // A word names itself; only a sign needs another name.
+  if (!/[a-z]/i.test(label)) node.setAttribute("aria-label", title)
   node.onclick = onClick
   return node
 }

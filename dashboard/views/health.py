@@ -75,7 +75,7 @@ def checks_markup(found: Mapping[str, Any]) -> str:
         (_mark(checks[name]), PARTS.get(name, fmt.plain(name, 40)), _figures(name, checks[name]))
         for name in names
     ]
-    return page(head, table([("", "l"), ("Part", "l"), ("Figures", "l wrap")], lines), css="panel")
+    return page(head, table([("State", "l"), ("Part", "l"), ("Figures", "l wrap")], lines), css="panel")
 
 
 def _failure(check: object) -> str:

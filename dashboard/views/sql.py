@@ -14,7 +14,7 @@ from collector.errors import SpyhopError, Unavailable
 from dashboard import format as fmt
 from dashboard.components.editor import Word, editor
 from dashboard.data.sql import ROWS_MAX, Result, run, schema
-from dashboard.markup import page, table, tag
+from dashboard.markup import page, tag
 from dashboard.theme import BORDER, MUTED, SERVICE_COLOURS, TEXT
 from dashboard.triage import plural
 from dashboard.views import frame
@@ -119,12 +119,19 @@ def _draw_schema(tables: Mapping[str, list[tuple[str, str]]]) -> None:
         st.caption("The schema appears here once the server answers.")
         return
     chosen = st.selectbox("Columns of", names, key="schema_table")
-    rows = [
-        (tag("code", name), tag("span", fmt.plain(kind, 40), css="muted"))
+    columns = (
+        tag("div", tag("code", name), tag("div", fmt.plain(kind, 60), css="muted"), style="margin-bottom:6px")
         for name, kind in tables[chosen or names[0]]
-    ]
-    with st.container(height=420, border=False):
-        st.html(page(table([("Column", "l"), ("Type", "l")], rows)))
+    )
+    shown = tag(
+        "div",
+        *columns,
+        style="max-height:520px;overflow-y:auto;overflow-wrap:anywhere",
+        tabindex=0,
+        role="region",
+        aria_label="Columns",
+    )
+    st.html(page(shown))
 
 
 def _draw(statement: str, result: Result) -> None:

@@ -201,7 +201,7 @@ def severity_tiles(counts: Mapping[int, int]) -> str:
             severity_chip(level),
             " ",
             to(fmt.count(counts.get(level, 0)), "incident", severity=f"SEV{level}"),
-            style="margin-right:14px",
+            css="counted",
         )
         for level in SEVERITIES
     ]

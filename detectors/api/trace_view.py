@@ -16,7 +16,8 @@ from detectors.trace.analysis import analyse_trace, message_waits
 from detectors.trace.self_time import NO_PARENT
 from detectors.trace.tree import build_tree
 
-SPANS_MAX = 5_000  # more help nobody in one picture; the answer says `truncated`
+# Of a larger trace the answer holds what failed or is anomalous, then the longest, and says `truncated`.
+SPANS_MAX = 10_000
 
 
 def load_trace_view(

@@ -32,6 +32,7 @@ TABLES = """
         status_code VARCHAR,
         links STRUCT(trace_id VARCHAR, span_id VARCHAR)[] DEFAULT []
     );
+    CREATE TABLE metrics (metric_name VARCHAR);
     CREATE TABLE logs (
         "time" TIMESTAMP_NS, service_name VARCHAR, severity_number INTEGER, severity_text VARCHAR,
         trace_id VARCHAR, span_id VARCHAR, body VARIANT, attributes VARIANT

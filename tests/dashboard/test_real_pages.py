@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import random
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -25,11 +28,19 @@ from detectors.settings import Settings as DetectorSettings
 from llm.feedback import FeedbackBook
 from llm.service import Explainer
 from llm.settings import Settings as LlmSettings
+from tests.browsing import chromium, settle, watched_page
 from tests.dashboard.shop_rows import HOSTILE
 from tests.dashboard.test_pages import shown
 
 ORDERS = 60
 PATIENCE_S = 60.0
+# Elements that only an injection could have made, in the page and in the components' own trees.
+INJECTED = """() => {
+  const roots = [document, ...[...document.querySelectorAll('*')].map((e) => e.shadowRoot).filter(Boolean)]
+  const found = 'img[src=x], img[src*="example.invalid"], a[href^="javascript:"], [onerror]'
+  return roots.reduce((sum, root) => sum + root.querySelectorAll(found).length, 0)
+}"""
+ODD_TRACE = "0d" * 16
 SCRIPT = "from dashboard.views import {name}\n\n{name}.render()\n"
 Opener = Callable[..., AppTest]
 
@@ -63,7 +74,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     deadline = time.monotonic() + PATIENCE_S
     tables = " + ".join(f"(SELECT count(*) FROM {name})" for name in ("spans", "logs", "metrics"))
     counted = {"query": f"SELECT {tables}"}
-    while httpx2.post(f"{addresses['api']}/api/sql", json=counted).json()["rows"][0][0] < 3 * ORDERS + 1:
+    while httpx2.post(f"{addresses['api']}/api/sql", json=counted).json()["rows"][0][0] < 3 * ORDERS + 3:
         assert time.monotonic() < deadline, "the telemetry did not land"
         time.sleep(0.1)
     yield addresses["api"]
@@ -98,15 +109,38 @@ def send(otlp_url: str) -> None:
         "unit": "s",
         "histogram": {"aggregationTemporality": 1, "dataPoints": [point]},
     }
+    odd = {
+        "traceId": ODD_TRACE,
+        "spanId": "ab" * 8,
+        "name": HOSTILE,
+        "kind": 2,
+        "attributes": [text(HOSTILE, HOSTILE)],
+    }
+    odd |= {
+        "startTimeUnixNano": str(now_ns - 10**9),
+        "endTimeUnixNano": str(now_ns),
+        "status": {"code": 2, "message": HOSTILE},
+    }
+    odd |= {
+        "events": [{"timeUnixNano": str(now_ns), "name": HOSTILE, "attributes": [text(HOSTILE, HOSTILE)]}]
+    }
+    gauge = {
+        "name": HOSTILE,
+        "unit": HOSTILE,
+        "description": HOSTILE,
+        "gauge": {"dataPoints": [{"timeUnixNano": str(now_ns), "asDouble": 1.0}]},
+    }
     spans = [
         {"resource": resource(name), "scopeSpans": [{"spans": made}]}
-        for name, made in (("shop", shop), ("bank", bank))
+        for name, made in (("shop", shop), ("bank", bank), (HOSTILE, [odd]))
     ]
     bodies = {
         "traces": {"resourceSpans": spans},
         "logs": {"resourceLogs": [{"resource": resource("shop"), "scopeLogs": [{"logRecords": lines}]}]},
         "metrics": {
-            "resourceMetrics": [{"resource": resource("shop"), "scopeMetrics": [{"metrics": [metric]}]}]
+            "resourceMetrics": [
+                {"resource": resource("shop"), "scopeMetrics": [{"metrics": [metric, gauge]}]}
+            ]
         },
     }
     for signal, body in bodies.items():
@@ -140,10 +174,10 @@ def opened(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Opener]:
 def test_traces_are_searched_sorted_and_click_through(opened: Opener) -> None:
     """A search narrows the table; a wrong one is answered with its place and examples, not with a failure."""
     app = opened("traces", q="{ status = error }", traces_sort="slowest")
-    assert "10 traces that match in the last 15m" in shown(app)
+    assert "11 traces that match in the last 15m" in shown(app)
     body = " ".join(element.proto.body for element in app.get("html"))
     assert f'href="trace?id={60:032x}&amp;live=false"' in body
-    assert "60 traces that match" in shown(opened("traces"))
+    assert "61 traces that match" in shown(opened("traces"))
     wrong = shown(opened("traces", q="{ status = }"))
     assert "The search is not understood" in wrong
     assert "No trace matches in the last 15m" in shown(opened("traces", q="{ name = `nobody` }"))
@@ -160,9 +194,11 @@ def test_the_map_and_a_service_say_who_calls_whom(opened: Opener) -> None:
 
 def test_sql_runs_from_its_link_and_says_what_is_wrong(opened: Opener) -> None:
     """A statement in the address runs; a refused one says why; nothing shows examples."""
-    app = opened("sql", sql="SELECT service_name, count(*) AS calls FROM spans GROUP BY ALL ORDER BY 1")
-    assert app.dataframe[0].value["calls"].tolist() == [60, 60]
-    assert "2 rows" in shown(app)
+    app = opened(
+        "sql", sql="SELECT service_name, count(*) AS calls FROM spans GROUP BY ALL ORDER BY 2 DESC, 1"
+    )
+    assert app.dataframe[0].value["calls"].tolist() == [60, 60, 1]
+    assert "3 rows" in shown(app)
     assert not opened("sql", sql="DELETE FROM spans").dataframe
     assert "Begin with one of these" in shown(opened("sql"))
 
@@ -188,8 +224,8 @@ def test_health_says_what_each_part_does(opened: Opener) -> None:
     """Checks, the sender with what was taken of it, and what is stored."""
     said = shown(opened("health"))
     assert "✓ The server is ready" in said
-    assert re.search(r"127\.0\.0\.1 .* 120 60 1 ", said)
-    assert "spans 120" in said
+    assert re.search(r"127\.0\.0\.1 .* 121 60 2 ", said)
+    assert "spans 121" in said
 
 
 def test_a_verdict_by_key_is_stored_and_leaves_the_queue(opened: Opener, url: str) -> None:
@@ -207,3 +243,36 @@ def test_a_verdict_by_key_is_stored_and_leaves_the_queue(opened: Opener, url: st
     assert (row["verdict"], row["rater"]) == ("partly_right", "anna")
     assert row["correction"]["summary"] == "The bank refused gold cards"
     assert "Nothing to review" in shown(opened("review"))
+
+
+@pytest.mark.browser
+def test_hostile_text_is_text_on_every_page(url: str, tmp_path: Path) -> None:
+    """Service, span, attribute, event, message, log line, metric, unit: none opens a dialog, becomes an
+    element, or makes the browser ask another machine, on any page."""
+    start = f"from dashboard.serve import run; run({url!r}, '127.0.0.1', 0)"
+    named = quote(HOSTILE)
+    places = [
+        "/?", "/incident?", "/traces?q=%7Bstatus%3Derror%7D&", f"/trace?id={ODD_TRACE}&span={'ab' * 8}&", "/services?",
+        f"/services?service={named}&operation={named}&kind=SERVER&", "/logs?", "/logs?log_view=lines&", "/metrics?",
+        f"/metrics?metric={named}&", "/sql?sql=SELECT+span_name,status_message,attributes+FROM+spans&", "/health?",
+    ]  # fmt: skip
+    command = [sys.executable, "-c", start]
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(command, stdout=-1, stderr=log, text=True) as running,
+    ):
+        assert running.stdout
+        base = running.stdout.readline().split()[1]
+        dialogs: list[str] = []
+        with chromium() as browser, watched_page(browser, base) as page:
+            page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+            for place in places:
+                page.goto(f"{place}live=false")
+                settle(page)
+                if place.startswith("/trace?"):
+                    page.get_by_role("treeitem").first.click()
+                assert page.evaluate(INJECTED) == 0, place
+        assert dialogs == []
+        running.terminate()
+        running.wait(60)
+    assert "Traceback" not in (tmp_path / "log").read_text()

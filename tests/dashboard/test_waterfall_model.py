@@ -88,10 +88,11 @@ def test_excess_is_said_only_where_it_matters() -> None:
 def test_what_is_missing_is_said() -> None:
     """A cut trace and orphans each leave a notice; a complete trace none."""
     assert payload(trace(span("a", 0, 0, 5)))["notice"] == ""
-    cut = trace(span("a", 0, 0, 5, orphan=True), truncated=True, span_count=9000)
-    notice = payload(cut)["notice"]
-    assert "1 of 9,000 spans" in notice
-    assert "parent that was not received" in notice
+    cut = payload(trace(span("a", 0, 0, 5, orphan=True), truncated=True, span_count=9000))
+    assert "1 of 9,000 spans: those that failed or are anomalous, then the longest" in cut["notice"]
+    assert "parent" not in cut["notice"]
+    assert not cut["rows"][0]["orphan"]
+    assert "parent that was not received" in payload(trace(span("a", 0, 0, 5, orphan=True)))["notice"]
 
 
 def test_only_spans_of_the_trace_are_highlighted() -> None:

@@ -1,6 +1,6 @@
 """Takes README's picture of the real page: a demo runs until its slow database has been explained.
 
-uv run python tests/e2e/picture.py [dashboard/screenshots/anomalies.png]
+uv run python tests/e2e/picture.py [dashboard/screenshots/incident.png]
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from tests.browsing import chromium, settle, watched_page
 from tests.e2e.support import SPYHOP
 
-TARGET = Path("dashboard/screenshots/anomalies.png")
-HEIGHT_PX = 1560
+TARGET = Path("dashboard/screenshots/incident.png")
+HEIGHT_PX = 1000
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
             time.sleep(2)
             with chromium() as browser, watched_page(browser, url) as page:
                 page.set_viewport_size({"width": 1440, "height": HEIGHT_PX})
-                page.goto("/anomalies?live=false")
+                page.goto("/incident?live=false")
                 settle(page)
                 page.get_by_role("option", name=re.compile("SELECT wallets")).first.click()
                 settle(page)

@@ -72,7 +72,6 @@ class Editor {
 
   draw() {
     this.list.hidden = !this.items.length
-    this.area.setAttribute("aria-expanded", String(!this.list.hidden))
     this.list.style.setProperty("--below", `${this.area.offsetHeight + 2}px`)
     this.list.replaceChildren(
       ...this.items.map((item, index) => {

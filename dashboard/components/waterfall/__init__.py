@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components.assets import bundle
-from dashboard.components.waterfall.model import extras, payload
+from dashboard.components.waterfall.model import extras, packed, payload
 
 _PARTS = ("layout", "row", "minimap", "drawer", "waterfall")
 
@@ -39,4 +39,5 @@ def waterfall(
         links: span_id, linked_trace_id, linked_span_id.
         logs: unix_nano, span_id, severity_text, body.
     """
-    _mount()(data=payload(trace, highlight) | {"row_count": rows, **extras(links, logs)}, key=key)
+    drawn = packed(payload(trace, highlight)) | {"row_count": rows, **extras(links, logs)}
+    _mount()(data=drawn, key=key)

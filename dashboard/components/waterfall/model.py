@@ -36,7 +36,7 @@ def payload(trace: Mapping[str, Any], highlight: Sequence[str] = ()) -> dict[str
     parents = parent_indexes([span["depth"] for span in spans])
     places = sibling_places(parents)
     rows = [
-        _row(span, service_index, total_ns)
+        _row(span, service_index, total_ns, cut=bool(trace.get("truncated")))
         | {"end": end, "parent": parent, "setsize": size, "posinset": place}
         for span, end, parent, (size, place) in zip(spans, ends, parents, places, strict=True)
     ]
@@ -48,6 +48,13 @@ def payload(trace: Mapping[str, Any], highlight: Sequence[str] = ()) -> dict[str
         "notice": notice(trace),
         "highlight": [span_id for span_id in highlight if span_id in known],
     }
+
+
+def packed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with the rows' names given once: a third less to send of a large trace."""
+    rows = data["rows"]
+    names = list(rows[0]) if rows else []
+    return {**data, "names": names, "rows": [[row[name] for name in names] for row in rows]}
 
 
 def extras(
@@ -119,8 +126,10 @@ def notice(trace: Mapping[str, Any]) -> str:
     parts = []
     shown, total = len(trace["spans"]), trace.get("span_count") or len(trace["spans"])
     if trace.get("truncated") or shown < total:
-        parts.append(f"Showing {shown:,} of {total:,} spans; the rest of this trace is left out.")
-    orphans = sum(1 for span in trace["spans"] if span.get("orphan"))
+        chosen = "those that failed or are anomalous, then the longest"
+        parts.append(f"Showing {shown:,} of {total:,} spans: {chosen}.")
+    # Of a cut trace nobody knows whether a parent was not received or left out.
+    orphans = 0 if parts else sum(1 for span in trace["spans"] if span.get("orphan"))
     if orphans:
         spans = "span has" if orphans == 1 else "spans have"
         parts.append(
@@ -139,7 +148,9 @@ def excess_text(span: Mapping[str, Any], total_ns: int) -> str:
     return fmt.over_baseline(excess_ns) if matters else ""
 
 
-def _row(span: Mapping[str, Any], service_index: Mapping[str, int], total_ns: int) -> dict[str, Any]:
+def _row(
+    span: Mapping[str, Any], service_index: Mapping[str, int], total_ns: int, *, cut: bool
+) -> dict[str, Any]:
     baseline = span.get("baseline") or {}
     return {
         "id": span["span_id"],
@@ -155,7 +166,7 @@ def _row(span: Mapping[str, Any], service_index: Mapping[str, int], total_ns: in
         "status": span.get("status_code") or "UNSET",
         "message": fmt.plain(span.get("status_message") or "", MAX_VALUE_CHARS),
         "critical": bool(span.get("on_critical_path")),
-        "orphan": bool(span.get("orphan")),
+        "orphan": bool(span.get("orphan")) and not cut,
         "outlives": bool(span.get("outlives_parent")),
         "p50_ns": baseline.get("p50_ns"),
         "p99_ns": baseline.get("p99_ns"),

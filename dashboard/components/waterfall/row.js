@@ -19,17 +19,15 @@ function rowNode(view, index, position) {
     "aria-expanded": row.end > index + 1 ? open : null,
     "aria-setsize": row.setsize,
     "aria-posinset": row.posinset,
-    "aria-label": spokenLabel(row, service.name),
   })
-  node.append(nameCell(view, row, index, service, open), timeCell(view, row, service))
+  node.append(nameCell(view, row, index, service, open), timeCell(view, row, service), make("span", "spoken", spokenMarks(row)))
   node.onclick = () => view.select(index, true)
   return node
 }
 
-function spokenLabel(row, service) {
-  const parts = [`${service} ${row.name}`, durationText(row.duration_ns)]
-  if (row.status === "ERROR") parts.push("error")
-  if (row.excess_text) parts.push(row.excess_text)
+// What else only colour and shape say.
+function spokenMarks(row) {
+  const parts = [""]
   if (row.critical) parts.push("on the critical path")
   if (row.orphan) parts.push("parent span missing")
   if (row.outlives) parts.push("outlives its parent")
@@ -51,7 +49,7 @@ function nameCell(view, row, index, service, open) {
   const strip = make("span", "strip")
   strip.style.background = service.colour
   const text = make("span", "label")
-  text.append(make("span", "op", row.name), make("span", "svc", service.name))
+  text.append(make("span", "op", row.name), " ", make("span", "svc", service.name), " ")
   text.title = `${service.name}: ${row.name}`
   cell.append(caret, strip, text)
   if (row.status === "ERROR") cell.append(mark("✖ error", "err", row.message || "status ERROR"))

@@ -3,6 +3,8 @@
 const views = new WeakMap()
 const OVERSCAN_ROWS = 8
 
+const unpacked = ({ names, rows }) => rows.map((row) => Object.fromEntries(names.map((name, i) => [name, row[i]])))
+
 const failed = (row) => row.status === "ERROR"
 
 class Waterfall {
@@ -264,7 +266,7 @@ export default function ({ data, parentElement }) {
   if (!root || !data) return
   let view = views.get(root)
   if (!view) views.set(root, (view = new Waterfall(root)))
-  view.update(data)
+  view.update({ ...data, rows: unpacked(data) })
   return () => {
     view.observer.disconnect()
     views.delete(root)

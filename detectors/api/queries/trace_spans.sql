@@ -1,4 +1,5 @@
--- One trace for people: what the tree needs, what is shown, and the anomalies on each span.
+-- One trace for people: what the tree needs, what is shown, and the anomalies on each span. Where it has more spans
+-- than $limit: roots, those that failed or are anomalous, then the longest, which are those that hold the others.
 SELECT
     s.trace_id, s.span_id, s.parent_span_id, s.service_name, s.span_name, s.span_kind,
     epoch_ns(s.start_time) AS start_unix_nano, s.duration_ns, s.status_code, s.status_message,
@@ -20,5 +21,10 @@ LEFT JOIN (
     GROUP BY span_id
 ) a ON a.span_id = s.span_id
 WHERE s.trace_id = $trace_id
+QUALIFY
+    row_number() OVER (
+        ORDER BY
+            (s.parent_span_id IS NULL OR s.status_code = 'ERROR' OR a.anomaly_ids IS NOT NULL) DESC,
+            s.duration_ns DESC, s.start_time, s.span_id
+    ) <= $limit
 ORDER BY s.start_time, s.duration_ns DESC, s.span_id
-LIMIT $limit

@@ -36,6 +36,29 @@ def test_long_trace_is_truncated_and_says_so(system, store, pipeline):
     assert view["spans"][0]["start_unix_nano"] == "1790000000000000000"
 
 
+def test_a_cut_trace_keeps_what_failed_and_the_longest(system, store, pipeline):
+    """Not the first spans stay, but the root, the one that failed although it is short, and the longest."""
+    trace_id = system.order()
+    system.land()
+    with store.transaction() as con:
+        con.execute(
+            """INSERT INTO spans_recent
+            SELECT s.* REPLACE (
+                substr(md5(i::VARCHAR), 1, 16) AS span_id,
+                CASE WHEN i = 200 THEN 'ERROR' ELSE 'UNSET' END AS status_code,
+                i % 100 + 1 AS duration_ns
+            )
+            FROM spans_recent s, range(1, 201) r(i)
+            WHERE s.trace_id = ? AND s.span_name = 'SELECT wallets'""",
+            [trace_id],
+        )
+    view = load_trace_view(store, pipeline.baselines, trace_id, spans_max=6)
+    assert (view["truncated"], view["span_count"], len(view["spans"])) == (True, 203, 6)
+    assert [span["status_code"] for span in view["spans"]].count("ERROR") == 1
+    assert sorted(span["duration_ns"] for span in view["spans"])[:3] == [1, 100, 100]
+    assert [span["parent_span_id"] for span in view["spans"]].count(None) == 1
+
+
 def test_orphans_are_marked(system, store, pipeline):
     """A span whose parent never landed stands at the top, marked."""
     trace_id = system.order()
