@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
             int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
         ] = None,
     ) -> None:
-        """Serve the dashboard: what goes on, incidents, traces, logs, metrics, services and SQL in the browser."""
+        """Serve the dashboard: what goes on, incidents, traces, logs, metrics and SQL in the browser."""
         from dashboard.serve import run
         from dashboard.settings import Settings
 

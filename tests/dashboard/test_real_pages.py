@@ -40,7 +40,7 @@ INJECTED = """() => {
   const found = 'img[src=x], img[src*="example.invalid"], a[href^="javascript:"], [onerror]'
   return roots.reduce((sum, root) => sum + root.querySelectorAll(found).length, 0)
 }"""
-ODD_TRACE = "0d" * 16
+ODD_TRACE, ODD_SPAN = "0d" * 16, "ab" * 8
 SCRIPT = "from dashboard.views import {name}\n\n{name}.render()\n"
 Opener = Callable[..., AppTest]
 
@@ -81,6 +81,27 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.stop()
 
 
+def hostile_span(now_ns: int) -> dict[str, object]:
+    """A span of which every text is hostile."""
+    attributes = [text(HOSTILE, HOSTILE)]
+    return {
+        "traceId": ODD_TRACE,
+        "spanId": ODD_SPAN,
+        "name": HOSTILE,
+        "kind": 2,
+        "startTimeUnixNano": str(now_ns - 10**9),
+        "endTimeUnixNano": str(now_ns),
+        "status": {"code": 2, "message": HOSTILE},
+        "attributes": attributes,
+        "events": [{"timeUnixNano": str(now_ns), "name": HOSTILE, "attributes": attributes}],
+    }
+
+
+def hostile_gauge(now_ns: int) -> dict[str, object]:
+    points = [{"timeUnixNano": str(now_ns), "asDouble": 1.0}]
+    return {"name": HOSTILE, "unit": HOSTILE, "description": HOSTILE, "gauge": {"dataPoints": points}}
+
+
 def send(otlp_url: str) -> None:
     """Orders over the last minutes: the shop calls the bank, which fails with a hostile message."""
     rng, now_ns = random.Random(3), time.time_ns()
@@ -109,39 +130,16 @@ def send(otlp_url: str) -> None:
         "unit": "s",
         "histogram": {"aggregationTemporality": 1, "dataPoints": [point]},
     }
-    odd = {
-        "traceId": ODD_TRACE,
-        "spanId": "ab" * 8,
-        "name": HOSTILE,
-        "kind": 2,
-        "attributes": [text(HOSTILE, HOSTILE)],
-    }
-    odd |= {
-        "startTimeUnixNano": str(now_ns - 10**9),
-        "endTimeUnixNano": str(now_ns),
-        "status": {"code": 2, "message": HOSTILE},
-    }
-    odd |= {
-        "events": [{"timeUnixNano": str(now_ns), "name": HOSTILE, "attributes": [text(HOSTILE, HOSTILE)]}]
-    }
-    gauge = {
-        "name": HOSTILE,
-        "unit": HOSTILE,
-        "description": HOSTILE,
-        "gauge": {"dataPoints": [{"timeUnixNano": str(now_ns), "asDouble": 1.0}]},
-    }
+    odd, gauge = hostile_span(now_ns), hostile_gauge(now_ns)
     spans = [
         {"resource": resource(name), "scopeSpans": [{"spans": made}]}
         for name, made in (("shop", shop), ("bank", bank), (HOSTILE, [odd]))
     ]
+    shops = resource("shop")
     bodies = {
         "traces": {"resourceSpans": spans},
-        "logs": {"resourceLogs": [{"resource": resource("shop"), "scopeLogs": [{"logRecords": lines}]}]},
-        "metrics": {
-            "resourceMetrics": [
-                {"resource": resource("shop"), "scopeMetrics": [{"metrics": [metric, gauge]}]}
-            ]
-        },
+        "logs": {"resourceLogs": [{"resource": shops, "scopeLogs": [{"logRecords": lines}]}]},
+        "metrics": {"resourceMetrics": [{"resource": shops, "scopeMetrics": [{"metrics": [metric, gauge]}]}]},
     }
     for signal, body in bodies.items():
         headers = {"Content-Type": "application/json"}
@@ -252,10 +250,19 @@ def test_hostile_text_is_text_on_every_page(url: str, tmp_path: Path) -> None:
     start = f"from dashboard.serve import run; run({url!r}, '127.0.0.1', 0)"
     named = quote(HOSTILE)
     places = [
-        "/?", "/incident?", "/traces?q=%7Bstatus%3Derror%7D&", f"/trace?id={ODD_TRACE}&span={'ab' * 8}&", "/services?",
-        f"/services?service={named}&operation={named}&kind=SERVER&", "/logs?", "/logs?log_view=lines&", "/metrics?",
-        f"/metrics?metric={named}&", "/sql?sql=SELECT+span_name,status_message,attributes+FROM+spans&", "/health?",
-    ]  # fmt: skip
+        "/?",
+        "/incident?",
+        "/traces?q=%7Bstatus%3Derror%7D&",
+        f"/trace?id={ODD_TRACE}&span={ODD_SPAN}&",
+        "/services?",
+        f"/services?service={named}&operation={named}&kind=SERVER&",
+        "/logs?",
+        "/logs?log_view=lines&",
+        "/metrics?",
+        f"/metrics?metric={named}&",
+        "/sql?sql=SELECT+span_name,status_message,attributes+FROM+spans&",
+        "/health?",
+    ]
     command = [sys.executable, "-c", start]
     with (
         (tmp_path / "log").open("w") as log,
