@@ -4,8 +4,11 @@ CREATE TABLE IF NOT EXISTS genai_prices (
     input_price  DOUBLE  NOT NULL,  -- for a million input tokens
     output_price DOUBLE  NOT NULL
 );
--- A value as text: a text as it is, anything else as JSON.
-CREATE OR REPLACE MACRO text_of(v) AS CASE WHEN variant_typeof(v) = 'VARCHAR' THEN v::VARCHAR ELSE v::JSON::VARCHAR END;
+-- Messages as text: a text as it is, a list of messages as JSON. Asking for the type would read all of a span.
+CREATE OR REPLACE MACRO messages_of(v) AS CASE
+    WHEN left(v::VARCHAR, 1) = '[' AND left(v::JSON::VARCHAR, 1) = '[' THEN v::JSON::VARCHAR
+    ELSE v::VARCHAR
+END;
 -- Calls of language models, one row each, whichever of three conventions their spans follow: OpenTelemetry's gen_ai.*,
 -- OpenLLMetry (an older gen_ai.*, with llm.* and traceloop.*) or OpenInference (llm.*, openinference.span.kind).
 -- Spans of chains, agents and tools around them are none. Names that a convention has changed are read in all forms.
@@ -44,24 +47,21 @@ WITH called AS (
             TRY_CAST(attributes['gen_ai.usage.cost'] AS DOUBLE), TRY_CAST(attributes['llm.cost.total'] AS DOUBLE)
         ) AS told_cost,
         coalesce(
-            text_of(coalesce(
-                attributes['gen_ai.input.messages'], attributes['gen_ai.prompt'], attributes['input.value'],
-                attributes['gen_ai.system_instructions']
-            )),
+            messages_of(attributes['gen_ai.input.messages']),
+            attributes['gen_ai.prompt']::VARCHAR,
+            attributes['input.value']::VARCHAR,
             nullif(concat_ws(
                 chr(10),
                 attributes['gen_ai.prompt.0.content']::VARCHAR, attributes['gen_ai.prompt.1.content']::VARCHAR,
-                attributes['gen_ai.prompt.2.content']::VARCHAR, attributes['gen_ai.prompt.3.content']::VARCHAR,
-                attributes['gen_ai.prompt.4.content']::VARCHAR, attributes['gen_ai.prompt.5.content']::VARCHAR,
-                attributes['llm.input_messages.0.message.content']::VARCHAR,
-                attributes['llm.input_messages.1.message.content']::VARCHAR,
-                attributes['llm.input_messages.2.message.content']::VARCHAR
+                attributes['gen_ai.prompt.2.content']::VARCHAR
             ), '')
         ) AS prompt,
-        text_of(coalesce(
-            attributes['gen_ai.output.messages'], attributes['gen_ai.completion'], attributes['output.value'],
-            attributes['gen_ai.completion.0.content'], attributes['llm.output_messages.0.message.content']
-        )) AS completion,
+        coalesce(
+            messages_of(attributes['gen_ai.output.messages']),
+            attributes['gen_ai.completion']::VARCHAR,
+            attributes['output.value']::VARCHAR,
+            attributes['gen_ai.completion.0.content']::VARCHAR
+        ) AS completion,
         coalesce(attributes['gen_ai.conversation.id'], attributes['session.id'])::VARCHAR AS conversation_id
     FROM spans
     WHERE attributes['gen_ai.request.model'] IS NOT NULL
