@@ -17,10 +17,10 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-import detectors.api
+import detectors.api.routes
 from collector.http.api import create_app
 from collector.store.store import Store
-from detectors.pipeline import Pipeline
+from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings as DetectorSettings
 from llm.agents.answers import CHARS_PER_TOKEN, MAX_TOKENS
 from llm.agents.server import build_server
@@ -59,7 +59,7 @@ def api_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     pipeline = Pipeline(store, DetectorSettings())
     explainer = Explainer(store, Settings(llm_base_url=None, llm_model=None), clock_ns=lambda: T0)
     routers = [
-        build_router(store, explainer, FeedbackBook(store)), detectors.api.build_router(store, pipeline),
+        build_router(store, explainer, FeedbackBook(store)), detectors.api.routes.build_router(store, pipeline),
     ]  # fmt: skip
     served = Loopback(create_app(store, routers))
     yield served.url
