@@ -59,8 +59,9 @@ def api_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     pipeline = Pipeline(store, DetectorSettings())
     explainer = Explainer(store, Settings(llm_base_url=None, llm_model=None), clock_ns=lambda: T0)
     routers = [
-        build_router(store, explainer, FeedbackBook(store)), detectors.api.routes.build_router(store, pipeline),
-    ]  # fmt: skip
+        build_router(store, explainer, FeedbackBook(store)),
+        detectors.api.routes.build_router(store, pipeline),
+    ]
     served = Loopback(create_app(store, routers))
     yield served.url
     served.stop()
