@@ -48,7 +48,7 @@ class DetectorSet:
         self._baselines = baselines
         self._settings = settings
         self._registry = registry
-        self.status: dict[str, Any] = {}  # as of the newest step; replaced, never changed
+        self.status: dict[str, Any]  # as of the newest step; replaced, never changed
         self.reload(now_s)
 
     def reload(self, now_s: float) -> None:
@@ -62,6 +62,7 @@ class DetectorSet:
         checkpoint.restore(self._store, self.detectors)
         self._saved_s = {detector.name: now_s for detector in self.detectors}
         self._saving: list[Detector] = []
+        self.status = self._status()
 
     def step(
         self,
