@@ -143,8 +143,8 @@ class Settings(SpyhopSettings):
         description="Prices of a million input and output tokens by how a model's name begins, as JSON: "
         '{"gpt-4o": [2.5, 10]}.',
     )
-    metrics_operations: int = Field(
-        default=500,
+    metrics_operations: int = constant(
+        500,
         ge=0,
         le=10_000,
         description="Operations for which /metrics has rate, errors and duration; 0: own figures only.",

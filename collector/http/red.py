@@ -69,7 +69,7 @@ class Red:
                 latency.add_metric(key, list(_cumulative(count)), count.sum_s)
             beyond = GaugeMetricFamily(
                 "spyhop_red_other_spans",
-                f"Spans that were counted as {OTHER!r}, since SPYHOP_METRICS_OPERATIONS are told apart.",
+                f"Spans that were counted as {OTHER!r}, since others are told apart already.",
                 value=self._overflow_count,
             )
         yield from (calls, latency, beyond)
