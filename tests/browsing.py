@@ -11,8 +11,10 @@ from ctypes.util import find_library
 from typing import NoReturn
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+# A machine with much else to do takes its time; what is waited for is a condition, never a moment.
+expect.set_options(timeout=30_000)
 FLAGS = [
     "--headless",
     "--no-sandbox",

@@ -49,9 +49,19 @@ def show(subject: Subject) -> None:
         trace = _trace(subject, row, trace_id)
     if explained:
         with verdict:
-            feedback.show(subject, explained, trace)
+            _feedback(subject, explained, trace)
     with tabs_place:
         incident_tabs.show(subject, row, explained, trace)
+
+
+def _feedback(subject: Subject, explained: dict[str, Any], trace: dict[str, Any] | None) -> None:
+    """A part of its own, so that a form that opens or closes does not draw the page again."""
+
+    def body() -> None:
+        frame.use_zone()
+        feedback.show(subject, explained, trace)
+
+    st.fragment(body)()
 
 
 def _read(subject: Subject) -> dict[str, Any]:
