@@ -117,6 +117,7 @@ def span_view(path: Path, present: set[str]) -> str:
         {status} IN ('ERROR', 'STATUS_CODE_ERROR', '2') IS TRUE AS failed,
         {message} AS status_message, {text} AS attributes_text,
         TRY_CAST({text} AS JSON)::VARIANT AS attributes,
+        callee_of(coalesce({kind}, 'UNSPECIFIED'), TRY_CAST({text} AS JSON)::VARIANT) AS callee,
         split, nullif(case_id::VARCHAR, '') AS case_id, {run} AS run, (split = 'test')::BIGINT AS batch_id,
         service_name || chr(31) || span_name || chr(31) || coalesce({kind}, 'UNSPECIFIED') AS operation_key,
         true AS is_new, false AS flagged, false AS in_incident

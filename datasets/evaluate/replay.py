@@ -28,6 +28,7 @@ from detectors.incidents.tracker import Incident
 from detectors.pipeline.detection import Detection
 from detectors.pipeline.reader import Position, StoredSpans, apart
 from detectors.settings import Settings
+from detectors.spans.error_rate import Erroneous
 from detectors.stats.arrays import IntArray
 
 _QUERIES = "datasets.evaluate.queries"
@@ -44,11 +45,13 @@ class Replayed:
     anomalies: columns of `queries/replayed_anomalies.sql`.
     incidents: columns of `queries/replayed_incidents.sql`.
     raised: the same incidents with what they say of causes.
+    erroneous: of each recording, when operations failed improbably often.
     """
 
     anomalies: pa.Table
     incidents: pa.Table
     raised: list[Raised]
+    erroneous: dict[str, list[Erroneous]]
 
 
 def replay(
@@ -68,6 +71,7 @@ def replay(
     runs = spans["run"].to_numpy(zero_copy_only=False)
     begins = np.flatnonzero(np.r_[True, runs[1:] != runs[:-1]]).tolist()
     found, all_raised = [], []
+    erroneous: dict[str, list[Erroneous]] = {}
     for number, (begin, end) in enumerate(zip(begins, [*begins[1:], spans.num_rows], strict=True)):
 
         def passed(name: str, done: int, total: int, number: int = number) -> None:
@@ -77,9 +81,10 @@ def replay(
         one = _replay_run(spans.slice(begin, end - begin), said, baselines, settings, passed)
         run = pa.repeat(runs[begin], one.anomalies.num_rows), pa.repeat(runs[begin], one.incidents.num_rows)
         all_raised += one.raised
+        erroneous[runs[begin]] = one.erroneous[""]
         found.append((one.anomalies.append_column("run", run[0]), one.incidents.append_column("run", run[1])))
     anomalies, incidents = zip(*found, strict=True)
-    return Replayed(pa.concat_tables(anomalies), pa.concat_tables(incidents), all_raised)
+    return Replayed(pa.concat_tables(anomalies), pa.concat_tables(incidents), all_raised, erroneous)
 
 
 def _of_run(rows: pa.Table | None, run: str) -> pa.Table | None:
@@ -125,43 +130,74 @@ def _replay_run(
                 store.read(load_sql(_QUERIES, "replayed_anomalies"), {"test_from": test_from}),
                 store.read(load_sql(_QUERIES, "replayed_incidents")),
                 [raised(incident) for incident in incidents.values() if incident.anomalies],
+                {"": detection.detectors.erroneous()},
             )
         finally:
             store.close()
 
 
 class FolderSpans:
-    """The spans of a folder as if they landed in one batch a pass (`detectors.pipeline.reader.Landed`)."""
+    """A folder's telemetry as if it landed in one batch a pass (`detectors.pipeline.reader.Landed`)."""
 
     def __init__(self, store: Store, pass_ends: IntArray, signals: Signals) -> None:
         """
         Args:
-            store: holds all of them, with the number of the pass as `batch_id`.
+            store: holds all of it, with the number of the pass as `batch_id`.
             pass_ends: when the last span of each pass ended, ns since 1970.
         """
-        self._store = store
-        self._numbers = {
-            name: np.zeros(0, dtype=np.int64) if rows is None else landed_with(_times(rows), pass_ends)
+        self._stored = StoredSpans(store)
+        # Of each pass, how many rows have landed with it and before.
+        self._totals = {
+            name: [0] * (len(pass_ends) + 1) if rows is None else _totals(_times(rows), pass_ends)
             for name, rows in zip(("log_count", "metric_point_count"), signals, strict=True)
         }
-        self._ahead: pa.Table | None = None
-        self._ids: IntArray = np.zeros(0, dtype=np.int64)  # the pass of each row that was read ahead
         self._names: Sequence[str] = ()
-        self._first, self._end = 0, 0  # which passes those are: (first, end]
+        self._spans = _ReadAhead(lambda after, upto: self._stored.read(after, upto, self._names))
+        self._lines = _ReadAhead(self._stored.lines)
+        self._points = _ReadAhead(self._stored.points)
 
     def position(self, upto: int) -> Position:
-        totals = {name: int((numbers <= upto).sum()) for name, numbers in self._numbers.items()}
+        totals = {name: totals[upto] for name, totals in self._totals.items()}
         return {"batch_id": upto, "span_count": None, **totals}
 
     def spans(self, after: int, upto: int, names: Sequence[str]) -> tuple[pa.Table, pa.Table]:
-        within = self._first <= after and upto <= self._end and names == self._names
-        if self._ahead is None or not within:
-            self._first, self._end, self._names = after, max(upto, after + _PASSES_AHEAD), names
-            read = StoredSpans(self._store).read(self._first, self._end, names).sort_by("batch_id")
-            self._ahead = read.combine_chunks()
-            self._ids = self._ahead["batch_id"].to_numpy()
-        begin, end = np.searchsorted(self._ids, [after, upto], side="right").tolist()
-        return apart(self._ahead.slice(begin, end - begin))
+        if names != self._names:
+            self._names = names
+            self._spans.forget()
+        return apart(self._spans.within(after, upto))
+
+    def lines(self, after: int, upto: int) -> pa.Table:
+        return self._lines.within(after, upto)
+
+    def points(self, after: int, upto: int) -> pa.Table:
+        return self._points.within(after, upto)
+
+
+class _ReadAhead:
+    """Rows of some passes, read for many at once; in order of the pass, else as they were read."""
+
+    def __init__(self, read: Callable[[int, int], pa.Table]) -> None:
+        self._read = read
+        self.forget()
+
+    def forget(self) -> None:
+        self._rows: pa.Table | None = None
+        self._passes: IntArray = np.zeros(0, dtype=np.int64)  # of each row
+        self._first, self._end = 0, 0  # which were read: (first, end]
+
+    def within(self, after: int, upto: int) -> pa.Table:
+        if self._rows is None or after < self._first or upto > self._end:
+            self._first, self._end = after, max(upto, after + _PASSES_AHEAD)
+            # Arrow sorts stably.
+            self._rows = self._read(self._first, self._end).sort_by("batch_id").combine_chunks()
+            self._passes = self._rows["batch_id"].to_numpy()
+        begin, end = np.searchsorted(self._passes, [after, upto], side="right").tolist()
+        return self._rows.slice(begin, end - begin)
+
+
+def _totals(unix_nano: IntArray, pass_ends: IntArray) -> list[int]:
+    landed = np.bincount(landed_with(unix_nano, pass_ends), minlength=len(pass_ends) + 1)
+    return [int(total) for total in np.cumsum(landed)]
 
 
 def _times(rows: pa.Table) -> IntArray:

@@ -34,13 +34,15 @@ BoolArray = npt.NDArray[np.bool_]
 class SpanForms:
     """Aligned with some spans unless said otherwise.
 
-    operations: that occur; operation_of: the place of each span's.
+    operations: that occur, of calling ones one for each callee, which its name then holds; operation_of: the
+        place of each span's; plain: the same without callees.
     sets: the distinct (operation, places of those that it called, rising); set_of: the place of each span's.
     caller, callee, calls: of each span and each operation that it called, how often; not aligned.
     whole: of a trace in which no span is missing: of others nobody knows what was called.
     """
 
     operations: list[Operation]
+    plain: list[Operation]
     operation_of: IntArray
     sets: list[tuple[int, tuple[int, ...]]]
     set_of: IntArray
@@ -69,7 +71,7 @@ def span_forms(settled: SettledTraces, landed: BoolArray | None = None) -> SpanF
         landed: which of them were there at the moment that is meant; all when None.
     """
     spans, parent, whole = settled.spans, settled.parent, settled.whole[settled.trace_of]
-    operations, operation_of = _operations(spans)
+    operations, plain, operation_of = _operations(spans)
     marks = _marks(operations)
     child = np.flatnonzero((parent != NO_PARENT) if landed is None else (parent != NO_PARENT) & landed)
     size = max(len(operations), 1)
@@ -88,7 +90,7 @@ def span_forms(settled: SettledTraces, landed: BoolArray | None = None) -> SpanF
     ]
     failed = spans["failed"].to_numpy(zero_copy_only=False).astype(bool)
     return SpanForms(
-        operations, operation_of, sets, set_of.astype(np.int64), caller, callee, calls, failed, whole
+        operations, plain, operation_of, sets, set_of.astype(np.int64), caller, callee, calls, failed, whole
     )
 
 
@@ -164,18 +166,21 @@ def form_chances(forms: SpanForms, book: FormBook) -> tuple[FloatArray, list[str
     return chance, said, reason
 
 
-def _operations(spans: pa.Table) -> tuple[list[Operation], IntArray]:
-    names = ("service_name", "operation", "span_kind")
-    joined = pc.binary_join_element_wise(*(spans[name] for name in names), "\x1f").combine_chunks()
+def _operations(spans: pa.Table) -> tuple[list[Operation], list[Operation], IntArray]:
+    """(operations with their callees, without, the place of each span's)."""
+    names = [spans[name] for name in ("service_name", "operation", "span_kind")]
+    callee = pc.fill_null(spans["callee"], "")
+    joined = pc.binary_join_element_wise(*names, callee, "\x1f").combine_chunks()
     if isinstance(joined, pa.ChunkedArray):  # an empty column stays chunked
         joined = pa.concat_arrays(joined.chunks)
     encoded = joined.dictionary_encode()
-    operations = []
+    operations, plain = [], []
     for text in encoded.dictionary.to_pylist():
         service, rest = text.split("\x1f", 1)
-        operation, kind = rest.rsplit("\x1f", 1)
-        operations.append(Operation(service, operation, kind))
-    return operations, np.asarray(encoded.indices.to_numpy(), dtype=np.int64)
+        operation, kind, callee = rest.rsplit("\x1f", 2)
+        plain.append(Operation(service, operation, kind))
+        operations.append(Operation(service, f"{operation} {callee}".rstrip(), kind))
+    return operations, plain, np.asarray(encoded.indices.to_numpy(), dtype=np.int64)
 
 
 def _marks(operations: list[Operation]) -> npt.NDArray[np.uint64]:

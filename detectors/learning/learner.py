@@ -37,6 +37,7 @@ from detectors.learning.probation import Probation
 from detectors.orders.amount_columns import SCHEMA as AMOUNTS
 from detectors.scoring.store import TraceScoreStore
 from detectors.settings import Settings
+from detectors.spans.error_rate import Erroneous
 from detectors.spans.speedup import Episode
 from detectors.stream.batch_ranges import batch_ids, chunks, span_batches
 from detectors.stream.set_aside import SetAside
@@ -53,6 +54,8 @@ class Detected(ErrorRates, Protocol):
 
     @property
     def episodes(self) -> Iterable[Episode]: ...
+
+    def erroneous(self) -> list[Erroneous]: ...
 
 
 class Learner:
@@ -203,14 +206,17 @@ class Learner:
         spans = self._store.read(load_sql(_QUERIES, "settled_spans"), bounds)
         see(spans)
         spans = self._exclusion.mark(spans, self._detected.episodes)
+        stretches = self._detected.erroneous()
         if not self._settings.enable_amount_anomaly_detection:
-            lessons = learn_and_score(spans, AMOUNTS.empty_table(), self._baselines, after, upto)
+            lessons = learn_and_score(
+                spans, AMOUNTS.empty_table(), self._baselines, after, upto, stretches=stretches
+            )
             return lessons.times, lessons
         amounts = self._store.read(
             load_sql("detectors.orders.queries", "new_amounts"), {**bounds, "names": None}
         )
         whales = self._store.read(load_sql(_QUERIES, "whale_traces"))
-        lessons = learn_and_score(spans, amounts, self._baselines, after, upto)
+        lessons = learn_and_score(spans, amounts, self._baselines, after, upto, stretches=stretches)
         return pa.concat_tables([lessons.times, learn_amounts(amounts, whales["trace_id"])]), lessons
 
     def _row_count(self, table: str = "baseline_sketches") -> int:

@@ -5,6 +5,7 @@ Traces are scored before they are learned, by what was known until then.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,8 @@ from detectors.baseline.learn import learn_settled
 from detectors.baseline.models import Baselines
 from detectors.baseline.settled import SettledTraces, learnable
 from detectors.baseline.span_forms import call_rows, form_rows, span_forms
-from detectors.scoring.trace_score import TRACE_SIGMA, score_traces
+from detectors.scoring.trace_score import TRACE_SIGMA, join_errors, score_traces
+from detectors.spans.error_rate import Erroneous
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -34,10 +36,17 @@ class Lessons(NamedTuple):
 
 
 def learn_and_score(
-    spans: pa.Table, amounts: pa.Table, baselines: Baselines, after: int, upto: int
+    spans: pa.Table,
+    amounts: pa.Table,
+    baselines: Baselines,
+    after: int,
+    upto: int,
+    *,
+    stretches: Sequence[Erroneous] = (),
 ) -> Lessons:
     """
     Args:
+        stretches: of time in which operations failed improbably often.
         spans: columns of `queries/settled_spans.sql` of the batches in (after, upto], with all that has
             landed of their traces.
         amounts: columns of `orders/queries/new_amounts.sql` of the same batches.
@@ -45,7 +54,7 @@ def learn_and_score(
     settled = SettledTraces.of(spans)
     batch = spans["batch_id"].to_numpy()
     forms = span_forms(settled, batch <= upto)
-    scored = score_traces(settled, baselines, forms, amounts)
+    scored = join_errors(score_traces(settled, baselines, forms, amounts), spans, stretches)
     count = len(settled.trace_ids)
     newest = np.zeros(count, dtype=np.int64)
     np.maximum.at(newest, settled.trace_of, batch)

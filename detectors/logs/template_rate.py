@@ -5,6 +5,9 @@ that more traffic may log more; lines alone where a service has no spans. A temp
 a rate of nothing against all that its service has done so far. Errors matter from half a percent of the spans
 on; warnings from 5%; other lines are at most SEV5, new ones from 10% on, known ones when tenfold.
 
+Of both no second is judged before it is there: SDKs send lines after one second and spans after five, so a
+line waits until the spans of its second have come, as long as nearly all of its service lately took.
+
 Examples are the spans that the lines were written in, when they are stored, else the newest of the service.
 
 >>> [least_share(level, new=True) for level in (Level.ERROR, Level.WARN, Level.PLAIN)]
@@ -25,8 +28,9 @@ from detectors.logs.templates import Level, TemplateMiner
 from detectors.model.anomaly import LOG, Anomaly
 from detectors.model.severity import bounded_by_share
 from detectors.settings import Settings
+from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
-from detectors.stats.slots import SLOTS
+from detectors.stats.slots import SLOTS, last
 from detectors.stream.batch import Batch
 from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
 from detectors.stream.event_time import SETTLE_S
@@ -40,6 +44,11 @@ _BELOW = 0.01
 _EXAMPLES_KEPT = 50
 _QUERIES = "detectors.logs.queries"
 _PAUSE_S = 60  # between two reports of one template
+_LAG_MAX_S = 12  # less than it takes until a second is learned
+_ON_TIME = 0.99  # of a service's spans; the others were late by accident
+_HALF_LIFE_S = 60
+_WAIT_MAX_S = 30
+_WAITING_MAX = 100_000  # lines, counted by second
 # rows with trace_id, span_id, unix_nano → the stored spans among them
 FindSpans = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 NewestSpan = Callable[[str], dict[str, Any] | None]
@@ -50,6 +59,27 @@ def least_share(level: Level, *, new: bool) -> float:
     if level is Level.PLAIN:
         return 0.1 if new else 0.2
     return 0.05 if level is Level.WARN else 0.005
+
+
+class _Lateness:
+    """How long after others the spans of each service come: exporters send them every so many seconds."""
+
+    def __init__(self) -> None:
+        self._seen: FloatArray = np.zeros((16, _LAG_MAX_S + 1))
+        self._within: list[int] = []
+
+    def add(self, services: IntArray, late_s: IntArray, passed_s: int) -> None:
+        """Count spans that came so many seconds behind the newest, after so much time has passed."""
+        while len(services) and services.max() >= len(self._seen):
+            self._seen = np.concatenate([self._seen, np.zeros_like(self._seen)])
+        self._seen *= 0.5 ** (passed_s / _HALF_LIFE_S)
+        np.add.at(self._seen, (services, np.clip(late_s, 0, _LAG_MAX_S)), 1.0)
+        total = np.cumsum(self._seen, axis=1)
+        self._within = (total < _ON_TIME * total[:, -1:]).sum(axis=1).tolist()
+
+    def of(self, service: int) -> int:
+        """The seconds within which nearly all spans of a service have come."""
+        return self._within[service] if service < len(self._within) else 0
 
 
 class LogWatch(Detector):
@@ -67,11 +97,16 @@ class LogWatch(Detector):
         self._find_spans = find_spans
         self._newest_span = newest_span
         self._miner = TemplateMiner()
-        self._services: list[str] = []  # of each template
+        self._services: dict[str, int] = {}
+        self._names: list[str] = []  # of each service
+        self._service_of: IntArray = np.zeros(64, dtype=np.int64)  # of each series
+        self._of_operation: IntArray = np.zeros(0, dtype=np.int64)  # the service of each operation
         self._series: dict[int, int] = {}  # template → series
         self._templates: list[int] = []  # and back
-        self._spans_seen: dict[str, float] = {}
-        self._spans_at: dict[tuple[str, int], float] = {}  # of a service in a second of the ring
+        self._spans_seen: FloatArray = np.zeros(16)  # of each service, ever
+        self._spans_at: FloatArray = np.zeros((16, SLOTS))  # of each service in each second of the ring
+        self._late = _Lateness()
+        self._waiting: deque[dict[str, Any]] = deque(maxlen=_WAITING_MAX)
         self._rates = Rates(_RULE)
         self._examples: dict[int, deque[dict[str, Any]]] = {}
         self._reported: dict[int, int] = {}
@@ -80,51 +115,63 @@ class LogWatch(Detector):
     def advance(self, batch: Batch) -> None:
         """Take a step of spans: they are what lines are counted against."""
         self._rates.move(batch.step.settled, batch.step.cleared)
+        self._spans_at[:, batch.step.cleared] = 0
+        passed_s = min(batch.head - (batch.head if self._head is None else self._head), SLOTS)
         self._head = batch.head
-        services = np.array([batch.operations.service(code) for code in range(len(batch.operations.keys))])
-        names = {batch.operations.service(c): key[0] for c, key in enumerate(batch.operations.keys)}
-        of_span = services[batch.codes]
+        keys = batch.operations.keys
+        fresh = [self._service(key[0]) for key in keys[len(self._of_operation) :]]
+        self._of_operation = np.append(self._of_operation, np.array(fresh, dtype=np.int64))
+        of_span = self._of_operation[batch.codes]
+        self._late.add(of_span[~batch.late], (batch.head - batch.ticks)[~batch.late], max(passed_s, 0))
+        size, series = len(self._names), self._service_of[: len(self._templates)]
+        self._spans_seen[:size] += np.bincount(of_span, minlength=size)
+        np.add.at(self._spans_at, (of_span, batch.ticks % SLOTS), 1.0)
         for tick in np.unique(batch.ticks).tolist():
-            counts = np.bincount(of_span[batch.ticks == tick])
-            for service in np.flatnonzero(counts).tolist():
-                self._count(names[service], tick, float(counts[service]))
-        old = [key for key in self._spans_at if key[1] <= batch.head - SLOTS]
-        for key in old:
-            del self._spans_at[key]
-
-    def _count(self, service: str, tick: int, spans: float) -> None:
-        self._spans_seen[service] = self._spans_seen.get(service, 0.0) + spans
-        self._spans_at[service, tick] = self._spans_at.get((service, tick), 0.0) + spans
-        codes = np.array(
-            [self._series[t] for t in self._templates if self._services[t] == service], dtype=np.int64
-        )
-        if len(codes):
-            zeros = np.zeros(len(codes))
-            self._rates.add(codes, np.full(len(codes), tick), np.full(len(codes), spans), zeros)
+            counts = np.bincount(of_span[batch.ticks == tick], minlength=size)[series]
+            codes = np.flatnonzero(counts)
+            if len(codes):
+                self._rates.add(
+                    codes, np.full(len(codes), tick), counts[codes].astype(float), np.zeros(len(codes))
+                )
 
     def observe(self, step: Step) -> Verdict:
-        return Verdict(self.judge(step.lines) if step.lines is not None else ())
+        return Verdict(self.judge(step.lines))
 
-    def judge(self, lines: pa.Table) -> list[Anomaly]:
-        """Take lines; columns of `pipeline/queries/new_logs.sql`."""
+    def judge(self, lines: pa.Table | None) -> list[Anomaly]:
+        """Take lines (columns of `pipeline/queries/new_logs.sql`); judged are those whose spans have come."""
+        self._waiting.extend(lines.to_pylist() if lines is not None else ())
         head = self._head
-        if head is None or not lines.num_rows:
+        if head is None or not self._waiting:
             return []
-        touched: dict[int, None] = {}
-        for row in lines.to_pylist():
+        lags = {name: self._late.of(code) for name, code in self._services.items()}
+        due: list[dict[str, Any]] = []
+        early: list[dict[str, Any]] = []
+        for row in self._waiting:
+            lag = lags.get(row["service_name"], 0)
+            # Where no span comes any more, or a clock is ahead, lines do not wait for ever.
+            waits = head - lag < row["tick"] <= head + _WAIT_MAX_S
+            (early if waits else due).append(row)
+        self._waiting = deque(early, maxlen=_WAITING_MAX)
+        touched: dict[int, dict[int, None]] = {}  # by how long they waited
+        counted = []
+        for row in due:
             code = self._series_of(row)
             if code < 0:
                 continue
             tick = row["tick"] if head - SLOTS < row["tick"] <= head else head
-            alone = row["service_name"] not in self._spans_seen
-            spans = float(row["line_count"]) if alone else 0.0
-            self._rates.add(
-                np.array([code]), np.array([tick]), np.array([spans]), np.array([float(row["line_count"])])
-            )
+            service = self._services[row["service_name"]]
+            spans = 0.0 if self._spans_seen[service] else float(row["line_count"])
+            counted.append((code, tick, spans, float(row["line_count"])))
             self._examples.setdefault(code, deque(maxlen=_EXAMPLES_KEPT)).append(row)
-            touched[code] = None
-        alarms = self._rates.judge(np.array(list(touched), dtype=np.int64), head)
-        return [anomaly for alarm in alarms for anomaly in self._report(alarm, head)]
+            touched.setdefault(self._late.of(service), {})[code] = None
+        if counted:
+            codes, ticks, trials, hits = zip(*counted, strict=True)
+            self._rates.add(np.array(codes), np.array(ticks), np.array(trials), np.array(hits))
+        found: list[Anomaly] = []
+        for lag, series in touched.items():
+            alarms = self._rates.judge(np.array(list(series), dtype=np.int64), head - lag)
+            found += [anomaly for alarm in alarms for anomaly in self._report(alarm, head - lag)]
+        return found
 
     def changed(self) -> list[State]:
         """All templates, once one of them has learned: as they grow, several become one."""
@@ -132,7 +179,8 @@ class LogWatch(Detector):
             return []
         found: dict[tuple[str, str, str], tuple[float, float]] = {}
         for code, template in enumerate(self._templates):
-            key = (self._services[template], self._miner.level(template).name, self._miner.text(template))
+            service = self._names[self._service_of[code]]
+            key = (service, self._miner.level(template).name, self._miner.text(template))
             # Templates that have grown into the same words are one.
             _, before = found.get(key, (0.0, 0.0))
             trials, hits = self._rates.past(code)
@@ -156,38 +204,49 @@ class LogWatch(Detector):
             )
             if len(self._templates) < _TEMPLATES_MAX and level in Level.__members__:
                 template = self._miner.restore(service, Level[level], row["callee_operation"])
-                self._begin(service, template, past)
-                self._spans_seen[service] = max(self._spans_seen.get(service, 0.0), past[0])
+                number = self._service(service)
+                self._begin(number, template, past)
+                self._spans_seen[number] = max(self._spans_seen[number], past[0])
 
-    def _begin(self, service: str, template: int, past: tuple[float, float]) -> int:
-        while len(self._services) <= template:
-            self._services.append("")
-        self._services[template] = service
+    def _service(self, name: str) -> int:
+        known = self._services.get(name)
+        if known is None:
+            known = self._services[name] = len(self._names)
+            self._names.append(name)
+            if known >= len(self._spans_seen):
+                self._spans_seen = np.concatenate([self._spans_seen, np.zeros_like(self._spans_seen)])
+                self._spans_at = np.concatenate([self._spans_at, np.zeros_like(self._spans_at)])
+        return known
+
+    def _begin(self, service: int, template: int, past: tuple[float, float]) -> int:
         code = self._series[template] = len(self._templates)
+        if code >= len(self._service_of):
+            self._service_of = np.concatenate([self._service_of, np.zeros_like(self._service_of)])
+        self._service_of[code] = service
         self._templates.append(template)
         self._rates.grow([0], [past])
         return code
 
     def _series_of(self, row: dict[str, Any]) -> int:
-        service = row["service_name"]
-        template = self._miner.code(service, row["example"], row["severity_number"])
+        template = self._miner.code(row["service_name"], row["example"], row["severity_number"])
         known = self._series.get(template)
         if known is not None:
             return known
         if len(self._templates) >= _TEMPLATES_MAX:
             return -1
         # It has never been there in all that its service has done, of which the newest is yet to be learned.
-        recent = {tick: n for (name, tick), n in self._spans_at.items() if name == service}
-        unsettled = sum(spans for tick, spans in recent.items() if tick > (self._head or 0) - SETTLE_S)
-        before = self._spans_seen.get(service, 0.0) - unsettled
-        code = self._begin(service, template, (max(before, 0.0), 0.0))
-        for tick, spans in recent.items():
-            self._rates.add(np.array([code]), np.array([tick]), np.array([spans]), np.zeros(1))
+        service, head = self._service(row["service_name"]), self._head or 0
+        recent = self._spans_at[service]
+        unsettled = float(recent[last(head, SETTLE_S)].sum())
+        code = self._begin(service, template, (max(float(self._spans_seen[service]) - unsettled, 0.0), 0.0))
+        ticks = np.arange(head - SLOTS + 1, head + 1)
+        ticks = ticks[recent[ticks % SLOTS] > 0]
+        self._rates.add(np.full(len(ticks), code), ticks, recent[ticks % SLOTS], np.zeros(len(ticks)))
         return code
 
     def _report(self, alarm: Alarm, head: int) -> list[Anomaly]:
         template = self._templates[alarm.code]
-        level, service = self._miner.level(template), self._services[template]
+        level, service = self._miner.level(template), self._names[self._service_of[alarm.code]]
         new = self._rates.past_hits[alarm.code] < 1
         share = alarm.hits / alarm.trials
         if share < least_share(level, new=new) or head - self._reported.get(alarm.code, -_PAUSE_S) < _PAUSE_S:

@@ -19,7 +19,7 @@ from detectors.pipeline.lookups import Lookups
 from detectors.pipeline.registry import DETECTORS, Context, Registry
 from detectors.settings import Settings
 from detectors.spans.call_structure import StructureWatch
-from detectors.spans.error_rate import ErrorWatch
+from detectors.spans.error_rate import Erroneous, ErrorWatch
 from detectors.spans.latency import LatencyWatch
 from detectors.spans.message_wait import GapWatch
 from detectors.spans.nested import SpanKey
@@ -84,7 +84,7 @@ class DetectorSet:
             least_sigma: what a span needs to stand alone.
         """
         groups = groups or group_spans(spans, self._baselines.duration)
-        codes = sorted({self.operations.code(operation) for operation in held} - {-1})
+        codes = sorted({code for operation in held for code in self.operations.codes(operation)})
         taken = list(batches(spans, self.operations, self._ring, groups))
         return Step(
             now_s=now_s,
@@ -154,11 +154,16 @@ class DetectorSet:
 
     def usual_errors(self, operation: OperationKey) -> float | None:
         """The share of failed calls that is usual; None while it is learned."""
-        return self._the(ErrorWatch).usual(self.operations.code(operation))
+        return self._the(ErrorWatch).usual(self.operations.codes(operation))
+
+    def erroneous(self) -> list[Erroneous]:
+        """The newest stretches of time in which operations failed improbably often."""
+        return list(self._the(ErrorWatch).erroneous)
 
     def adopt_errors(self, operation: OperationKey, calls: int, failed: int) -> None:
         """From now on so many failed of so many calls are usual."""
-        self._the(ErrorWatch).adopt(self.operations.code(operation), calls, failed)
+        for code in self.operations.codes(operation):
+            self._the(ErrorWatch).adopt(code, calls, failed)
 
     def _the(self, kind: type[_D]) -> _D:
         return next(detector for detector in self.detectors if isinstance(detector, kind))

@@ -10,6 +10,7 @@ from detectors.model.operation import OperationKey
 from detectors.stream.newest_spans import NewestSpans
 
 _QUERIES = "detectors.pipeline.queries"
+Calls = tuple[OperationKey, str]  # an operation and whom it calls, empty where that is not known
 _REACH_NS = 60_000_000_000  # a line lies this near to the start of its span
 
 
@@ -41,18 +42,19 @@ class Lookups:
         found = self._read("span_at", bounds)
         return found[0] if found else self._newest.of_service(service)
 
-    def childless(
-        self, parent: OperationKey, child: OperationKey, since: int, until: int
-    ) -> list[dict[str, Any]]:
-        """Spans of the parent of that time (ns since 1970) that lack the child."""
+    def childless(self, parent: Calls, child: Calls, since: int, until: int) -> list[dict[str, Any]]:
+        """Spans of the parent of that time (ns since 1970) that lack the child; each with its callee."""
+        (parent_key, callee), (child_key, child_callee) = parent, child
         return self._read(
             "childless_spans",
             {
-                "service": parent[0],
-                "operation": parent[1],
-                "kind": parent[2],
-                "child_service": child[0],
-                "child_operation": child[1],
+                "service": parent_key[0],
+                "operation": parent_key[1],
+                "kind": parent_key[2],
+                "callee": callee,
+                "child_service": child_key[0],
+                "child_operation": child_key[1],
+                "child_callee": child_callee,
                 "since": since,
                 "until": until,
             },

@@ -34,6 +34,12 @@ class Landed(Protocol):
             (columns of `stream/queries/new_spans.sql`, rows of `amount_columns.SCHEMA`).
         """
 
+    def lines(self, after: int, upto: int) -> pa.Table:
+        """Log lines of those batches: columns of `queries/new_logs.sql`."""
+
+    def points(self, after: int, upto: int) -> pa.Table:
+        """Metric points of those batches: columns of `queries/new_metrics.sql`."""
+
 
 class StoredSpans:
     """Reads them as they land."""
@@ -49,6 +55,12 @@ class StoredSpans:
 
     def spans(self, after: int, upto: int, names: Sequence[str]) -> tuple[pa.Table, pa.Table]:
         return apart(self.read(after, upto, names))
+
+    def lines(self, after: int, upto: int) -> pa.Table:
+        return self._store.read(load_sql(_QUERIES, "new_logs"), {"after": after, "upto": upto})
+
+    def points(self, after: int, upto: int) -> pa.Table:
+        return self._store.read(load_sql(_QUERIES, "new_metrics"), {"after": after, "upto": upto})
 
     def read(self, after: int, upto: int, names: Sequence[str]) -> pa.Table:
         """Both in one table, for `apart`."""
@@ -120,10 +132,9 @@ class Reader:
         points = self._has_new(reading.landed, "metrics_batch_id", "metric_point_count")
 
         def read_and_take(after: int, upto: int) -> None:
-            bounds = {"after": after, "upto": upto}
             take(
-                self._store.read(load_sql(_QUERIES, "new_logs"), bounds) if lines else None,
-                self._store.read(load_sql(_QUERIES, "new_metrics"), bounds) if points else None,
+                self._source.lines(after, upto) if lines else None,
+                self._source.points(after, upto) if points else None,
             )
 
         self._set_aside.read(

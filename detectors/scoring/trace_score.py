@@ -16,6 +16,10 @@ and together, forms with the larger weight since n samples bound them from below
 
 Of a trace that carries amounts a tenth of the weight is for the largest (`detect.amount`).
 
+A span that failed while its operation failed improbably often belongs to that, however usual a failure is:
+its trace is at least as unusual as that stretch of time (`detect.error.Erroneous`), of whose failures no more
+than a third are what is usual.
+
 Anomalous is a trace beyond `TRACE_SIGMA`. How many traces there are changes nothing of it: that is for
 alerts.
 
@@ -25,7 +29,8 @@ discrete tests (Tarone 1990).
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +41,11 @@ from scipy.special import ndtri
 from detectors.baseline.forms import UNUSUAL, FormBook
 from detectors.baseline.settled import SettledTraces
 from detectors.baseline.span_forms import SpanForms, form_chances, span_forms
+from detectors.model.operation import OperationKey
 from detectors.orders.amount import AmountModels, amount_chances
 from detectors.orders.amount_columns import SCHEMA as AMOUNTS
 from detectors.scoring.span_time import TimeModels, time_chances
+from detectors.spans.error_rate import Erroneous
 from detectors.stats.arrays import FloatArray, IntArray
 
 TRACE_SIGMA = 3.0
@@ -86,7 +93,7 @@ def score_traces(
         return SCORE_SCHEMA.empty_table()
     forms = forms or span_forms(settled)
     start = spans["start_unix_nano"].to_numpy()
-    times = time_chances(settled, forms.operations, forms.operation_of, models)
+    times = time_chances(settled, forms.plain, forms.operation_of, models)
     trace_of, trace_ids = settled.trace_of, settled.trace_ids
     count = len(trace_ids)
     share = _shares(trace_of, forms.operation_of, len(forms.operations), ~np.isnan(times.together))
@@ -130,6 +137,40 @@ def score_traces(
         },
         schema=SCORE_SCHEMA,
     )
+
+
+def join_errors(scores: pa.Table, spans: pa.Table, stretches: Sequence[Erroneous]) -> pa.Table:
+    """The scores of traces, those at least as unusual as what their failed spans belong to.
+
+    Args:
+        scores: `score_traces` of `spans`.
+    """
+    failed = spans.filter(spans["failed"])
+    if not stretches or not failed.num_rows:
+        return scores
+    by_operation: dict[tuple[OperationKey, str], list[Erroneous]] = {}
+    for stretch in stretches:
+        by_operation.setdefault((stretch.operation, stretch.callee), []).append(stretch)
+    names = ("trace_id", "span_id", "service_name", "operation", "span_kind", "callee")
+    found: dict[str, tuple[Erroneous, dict[str, Any]]] = {}
+    for row in failed.select([*names, "start_unix_nano", "duration_ns"]).to_pylist():
+        key = row["service_name"], row["operation"], row["span_kind"]
+        end = row["start_unix_nano"] + max(row["duration_ns"], 0)
+        for stretch in by_operation.get((key, row["callee"] or ""), ()):
+            within = stretch.since_unix_nano <= end < stretch.until_unix_nano
+            known = found.get(row["trace_id"])
+            if within and (known is None or known[0].sigma < stretch.sigma):
+                found[row["trace_id"]] = stretch, row
+    if not found:
+        return scores
+    rows = scores.to_pylist()
+    for score in rows:
+        joined = found.get(score["trace_id"])
+        if joined is not None and joined[0].sigma > score["anomaly_sigma"]:
+            score["anomaly_sigma"] = joined[0].sigma
+            score["reason"] = f"fails as {joined[0].failed} of {joined[0].calls} did then"
+            score |= {name: joined[1][name] for name in ("span_id", "service_name", "operation")}
+    return pa.Table.from_pylist(rows, SCORE_SCHEMA)
 
 
 def _amounts_of(

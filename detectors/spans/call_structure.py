@@ -4,8 +4,10 @@ For each pair of a calling and a called operation, of the calling operation's sp
 - *path*: how many made a call that its history (500 spans or more) practically never shows;
 - *calls*: of those that made it, how many made it twice as often as the median, and once more (N+1 queries,
   retries, messages delivered twice);
+- *more*: how many called more often than the median, where each does so as many do at any time: caches that
+  went cold. At most SEV4, opens no incident, and said once while it lasts;
 - *missing*: how many did not make a call that is nearly always made. The newest seconds are left out, for
-  children that land later.
+  children that land later, and those in which the called service sent nothing at all.
 Each is a share k of n, judged by sigma = Phi^-1(1 - L * P(BetaBinomial(n, alpha, beta) >= k)) as in
 `detectors.stats.beta_binomial`. Odd ones are spans of the window: the first repeated or new child, or the
 parent without.
@@ -36,20 +38,26 @@ from detectors.stream.exemplars import Exemplars, window_anomaly
 from detectors.stream.rate_rows import TABLE, rate_row, rate_state, rates_of
 from detectors.stream.span_join import Kin, Kinship, calls
 
-PATH, CALLS, MISSING = "path", "calls", "missing"
+PATH, CALLS, MORE, MISSING = "path", "calls", "more", "missing"
 _RULES = {
     PATH: Rule(min_trials=500, min_excess=0.05, prior_rate=0.0005),
     CALLS: Rule(min_trials=100, min_excess=0.05, prior_rate=0.002),
+    MORE: Rule(min_trials=300, min_hits=20, min_ratio=1.5, min_excess=0.3, prior_rate=0.25),
     MISSING: Rule(min_trials=500, min_excess=0.1, lag_s=5, prior_rate=0.002),
 }
 _NEVER = 0.001  # a path taken more often than this is known
 _ALWAYS = 0.98  # a call made less often than this is not missed
 _COUNT_BINS = 32
 _MEDIAN_MIN = 50
-_PAIRS_MAX = 30_000  # 4 kB each
+_PAIRS_MAX = 30_000  # 5 kB each
+_BEGIN_S = 15  # after a start, until whose calls have landed as well as they
+_EXPORT_S = 5  # what exporters hold back: a second that is newer may still fill
+_MORE_ROWS = 3
+_MORE_LASTS_S = 600  # then that is how it is now
 _BELOW = 0.01
-# (parent operation, child operation, since and until in ns) → spans of the parent that lack the child.
-FindChildless = Callable[[OperationKey, OperationKey, int, int], list[dict[str, Any]]]
+# ((operation, callee) of the parent, of the child, since and until in ns) → spans of the parent without it.
+Calls = tuple[OperationKey, str]
+FindChildless = Callable[[Calls, Calls, int, int], list[dict[str, Any]]]
 
 
 def excessive(counts: FloatArray, usual: FloatArray) -> npt.NDArray[np.bool_]:
@@ -73,13 +81,16 @@ class StructureWatch(Detector):
         self._kinship = Kinship("parent_hash")
         self._pairs: dict[tuple[int, int], int] = {}
         self.pairs: list[tuple[int, int]] = []
-        self.rates = {rule: Rates(_RULES[rule]) for rule in (PATH, CALLS, MISSING)}
+        self.rates = {rule: Rates(_RULES[rule]) for rule in _RULES}
         self._parents: IntArray = np.zeros(64, dtype=np.int64)  # the calling operation of each pair
         self._spans_seen: FloatArray = np.zeros(64)  # of each operation, ever
         self._how_often: FloatArray = np.zeros((64, _COUNT_BINS))  # of each pair
-        self._exemplars = {rule: Exemplars() for rule in (PATH, CALLS)}
+        self._exemplars = {rule: Exemplars() for rule in (PATH, CALLS, MORE)}
         self._judged_tick = -1
         self._missed_until: dict[int, int] = {}
+        self._service_of: IntArray = np.zeros(0, dtype=np.int64)  # of each operation
+        self._sent: FloatArray = np.zeros((16, SLOTS))  # spans of each service in each second of the ring
+        self._more: dict[int, tuple[int, int]] = {}  # of each pair, since when and until when
 
     def pair(self, parent: int, child: int, past: dict[str, tuple[float, float]] | None = None) -> int:
         """The number of a pair, -1 for one too many.
@@ -99,7 +110,7 @@ class StructureWatch(Detector):
         if code >= len(self._how_often):
             self._how_often = np.concatenate([self._how_often, np.zeros_like(self._how_often)])
         before = float(self._spans_seen[parent]) if parent < len(self._spans_seen) else 0.0
-        past = past or {PATH: (before, 0.0), CALLS: (0.0, 0.0), MISSING: (before, before)}
+        past = past or {PATH: (before, 0.0), MISSING: (before, before)}
         for rule, rates in self.rates.items():
             rates.grow([0], [past.get(rule, (0.0, 0.0))])
         return code
@@ -108,10 +119,10 @@ class StructureWatch(Detector):
         return Verdict([found for batch in step.batches for found in self.judge(batch, step.held)])
 
     def changed(self) -> list[State]:
-        keys, rows = self._operations.keys, []
+        rows = []
         for rule, rates in self.rates.items():
             for pair in np.flatnonzero(rates.changed[: rates.count]).tolist():
-                caller, callee = (keys[code] for code in self.pairs[pair])
+                caller, callee = (self._operations.stored(code) for code in self.pairs[pair])
                 histogram = self.call_counts(pair) if rule == CALLS else None
                 rows.append(rate_row(rule, caller, callee, rates.past(pair), histogram))
         return rate_state(rows)
@@ -124,9 +135,9 @@ class StructureWatch(Detector):
         pairs: dict[tuple[int, int], dict[str, tuple[float, float]]] = {}
         histograms: dict[tuple[int, int], list[int]] = {}
         for row in rates_of(rows, *self.rates):
-            caller = self._operations.code((row["service_name"], row["operation"], row["span_kind"]))
-            callee = self._operations.code(
-                (row["callee_service"], row["callee_operation"], row["callee_kind"])
+            caller = self._operations.code_stored(row["service_name"], row["operation"], row["span_kind"])
+            callee = self._operations.code_stored(
+                row["callee_service"], row["callee_operation"], row["callee_kind"]
             )
             if min(caller, callee) >= 0:
                 pairs.setdefault((caller, callee), {})[row["measure"]] = (
@@ -169,7 +180,8 @@ class StructureWatch(Detector):
             watched = np.flatnonzero(pairs >= 0)
             kin, counts, pairs = kin.take(watched), counts[watched], pairs[watched]
         self._count_parents(batch)
-        found = self._paths(batch, kin, pairs) + self._too_often(batch, kin, pairs, counts)
+        found = self._paths(batch, kin, pairs) + self._more_often(batch, kin, pairs, counts)
+        found += self._too_often(batch, kin, pairs, counts)
         return found + self._missing(batch, kin, pairs)
 
     def _count_parents(self, batch: Batch) -> None:
@@ -177,6 +189,12 @@ class StructureWatch(Detector):
         while size > len(self._spans_seen):
             self._spans_seen = np.concatenate([self._spans_seen, np.zeros_like(self._spans_seen)])
         self._spans_seen[:size] += np.bincount(batch.codes, minlength=size)
+        fresh = [batch.operations.service(code) for code in range(len(self._service_of), size)]
+        self._service_of = np.append(self._service_of, np.array(fresh, dtype=np.int64))
+        while size and self._service_of.max() >= len(self._sent):
+            self._sent = np.concatenate([self._sent, np.zeros_like(self._sent)])
+        self._sent[:, batch.step.cleared] = 0
+        np.add.at(self._sent, (self._service_of[batch.codes], batch.ticks % SLOTS), 1.0)
         if not len(self.pairs):
             return
         for tick in np.unique(batch.ticks).tolist():
@@ -195,9 +213,9 @@ class StructureWatch(Detector):
         self._exemplars[PATH].keep(kin.source, pairs[new], kin.child_tick[new], kin.place[new])
         found = []
         for alarm in rates.judge(np.unique(pairs[new]), batch.head):
-            parent, child = (batch.operations.keys[code] for code in self.pairs[alarm.code])
+            parent, child = (batch.operations.label(code) for code in self.pairs[alarm.code])
             text = (
-                f"{parent[1]} calls {child[1]} in {alarm.hits} of {alarm.trials} spans: "
+                f"{parent} calls {child} in {alarm.hits} of {alarm.trials} spans: "
                 f"never before in {alarm.learned_trials:,}"
             )
             # New code looks the same, so it is for the queue and wakes nobody.
@@ -205,13 +223,45 @@ class StructureWatch(Detector):
             found += self._report(batch, alarm, PATH, text, most=most)
         return found
 
-    def _too_often(self, batch: Batch, kin: Kin, pairs: IntArray, counts: FloatArray) -> list[Anomaly]:
-        rates = self.rates[CALLS]
+    def _more_often(self, batch: Batch, kin: Kin, pairs: IntArray, counts: FloatArray) -> list[Anomaly]:
+        rates, head = self.rates[MORE], batch.head
+        known, usual = self._median_calls(pairs)
+        more = known & (counts > usual)
+        rates.add(pairs[known], kin.child_tick[known], np.ones(int(known.sum())), more[known].astype(float))
+        rows = np.flatnonzero(more)
+        self._exemplars[MORE].keep(kin.source, pairs[rows], kin.child_tick[rows], kin.place[rows])
+        old = [pair for pair, (_, until) in self._more.items() if until < head - WINDOWS_S[-1]]
+        for pair in old:
+            del self._more[pair]
+        adopted = [pair for pair, (since, _) in self._more.items() if since < head - _MORE_LASTS_S]
+        suspects = np.unique(pairs[rows])
+        found = []
+        for alarm in rates.judge(suspects[~np.isin(suspects, adopted)], head):
+            since, _ = self._more.get(alarm.code, (head, head))
+            self._more[alarm.code] = since, head
+            if since < head:
+                continue  # one report for as long as it lasts
+            parent, child = (batch.operations.label(code) for code in self.pairs[alarm.code])
+            text = (
+                f"{alarm.hits} of {alarm.trials} {parent} called {child} more often than is usual, "
+                f"else {share_text(alarm.usual_rate)} do"
+            )
+            exemplars = self._exemplars[MORE].take(alarm.code, head, alarm.window_s)[-_MORE_ROWS:]
+            most = self._settings.severity_sigmas()[2] - _BELOW
+            found += self._report(batch, alarm, MORE, text, most=most, rows=exemplars)
+        return found
+
+    def _median_calls(self, pairs: IntArray) -> tuple[npt.NDArray[np.bool_], FloatArray]:
+        """(whether enough is known of each pair, how often the median parent calls)."""
         of_pair, which = np.unique(pairs, return_inverse=True)  # a few, and each has many rows
         histogram = self._how_often[of_pair]
         total = histogram.sum(axis=1)
         median = np.argmax(np.cumsum(histogram, axis=1) >= total[:, None] / 2, axis=1).astype(np.float64)
-        known, usual = (total >= _MEDIAN_MIN)[which], median[which]
+        return (total >= _MEDIAN_MIN)[which], median[which]
+
+    def _too_often(self, batch: Batch, kin: Kin, pairs: IntArray, counts: FloatArray) -> list[Anomaly]:
+        rates = self.rates[CALLS]
+        known, usual = self._median_calls(pairs)
         odd = known & excessive(counts, usual)
         rates.add(pairs[known], kin.child_tick[known], np.ones(int(known.sum())), odd[known].astype(float))
         rows = np.flatnonzero(odd)
@@ -228,10 +278,10 @@ class StructureWatch(Detector):
         alarmed = set()
         for alarm in rates.judge(np.unique(pairs[rows]), batch.head):
             alarmed.add(alarm.code)
-            parent, child = (batch.operations.keys[code] for code in self.pairs[alarm.code])
+            parent, child = (batch.operations.label(code) for code in self.pairs[alarm.code])
             often, seldom = most_often[alarm.code]
             text = (
-                f"{often:.0f} calls of {child[1]} by one {parent[1]}, usually {seldom:.0f}, "
+                f"{often:.0f} calls of {child} by one {parent}, usually {seldom:.0f}, "
                 f"in {share_text(alarm.hits / alarm.trials)} of them"
             )
             found += self._report(batch, alarm, CALLS, text, counts=(often, seldom))
@@ -252,22 +302,43 @@ class StructureWatch(Detector):
             (rates.past_trials[: rates.count] >= _RULES[MISSING].min_trials)
             & (rates.past_hits[: rates.count] <= (1 - _ALWAYS) * rates.past_trials[: rates.count])
         )
+        unknown = self._unheard(missed, batch)
+        rates.leave_out(missed, unknown)
         found = []
-        for alarm in rates.judge(missed, batch.head):
+        for alarm in rates.judge(missed, batch.head, unknown):
             if self._missed_until.get(alarm.code, -1) >= batch.head - WINDOWS_S[-1]:
                 self._missed_until[alarm.code] = batch.head
                 continue  # one report for as long as it lasts
             self._missed_until[alarm.code] = batch.head
-            parent, child = (batch.operations.keys[code] for code in self.pairs[alarm.code])
+            parent, child = self.pairs[alarm.code]
             until = batch.head - _RULES[MISSING].lag_s + 1
+            since = until - alarm.window_s
             rows = self._find_childless(
-                parent, child, (until - alarm.window_s) * 1_000_000_000, until * 1_000_000_000
+                self._calls(parent), self._calls(child), since * 1_000_000_000, until * 1_000_000_000
             )
             text = (
-                f"{alarm.hits} of {alarm.trials} {parent[1]} made no call of {child[1]}, which is always made"
+                f"{alarm.hits} of {alarm.trials} {batch.operations.label(parent)} made no call of"
+                f" {batch.operations.label(child)}, which is always made"
             )
             found += self._report(batch, alarm, MISSING, text, rows=rows)
         return found
+
+    def _calls(self, code: int) -> Calls:
+        return self._operations.keys[code], self._operations.callees[code]
+
+    def _unheard(self, pairs: IntArray, batch: Batch) -> npt.NDArray[np.bool_]:
+        """The seconds in which, or next to which, nothing came of the called service, and our own first ones.
+
+        What is not heard of may have happened: exporters give batches up, and calls of before a restart
+        landed before it.
+        """
+        called = np.array([self.pairs[pair][1] for pair in pairs.tolist()], dtype=np.int64)
+        silent = np.asarray(self._sent[self._service_of[called]] == 0, dtype=np.bool_)
+        silent |= np.roll(silent, 1, axis=1) | np.roll(silent, -1, axis=1)
+        ticks = np.arange(batch.head - SLOTS + 1, batch.head + 1)
+        silent[:, ticks[ticks < batch.begun + _BEGIN_S] % SLOTS] = True
+        silent[:, ticks[-_EXPORT_S:] % SLOTS] = False  # what is still to come
+        return silent
 
     def _report(
         self,
@@ -289,7 +360,7 @@ class StructureWatch(Detector):
             "rule": rule,
             "span_sigma": 0.0,
             # New code alone is no incident.
-            "shift_sigma": 0.0 if rule == PATH else round(alarm.sigma, 3),
+            "shift_sigma": 0.0 if rule in (PATH, MORE) else round(alarm.sigma, 3),
             "window_s": alarm.window_s,
             "odd": alarm.hits,
             "parents": alarm.trials,
@@ -297,6 +368,7 @@ class StructureWatch(Detector):
             "parent_operation": parent[1],
             "child_service": child[0],
             "child_operation": child[1],
+            **_whom("child_callee", batch.operations.callees[self.pairs[alarm.code][1]]),
         }
         if rows is None:
             rows = self._exemplars[rule].take(alarm.code, batch.head, alarm.window_s)
@@ -317,3 +389,7 @@ class StructureWatch(Detector):
             for row in rows
         )
         return [anomaly for anomaly in found if anomaly]
+
+
+def _whom(name: str, callee: str) -> dict[str, object]:
+    return {name: callee} if callee else {}

@@ -77,7 +77,7 @@ class RefusalWatch(Detector):
         rows = []
         for series in np.flatnonzero(self.rates.changed[: self.rates.count]).tolist():
             operation, status = self.series[series]
-            caller, callee = self._known.keys[operation], ("", str(status), "")
+            caller, callee = self._known.stored(operation), ("", str(status), "")
             rows.append(rate_row(_MEASURE, caller, callee, self.rates.past(series)))
         return rate_state(rows)
 
@@ -86,7 +86,7 @@ class RefusalWatch(Detector):
 
     def restore(self, rows: Rows) -> None:
         for row in rates_of(rows, _MEASURE):
-            operation = self._known.code((row["service_name"], row["operation"], row["span_kind"]))
+            operation = self._known.code_stored(row["service_name"], row["operation"], row["span_kind"])
             if operation >= 0:
                 past = (row["trial_count"], row["hit_count"])
                 self.code(operation, int(row["callee_operation"]), past)

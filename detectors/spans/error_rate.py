@@ -17,15 +17,18 @@ True
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from detectors.model.anomaly import ERROR, Anomaly
+from detectors.model.operation import OperationKey
 from detectors.model.severity import bounded_by_share
 from detectors.model.text import share_text
 from detectors.settings import Settings
-from detectors.stats.beta_binomial import WINDOWS_S, Rates, Rule
+from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
 from detectors.stream.batch import Batch, Operations
 from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
 from detectors.stream.exemplars import Exemplars, window_anomaly
@@ -35,6 +38,26 @@ _RULE = Rule()
 _MEASURE = "error"
 # A rate that a person or a day has confirmed counts as much as a window's spread can use.
 _ADOPTED_CALLS_MIN = 200
+_NS = 1_000_000_000
+
+
+_ERRONEOUS_KEPT = 1_000
+
+
+class Erroneous(NamedTuple):
+    """A stretch of time in which an operation failed improbably often: a failed span in it belongs to that.
+
+    operation: service, name and kind; callee: whom it called, empty where that is not known; calls, failed:
+    of the window that was found last.
+    """
+
+    operation: OperationKey
+    callee: str
+    since_unix_nano: int
+    until_unix_nano: int
+    sigma: float
+    failed: int
+    calls: int
 
 
 class ErrorWatch(Detector):
@@ -51,21 +74,26 @@ class ErrorWatch(Detector):
         self._operations = operations
         self.rates = Rates(_RULE)
         self._exemplars = Exemplars()
+        self.erroneous: deque[Erroneous] = deque(maxlen=_ERRONEOUS_KEPT)
+        self._newest: dict[int, int] = {}  # of each series, until when its newest stretch lasts
 
     def observe(self, step: Step) -> Verdict:
         return Verdict([found for batch in step.batches for found in self.judge(batch, step.held)])
 
     def changed(self) -> list[State]:
         changed = np.flatnonzero(self.rates.changed[: self.rates.count]).tolist()
-        keys = self._operations.keys
-        return rate_state([rate_row(_MEASURE, keys[code], NOBODY, self.rates.past(code)) for code in changed])
+        rows = [
+            rate_row(_MEASURE, self._operations.stored(code), NOBODY, self.rates.past(code))
+            for code in changed
+        ]
+        return rate_state(rows)
 
     def committed(self) -> None:
         self.rates.changed[:] = False
 
     def restore(self, rows: Rows) -> None:
         past = {
-            self._operations.code((row["service_name"], row["operation"], row["span_kind"])): (
+            self._operations.code_stored(row["service_name"], row["operation"], row["span_kind"]): (
                 row["trial_count"],
                 row["hit_count"],
             )
@@ -76,11 +104,13 @@ class ErrorWatch(Detector):
             [self._operations.service(code) for code in codes], [past.get(code, (0.0, 0.0)) for code in codes]
         )
 
-    def usual(self, code: int) -> float | None:
-        """The share of failed calls that is usual of an operation; None while it is learned."""
-        if not 0 <= code < self.rates.count or self.rates.past_trials[code] < self.rates.rule.min_trials:
+    def usual(self, codes: Sequence[int]) -> float | None:
+        """The share of failed calls that is usual of these; None while it is learned."""
+        known = np.array([code for code in codes if code < self.rates.count], dtype=np.int64)
+        calls = self.rates.past_trials[known]
+        if calls.sum() < self.rates.rule.min_trials:
             return None
-        return float(self.rates.usual(np.array([code]))[0])
+        return float(np.average(self.rates.usual(known), weights=calls))
 
     def adopt(self, code: int, calls: int, failed: int) -> None:
         """From now on so many failed of so many calls are what is usual."""
@@ -106,8 +136,11 @@ class ErrorWatch(Detector):
         found: list[Anomaly] = []
         for alarm in self.rates.judge(np.unique(batch.codes[rows]), batch.head):
             share = alarm.hits / alarm.trials
+            callee = batch.operations.callees[alarm.code]
+            self._note(batch, alarm, callee)
+            whom = f" of {callee}" if callee else ""
             text = (
-                f"{alarm.hits} of {alarm.trials} calls failed in {alarm.window_s} s, "
+                f"{alarm.hits} of {alarm.trials} calls{whom} failed in {alarm.window_s} s, "
                 f"usually {share_text(alarm.usual_rate)}"
             )
             details = {
@@ -117,6 +150,7 @@ class ErrorWatch(Detector):
                 "window_s": alarm.window_s,
                 "failed": alarm.hits,
                 "calls": alarm.trials,
+                **({"callee": callee} if callee else {}),
             }
             for row in self._exemplars.take(alarm.code, batch.head, alarm.window_s):
                 anomaly = window_anomaly(
@@ -133,3 +167,13 @@ class ErrorWatch(Detector):
                 )
                 found += [anomaly] if anomaly else []
         return found
+
+    def _note(self, batch: Batch, alarm: Alarm, callee: str) -> None:
+        """Remember the stretch, from where the one before it ended."""
+        until = (batch.head + 1) * _NS
+        since = max(until - alarm.window_s * _NS, self._newest.get(alarm.code, 0))
+        self._newest[alarm.code] = until
+        operation = batch.operations.keys[alarm.code]
+        self.erroneous.append(
+            Erroneous(operation, callee, since, until, alarm.sigma, alarm.hits, alarm.trials)
+        )

@@ -24,6 +24,7 @@ from detectors.model.anomaly import LATENCY, Anomaly
 from detectors.settings import Settings
 from detectors.spans.latency_shift import ShiftWatch, with_shift
 from detectors.spans.nested import EnclosingWatch, SpanKey
+from detectors.spans.request_body import RequestBodies
 from detectors.stream.detector import Detector, Input, Role, Step, Verdict
 from detectors.stream.span_groups import SpanGroups
 from detectors.stream.upper_tail import exceeding, tail_anomaly
@@ -46,12 +47,22 @@ class LatencyWatch(Detector):
         self._settings = settings
         self._shifts = ShiftWatch(settings, slow_span)
         self._nested = EnclosingWatch()
+        self._bodies = RequestBodies(settings)
         self.enclosing: set[SpanKey] = set()
 
     def observe(self, step: Step) -> Verdict:
-        alone = detect_latency(step.spans, step.groups, self._settings)
-        self.enclosing = self._nested.observe(step.spans, step.groups, alone, step.least_sigma)
-        return Verdict(*with_shift(alone, self._shifts.observe(step.spans, step.groups, step.now_s)))
+        own = self._bodies.own(step.spans, step.groups)
+        alone = self._bodies.bounded(detect_latency(own, step.groups, self._settings))
+        self.enclosing = self._nested.observe(own, step.groups, alone, step.least_sigma)
+        new, raised = with_shift(alone, self._shifts.observe(own, step.groups, step.now_s))
+        new, raised = self._bodies.bounded(new), self._bodies.bounded(raised)
+        if own is not step.spans:
+            known = {anomaly.anomaly_id for anomaly in new}
+            slow = detect_latency(step.spans, step.groups, self._settings)
+            waited = self._bodies.clients(a for a in slow if a.anomaly_id not in known)
+            self.enclosing |= {(a.trace_id, a.span_id) for a in waited}
+            new += waited
+        return Verdict(new, raised)
 
 
 def detect_latency(spans: pa.Table, groups: SpanGroups, settings: Settings) -> list[Anomaly]:

@@ -55,7 +55,8 @@ _LEAST_PART_SIGMA = 4.75  # 1e-6
 _PART_WINDOWS = _WINDOWS[1:]
 _LEAST_PART = (6, 8)  # three quarters of the shortest; every longer one holds such a stretch
 _SUSTAINED, _SUSTAINED_PART = 0.5, 0.75
-_LEAST_SLOW = 3  # fewer slow moments never reach 3σ, since p is 2% at least
+# Fewer slow moments never reach 3σ, since p is 2% at least; any longer window that does holds such a stretch.
+_LEAST_SLOW = ((3, 4), (4, 8))
 _LEAST_P = 1e-300
 _SPAN_COLUMNS = ["trace_id", "span_id", "start_unix_nano", "duration_ns"]
 

@@ -1,5 +1,8 @@
 """Messages that wait: sigma = Phi^-1(1 - S(gap)), gap = start of the consumer - end of its producer.
 
+One message that waited is an anomaly when the wait was long for anybody: a second, and ten times what 99 of
+100 wait, as often as its history allows (3σ); else only from 5σ on.
+
 The consumer's link names the producer, else its parent does. Gaps are judged by the tail of the
 consuming operation's own history (`detectors.stream.upper_tail`) and by sustained shifts
 (`detectors.spans.latency_shift`), for a message that waits shows in no span's duration. Clocks of two hosts
@@ -35,6 +38,7 @@ from detectors.stream.upper_tail import exceeding, tail_anomaly
 from detectors.trace.analysis import message_wait_ns
 
 _LASTED_MAX = 20_000
+_LONG_NS, _LONG_TIMES = 1e9, 10.0
 _ALONE_SEVERITY = 3  # in four minutes of a shared machine: 68 lone gaps of SEV5 and SEV4, 1 of SEV3
 _KEPT_MAX = 100_000  # gaps that wait to be learned
 _NEEDED = [*ROW_COLUMNS, "span_hash", "producer_hash"]
@@ -68,7 +72,7 @@ class GapWatch(Detector):
     def judge(self, batch: Batch, now_s: float) -> tuple[list[Anomaly], list[Anomaly]]:
         """(new anomalies, known ones that have become worse)."""
         gaps = self._gaps(batch)
-        if not gaps.num_rows:
+        if gaps is None or not gaps.num_rows:
             return [], []
         long = gaps.filter(pc.greater(gaps["duration_ns"], int(self._settings.detect_min_excess_ms * 1e6)))
         self._lasted |= zip(long["span_id"].to_pylist(), long["span_duration_ns"].to_pylist(), strict=True)
@@ -77,7 +81,10 @@ class GapWatch(Detector):
         groups = group_spans(gaps, self._model)
         alone = exceeding(gaps["duration_ns"].to_numpy(), groups.models, groups.group_of, self._settings)
         # A pause of a busy machine is waited for in queues: one message that waited counts when it was long.
-        long_ones = [one for one in alone if one.severity <= _ALONE_SEVERITY]
+        waited = gaps["duration_ns"].to_numpy()
+        long_ones = [
+            one for one in alone if one.severity <= _ALONE_SEVERITY or _is_long(waited[one.place], one.model)
+        ]
         rows = gaps.take(pa.array([one.place for one in long_ones], pa.int64())).to_pylist()
         slow = [
             self._report(row, one.model, one.sigma, one.severity, {})
@@ -132,13 +139,15 @@ class GapWatch(Detector):
             details={"direction": "slower", **details, "text": text},
         )
 
-    def _gaps(self, batch: Batch) -> pa.Table:
+    def _gaps(self, batch: Batch) -> pa.Table | None:
         """Consumers whose producer is known, as spans that last as long as their message waited."""
         keys = batch.operations.keys
         if fresh := keys[len(self._sends) :]:
             self._sends = np.append(self._sends, [key[2] == "PRODUCER" for key in fresh])
             self._takes = np.append(self._takes, [key[2] == "CONSUMER" for key in fresh])
         rows = np.flatnonzero((self._sends | self._takes)[batch.codes])
+        if not len(rows):
+            return None  # as nearly always where no messages are sent
         part = replace(
             batch,
             spans=batch.spans.select(_NEEDED).take(pa.array(rows)),
@@ -170,3 +179,8 @@ class GapWatch(Detector):
 
 def _texts(values: Iterable[str]) -> pa.Array:
     return pa.array(list(values), pa.string())
+
+
+def _is_long(waited_ns: int, model: Model) -> bool:
+    """Whether one message that waited so long is worth a word by itself."""
+    return waited_ns >= max(_LONG_NS, _LONG_TIMES * model.tail.quantile(0.99))

@@ -43,7 +43,7 @@ _LEAST_SIGMA = 4.75  # 1e-6
 # At 1 in 50, as for slow ones, 11 windows of 1,207 quiet seconds of a real system were called faster, at 1 in
 # 4 two of one call (tests/benchmarks/calibration.py). It takes 15 of 16 moments, eight seconds.
 _CHANCE_MIN = 0.25
-_LEAST_FAST = 8  # moments; fewer never reach it
+_LEAST_FAST = (8, 16)  # moments; fewer never reach it
 _OVER = 4  # moments without it
 _REPORTED = 3  # spans of an operation at once
 _QUIET_S = 300.0  # then it is said again, while it lasts
@@ -118,7 +118,7 @@ class FasterWatch(Detector):
         found: list[Anomaly] = []
         fast_codes = np.unique(of_row[fast])
         if len(fast_codes):
-            for code in self._moments.suspicious(fast_codes, _LEAST_FAST).tolist():
+            for code in self._moments.suspicious(fast_codes, [_LEAST_FAST]).tolist():
                 part = spans.take(pa.array(rows[fast & (of_row == code)]))
                 found += self._look(code, *by_code[code], part, now_s)
         self._moments.forget(now_s)

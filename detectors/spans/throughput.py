@@ -82,7 +82,7 @@ class ThroughputWatch(Detector):
         codes = np.flatnonzero(self.arrivals.changed[: self.arrivals.count])
         hours = self.arrivals.past[codes]
         which, hour = np.nonzero(hours[:, :, 0])
-        keys = [self._operations.keys[code] for code in codes[which].tolist()]
+        keys = [self._operations.stored(code) for code in codes[which].tolist()]
         cells = hours[which, hour].astype(np.float64)
         columns = {
             "service_name": [key[0] for key in keys],
@@ -100,7 +100,7 @@ class ThroughputWatch(Detector):
 
     def restore(self, rows: Rows) -> None:
         for row in rows[_TABLE]:
-            code = self._operations.code((row["service_name"], row["operation"], row["span_kind"]))
+            code = self._operations.code_stored(row["service_name"], row["operation"], row["span_kind"])
             if code >= 0:
                 self.arrivals.grow(len(self._operations.keys), 0)
                 cell = (row["bucket_count"], row["span_count"], row["square_sum"])
@@ -174,7 +174,9 @@ class ThroughputWatch(Detector):
         self.arrivals.spoilt_until[code] = head
         seen, mean, buckets = figures
         said = "it has stopped" if rule == SILENCE else "a flood"
-        text = f"{seen:.0f} spans in {_WINDOW_S} s, usually {mean:.0f}: {said}"
+        callee = batch.operations.callees[code]
+        whom = f" that call {callee}" if callee else ""
+        text = f"{seen:.0f} spans{whom} in {_WINDOW_S} s, usually {mean:.0f}: {said}"
         return window_anomaly(
             THROUGHPUT,
             newest,
@@ -186,7 +188,7 @@ class ThroughputWatch(Detector):
             unit="spans/s",
             sample_count=buckets,
             details={"text": text, "rule": rule, "window_s": _WINDOW_S, "until_unix_s": head - _LAG_S},
-            subject=f"{rule}|{head}",
+            subject=f"{rule}|{head}|{callee}" if callee else f"{rule}|{head}",
         )
 
     def _end(self, head: int, troubled: set[int], seen: FloatArray) -> None:

@@ -43,6 +43,7 @@ _PAST_TRIALS_MAX = 200_000.0  # then the older half fades
 _SUM_TERMS_MAX = 4_000
 _LEAST_P = 1e-300
 _Counts = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
 
 
 class Alarm(NamedTuple):
@@ -164,12 +165,25 @@ class Rates:
         bits = np.left_shift(1, unix_nano % 1_000_000_000 // MOMENT_NS).astype(np.uint8)
         np.bitwise_or.at(self._moments, (codes, ticks % SLOTS), bits)
 
-    def judge(self, codes: IntArray, head: int) -> list[Alarm]:
-        """Score the windows that end now of these series, and mark what is found."""
+    def leave_out(self, codes: IntArray, slots: BoolArray) -> None:
+        """Of these slots of the ring (True; one row a series) nothing is learned."""
+        self._marked[codes] |= slots
+
+    def judge(self, codes: IntArray, head: int, unknown: BoolArray | None = None) -> list[Alarm]:
+        """Score the windows that end now of these series, and mark what is found.
+
+        Args:
+            unknown: the slots of the ring in which nobody knows what happened; one row a series.
+        """
         rule = self.rule
-        codes = codes[self.past_trials[codes] >= rule.min_trials]
+        all_hits, all_trials = self._hits[codes], self._trials[codes]
+        if unknown is not None:
+            all_hits, all_trials = np.where(unknown, 0, all_hits), np.where(unknown, 0, all_trials)
         recent = last(head, WINDOWS_S[-1], rule.lag_s)
-        codes = codes[self._hits[np.ix_(codes, recent)].sum(axis=1) >= rule.min_hits]
+        chosen = np.flatnonzero(
+            (self.past_trials[codes] >= rule.min_trials) & (all_hits[:, recent].sum(axis=1) >= rule.min_hits)
+        )
+        codes, all_hits, all_trials = codes[chosen], all_hits[chosen], all_trials[chosen]
         if not len(codes):
             return []
         alpha, beta = self._learned(codes)
@@ -179,8 +193,8 @@ class Rates:
         length, k, n = (np.zeros(len(codes), dtype=np.int64) for _ in range(3))
         for window_s in (_EARLY_WINDOW_S, *WINDOWS_S):
             slots = last(head, window_s, rule.lag_s)
-            hits = self._hits[np.ix_(codes, slots)]
-            trials = np.maximum(self._trials[np.ix_(codes, slots)].sum(axis=1), hits.sum(axis=1))
+            hits = all_hits[:, slots]
+            trials = np.maximum(all_trials[:, slots].sum(axis=1), hits.sum(axis=1))
             total = hits.sum(axis=1)
             share = total / np.maximum(trials, 1)
             lasting = (hits > 0).sum(axis=1) >= rule.min_seconds

@@ -5,6 +5,7 @@ Columnar over all operations, bounded in time and number. Knows spans only by op
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -114,23 +115,22 @@ class Moments:
             slow_counts / np.maximum(counts, 1),
         )
 
-    def suspicious(self, codes: IntArray, least: int, part: tuple[int, int] | None = None) -> IntArray:
+    def suspicious(
+        self, codes: IntArray, whole: Sequence[tuple[int, int]], part: tuple[int, int] | None = None
+    ) -> IntArray:
         """Those of the operations that have enough slow moments.
 
         Args:
-            least: so many, anywhere.
+            whole: (k, n) each: k of any n that follow each other are slow.
             part: (k, n), or k in any n that follow each other are slow in part.
         """
-        size = len(self._codes)
         owners = self._keys >> _NUMBER_BITS
-        slow = owners[self._slow_counts * 2 > self._span_counts]
-        found = np.bincount(slow, minlength=size)[codes] >= least
-        if part is not None and len(owners) >= part[1]:
-            k, n = part
-            total = np.r_[0, np.cumsum(self._in_part(self._slow_counts, self._span_counts))]
-            dense = (total[n:] - total[:-n] >= k) & (owners[n - 1 :] == owners[: len(owners) - n + 1])
-            found |= np.isin(codes, owners[: len(dense)][dense])
-        return codes[found]
+        slow = self._slow_counts * 2 > self._span_counts
+        found = [_owners_of_dense(owners, slow, *least) for least in whole]
+        if part is not None:
+            found.append(_owners_of_dense(owners, self._in_part(self._slow_counts, self._span_counts), *part))
+        suspects = np.unique(np.concatenate(found))
+        return codes[np.isin(codes, suspects)] if len(suspects) else codes[:0]
 
     def mark(self, keys: IntArray) -> None:
         """These moments belong to a shift: they say nothing about chance."""
@@ -185,6 +185,19 @@ class Moments:
         past = (past_slow[code] + prior) / (self._past[code] + _CHANCE_PRIOR_MOMENTS)
         independent = bdtrc(np.minimum(most, span_counts), span_counts, self._span_chance).mean()
         return float(max(CHANCE_MIN, past, independent))
+
+
+def _owners_of_dense(owners: IntArray, marked: BoolArray, k: int, n: int) -> IntArray:
+    """Who has k marked ones among n that follow each other.
+
+    >>> _owners_of_dense(np.array([1, 1, 1, 2, 2, 2]), np.array([1, 0, 1, 1, 1, 0], dtype=bool), 2, 2)
+    array([2])
+    """
+    if len(owners) < n:
+        return owners[:0]
+    total = np.concatenate([[0], np.cumsum(marked)])
+    dense = (total[n:] - total[:-n] >= k) & (owners[n - 1 :] == owners[: len(owners) - n + 1])
+    return np.asarray(owners[: len(dense)][dense], dtype=np.int64)
 
 
 def _sums(size: int, old: IntArray, before: IntArray, fresh: IntArray, added: IntArray) -> IntArray:

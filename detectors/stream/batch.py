@@ -14,27 +14,64 @@ from detectors.stats.arrays import IntArray
 from detectors.stream.event_time import Ring, Step
 from detectors.stream.span_groups import SpanGroups, operation_codes
 
+_SEPARATOR = "\x1f"
 # Watched in windows; a sender that puts ids into span names would otherwise take all memory (3 kB each).
 OPERATIONS_MAX = 20_000
+_CALLEES_MAX = 100  # of one operation; calls of further ones are one more
 
 
 class Operations:
-    """Numbers operations and their services in the order in which they are met."""
+    """Numbers operations and their services in the order in which they are met.
+
+    A calling operation has a number for each callee (`callee_of` of the schema): all HTTP calls of a service
+    may be one operation, GET, and each has its own errors and its own rhythm.
+    """
 
     def __init__(self) -> None:
-        self._codes: dict[OperationKey, int] = {}
+        self._codes: dict[tuple[OperationKey, str], int] = {}
+        self._of_key: dict[OperationKey, list[int]] = {}
         self._services: dict[str, int] = {}
         self.keys: list[OperationKey] = []
+        self.callees: list[str] = []  # of each number; empty where it is not known
 
-    def code(self, key: OperationKey) -> int:
+    def code(self, key: OperationKey, callee: str = "") -> int:
         """Its number; -1 for one too many."""
-        known = self._codes.get(key)
+        known = self._codes.get((key, callee))
         if known is None:
+            of_key = self._of_key.setdefault(key, [])
+            if callee and len(of_key) > _CALLEES_MAX:
+                return self.code(key)
             if len(self.keys) >= OPERATIONS_MAX:
                 return -1
-            known = self._codes[key] = len(self.keys)
+            known = self._codes[key, callee] = len(self.keys)
+            of_key.append(known)
             self.keys.append(key)
+            self.callees.append(callee)
         return known
+
+    def codes(self, key: OperationKey) -> list[int]:
+        """The numbers of an operation, whomever it calls."""
+        return self._of_key.get(key, [])
+
+    def label(self, code: int) -> str:
+        """Its name for people.
+
+        >>> operations = Operations()
+        >>> operations.label(operations.code(("shop", "GET", "CLIENT"), "prices:443"))
+        'GET prices:443'
+        """
+        return f"{self.keys[code][1]} {self.callees[code]}".rstrip()
+
+    def stored(self, code: int) -> OperationKey:
+        """It in three texts, for tables of what was learned."""
+        service_name, operation, span_kind = self.keys[code]
+        callee = self.callees[code]
+        return service_name, f"{operation}{_SEPARATOR}{callee}" if callee else operation, span_kind
+
+    def code_stored(self, service_name: str, operation: str, span_kind: str) -> int:
+        """The number of what `stored` gave."""
+        name, _, callee = operation.rpartition(_SEPARATOR) if _SEPARATOR in operation else (operation, "", "")
+        return self.code((service_name, name, span_kind), callee)
 
     def service(self, code: int) -> int:
         """The number of an operation's service."""
@@ -77,7 +114,7 @@ def batches(
     if not spans.num_rows:
         return
     local, keys = (groups.codes, groups.keys) if groups else operation_codes(spans)
-    codes = np.array([operations.code(key) for key in keys], dtype=np.int64)[local]
+    codes = _numbers(operations, local, keys, spans["callee"])
     if (codes < 0).any():
         watched = np.flatnonzero(codes >= 0)
         spans, codes = spans.take(pa.array(watched)), codes[watched]
@@ -86,3 +123,22 @@ def batches(
         whole = len(step.rows) == spans.num_rows
         part = spans if whole else spans.take(pa.array(step.rows))
         yield Batch(operations, part, codes[step.rows], step.ticks, step.late, step, ring.begun)
+
+
+def _numbers(
+    operations: Operations, local: IntArray, keys: list[OperationKey], callee: pa.ChunkedArray
+) -> IntArray:
+    """The number of each span's operation and callee."""
+    known = callee.is_valid().to_numpy()
+    plain = np.full(len(keys), -1, dtype=np.int64)
+    for place in np.unique(local[~known]).tolist():
+        plain[place] = operations.code(keys[place])
+    codes = plain[local]
+    calling = np.flatnonzero(known)
+    if len(calling):
+        names = callee.take(pa.array(calling)).combine_chunks().dictionary_encode()
+        texts, size = names.dictionary.to_pylist(), len(names.dictionary)
+        both, which = np.unique(local[calling] * size + names.indices.to_numpy(), return_inverse=True)
+        numbers = [operations.code(keys[pair // size], texts[pair % size]) for pair in both.tolist()]
+        codes[calling] = np.array(numbers, dtype=np.int64)[which]
+    return codes

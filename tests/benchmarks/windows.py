@@ -109,6 +109,7 @@ class Fleet:
                 "duration_ns": np.concatenate([p[6] for p in parts]),
                 "failed": np.concatenate([p[7] for p in parts]),
                 # One in fifty is refused.
+                "callee": pa.nulls(len(ids), pa.string()),
                 "http_status": np.where(self.rng.random(len(ids)) < 0.02, 404, 200),
                 "span_hash": ids,
                 "parent_hash": upper,

@@ -69,6 +69,7 @@ class Logs:
                 **{name: [SPAN[name]] * count for name in ("trace_id", "span_id", "service_name")},
                 "start_unix_nano": np.full(count, self.now * S),
                 "duration_ns": np.zeros(count, dtype=np.int64),
+                "callee": pa.nulls(count, pa.string()),
                 "operation_key": ["shop\x1fcheckout\x1fSERVER"] * count,
             }
         )
@@ -112,6 +113,30 @@ def test_more_traffic_may_log_more(logs):
     """Ten times the spans with ten times the warnings."""
     for _ in range(20):
         assert logs.second(("retrying card 9", 13, 10), spans=500) == []
+
+
+def test_lines_wait_for_the_spans_of_their_second():
+    """Lines come at once, spans in batches of five seconds: each line is judged against the spans of its own
+    second, so that a usual share of errors is quiet and a new error is found."""
+    made = Logs()
+
+    def live(seconds: int, body: str, count: int) -> list[Anomaly]:
+        found: list[Anomaly] = []
+        for _ in range(seconds):
+            late = made.now % 5 == 4
+            found += made.second((body, 17, count), spans=0)
+            if late:
+                for back in range(4, -1, -1):
+                    made.now -= back
+                    for batch in made._spans(50):
+                        made.watch.advance(batch)
+                    made.now += back
+        return found
+
+    assert live(120, "ERROR no stock for 17", 5) == []
+    found = live(20, "ERROR card refused", 10)
+    assert found
+    assert found[0].text.startswith("new error")
 
 
 def test_new_error_of_a_young_service_is_no_news():

@@ -15,7 +15,7 @@ from detectors.model.anomaly import Anomaly
 from detectors.pipeline import checkpoint
 from detectors.pipeline.detector_set import DetectorSet
 from detectors.settings import Settings
-from detectors.spans.call_structure import StructureWatch
+from detectors.spans.call_structure import Calls, StructureWatch
 from detectors.spans.client_error_rate import RefusalWatch
 from detectors.spans.error_rate import ErrorWatch
 from tests.detectors.world import MS, START_NS, S, Traffic
@@ -218,13 +218,45 @@ def test_usual_answers_of_a_4xx_are_quiet_and_hide_no_other(watch):
     assert {a.details["http_status"] for a in found} == {429}
 
 
+def test_dead_partner_is_told_from_others_that_are_called_the_same(watch):
+    """One call in 181 is of a partner, all are named GET: when each of its calls fails, it is named."""
+    watch.run(180)
+    found = [a for a in watch.run(12, dead_partner=True) if a.detector == "error"]
+    assert {(a.service_name, a.operation, a.details["callee"]) for a in found} == {
+        ("api", "GET", "partner-3.example:443")
+    }
+    assert " calls of partner-3.example:443 failed" in found[0].text
+
+
+CHILDLESS = {"trace_id": "t", "span_id": "s", "start_unix_nano": START_NS, "duration_ns": MS}
+
+
+def test_call_that_is_made_no_more_is_missed_among_its_namesakes(watch, monkeypatch):
+    """The prices are no longer asked for, while partners are."""
+    monkeypatch.setattr(watch.the(StructureWatch), "_find_childless", lambda *_: [CHILDLESS])
+    watch.run(90)
+    found = [a for a in watch.run(15, asks_prices=False) if a.detector == "structure"]
+    assert {(a.details["rule"], a.details["child_callee"]) for a in found} == {("missing", "prices:80")}
+
+
+def test_calls_of_a_service_that_nobody_hears_of_are_not_missed(watch, monkeypatch):
+    """A worker whose exporter lost its spans may have taken every message; one that is heard of has not."""
+    monkeypatch.setattr(watch.the(StructureWatch), "_find_childless", lambda *_: [CHILDLESS])
+    watch.run(90)
+    missing = [a for a in watch.run(15, worker_lost=True) if a.detector == "structure"]
+    assert missing == []
+    watch.run(60)
+    assert [a for a in watch.run(15, silent=True) if a.detector == "structure"]
+
+
 def test_silence_of_one_service_is_missed(watch):
     """The consumer stops while the rest goes on: it is found within a minute, once, at its last span."""
     assert watch.run(420) == []
     stopped = watch.now_ns
-    found = watch.run(60, silent=True)
+    found = watch.run(60, worker_lost=True)
     missed = [a for a in found if a.detector == "throughput"]
-    assert [(a.service_name, a.details["rule"]) for a in missed] == [("worker", "silence")]
+    assert {(a.service_name, a.details["rule"]) for a in missed} == {("worker", "silence")}
+    assert len(missed) == len({a.operation for a in missed})
     assert missed[0].span_start_unix_nano < stopped
     assert {a.operation for a in found if a.detector == "structure"} <= {"publish orders"}
 
@@ -252,10 +284,8 @@ def test_missing_child_is_found_at_a_parent_without_it(watch, monkeypatch):
     parent = {"trace_id": "f" * 32, "span_id": "a" * 16, "start_unix_nano": START_NS, "duration_ns": MS}
     asked: list[tuple[str, str]] = []
 
-    def childless(
-        caller: tuple[str, str, str], child: tuple[str, str, str], since: int, until: int
-    ) -> list[object]:
-        asked.append((caller[1], child[1]))
+    def childless(caller: Calls, child: Calls, since: int, until: int) -> list[object]:
+        asked.append((caller[0][1], child[0][1]))
         return [parent]
 
     monkeypatch.setattr(watch.the(StructureWatch), "_find_childless", childless)  # its only way out
@@ -275,8 +305,8 @@ def test_what_was_learned_outlives_a_restart(watch, store):
     assert again.run(3, refusing=0.05) == []
     assert {a.detector for a in again.run(5, failing=0.4, queries=12)} == {"error", "structure"}
     learned = store.read("SELECT DISTINCT measure FROM window_rates ORDER BY 1")["measure"].to_pylist()
-    assert learned == ["calls", "error", "missing", "path", "refused"]
-    assert store.read("SELECT count(*) AS n FROM arrival_rates WHERE bucket_count >= 30")["n"][0].as_py() == 5
+    assert learned == ["calls", "error", "missing", "more", "path", "refused"]
+    assert store.read("SELECT count(*) AS n FROM arrival_rates WHERE bucket_count >= 30")["n"][0].as_py() == 8
 
 
 def test_batches_of_any_size_give_the_same_anomalies(store, tmp_path):

@@ -36,6 +36,9 @@ class Traffic:
         new_call: bool = False,
         refusing: float = 0.0,
         refusal: int = 401,
+        dead_partner: bool = False,
+        asks_prices: bool = True,
+        worker_lost: bool = False,
     ) -> pa.Table:
         """The spans that end in one second.
 
@@ -45,6 +48,9 @@ class Traffic:
             silent: nothing of the consumer arrives.
             new_call: the api calls something that it never called.
             refusing: share of the api's answers that are `refusal`, without status ERROR.
+            dead_partner: calls of one of ten partners, all named GET as those of the prices, fail.
+            asks_prices: whether the api asks for prices.
+            worker_lost: nothing of the worker arrives, not even what it does on its own.
         """
         rows: list[dict[str, object]] = []
         for number in range(orders):
@@ -65,11 +71,18 @@ class Traffic:
                 add(10 + query, 2, self.service, "SELECT stock", "CLIENT", start + 2 * MS + query, noise[2])
             if new_call:
                 add(60, 2, self.service, "DELETE stock", "CLIENT", start + 3 * MS, noise[2])
+            for call in range(9 if asks_prices else 0):
+                add(70 + call, 2, self.service, "GET", "CLIENT", start + 3 * MS, noise[5], callee="prices:80")
+            if number == 0:
+                whom = {"failed": dead_partner, "callee": "partner-3.example:443"}
+                add(80, 2, self.service, "GET", "CLIENT", start + 3 * MS, noise[5], **whom)
             sent = start + 4 * MS
             add(3, 2, self.service, "publish orders", "PRODUCER", sent, MS)
-            if not silent:
+            if not (silent or worker_lost):
                 waited = int(waits_ms * noise[3])
                 add(4, 3, "worker", "order.match", "CONSUMER", sent + MS + waited, noise[4])
+            if not worker_lost:
+                add(90, 0, "worker", "tick", "INTERNAL", start, MS)
         return table(rows)
 
     def _adder(self, rows: list[dict[str, object]], trace: int) -> Callable[..., None]:
@@ -84,6 +97,7 @@ class Traffic:
             *,
             failed: bool = False,
             answer: int | None = None,
+            callee: str | None = None,
         ) -> None:
             rows.append(
                 {
@@ -97,6 +111,7 @@ class Traffic:
                     "duration_ns": length,
                     "failed": failed,
                     "http_status": answer,
+                    "callee": callee,
                     "span_hash": trace * 100 + number,
                     "parent_hash": trace * 100 + parent if parent else 0,
                     "producer_hash": trace * 100 + parent if kind == "CONSUMER" else 0,
@@ -113,6 +128,7 @@ SCHEMA = pa.schema(
         *((name, pa.int64()) for name in ("start_unix_nano", "duration_ns")),
         ("failed", pa.bool_()),
         ("http_status", pa.int32()),
+        ("callee", pa.string()),
         *((name, pa.uint64()) for name in ("span_hash", "parent_hash", "producer_hash")),
     ]
 )

@@ -27,6 +27,7 @@ SELECT
     epoch_ns(s.start_time) AS start_unix_nano,
     s.duration_ns,
     s.status_code = 'ERROR' AS failed,
+    callee_of(s.span_kind, s.attributes) AS callee,
     s.batch_id > $after AND s.batch_id <= $upto AS is_new,
     s.batch_id,
     t.span_id IS NOT NULL AS flagged,

@@ -1,13 +1,13 @@
--- Log lines of some batches, counted by second and by what stays of a line when its numbers and ids are masked.
+-- Log lines of some batches, counted by batch, second and by what stays of a line when its numbers and ids are masked.
 WITH lines AS (
     SELECT
-        service_name, severity_number, trace_id, span_id, epoch_ns("time") AS unix_nano,
+        batch_id, service_name, severity_number, trace_id, span_id, epoch_ns("time") AS unix_nano,
         left(split_part(body::VARCHAR, chr(10), 1), 400) AS line
     FROM logs
     WHERE batch_id > $after AND batch_id <= $upto AND body IS NOT NULL
 )
 SELECT
-    service_name, severity_number,
+    batch_id, service_name, severity_number,
     regexp_replace(line, '[0-9a-fA-F]{8,}(-[0-9a-fA-F]{4,})*|\d+', '*', 'g') AS masked,
     unix_nano // 1000000000 AS tick,
     count(*) AS line_count,

@@ -1,6 +1,6 @@
 -- Metric points of some batches, in order of time; a series is a metric of a service with its attributes.
 SELECT
-    service_name, metric_name, metric_unit, metric_kind, coalesce(temporality, '') AS temporality,
+    batch_id, service_name, metric_name, metric_unit, metric_kind, coalesce(temporality, '') AS temporality,
     coalesce(is_monotonic, false) AS is_monotonic,
     coalesce(attributes::VARCHAR, '') AS attributes,
     concat_ws(chr(31), service_name, metric_name, coalesce(attributes::VARCHAR, '')) AS series,

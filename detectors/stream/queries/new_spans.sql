@@ -25,6 +25,7 @@ SELECT
         WHEN parent_span_id IS NULL THEN 0
         ELSE hash(trace_id, parent_span_id)
     END AS producer_hash,
+    callee_of(span_kind, attributes) AS callee,
     service_name || chr(31) || span_name || chr(31) || span_kind AS operation_key
 FROM spans
 WHERE batch_id > $after AND batch_id <= $upto

@@ -30,7 +30,7 @@ SPANS = pa.schema(
             (name, pa.string())
             for name in ("trace_id", "span_id", "parent_span_id", "service_name", "span_name")
         ),
-        *((name, pa.string()) for name in ("span_kind", "status_code", "split", "case_id")),
+        *((name, pa.string()) for name in ("span_kind", "status_code", "attributes", "split", "case_id")),
         ("start_time_unix_nano", pa.int64()),
         ("end_time_unix_nano", pa.int64()),
     ]
@@ -48,6 +48,7 @@ class Span:
     length: float
     children: list[Span] = field(default_factory=list)
     failed: bool = False
+    attributes: dict[str, object] = field(default_factory=dict)
 
     @property
     def end(self) -> float:
@@ -198,7 +199,7 @@ def write_system(path: Path, name: str, *, seed: int = 0, baseline: int = 1_500,
         begin = START_NS + int(number * every_s * 1e9)
         case_id = f"case {number}" if fault else None
         common = {"trace_id": trace_id, "split": "test" if judged else "baseline", "case_id": case_id}
-        rows += _rows(root, common, begin)
+        rows += span_rows(root, common, begin)
         if judged:
             labels.append({"trace_id": trace_id, "anomalous": hit})
         if fault:
@@ -211,14 +212,23 @@ def write_system(path: Path, name: str, *, seed: int = 0, baseline: int = 1_500,
                     "inject_time_unix_nano": begin,
                 }
             )
+    write_folder(path, rows, labels, cases)
+    return path
+
+
+def write_folder(
+    path: Path,
+    rows: list[dict[str, object]],
+    labels: list[dict[str, object]],
+    cases: list[dict[str, object]],
+) -> None:
     path.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, SPANS), path / "spans.parquet")
     pq.write_table(pa.Table.from_pylist(labels), path / "trace_labels.parquet")
     (path / "cases.json").write_text(json.dumps(cases))
-    return path
 
 
-def _rows(root: Span, common: dict[str, str | None], begin: int) -> list[dict[str, object]]:
+def span_rows(root: Span, common: dict[str, str | None], begin: int) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     pending = [(root, "")]
     while pending:
@@ -234,6 +244,7 @@ def _rows(root: Span, common: dict[str, str | None], begin: int) -> list[dict[st
                 "span_name": span.name,
                 "span_kind": span.kind,
                 "status_code": "ERROR" if span.failed else "UNSET",
+                "attributes": json.dumps(span.attributes) if span.attributes else None,
                 "start_time_unix_nano": start,
                 "end_time_unix_nano": start + int(span.length * 1e6),
             }

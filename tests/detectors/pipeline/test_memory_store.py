@@ -48,6 +48,7 @@ class Life:
                 **{name: [SPAN[name]] * 50 for name in ("trace_id", "span_id")},
                 "start_unix_nano": np.full(50, self.now * S),
                 "duration_ns": np.zeros(50, dtype=np.int64),
+                "callee": pa.nulls(50, pa.string()),
                 "operation_key": ["shop\x1fsubmit\x1fSERVER"] * 50,
             }
         )

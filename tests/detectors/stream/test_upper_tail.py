@@ -34,6 +34,7 @@ def times(values: np.ndarray, service: str = "shop", start_ns: int = START_NS) -
             "span_kind": ["SERVER"] * count,
             "start_unix_nano": np.full(count, start_ns, dtype=np.int64),
             "duration_ns": (values * 1e6).astype(np.int64),
+            "callee": pa.nulls(count, pa.string()),
             "operation_key": [f"{service}\x1fcheckout\x1fSERVER"] * count,
             "is_new": [True] * count,
             "flagged": [False] * count,
