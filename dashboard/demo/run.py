@@ -20,7 +20,7 @@ from dashboard.demo.counts import Observer
 from dashboard.demo.judge import Verdict, judge, read_labels
 from dashboard.demo.progress import Progress
 from dashboard.demo.report import Report
-from datasets.export import write_export
+from datasets.export.run import write_export
 
 READY_TIMEOUT_S = 60.0
 WATCH_INTERVAL_S = 1.0

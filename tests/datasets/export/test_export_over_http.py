@@ -16,8 +16,8 @@ from collector.errors import InvalidInput, Unavailable
 from datasets.commands import register
 from datasets.errors import NothingToExport
 from datasets.export import labelled as labelled_module
-from datasets.export import write_export
 from datasets.export.labelled import Database
+from datasets.export.run import write_export
 
 
 @pytest.fixture
