@@ -115,7 +115,7 @@ def picture(
     ]
     most = max([1, *(edge["count"] for edge in topology["edges"])])
     lines = [
-        _arrow(edge, places, most, topology.get("window_s") or 1)
+        _arrow(edge, places, most)
         for edge in topology["edges"]
         if edge["caller"] in places and edge["callee"] in places
     ]
@@ -129,9 +129,16 @@ def picture(
     }
 
 
-def _arrow(
-    edge: Mapping[str, Any], places: Mapping[str, tuple[int, int]], most: int, window_s: int
-) -> dict[str, Any]:
+def calls_per_s(edge: Mapping[str, Any]) -> float:
+    """Calls a second since the edge was first seen in the time range.
+
+    >>> calls_per_s({"count": 90, "observed_s": 60.0})
+    1.5
+    """
+    return float(edge["count"] / edge["observed_s"])
+
+
+def _arrow(edge: Mapping[str, Any], places: Mapping[str, tuple[int, int]], most: int) -> dict[str, Any]:
     (x1, y1), (x2, y2) = places[edge["caller"]], places[edge["callee"]]
     share = edge["errors"] / edge["count"] if edge["count"] else 0.0
     failing = f", {fmt.percent(share)} fail" if edge["errors"] else ""
@@ -140,7 +147,7 @@ def _arrow(
         "line": [x1 + NODE_WIDTH_PX, y1 + middle, x2 - 3, y2 + middle],
         "width": round(1.2 + 3 * edge["count"] / most, 1),
         "bad": share > FAILING_SHARE,
-        "label": f"{fmt.rate(edge['count'] / window_s)}{failing}, p95 {fmt.duration(edge['p95_ns'])}",
+        "label": f"{fmt.rate(calls_per_s(edge))}{failing}, p95 {fmt.duration(edge['p95_ns'])}",
     }
 
 

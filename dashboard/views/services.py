@@ -65,7 +65,8 @@ def _draw_map(found: dict[str, Any]) -> None:
         )
         service_boxes.draw(shown, key="map")
         legend = (
-            "Red: abnormal in the last minute; orange: in an open incident. On an edge: calls, errors, p95."
+            f"In a box: the last minute. On an edge, and in the calls below: the {found['text']}. "
+            "Red: abnormal in the last minute; orange: in an open incident."
         )
         st.html(page(tag("div", legend, css="muted")))
     st.html(status.service_table(found["rows"], pl.DataFrame(), found["troubled"]))
@@ -75,7 +76,6 @@ def _draw_map(found: dict[str, Any]) -> None:
 
 def edge_table(told: Mapping[str, Any]) -> str:
     """Who calls whom, the most calls first. Pure."""
-    window_s = max(1, told.get("window_s") or 1)
     lines = [
         (
             join(
@@ -85,7 +85,7 @@ def edge_table(told: Mapping[str, Any]) -> str:
                     to(edge["callee"], "services", service=edge["callee"]),
                 ]
             ),
-            fmt.rate(edge["count"] / window_s),
+            fmt.rate(service_map.calls_per_s(edge)),
             fmt.percent(edge["errors"] / edge["count"] if edge["count"] else None),
             fmt.duration(edge["p50_ns"]),
             fmt.duration(edge["p95_ns"]),

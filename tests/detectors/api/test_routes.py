@@ -136,6 +136,7 @@ def test_health_names_the_degraded_services(client):
 def test_topology_has_the_one_edge(client):
     """The wallet calls the exchange."""
     (edge,) = get(client, "/topology")["edges"]
+    assert edge["observed_s"] >= 60
     assert (edge["caller"], edge["callee"], edge["count"], edge["errors"]) == (
         "kx-wallet",
         "kx-exchange",
