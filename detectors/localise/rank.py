@@ -1,7 +1,7 @@
 """Weighs the sources against each other, by service.
 
     score = own_time + edge_time + 2 · time_share
-          + max(½ · errors, ¼ · structure, ½ · repeats, ½ · logs, ⅖ · values, ⅒ · attributes)
+          + max(½ · errors, ¼ · structure, ½ · repeats, ½ · logs, ⅖ · values)
           + ½ · max(0, 1 - S / 4) · metrics,    S the largest sum of the others
 
 Units are of one size: r = 5 is a hundred times slower than usual, z = 8 is beyond all chance, and to hold
@@ -27,7 +27,7 @@ from detectors.localise.attribution.slowdown import slowdowns
 from detectors.localise.attribution.stalls import STALLS
 from detectors.localise.behaviour import deviations
 from detectors.localise.carried import Carried
-from detectors.localise.evidence.differences import ATTRIBUTES, differences, entries, with_differences
+from detectors.localise.evidence.differences import differences, with_differences
 from detectors.localise.evidence.edge_time import edge_ends, edge_time
 from detectors.localise.evidence.errors import ERRORS, error_events, errors
 from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores
@@ -50,11 +50,10 @@ WEIGHTS = {
     REPEATS: 0.5,
     LOGS: 0.5,
     VALUES: 0.4,
-    ATTRIBUTES: 0.1,
     METRICS: 0.5,
 }
 SOURCES = (*WEIGHTS, STALLS)  # the last has no opinion of its own, it tells whose the lost time was
-_ONE_VIEW = (ERRORS, STRUCTURE, REPEATS, LOGS, VALUES, ATTRIBUTES)
+_ONE_VIEW = (ERRORS, STRUCTURE, REPEATS, LOGS, VALUES)
 _CAUSES_MAX = 5
 # How far a cause can be relied on. Low: it only is where most of the time went, which may be as usual.
 NORMAL, LOW = "normal", "low"
@@ -127,7 +126,6 @@ def analyse(
         "time_share": shared.scores,
         **_behaviour(traces, carried, sources),
         VALUES: values(traces, carried),
-        ATTRIBUTES: entries(traces, apart),
         METRICS: metrics(moved, traces),
     }
     chosen = {name: found for name, found in scores.items() if name in sources}
@@ -137,7 +135,7 @@ def analyse(
         if service not in {cause["service"] for cause in causes}:
             one = _cause(len(causes) + 1, service, 0.0, {operation: [finding]}, shared.shares.get(service))
             causes.append({**one, "confidence": LOW})
-    if causes and ATTRIBUTES in sources:
+    if causes:
         causes[0]["evidence"] = with_differences(traces, causes[0]["evidence"], apart)
     return Analysis(causes, [difference.as_row(traces) for difference in apart])
 

@@ -8,7 +8,8 @@ with z of `behaviour.signed_root`: hundreds of values are tried at a time, and f
 chance in one of thirty thousand. Ids and timestamps need no list of names: none of their values has
 support. Numbers that measure something are left to `values`. Values are ranked by how much more of the bad
 traces they cover than of the others (Honeycomb's BubbleUp shows the same two shares), and those that mark
-the same traces are named together.
+the same traces are named together. They are shown and rank nobody: as a source they changed no ranking of any
+set.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ import numpy as np
 
 from detectors.localise.behaviour import signed_root
 from detectors.localise.carried import Carried
-from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores, evidence
+from detectors.localise.evidence.finding import EVIDENCE_MAX, evidence
 from detectors.localise.traces import Traces
 from detectors.model.text import share_text
 from detectors.stats.arrays import IntArray
 
-ATTRIBUTES = "attributes"
 _SUPPORT_MIN = 0.2
 _TRACES_MIN = 3
 _LIFT_MIN = 1.5
@@ -93,17 +93,6 @@ def differences(traces: Traces, carried: Carried) -> list[Difference]:
                 _topmost(traces, carried, i),
             )  # fmt: skip
     return list(kept.values())
-
-
-def entries(traces: Traces, found: list[Difference]) -> Scores:
-    """What sets bad traces apart speaks, faintly, for the operation where it enters; in units of z."""
-    scores = Scores()
-    for difference in found:
-        key = traces.keys[int(traces.operation[difference.row])]
-        scores.services[key.service_name] = max(scores.services[key.service_name], difference.z)
-        finding = Finding(difference.z, "attribute", [_item(traces, difference)])
-        scores.add((key.service_name, key.operation), finding)
-    return scores
 
 
 def with_differences(
