@@ -120,7 +120,10 @@ def _next(text: str, start: int) -> tuple[Token, int]:
         value, end = _string(text, start)
         return Token(TokenKind.STRING, text[start:end], value, start), end
     if duration := _DURATION.match(text, start):
-        return Token(TokenKind.DURATION, duration[0], duration_ns(duration[0]), start), duration.end()
+        value_ns = duration_ns(duration[0])
+        if value_ns is None or value_ns >= 2**63:
+            fail(text, start, f"{duration[0]} is longer than any span", "the longest is 292 years")
+        return Token(TokenKind.DURATION, duration[0], value_ns, start), duration.end()
     if number := _NUMBER.match(text, start):
         return _number(text, start, number), number.end()
     if operator := next((op for op in _OPERATORS if text.startswith(op, start)), None):

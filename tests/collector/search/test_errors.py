@@ -30,6 +30,7 @@ Ask = Callable[..., Any]
         ('{ .a = "x }', 1, 8, "has no closing"),
         ("{ .a = 3kg }", 1, 8, "'3k'… is no number"),
         ("{ .a = 99999999999999999999 }", 1, 8, "larger than any"),
+        ("{ duration > 99999999999999999999h }", 1, 14, "longer than any span"),
         ('{ .a = "\\q" }', 1, 9, "\\q is no escape"),
         ('{ 1 = "foo" }', 1, 5, "a number is never compared with a text"),
         ("{ status }", 1, 3, "true or false, this is a status"),
