@@ -28,9 +28,9 @@ import exchange_ref.commands
 import exchange_ref.settings
 import llm.commands
 import llm.settings
-from collector.cli.visible import visible
 from collector.errors import InvalidInput, SpyhopError
 from collector.setting_names import PREFIX, check_names, variables
+from collector.visible import visible
 from exchange_ref.durations import parse_duration
 from exchange_ref.errors import ExchangeError
 

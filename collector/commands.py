@@ -60,8 +60,8 @@ def register(app: typer.Typer) -> None:
         ] = None,
     ) -> None:
         """Find traces, newest first, in a subset of TraceQL (docs/search.md)."""
+        from collector.cli.search import run_search
         from collector.errors import InvalidInput
-        from collector.search.command import run_search
 
         if api is not None and data is not None:
             raise InvalidInput("--api and --data exclude each other", hint="give one of them")

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 
 from fastapi import APIRouter
 
+from collector.api import create_app, senders_router
 from collector.errors import DatabaseStopped
 from collector.http.address import Address, listen, parse_address
-from collector.http.api import create_app, senders_router
 from collector.http.asgi import AsgiThread
 from collector.http.connections import (
     connections_max,

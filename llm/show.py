@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from collector.cli.visible import visible
+from collector.visible import visible
 from llm.redact import quoted_name, strip_invisible
 from llm.units import percent, quantity
 

@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 
 from collector.cli.completion import line_editing
-from collector.cli.visible import visible
 from collector.client import Client
 from collector.errors import DataFolderInUse, DataFolderUnusable, SpyhopError
 from collector.http.address import parse_address
@@ -29,6 +28,7 @@ from collector.sql.query import TYPE_KEY, QueryResult, QueryRunner
 from collector.sql.route import bounds_of
 from collector.store.database_files import DATABASE_FILE_NAME
 from collector.store.store import Store
+from collector.visible import visible
 
 BINARY = ("arrow", "parquet")
 CELL_MAX_CHARS = 80  # a trace's attributes or an incident's causes would push every other column out of sight

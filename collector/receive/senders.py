@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from time import time
 from typing import NamedTuple
 
-from collector.cli.visible import visible
 from collector.signals import Signal
+from collector.visible import visible
 
 # Both keep the newest; what is older is in the log.
 SENDERS_MAX = 256

@@ -10,11 +10,11 @@ from time import monotonic
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from collector.cli.visible import visible
 from collector.http.address import parse_address
 from collector.replay.run import Report, expand, replay
 from collector.replay.sender import Sender
 from collector.settings import Settings
+from collector.visible import visible
 
 _SHOWN_REFUSALS = 20
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from collector.cli.visible import visible
+from collector.visible import visible
 from dashboard.demo.counts import Counts
 
 

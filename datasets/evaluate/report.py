@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from collector.cli.visible import visible
+from collector.visible import visible
 from datasets.evaluate.evaluation import Evaluation, as_table
 
 _FIGURES = ("hit@1", "hit@3", "hit@5", "mrr", "all_in_top_k", "operation_hit@1")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.http.api import create_app
+from collector.api import create_app
 from collector.store.store import Store
 from datasets.export.api import build_router
 from datasets.export.settings import Settings

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from collector.http.api import create_app
+from collector.api import create_app
 from collector.store.store import Store
 from llm.api import build_router
 from llm.feedback import FeedbackBook

@@ -13,8 +13,9 @@ import pytest
 from fastapi import APIRouter
 from starlette.testclient import TestClient
 
-from collector.http import api, latest
-from collector.http.api import create_app
+from collector import api
+from collector.api import create_app
+from collector.http import latest
 from collector.server import Server
 from collector.settings import Settings
 from collector.store.store import Store

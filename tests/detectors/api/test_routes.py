@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from collector.http.api import create_app
+from collector.api import create_app
 from collector.settings import Settings as CollectorSettings
 from detectors.api.routes import build_router
 

@@ -18,7 +18,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 import detectors.api.routes
-from collector.http.api import create_app
+from collector.api import create_app
 from collector.store.store import Store
 from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings as DetectorSettings

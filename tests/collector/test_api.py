@@ -9,9 +9,9 @@ import pytest
 from fastapi import APIRouter
 from starlette.testclient import TestClient
 
+from collector.api import create_app
 from collector.errors import Conflict, InvalidInput, NotFound, PortInUse, Unavailable
 from collector.http.address import Address, parse_address
-from collector.http.api import create_app
 from collector.server import Server
 from collector.settings import Settings
 from collector.store.store import Store

@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from collector.cli.shell import open_source, print_rows
-from collector.cli.visible import visible
+from collector.visible import visible
 from llm.show import show
 from spyhop import app
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from collector.cli.shell import FolderSource, open_source
-from collector.cli.visible import visible
 from collector.search.route import SearchQuery, answer
+from collector.visible import visible
 
 
 def run_search(
