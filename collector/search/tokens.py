@@ -11,6 +11,7 @@ from collector.errors import InvalidInput
 
 TEXT_CHARS_MAX = 8_192
 TOKENS_MAX = 1_000
+_NUMBER_MAX_CHARS = 64
 # The scopes of attributes: what follows the dot is the name, up to the next space or one of these.
 ATTRIBUTE_SCOPES = ("span", "resource", "parent", "event", "link", "instrumentation")
 _ATTRIBUTE_ENDS = frozenset("{}()=~!<>&|^,")
@@ -120,9 +121,11 @@ def _next(text: str, start: int) -> tuple[Token, int]:
         value, end = _string(text, start)
         return Token(TokenKind.STRING, text[start:end], value, start), end
     if duration := _DURATION.match(text, start):
-        value_ns = duration_ns(duration[0])
+        # Python refuses texts of thousands of digits, and a float of hundreds is infinite.
+        value_ns = duration_ns(duration[0]) if len(duration[0]) <= _NUMBER_MAX_CHARS else None
         if value_ns is None or value_ns >= 2**63:
-            fail(text, start, f"{duration[0]} is longer than any span", "the longest is 292 years")
+            shown = duration[0][:_NUMBER_MAX_CHARS]
+            fail(text, start, f"{shown} is longer than any span", "the longest is 292 years")
         return Token(TokenKind.DURATION, duration[0], value_ns, start), duration.end()
     if number := _NUMBER.match(text, start):
         return _number(text, start, number), number.end()
@@ -136,9 +139,9 @@ def _number(text: str, start: int, number: re.Match[str]) -> Token:
     if end < len(text) and (text[end].isalnum() or text[end] in "._"):
         fail(text, start, f"{text[start : end + 1]!r}… is no number", "durations are e.g. 500ms, 1.5s, 1h30m")
     if number[0].isdigit():
-        value = int(number[0])
+        value = int(number[0]) if len(number[0]) <= _NUMBER_MAX_CHARS else 2**63
         if value >= 2**63:
-            fail(text, start, f"{number[0]} is larger than any attribute's number")
+            fail(text, start, f"{number[0][:_NUMBER_MAX_CHARS]} is larger than any attribute's number")
         return Token(TokenKind.INTEGER, number[0], value, start)
     value_float = float(number[0])
     if value_float == float("inf"):

@@ -120,7 +120,7 @@ def test_readiness_that_hangs(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
         go_on.wait(30)
         return True, {"spool": {"failure": ""}}
 
-    app = create_app(store, settings=Settings(), readiness=readiness, metrics=lambda: "up 1\n")
+    app = create_app(store, settings=Settings(), readiness=readiness, metrics=lambda _: "up 1\n")
     with TestClient(app, base_url="http://localhost") as client:
         assert client.get("/readyz").json() == {"ready": True, "checks": {"spool": {"failure": ""}}}
         go_on.clear()

@@ -210,6 +210,8 @@ def test_lake_of_version_2(lake: Any) -> None:
     with lake.store.transaction() as con:
         con.execute("UPDATE lake_files SET path = 'lake/' || path")
         con.execute("ALTER TABLE lake_identity DROP COLUMN lake_folder")
+        con.execute("DROP VIEW feedback")
+        con.execute("DROP TABLE feedback_events")
         con.execute("DELETE FROM schema_version")
         con.execute("INSERT INTO schema_version SELECT 2, make_timestamp_ns(0), 'as it was'")
     lake.reopen()

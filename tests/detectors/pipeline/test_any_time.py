@@ -281,10 +281,10 @@ def test_batch_that_cannot_be_learned_is_set_aside_and_named(readers, monkeypatc
     """The third time its batches are taken one by one: the others are learned, and it is named."""
     whole = detectors.learning.learner.learn_and_score
 
-    def poisoned(spans: pa.Table, *rest: Any) -> Any:
+    def poisoned(spans: pa.Table, *rest: Any, **more: Any) -> Any:
         if set(spans["trace_id"].to_pylist()) & bad:
             raise ValueError("no such span")
-        return whole(spans, *rest)
+        return whole(spans, *rest, **more)
 
     monkeypatch.setattr(detectors.learning.learner, "learn_and_score", poisoned)
     readers.land(readers.usual())
