@@ -22,8 +22,8 @@ from typing import Any
 
 import httpx2
 
-sys.path.insert(0, str(Path(__file__).parent))
-from jaeger_traces import QUESTIONS, make_request  # a script beside this one
+sys.path.append(str(Path(__file__).parents[2]))  # behind ours: as a script it stands in no package
+from tests.benchmarks.jaeger_traces import QUESTIONS, make_request
 
 CONFIG = """
 service:

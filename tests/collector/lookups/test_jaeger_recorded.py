@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,22 +10,10 @@ from typing import Any
 import pytest
 
 from collector.server import Server
+from tests.benchmarks import jaeger as comparison
+from tests.benchmarks import jaeger_traces as traces
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 RECORDED = json.loads((Path(__file__).parent / "jaeger_1_76.json").read_text(encoding="utf-8"))
-
-
-def load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-traces, comparison = load("jaeger_traces"), load("jaeger")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """How long the dashboard takes in Chromium: first page, page switch, a row of the queue, waterfalls by size.
 
-    uv run python tests/benchmarks/dashboard.py [--json]
+    uv run python tests/benchmarks/dashboard_pages.py [--json]
 
 The server behind it answers from memory (tests/dashboard/shop_api.py), so that the figures are the
 dashboard's own. Times run from the click to the thing in sight; each is the median of five. "nodes" are
