@@ -16,7 +16,9 @@ _QUOTED = re.compile(r'"([^"]*)"')
 _SQL_VERB = re.compile(r"(?:SELECT|INSERT|UPDATE|DELETE|UPSERT|MERGE|COMMIT|BEGIN)\b")
 _DEVIATES = 1.5  # observed over expected, or the other way round, from which "unusual" is said of it
 _WHOLE_INCIDENT = frozenset({"extent"})
-_TIME_KINDS = frozenset({"exclusive_time", "duration"})
+_TYPE = re.compile(r"[A-Za-z_][\w.:$]{2,79}")
+_VERSION = re.compile(r"[A-Za-z_][\w.:$-]{2,79} = [\w.+-]{1,80}")
+_OWN_TIME_KINDS = frozenset({"exclusive_time", "path_share"})
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,13 @@ def unquoted(fact: Fact) -> str:
 
 def quoted_types(fact: Fact) -> frozenset[str]:
     """Exception types and the like among the sender's words: one identifier, which a sentence may quote."""
-    return frozenset(q for q in _QUOTED.findall(fact.statement) if re.fullmatch(r"[A-Za-z_][\w.:$]{2,79}", q))
+    form = _VERSION if fact.kind == "deploy" else _TYPE
+    return frozenset(q for q in _QUOTED.findall(fact.statement) if form.fullmatch(q))
 
 
 def _claim(fact: Fact, words: frozenset[Family]) -> Claim:
     own = unquoted(fact)
+    whole = part_of(own)
     numbers = list(find_roles(PART_OF.sub(" ", own))) + list(_structured(fact))
     ratio = fact.observed / fact.expected if fact.observed is not None and fact.expected else None
     return Claim(
@@ -99,8 +103,12 @@ def _claim(fact: Fact, words: frozenset[Family]) -> Claim:
         families=words,
         numbers=tuple(numbers),
         phrases=frozenset(re.findall(r"\bSEV\d", own)),
-        part_of=part_of(own),
-        words=frozenset(
+        part_of=whole,
+        words=frozenset({"deepest"} if fact.kind == "error" else ())
+        | frozenset({"high"} if whole and whole.fraction > 0.5 else ())
+        | frozenset({"version", "incident", "traces"} if fact.kind == "deploy" else ())
+        | frozenset({"hours"} if "all hours" in own else ())
+        | frozenset(
             {"BUY": ("buy", "bought", "buying"), "SELL": ("sell", "sold", "selling")}.get(
                 "BUY" if "BUY" in own.split() else "SELL" if "SELL" in own.split() else "", ()
             )
@@ -154,8 +162,12 @@ def _families(fact: Fact) -> set[Family]:
             words.add("unusual")
     if fact.share is not None:
         words |= {"share", "most" if fact.share > 0.5 else "minor"}
+    if fact.kind in _OWN_TIME_KINDS:
+        words |= {"own_time"}
     own = unquoted(fact)
     part = part_of(own)
+    if fact.kind == "deploy":
+        words |= {"usual"}
     if part and part.fraction > 0.5:
         words |= {"most"}
     if fact.kind == "error" or re.search(r"\bfailed\b", own):

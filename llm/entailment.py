@@ -9,23 +9,19 @@ facts is no more than "and", "while" or a comma: a relation between them would n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from llm.claims import Claim
+from llm.clause_words import ENTITY_MARK, FAILED
+from llm.clauses import APPOSITION, BARE, ENTITY, TOKEN, clauses, in_one_form, unit_indexes
 from llm.clocks import CLOCK_MARKS, mark_clocks, marked
 from llm.parts import PART_OF, PartOf, parts_of, thing
-from llm.phrasing import ENTITY_MARK, FAILED, is_own_time, names_relation, phrasing_rule
+from llm.phrasing import is_own_time, names_relation, phrasing_rule
 from llm.redact import quoted_name
 from llm.roles import RoleNumber, find_roles, given_by
-from llm.vocabulary import COMMANDS, FAMILIES, NUMBER_WORDS, RATIO_WORDS, families, words
+from llm.vocabulary import COMMANDS, FAMILIES, RATIO_WORDS, families, words
 
-_CLAUSES = re.compile(
-    r"\s*[;:—–]\s*|,(?!\d)\s*|\s-\s|\b(?:and|while|whereas|but|which|where|although|though)\b", re.IGNORECASE
-)
-_ENTITY = re.compile("\ue100(\\d+)\ue101")
-_TOKEN = re.compile("\ue100\\d+\ue101|[^\\W\\d_]+(?:['’-][^\\W\\d_]+)*|\\d[\\d,.]*|[%×σ=?]|\\S")
 _NAMED_KIND = re.compile(
     r"\ue100(\d+)\ue101 (services?|operation|endpoint|call|request|query|statement|span|step)\b",
     re.IGNORECASE,
@@ -33,28 +29,33 @@ _NAMED_KIND = re.compile(
 # "A took 176 ms, which B made longer", "…, with 152 ms in B": what ties two places is a fact, or is not said.
 _TIED_AFTER = re.compile(f"{ENTITY_MARK}.*(?:\\bwhich\\b|,\\s*with\\b)[^,;]*{ENTITY_MARK}", re.IGNORECASE)
 _TIED = re.compile(f"{ENTITY_MARK}.*\\bwhere\\b[^,;]*{ENTITY_MARK}", re.IGNORECASE)  # "A is slow where B is"
+# "A instead of B took 176 ms": a comparison of two places is a fact, or is not said.
+_RIVALS = re.compile(
+    r"\b(?:instead of|rather than|than|against|versus|unlike|over|under|above|below|beyond)"
+    rf" (?:the )?{ENTITY_MARK}",
+    re.IGNORECASE,
+)
+# Letters and signs of plain English, and the marks that stand for names and times. A letter of another
+# alphabet looks like one of these, and "¹52" like a number.
+_READ = re.compile(
+    "[\x20-\x7e\u00a0\u00b5\u00b7\u00d7\u03bc\u03c3\u2010-\u2015\u2018-\u201d\u2026\u2192\u2248\ue100\ue101\ue200-\ue2ff]*"
+)
 _SEVERITY = re.compile(r"\bSEV ?\d+")
 _BETWEEN = re.compile(
     rf"\bbetween ((?:{ENTITY_MARK}\d+\ue101|in|of|the|service|\s)+?) and (?=(?:the )?{ENTITY_MARK})",
     re.IGNORECASE,
 )
 _PUNCTUATION = frozenset("%×σ=.,'\"“”`~≈+!/&")
-_PREPOSITIONS = words("in at on of for within inside during from to by with across")
-_OPENINGS = words("in at on of for within inside during across with among")  # of a bare place in front
-_BARE = words("both the service operation as") | _PREPOSITIONS
 _NOUN_AFTER = words("is was of took in spent")  # "Call of …": what begins like a command is a noun
-_UNITS = words(
-    "ns µs μs us ms s sec second seconds millisecond milliseconds microseconds nanoseconds minutes minute min"
-    " h hour hours percent x times n"
-)
 _NAME_WORDS = 5
 # A name that holds one of these would say something in the middle of a sentence.
 _SPEAKING = words(
     "no not never none nothing nobody without neither nor cannot is are was were should must can will fix"
     " fixed restart rollback because caused ignore instead fine healthy normal ok and or"
 )
-_SCALES = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
-_VERBS = words("is was are were has had") | FAMILIES["time"] - words("time times duration durations latency")
+_VERBS = words("is was are were has had") | FAMILIES["time"] - words(
+    "time times duration durations latency ms only after"
+)
 _ORDERS = words("order orders buy sell trade")
 _DATABASE = FAMILIES["database"]
 _NO_PLACE = "a place that its fact does not name"
@@ -87,6 +88,7 @@ class Entailment:
 
     def __init__(self, claims: Mapping[str, Claim]) -> None:
         self._claims = claims
+        self._places = {name for claim in claims.values() for name in (*claim.place, *(claim.far or ()))}
         owners: dict[str, set[str]] = {}
         for claim in claims.values():
             for name in (claim.service, claim.operation, *(claim.far or ()), *claim.tokens):
@@ -105,17 +107,19 @@ class Entailment:
         claims = [self._claims[i] for i in cited]
         if any(name.lower() in text.lower() for name in self._wordy):
             return Verdict("a name that is a sentence")
-        if "?" in text:
-            return Verdict("a question")
         text, clocks = mark_clocks(text)
-        text = self._mark_entities(_digits(re.sub(r"[()]", ", ", text.replace(" out of ", " of "))))
+        text = in_one_form(self._mark_entities(text))
         # A stretch between two places has a direction like any other, which is checked as such.
         text = _BETWEEN.sub(r"from \1 to ", text)
-        if _TIED.search(text) or _TIED_AFTER.search(text):
-            return Verdict("a relation that no fact states")
+        if refusal := self._whole_sentence(text):
+            return Verdict(refusal)
         place = previous
         told: set[str] = set()  # facts whose quantity the sentence has named in full
-        for clause in _clauses(text):
+        before = ""
+        for joint, clause in clauses(text):
+            if joint in APPOSITION and self._hangs_on(clause, before):
+                return Verdict("a relation that no fact states")
+            before = clause
             given = [claim for claim in claims if set(marked(clause, clocks)) <= claim.clocks]
             if not given:
                 return Verdict("a time that no fact gives")
@@ -128,7 +132,20 @@ class Entailment:
     def shown(self, text: str) -> str:
         """`text` with the names that read as words in quotation marks: they are the sender's."""
         marked = self._mark_entities(text)
-        return _ENTITY.sub(lambda match: quoted_name(self._entities[int(match.group(1))].name), marked)
+        return ENTITY.sub(lambda match: quoted_name(self._entities[int(match.group(1))].name), marked)
+
+    def _whole_sentence(self, text: str) -> str:
+        """The rule that the sentence breaks before its clauses are looked at; empty when there is none."""
+        if "?" in text:
+            return "a question"
+        if not _READ.fullmatch(text):
+            return "a character that is not read"
+        places = ENTITY.sub(self._if_place, text)  # a type of error ties nothing
+        is_tied = any(tie.search(places) for tie in (_TIED, _TIED_AFTER, _RIVALS))
+        return "a relation that no fact states" if is_tied else ""
+
+    def _if_place(self, match: re.Match[str]) -> str:
+        return match.group() if self._entities[int(match.group(1))].name in self._places else " "
 
     def _mark_entities(self, text: str) -> str:
         for index, entity in enumerate(self._entities):
@@ -145,7 +162,7 @@ class Entailment:
             rule = self._against(clause, claim, claim.evidence_id in told)
             if not rule:
                 if ENTITY_MARK in clause or place is None or not claim.names_a_place or claim.place == place:
-                    if names_relation(_TOKEN.findall(clause.lower()), claim):
+                    if names_relation(TOKEN.findall(clause.lower()), claim):
                         told.add(claim.evidence_id)
                     return "entailed", claim.place if claim.names_a_place else None
                 rule = "a place that is not the subject's"
@@ -154,10 +171,10 @@ class Entailment:
 
     def _against(self, clause: str, claim: Claim, is_told: bool) -> str:  # noqa: PLR0911 - a line a rule
         """The rule by which one fact does not bear out the clause; empty when it does."""
-        entities = [self._entities[int(index)] for index in _ENTITY.findall(clause)]
+        entities = [self._entities[int(index)] for index in ENTITY.findall(clause)]
         if any(claim.evidence_id not in entity.claims or not claim.names_a_place for entity in entities):
             return _NO_PLACE
-        numbers = _borne_out(_ENTITY.sub(" ", clause), claim)
+        numbers = _borne_out(ENTITY.sub(" ", clause), claim)
         if numbers is None:
             return _NO_NUMBER
         said = re.findall(r"[a-z]+", clause.lower())
@@ -170,7 +187,7 @@ class Entailment:
         names_none = all(entity.name != claim.operation for entity in entities)
         if _DATABASE & set(said) and names_none and not is_apposition:
             return "a generalisation"  # "the database is slow": one statement of it is
-        tokens = _TOKEN.findall(clause)
+        tokens = TOKEN.findall(clause)
         if claim.far and not self._keeps_direction(tokens, claim):
             return "a direction that its fact does not give"
         plain = [token.lower().removesuffix("'s").removesuffix("’s") for token in tokens]
@@ -180,11 +197,18 @@ class Entailment:
             return "a quantity that its fact does not give"
         return _unlicensed(tokens, plain, numbers, claim) or phrasing_rule(plain, numbers, claim)
 
+    def _hangs_on(self, clause: str, before: str) -> bool:
+        """ "A took 176 ms, mostly in B": what has no verb belongs to the clause before, which is about A."""
+        said, earlier = (set(TOKEN.findall(text.lower())) for text in (clause, before))
+        places = set(ENTITY.findall(ENTITY.sub(self._if_place, clause)))
+        known = set(ENTITY.findall(ENTITY.sub(self._if_place, before)))
+        return bool(places and known and not places <= known and earlier & _VERBS and not said & _VERBS)
+
     def _keeps_direction(self, tokens: list[str], claim: Claim) -> bool:
         """A message goes from its producer: that one stands behind "from", and nothing else does."""
         origin = False  # whether the words are within "from …"
         for index, token in enumerate(tokens):
-            match = _ENTITY.match(token)
+            match = ENTITY.match(token)
             if match is None:
                 origin = token.lower() == "from" or (
                     origin and token.lower() in ("in", "of", "the", "service")
@@ -239,7 +263,7 @@ def _borne_out(text: str, claim: Claim) -> list[RoleNumber] | None:
     numbers = find_roles(text)
     failing = [number for number in numbers if claim.part_of and _is_part(number, claim.part_of)]
     said = set(re.findall(r"[a-z]+", text.lower()))
-    if not said & FAILED and (failing or (of_wholes and said - _BARE)):
+    if not said & FAILED and (failing or (of_wholes and said - BARE)):
         return None  # the part is what failed: "60 calls" were not all there were
     if len(re.findall(r"\d[\d,.]*", text)) != len(numbers):  # "x2", "v3", "10th": none of them is a measure
         return None
@@ -248,14 +272,19 @@ def _borne_out(text: str, claim: Claim) -> list[RoleNumber] | None:
 
 
 def _is_part(number: RoleNumber, whole: PartOf) -> bool:
-    return number.role == "count" and number.number.value == whole.part and thing(number.noun) == whole.noun
+    """ "60 calls" or "98% of calls", of 60 of 61."""
+    if number.role != "count" or (thing(number.noun) != whole.noun and number.noun != "rate"):
+        return False
+    if number.number.unit == "%":
+        return abs(number.number.value - whole.fraction * 100) <= number.number.half_step
+    return number.number.value == whole.part and number.noun != "rate"
 
 
 def _unlicensed(tokens: list[str], plain: list[str], numbers: list[RoleNumber], claim: Claim) -> str:
     """The rule by which a word does not stand; empty when all do."""
-    units = _unit_indexes(tokens)
+    units = unit_indexes(tokens)
     for index, word in enumerate(plain):
-        is_word = not _ENTITY.match(word) and not word[0].isdigit() and word not in _PUNCTUATION
+        is_word = not ENTITY.match(word) and not word[0].isdigit() and word not in _PUNCTUATION
         if (
             not is_word
             or CLOCK_MARKS.match(word)
@@ -279,65 +308,3 @@ def _unlicensed(tokens: list[str], plain: list[str], numbers: list[RoleNumber], 
 def _is_name(name: str) -> bool:
     parts = name.lower().split()
     return len(parts) <= _NAME_WORDS and not _SPEAKING & set(parts)
-
-
-def _clauses(text: str) -> Iterable[str]:
-    """Clauses with something to say. A bare place in front belongs to the clause behind it."""
-    pieces, joints = [], []
-    at = 0
-    for match in _CLAUSES.finditer(text):
-        pieces.append(text[at : match.start()])
-        joints.append(match.group().strip().lower())
-        at = match.end()
-    pieces.append(text[at:])
-    named = next((index for index, piece in enumerate(pieces) if _ENTITY.search(piece)), 0)
-    # What stands before the first name speaks of it: "At 152 ms, SELECT carts …".
-    pieces, joints = [", ".join(pieces[: named + 1]), *pieces[named + 1 :]], joints[named:]
-    waiting: list[tuple[str, bool]] = []
-    last = ""
-    for piece, joint in zip(pieces, [*joints, ""], strict=True):
-        if not piece.strip(" ,"):
-            continue
-        if joint and _is_bare(piece):
-            first = _TOKEN.findall(piece)[0].lower()
-            waiting.append((piece, first in _OPENINGS or joint != "and"))
-            continue
-        prefix = " ".join(bare for bare, joins in waiting if joins)
-        for bare, joins in waiting:
-            if not joins:
-                yield f"{prefix} {bare} {_ENTITY.sub(' ', piece)}"
-        waiting = []
-        # "The cause is A and B": what was said of A is said of B.
-        inherited = _ENTITY.sub(" ", last) if last and _is_bare(piece) else ""
-        last = f"{prefix} {inherited} {piece}" if inherited else f"{prefix} {piece}"
-        yield last
-    for bare, _ in waiting:
-        yield f"{_ENTITY.sub(' ', last)} {bare}"
-
-
-def _is_bare(piece: str) -> bool:
-    tokens = [token.lower() for token in _TOKEN.findall(piece)]
-    return bool(_ENTITY.search(piece)) and all(_ENTITY.match(token) or token in _BARE for token in tokens)
-
-
-def _unit_indexes(tokens: list[str]) -> set[int]:
-    """Where a token is the unit of the number in front of it, the n of "n = 812", or a severity."""
-    found = {index for index, token in enumerate(tokens) if token in ("SEV",)}
-    for index, (token, following) in enumerate(pairwise(tokens)):
-        if token[0].isdigit() and (following.lower() in _UNITS or following.isupper()):
-            found.add(index + 1)
-        elif (token, following) == ("n", "="):
-            found.add(index)
-    return found
-
-
-def _digits(text: str) -> str:
-    """Numbers in words become digits, so that "two data centres" is a count like any other."""
-    text = re.sub(
-        r"[A-Za-z]+", lambda match: str(NUMBER_WORDS.get(match.group().lower(), match.group())), text
-    )
-    return re.sub(
-        r"(?<![\d.,])(\d+(?:\.\d+)?) (thousand|million|billion)\b",
-        lambda match: f"{float(match.group(1)) * _SCALES[match.group(2)]:.0f}",
-        text,
-    )

@@ -35,6 +35,7 @@ _MARKUP = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _NO_WORD = re.compile(r"[^\w%σ×]+")
+OWN_WORDS = "code's own words"
 _NOISE = re.compile(r"[`*#|~]+|^\s*>+", re.MULTILINE)
 _ABBREVIATIONS = {"e.g.": "for example", "i.e.": "that is", "vs.": "versus", "approx.": "about"}
 
@@ -90,7 +91,7 @@ def check_summary(
         takes_own_words: for what a person confirmed or wrote: code's own sentences stand, word for word, and
             a sentence without a citation gets that of a fact that bears it out.
     """
-    own = _own_words(evidence, draft) if takes_own_words else {}
+    own = _own_words(evidence, draft)
     entailment = _Lazy(evidence, draft)
     checks: list[SentenceCheck] = []
     place: tuple[str, str] | None = None
@@ -104,11 +105,18 @@ def check_summary(
             cited = [i for i in ids if entailment.check(text, [i], place).holds][:1]
         known = [i for i in cited if evidence.fact(i)]
         rule = _form_rule(text, cited, known)
-        if own and not rule and any(set(known) & own.get(words, set()) for words in _without_opening(text)):
-            checks.append(_row(text, cited, "kept", "code's own words", f"{text} [{', '.join(known)}]."))
+        repeated = "" if rule else _repeated(text, known, own)
+        if repeated and takes_own_words:
+            checks.append(_row(text, cited, "kept", OWN_WORDS, f"{text} [{', '.join(known)}]."))
+            continue
+        if repeated:  # in code's punctuation, with the fact whose statement it is
+            fact = evidence.fact(repeated)
+            assert fact is not None
+            place = (fact.service, fact.operation)
+            checks.append(_row(text, cited, "kept", OWN_WORDS, said(fact)))
             continue
         if not rule:
-            verdict = entailment.check(text, known, place)
+            verdict = entailment.check(_without_quote(text, known, evidence), known, place)
             rule = verdict.rule
             if verdict.holds:
                 place = verdict.place
@@ -151,6 +159,29 @@ def _own_words(evidence: Evidence, draft: Draft) -> dict[str, set[str]]:
     for cause in draft.root_causes:
         found.setdefault(_plain(cause.statement), set()).update(cause.evidence)
     return found
+
+
+def _repeated(text: str, known: list[str], own: dict[str, set[str]]) -> str:
+    """The id of the cited fact, or of one of a cause's, whose statement `text` repeats word for word."""
+    for words in _without_opening(text):
+        for evidence_id in known:
+            if evidence_id in own.get(words, set()):
+                return evidence_id
+    return ""
+
+
+def _without_quote(text: str, known: list[str], evidence: Evidence) -> str:
+    """`text` without the message that its one fact quotes, word for word and behind a colon or a bracket.
+
+    It is the sender's, as the fact has it, and stays in quotation marks; the rest is what the sentence says.
+    """
+    fact = evidence.fact(known[0]) if len(known) == 1 else None
+    if fact is None or fact.kind != "error":
+        return text
+    for quoted in re.findall(r'"([^"]{4,})"', fact.statement):
+        message = rf'(?:\s*[:,]|\s+with the message|\s*\()\s*["“]{re.escape(quoted)}["”]\)?$'
+        text = re.sub(message, "", text)
+    return text
 
 
 def _without_opening(text: str) -> list[str]:

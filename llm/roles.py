@@ -102,6 +102,8 @@ def _with_role(number: Number, before: list[str], behind: list[str]) -> RoleNumb
         return RoleNumber(number, "samples")
     if number.unit == "%" and ((behind[:1] and behind[0] in _COMPARATIVES) or before[:1] == ["by"]):
         return RoleNumber(number, "ratio")  # "84% slower", "slowed by 84%": no share of anything
+    if number.unit == "%" and "rate" in near[:4]:
+        return RoleNumber(number, "expected" if _is_usual(near, behind) else "count", "rate")
     if number.unit == "%" and not _is_usual(near, behind):
         of_what = (
             [word for word in behind[1:6] if word not in _TAKEN_AS_IT_IS] if behind[:1] == ["of"] else []
@@ -117,6 +119,8 @@ def _with_role(number: Number, before: list[str], behind: list[str]) -> RoleNumb
     if not number.unit and behind and behind[0] not in _USUAL:
         return RoleNumber(number, "count", behind[0])
     if near[:2] == ["of", "instead"] or before[:2] == ["of", "instead"] or "instead" in before[:3]:
+        return RoleNumber(number, "expected")
+    if before[1:2] == ["compared"] and before[0] in ("to", "with"):
         return RoleNumber(number, "expected")
     if behind[:1] and behind[0] in _EXCESS_BEHIND:
         return RoleNumber(number, "excess")

@@ -12,7 +12,7 @@ from typing import Literal
 Family = Literal[
     "neutral", "time", "more", "slower", "less", "faster", "usual", "unusual", "error", "amount", "message",
     "outside", "extent", "path", "share", "most", "cause", "candidate", "symptom", "database", "much",
-    "little", "count", "minor",
+    "little", "count", "minor", "own_time",
 ]  # fmt: skip
 
 
@@ -23,22 +23,23 @@ def words(text: str) -> frozenset[str]:
 
 FAMILIES: dict[Family, frozenset[str]] = {
     "neutral": words(
-        "a an the this that these those it its itself here there which where when while whereas and but though"
-        " although with within inside in at on of for to by as from into across among between during via is"
-        " was were are be been being has had have having also both about around roughly nearly almost"
-        " approximately some circa than total overall service services operation operations"
-        " request endpoint trace step part place spot point one's single itself own alone self exclusive"
-        " measured measurement recorded observed seen shown shows show visible appears appear appeared"
-        " noticed found reported reports concerns concerned concerning affected impacted involved namely i.e which"
-        " hours all-hours call span made make makes entry evidence fact facts figure figures value values level"
-        " name named called-out all case instead rather compared comparison contrast relative respectively"
-        " detected identified noted registered encountered occurred occurs happened located showed showing experienced experiences experiencing experience via specifically notably namely listed taken-from attributed attributable traced result indicates indicate indicated suggests behavior behaviour performance throughout mark further next too become becomes became becoming furthermore addition besides additionally exhibited exhibits rated saw sees"
+        "a an the this that these those it its there which where while whereas and but though although with"
+        " within inside in at on of for to by as from into across among between during via is was were are be"
+        " been being has had have having also both about around roughly nearly almost approximately circa than"
+        " total overall service services operation operations request endpoint trace step part measured"
+        " measurement recorded observed seen shown shows show visible appears appear appeared noticed found"
+        " reported reports namely i.e call span made make makes entry evidence fact facts figure figures value"
+        " values level name named case instead rather compared comparison contrast relative respectively"
+        " detected identified noted registered encountered occurred occurs happened located showed showing"
+        " experienced experiences experiencing experience specifically notably listed indicates indicate"
+        " indicated suggests behavior behaviour performance too become becomes became becoming furthermore"
+        " addition besides additionally exhibited exhibits rated saw sees now currently all some"
     ),
     "time": words(
         "took taken takes taking spent spends spending needed needs lasted lasts ran runs running finished"
         " finishes finishing completed completes completing time times duration durations latency latencies"
-        " response responded responds answered answers answering clocked reached held holds ms processing consumed consumes consuming peaked peaks"
-        " execution executing executed work working busy after only"
+        " response responded responds answered answers answering clocked reached held holds ms processing consumed consumes consuming"
+        " execution executing executed work working after only"
     ),
     "more": words(
         "more higher larger greater bigger longer exceeds exceeded exceeding excess extra additional over above"
@@ -66,7 +67,7 @@ FAMILIES: dict[Family, frozenset[str]] = {
     ),
     "error": words(
         "fail fails failed failing failure failures error errors errored exception exceptions unsuccessful"
-        " unsuccessfully raised threw thrown ended ends ending broke deepest status rate high unhandled returned returns resulted results resulting produced produces hit threw"
+        " unsuccessfully raised threw thrown ended ends ending rate returned returns resulted results resulting produced produces hit threw"
     ),
     "amount": words(
         "carried carries carry carrying amount amounts size sized volume large big huge enormous moved moves"
@@ -75,13 +76,13 @@ FAMILIES: dict[Family, frozenset[str]] = {
     "message": words(
         "message reach reached reaches reaching arrive arrived arrives arriving wait waits waited waiting gap"
         " deliver delivered delivery transit travelled after received receives receive picked queued"
-        " way underway messages only"
+        " way underway messages only got gets"
     ),
     "outside": words("outside called it spent way"),
     "extent": words(
         "incident anomaly anomalies traces since until started starts starting start began begins beginning begun ended"
         " ends ending end lasted lasts spans covers covered comprises comprised includes included counts counted"
-        " spread extends contains contained comprising over"
+        " spread extends contains contained comprising over affected impacted involved produced"
     ),
     "path": words("critical path longest holds held spans length sits"),
     "share": words(
@@ -96,10 +97,11 @@ FAMILIES: dict[Family, frozenset[str]] = {
     ),
     "cause": words(
         "incident cause root culprit origin source reason suspect bottleneck problem issue likely probable probably main"
-        " primary likeliest suspected leading responsible driver originate originates originated originating stem stems pinpointed traced points behind candidate strongest top"
+        " primary likeliest suspected leading responsible driver originate originates originated originating stem stems pinpointed traced candidate strongest top"
     ),
     "candidate": words("candidate suspect possible possibly second secondary contributor contributing"),
     "symptom": words("symptom symptoms surface surfaces surfaced manifests manifested showing felt"),
+    "own_time": words("own exclusive itself self busy"),
     "database": words("database query statement sql db"),
     "much": words(
         "much far significantly considerably substantially dramatically sharply clearly notably markedly heavily"

@@ -2,14 +2,29 @@ import doctest
 
 import pytest
 
+import llm.clauses
+import llm.clocks
 import llm.facts
 import llm.figures
 import llm.fingerprint
+import llm.parts
+import llm.roles
 import llm.units
 
 
 @pytest.mark.parametrize(
-    "module", [llm.facts, llm.figures, llm.fingerprint, llm.units], ids=lambda m: m.__name__
+    "module",
+    [
+        llm.clauses,
+        llm.clocks,
+        llm.facts,
+        llm.figures,
+        llm.fingerprint,
+        llm.parts,
+        llm.roles,
+        llm.units,
+    ],
+    ids=lambda m: m.__name__,
 )
 def test_examples_in_docstrings(module: object) -> None:
     """The examples in the docstrings are true."""

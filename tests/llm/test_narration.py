@@ -15,7 +15,9 @@ _FOLDER = Path(__file__).parent / "narration"
 LIE_KINDS = {
     "false place", "false direction", "negation", "remedy", "blame", "invented relation", "wrong role",
     "clause", "exaggeration", "minimisation", "hedged", "passive", "language", "markup", "unicode",
-    "second attack",
+    "second attack", "wrong magnitude", "wrong count", "wrong share", "wrong time order", "mixed facts",
+    "hedged blame", "comparison", "quantifier", "conditional", "words", "does not entail", "quantity",
+    "conjunction", "wrong verb", "degree", "fresh third",
 }  # fmt: skip
 
 
@@ -26,7 +28,7 @@ def _rows(name: str) -> list[list[str]]:
     ]
 
 
-PARTS = ("dev", "held_out", "fresh", "outsider")
+PARTS = ("dev", "held_out", "fresh", "outsider", "third")
 LIES = [row for part in (*PARTS, "second") for row in _rows(f"lies_{part}")]
 HONEST = [row for part in PARTS for row in _rows(f"honest_{part}")]
 
@@ -52,6 +54,8 @@ def test_no_lie_passes(kind: str) -> None:
 
 def test_honest_paraphrases_pass() -> None:
     """At least nine of ten honest paraphrases stay as the model wrote them."""
-    refused = {row[1]: rule for row in HONEST if (rule := check(*row).rule) != "entailed"}
+    refused = {
+        row[1]: rule for row in HONEST if (made := check(*row)).verdict != "kept" and (rule := made.rule)
+    }
     print(f"{len(HONEST) - len(refused)} of {len(HONEST)} honest sentences pass")
     assert len(refused) <= len(HONEST) * 0.1, refused

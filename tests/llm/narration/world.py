@@ -94,4 +94,55 @@ def whale() -> tuple[Evidence, Draft]:
     return world(facts, [cause(facts[0], "amount", 0.9)])
 
 
-WORLDS = {"slow": slow(), "failing": failing(), "late": late_message(), "whale": whale()}
+def polyglot() -> tuple[Evidence, Draft]:
+    """Failing pages behind a statement that is called too often, with a version that sets the traces apart."""
+    facts = [
+        fact(1, "storefront", "GET /products", "anomaly",
+             "GET /products in storefront: 41 of 230 calls failed in 5 s, usually <0.1% (5.6σ, SEV3, n = 4,120,"
+             " Tue 13:00–14:00 UTC)",
+             observed=0.178, expected=0.0005, unit="share", sample_count=4120, sigma=5.6),
+        fact(2, "catalog", "SELECT prices", "window",
+             "SELECT prices in catalog has 31 anomalies in 12 traces between 2026-11-03 12:00:05 UTC and"
+             " 2026-11-03 12:02:10 UTC"),
+        fact(3, "catalog", "SELECT prices", "exclusive_time",
+             "SELECT prices in catalog took 214 ms of exclusive time in 48 calls, 190 ms over its usual 24 ms"
+             " (n = 3,310), 93% of the slowdown of the trace",
+             observed=214e6, expected=24e6, unit="ns", sample_count=3310, share=0.93),
+        fact(4, "storefront", "GET /products", "deploy",
+             '"service.version = 2.4.1" in 97% of the traces of the incident, usually in 3%'),
+        fact(5, "storefront", "GET /products", "critical_path",
+             "The critical path of GET /products in storefront has 52 spans in 260 ms", observed=260e6, unit="ns"),
+        fact(6, "catalog", "SELECT prices", "path_share",
+             "SELECT prices in catalog holds 214 ms of the critical path", observed=214e6, unit="ns"),
+        fact(7, "catalog", "db.client.connections.usage", "metric",
+             'catalog: "db.client.connections.usage 40, usually 6"', observed=40, expected=6),
+        fact(8, "storefront", "GET /products", "duration",
+             "GET /products in storefront took 260 ms, 52 spans in its trace", observed=260e6, unit="ns"),
+    ]  # fmt: skip
+    return world(facts, [cause(facts[2], "repeated_calls", 0.8)])
+
+
+def trade() -> tuple[Evidence, Draft]:
+    """An account that trades with itself."""
+    facts = [
+        fact(1, "exchange", "match orders", "market",
+             'match orders in exchange: "14 trades of one account with itself on BTC/USD in 60 s" (6.1σ, SEV2,'
+             " n = 1,002)",
+             observed=14, expected=0.1, sample_count=1002, sigma=6.1),
+        fact(2, "exchange", "match orders", "order", 'The order says order.side = "BUY", order.type = "limit"'),
+        fact(3, "exchange", "match orders", "account",
+             "The account behind it has an id whose SHA-256 begins with 9f86d081884c"),
+        fact(4, "exchange", "match orders", "duration", "match orders in exchange took 4 ms in all",
+             observed=4e6, unit="ns"),
+    ]  # fmt: skip
+    return world(facts, [cause(facts[0], "self_trade", 0.9)])
+
+
+WORLDS = {
+    "slow": slow(),
+    "failing": failing(),
+    "late": late_message(),
+    "whale": whale(),
+    "polyglot": polyglot(),
+    "trade": trade(),
+}

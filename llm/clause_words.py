@@ -1,0 +1,46 @@
+"""A word of a clause with what stands around it, and the lists of words that several rules use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llm.claims import Claim
+from llm.roles import RoleNumber
+from llm.vocabulary import FAMILIES, words
+
+ENTITY_MARK = "\ue100"  # begins the placeholder of a name
+FAILURES = words("error errors exception exceptions failure failures failed")
+FAILED = FAILURES | words(
+    "fail fails failed failing errored unsuccessful unsuccessfully broke threw thrown raised"
+)
+TAKES = FAMILIES["time"] - words("after only ms")
+# Of a cause: words that assert it, and those that grade it. From this confidence on the first stand alone.
+CERTAIN = 0.9
+BE = words("is are was were be been being")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a clause in lower case, with what stands around it."""
+
+    text: str
+    index: int
+    clause: list[str]
+    numbers: list[RoleNumber]
+    claim: Claim
+
+    @property
+    def behind(self) -> list[str]:
+        return self.clause[self.index + 1 : self.index + 3]
+
+    @property
+    def before(self) -> list[str]:
+        return self.clause[max(0, self.index - 4) : self.index]
+
+    def has(self, *roles: str) -> bool:
+        return any(number.role in roles for number in self.numbers)
+
+
+def measures(items: list[str]) -> Iterator[bool]:
+    return (item[0].isdigit() for item in items)

@@ -1,0 +1,247 @@
+"""Rules about figures: degrees, shares, counts, what is usual, and when.
+
+Each is true of a word that breaks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llm.clause_words import BE, FAILED, TAKES, Word, measures
+from llm.clocks import CLOCK_MARKS
+from llm.vocabulary import FAMILIES, RATIO_WORDS, ratio_within, words
+
+_SIDES = words("over above beyond below under")
+_USUAL_SIDE = FAMILIES["usual"] | words("what ordinary median")
+_WITH_UP = words("made makes make shows showed show shown showing")
+_PARTS = words("part share portion contribution contributor fraction")
+_LOST = words("lost loses losing cost costs")
+_MINOR = words("small smaller minor lesser")
+_SHARE_VERBS = words(
+    "account accounts accounted accounting contribute contributes contributed contributing explains explained"
+    " comes come came stems stemmed represents represented sits lies responsible"
+)
+_COMPARATIVES = FAMILIES["more"] | FAMILIES["less"] | words("slower faster longer shorter quicker later")
+_JOINS = words("than over above beyond exceeds exceeded exceeding against below under")
+_ADVERBS = words("usually normally typically ordinarily regularly")
+_TOOK = words(
+    "took reached spent lasted ran needed finished completed responded answered held clocked consumed peaked"
+    " arrived carried"
+)
+_MAJORITY = FAMILIES["most"] - FAMILIES["cause"]
+_BEFORE_NUMBERS = words("about around roughly nearly almost approximately some circa")
+_ALL_OR_HALF = words("all every half")
+_TRENDS = words(
+    "rising increasing growing climbing falling dropping decreasing slowing degrading worsening surging"
+)
+_WHOLES = words("incident anomaly anomalies trace traces")
+
+
+def _as_usual(word: Word) -> bool:
+    """ "As long as usual", "is normal": the word belongs to no comparison with a usual number."""
+    if word.text not in FAMILIES["usual"] or word.has("expected", "excess", "ratio", "sigma"):
+        return False
+    before = set(word.clause[: word.index])
+    return not (before & _COMPARATIVES and before & _JOINS)
+
+
+def _unmeasured_side(word: Word) -> bool:
+    """ "Over its errors": what stands on the other side is a measure, or what is usual."""
+    near = [*word.behind, *word.before[-3:]]
+    ahead = set(word.clause[word.index + 1 : word.index + 4])
+    if word.text in _SIDES and set(word.behind[:1]) & words("at with in for since"):
+        return True  # "is over at 176 ms"
+    return word.text in _SIDES and not (ahead & _USUAL_SIDE or any(measures(near)))
+
+
+def _part_of_usual(word: Word) -> bool:
+    """ "152 ms of its usual 900 µs": no part of it."""
+    return (
+        word.text in FAMILIES["usual"]
+        and word.before[-2:] in (["of", "its"], ["of", "the"], ["of", "a"])
+        and (word.before[-3:-2] != ["instead"])
+    )
+
+
+def _usually(word: Word) -> bool:
+    """ "Usually 151 ms over", "usually slow": what is said to be usual is the usual figure."""
+    if word.text not in _ADVERBS:
+        return False
+    roles = _roles_by_index(word)
+    if roles is None:
+        return False
+    behind = [role for index, role in roles if index > word.index]
+    before = [role for index, role in roles if index < word.index]
+    nearest = behind[:1] or before[-1:]
+    return nearest != ["expected"]
+
+
+def _took_the_usual(word: Word) -> bool:
+    """ "Took its usual 8 ms" says that it was as usual; "usually took 8 ms" and "usually 8 ms" do not."""
+    if word.text not in _TOOK or not word.has("expected"):
+        return False
+    is_compared = word.has("observed", "excess", "ratio", "sigma") or set(word.clause) & _ADVERBS
+    return not is_compared
+
+
+def _roles_by_index(word: Word) -> list[tuple[int, str]] | None:
+    """The parts of the clause's figures with where they stand; None where they cannot be told apart."""
+    measures = [index for index, item in enumerate(word.clause) if item[0].isdigit()]
+    if len(measures) != len(word.numbers):
+        return None
+    return [(index, number.role) for index, number in zip(measures, word.numbers, strict=True)]
+
+
+def _end_without_a_time(word: Word) -> bool:
+    """An incident's last anomaly has a time; that it is over is another matter."""
+    if word.text == "had":
+        return bool(set(word.behind[:1]) & (FAILED | words("been taken ended risen slowed")))
+    is_end = word.text in ("ended", "ends", "ending") and "error" not in word.claim.families
+    return is_end and not any(CLOCK_MARKS.match(item) for item in word.clause)
+
+
+def _total_of_all(word: Word) -> bool:
+    """A total is of what is counted or measured; an incident has no time of its own."""
+    ahead = word.clause[word.index + 1 : word.index + 4]
+    return word.text in ("total", "overall") and bool(set(ahead) & words("incident trace slowdown"))
+
+
+def _belittles(word: Word) -> bool:
+    """ "Only 152 ms" of what is more than usual."""
+    if word.text != "only" or "more" not in word.claim.families or word.behind[:1] == ["after"]:
+        return False
+    measures = [index for index, item in enumerate(word.clause) if item[0].isdigit()]
+    ordinal = sum(index < word.index for index in measures)
+    if len(measures) != len(word.numbers) or ordinal >= len(measures):
+        return True
+    return word.numbers[ordinal].role != "expected"
+
+
+def _unmeasured_up(word: Word) -> bool:
+    measured = set(word.behind) & words("from by to") or set(word.before[-1:]) & _WITH_UP
+    return word.text in ("up", "down") and not measured
+
+
+def _wrong_degree(word: Word) -> bool:
+    ratio = word.claim.ratio
+    if word.text == "well" and not set(word.behind[:1]) & _SIDES:
+        return True
+    if word.text in _MINOR and "minor" in word.claim.families:
+        return not set(word.behind[:1]) & _PARTS
+    if ratio is None:
+        return False
+    is_close = 0.5 < ratio < 2
+    return (word.text in FAMILIES["much"] and is_close) or (word.text in FAMILIES["little"] and not is_close)
+
+
+def _unmeasured_loss(word: Word) -> bool:
+    return word.text in _LOST and (not word.numbers or "message" in word.claim.families)
+
+
+def _quantifier(word: Word) -> bool:
+    if word.text == "each":
+        return not word.has("price")
+    if word.text == "all" and any(measures(word.behind[:1])):
+        return True
+    if word.text == "all" and (
+        word.clause == ["all", "hours"] or (word.behind == [] and word.before[-1:] == ["in"])
+    ):
+        return False
+    if word.text != "all":
+        return False
+    return not (set(word.before[-1:]) & words("nearly almost") and (word.claim.fraction or 0) >= 0.9)
+
+
+def _no_majority(word: Word) -> bool:
+    return word.text in _MAJORITY and max(word.claim.share or 0, word.claim.fraction or 0) <= 0.5
+
+
+def _no_share(word: Word) -> bool:
+    is_small = (
+        bool(_MINOR & set(word.clause[word.index + 1 : word.index + 5])) and "minor" in word.claim.families
+    )
+    return (
+        word.text in _SHARE_VERBS and (word.claim.share or 0) <= 0.5 and not (word.has("share") or is_small)
+    )
+
+
+def _on_time(word: Word) -> bool:
+    is_late = word.claim.families & {"slower", "message"}
+    return word.text == "time" and bool(is_late) and "on" in word.before[-2:]
+
+
+def _approximates_nothing(word: Word) -> bool:
+    """ "Some calls", "about the network": such a word stands before a figure, or before "all"."""
+    if word.text not in _BEFORE_NUMBERS:
+        return False
+    ahead = [item for item in word.clause[word.index + 1 : word.index + 3] if item not in ("a", "an", "the")]
+    return not ahead or not (ahead[0][0].isdigit() or ahead[0] in RATIO_WORDS or ahead[0] in _ALL_OR_HALF)
+
+
+def _trend(word: Word) -> bool:
+    """ "Is rising": what was seen once, or is over, goes on. "Rising to 176 ms" says how far it went."""
+    return word.text in _TRENDS and bool(set(word.before[-2:]) & BE)
+
+
+def _to_be(word: Word) -> bool:
+    return word.text == "be" and not set(word.before[-2:-1]) & words("appear appears appeared likely")
+
+
+def _whole_takes(word: Word) -> bool:
+    """ "The incident took 176 ms": that is the time of an operation."""
+    if word.text not in _WHOLES or not word.has("observed", "expected", "excess", "ratio"):
+        return False
+    return bool(set(word.behind) & (TAKES | words("was has had lost")))
+
+
+def _of_it(word: Word) -> bool:
+    """ "152 ms of it": a part of something else, which no fact gives. A share of it is one."""
+    return (
+        word.text in ("it", "that", "this", "which") and word.before[-1:] == ["of"] and not word.has("share")
+    )
+
+
+def _major_share_of_little(word: Word) -> bool:
+    is_share = bool(set(word.behind[:1]) & (_PARTS | words("contributor")))
+    return word.text in FAMILIES["much"] and is_share and (word.claim.share or 0) <= 0.5
+
+
+def _rate(word: Word) -> bool:
+    return word.text == "rate" and word.claim.part_of is None
+
+
+def _now(word: Word) -> bool:
+    """ "Now takes 152 ms, usually 900 µs": beside what is usual, or it says that it is so today."""
+    return word.text in ("now", "currently") and not word.has("observed", "count", "share")
+
+
+def _wrong_ratio(word: Word) -> bool:
+    return not ratio_within(word.text, word.claim.ratio)
+
+
+FIGURE_RULES: tuple[tuple[str, Callable[[Word], bool]], ...] = (
+    ("says that it is as usual", _as_usual),
+    ("says that it is as usual", _on_time),
+    ("a quantity that its fact does not give", _part_of_usual),
+    ("a degree that its fact does not bear out", _belittles),
+    ("says that it is as usual", _usually),
+    ("says that it is as usual", _took_the_usual),
+    ("a time that no fact gives", _end_without_a_time),
+    ("a quantity that its fact does not give", _total_of_all),
+    ("a direction without a measure", _unmeasured_side),
+    ("a direction without a measure", _unmeasured_up),
+    ("a degree that its fact does not bear out", _wrong_degree),
+    ("a loss that its fact does not give", _unmeasured_loss),
+    ("a quantity that its fact does not give", _quantifier),
+    ("a share that its fact does not give", _no_majority),
+    ("a share that its fact does not give", _no_share),
+    ("a number that its fact does not give", _wrong_ratio),
+    ("a quantity that its fact does not give", _approximates_nothing),
+    ("a quantity that its fact does not give", _whole_takes),
+    ("a quantity that its fact does not give", _of_it),
+    ("a quantity that its fact does not give", _rate),
+    ("a time that no fact gives", _trend),
+    ("a time that no fact gives", _to_be),
+    ("a time that no fact gives", _now),
+    ("a share that its fact does not give", _major_share_of_little),
+)

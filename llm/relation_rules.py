@@ -1,0 +1,199 @@
+"""Rules about places: causes, effects, blame, and what joins two of them.
+
+Each is true of a word that breaks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llm.clause_words import BE, CERTAIN, ENTITY_MARK, FAILED, FAILURES, TAKES, Word, measures
+from llm.clocks import CLOCK_MARKS
+from llm.vocabulary import FAMILIES, words
+
+_NEAR_NUMBERS = words("about around roughly nearly almost approximately after some")
+_FAILING = words("fail fails failed failing failure failures errored")
+_NOT_GERUNDS = words("during following including")
+_TAKES_GERUND = words("at in by with from on for while")
+_ASSERTING = words(
+    "cause culprit origin source reason bottleneck problem issue root driver originate originates originated"
+    " originating pinpointed traced responsible"
+)
+_GRADED = words(
+    "likely probable probably likeliest suspect suspected candidate possible possibly appear appears"
+    " indicates indicate indicated suggests"
+)
+_FAULTS = words("problem issue culprit bottleneck suspect suspected")
+_CONJUNCTIONS = words("as for since when once with because")
+_FINITE = (
+    frozenset(verb for verb in TAKES if not verb.endswith("ing"))
+    | FAILED
+    | BE
+    | words("has had have carried reached arrived waited holds held rose fell slowed dropped")
+)
+_OF_A_DATABASE = words("query queries statement statements call calls operation operations step")
+_CAUSED = words(
+    "incident anomaly anomalies slowdown delay latency failure failures error errors this it problem symptom"
+)
+_CALLED = (
+    ["outside", "the", "service", "it"],
+    ["of", "the", "service", "it"],
+    ["to", "the", "service", "it"],
+)
+
+
+def _faults_an_amount(word: Word) -> bool:
+    """An unusual amount is no fault of anybody's, and goes nowhere that its fact does not name."""
+    if "amount" not in word.claim.families:
+        return False
+    goes = word.text in ("from", "to", "into") and ENTITY_MARK in "".join(word.behind)
+    return word.text in _FAULTS or goes
+
+
+def _waits_for_a_place(word: Word) -> bool:
+    is_waiting = word.text.startswith("wait") and word.behind[:1] == ["for"]
+    is_to = word.text == "way" and word.behind[:1] == ["to"]
+    return (is_waiting or is_to) and ENTITY_MARK in "".join(word.clause[word.index + 1 : word.index + 4])
+
+
+def _bare_service(word: Word) -> bool:
+    """ "The service failed": of a service something is said by name, and with its operation."""
+    if word.text not in ("service", "services"):
+        return False
+    near = "".join([*word.before[-2:], *word.behind])
+    is_the_called = word.before[-3:] == ["outside", "of", "the"] or word.before[-2:] == ["outside", "the"]
+    return not (ENTITY_MARK in near or is_the_called or "called" in word.clause)
+
+
+def _compared_with_a_place(word: Word) -> bool:
+    return word.text == "than" and any(item.startswith(ENTITY_MARK) for item in word.behind[:1])
+
+
+def _unmeasured_after(word: Word) -> bool:
+    is_measured = any(measures(word.behind[:1])) or set(word.behind[:1]) & _NEAR_NUMBERS
+    return word.text in ("after", "only") and not is_measured
+
+
+def _due_without_share(word: Word) -> bool:
+    return word.text == "due" and not word.has("share")
+
+
+def _called(word: Word) -> bool:
+    """Of a way between two services, which is meant: the one that was called, as its caller saw it."""
+    if not word.claim.is_relation:
+        return False
+    if word.text in ("called", "calls"):
+        is_the_called_service = word.before[-1:] == ["the"] and word.behind[:1] == ["service"]
+        if is_the_called_service and (
+            word.before[-2:-1] == ["outside"] or word.before[-3:-1] == ["outside", "of"]
+        ):
+            return False
+        return word.before not in _CALLED
+    return word.text == "outside" and "called" not in word.clause
+
+
+def _failed_to(word: Word) -> bool:
+    """ "Failed to fail": what a failure is said of has no other verb behind it."""
+    if word.text not in FAILED:
+        return False
+    behind = [item for item in word.clause[word.index + 1 :] if item not in ("again", "always")]
+    if word.text in _FAILING and set(behind) & _FAILING:
+        return True
+    if behind[:1] == ["to"]:
+        return not behind[1:2] or behind[1][0].isalpha()
+    behind = behind[1:] if set(behind[:1]) & _TAKES_GERUND else behind
+    return bool(behind) and behind[0].endswith("ing") and behind[0] not in _NOT_GERUNDS
+
+
+def _time_between(word: Word) -> bool:
+    """Only messages and times of day have two ends."""
+    if word.text != "between" or "message" in word.claim.families:
+        return False
+    return not (word.behind and CLOCK_MARKS.match(word.behind[0]))
+
+
+def _needs(word: Word) -> bool:
+    """What "needs 152 ms" took that long; what "needs more time" is to be given it."""
+    is_measured = any(measures(word.behind[:1])) or set(word.behind[:1]) & _NEAR_NUMBERS
+    return word.text == "needs" and (not is_measured or word.has("excess"))
+
+
+def _overconfident(word: Word) -> bool:
+    """ "The culprit" of a cause that is likely: certainty is the evidence's, not the sentence's."""
+    if word.text not in _ASSERTING or word.claim.confidence >= CERTAIN:
+        return False
+    is_share = word.text in FAMILIES["share"] and (word.has("share") or (word.claim.share or 0) > 0.5)
+    return not is_share and not set(word.clause) & _GRADED
+
+
+def _subordinate(word: Word) -> bool:
+    """ "As A took 152 ms": a clause that hangs on another one says how the two hang together."""
+    if word.text not in _CONJUNCTIONS or (word.text == "for" and word.index > 0):
+        return False
+    behind = word.clause[word.index + 1 :]
+    named = next((index for index, item in enumerate(behind) if item.startswith(ENTITY_MARK)), None)
+    return named is not None and named <= 3 and bool(set(behind[named + 1 :]) & _FINITE)
+
+
+def _cause_of_what(word: Word) -> bool:
+    """A cause is that of the incident or of its slowdown, not of a place or of a figure."""
+    if word.text not in _ASSERTING or word.behind[:1] != ["of"]:
+        return False
+    ahead = word.clause[word.index + 2 : word.index + 6]
+    return not set(ahead) & _CAUSED
+
+
+def _makes(word: Word) -> bool:
+    """ "Made it slow" is an effect on another; "makes up 84%" a share."""
+    return word.text in ("made", "make", "makes") and not (
+        word.behind[:1] == ["up"] or any(measures(word.behind[:1]))
+    )
+
+
+def _affects(word: Word) -> bool:
+    """ "9 traces were affected": of those the incident knows the number."""
+    return word.text in ("affected", "impacted", "involved") and not any(
+        number.role == "count" for number in word.numbers
+    )
+
+
+def _no_statement(word: Word) -> bool:
+    """ "The database is slow": what is known is of a statement, a query or a call of one."""
+    return word.text in ("database", "db") and not set(word.behind[:1]) & _OF_A_DATABASE
+
+
+def _path_itself(word: Word) -> bool:
+    """ "Is the critical path": something lies on it, or it has a root."""
+    if word.text not in ("path", "longest"):
+        return False
+    is_on_it = {"of", "in", "on", "along"} & set(word.before)
+    is_of_it = word.behind[:1] == ["of"] and "".join(word.behind[1:]).find(ENTITY_MARK) >= 0
+    return word.text == "longest" or word.before[-1:] != ["critical"] or not (is_on_it or is_of_it)
+
+
+def _ended_without_failure(word: Word) -> bool:
+    is_error = "error" in word.claim.families
+    behind = set(word.clause[word.index + 1 :])
+    return word.text in ("ended", "ends", "ending") and is_error and not behind & FAILURES
+
+
+RELATION_RULES: tuple[tuple[str, Callable[[Word], bool]], ...] = (
+    ("blame that no fact gives", _faults_an_amount),
+    ("a relation that no fact states", _waits_for_a_place),
+    ("a generalisation", _bare_service),
+    ("a relation that no fact states", _compared_with_a_place),
+    ("a relation that no fact states", _unmeasured_after),
+    ("a relation that no fact states", _due_without_share),
+    ("a relation that no fact states", _called),
+    ("a relation that no fact states", _failed_to),
+    ("a relation that no fact states", _time_between),
+    ("a wish", _needs),
+    ("a word that its fact does not license", _ended_without_failure),
+    ("more certain than its evidence", _overconfident),
+    ("a relation that no fact states", _subordinate),
+    ("a relation that no fact states", _cause_of_what),
+    ("a relation that no fact states", _makes),
+    ("a relation that no fact states", _affects),
+    ("a generalisation", _no_statement),
+    ("a generalisation", _path_itself),
+)
