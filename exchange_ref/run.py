@@ -32,6 +32,7 @@ from exchange_ref.load.rhythm import arrivals as busy_arrivals
 from exchange_ref.load.tides import MONDAY_UNIX_NANO, NO_TIDE, REAL_DAY_S, Tide, follow
 from exchange_ref.load.traders import Traders
 from exchange_ref.services.admin import Admin
+from exchange_ref.services.market_data import market_data
 from exchange_ref.services.wallet import ONE_ATTEMPT, RetryPolicy
 from exchange_ref.telemetry.otlp_bytes import BytesSpanExporter
 from exchange_ref.telemetry.outputs import Exporters, Outputs
@@ -163,8 +164,9 @@ async def run_until(
     arrivals = random.Random(f"{options.seed}/arrivals")  # noqa: S311 - repeatable, not secret
     load = Load(exchange.wallet, traders, arrivals, options.rate_per_s, options.mix)
     faults = FaultRunner(options.schedule, Target(exchange, load, time.time_ns), labels, stop)
+    exchange.gateway.market = lambda: market_data(exchange, load)
     if options.admin_token:
-        exchange.gateway.admin = Admin(options.admin_token, faults).answer
+        exchange.gateway.admin = Admin(options.admin_token, faults, load).answer
     exchange.wallet.retry = options.retry
     started_s = time.monotonic()
     faults.start()

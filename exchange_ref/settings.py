@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     )
     exchange_admin_token: str = Field(
         default="",
-        description="Token for /admin/faults at the gateway, which switches faults on; closed without one.",
+        description="Token for /admin/ at the gateway, which switches faults and load; closed without one.",
     )
     exchange_sampled_share: float = Field(
         default=1.0, ge=0, le=1, description="Share of traces that are recorded, decided at their start."

@@ -112,6 +112,11 @@ class Matcher:
             await ready()
             self._elsewhere = handle
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this process executes the commands, so that its engine has the books as they are."""
+        return self._elsewhere is None
+
     async def take_back(self, ended: Callable[[], Awaitable[None]]) -> None:
         """Handle messages here again, once the other one has `ended`, and catch up from the journal."""
         async with self._turn:

@@ -16,7 +16,14 @@ from exchange_ref.services.http_client import HttpClient, HttpFailure
 from exchange_ref.services.http_errors import error_body, status_of
 from exchange_ref.telemetry.log_export import ServiceLog
 from exchange_ref.telemetry.metrics import Metrics
-from exchange_ref.telemetry.tracing import context_from, fail, headers_of, trace_id_of, under
+from exchange_ref.telemetry.tracing import (
+    context_from,
+    fail,
+    headers_of,
+    trace_id_of,
+    traceresponse_of,
+    under,
+)
 
 MAX_BODY_BYTES = 64 * 1024
 ORDERS_PATH = "/api/v1/orders"
@@ -54,8 +61,9 @@ class Refused(Exception):
 class Gateway:
     """The ASGI application.
 
-    `more_status` adds figures of other parts to `GET /status`; `plugins` are awaited with the path of each
-    request while it is routed.
+    `more_status` adds figures of other parts to `GET /status`, `market` answers `GET /market`; `plugins` are
+    awaited with the path of each request while it is routed. An answer names the trace of its request in
+    `traceresponse` (W3C Trace Context, level 2).
 
     Args:
         accepted: by path, where each 201 to a POST is noted.
@@ -75,6 +83,8 @@ class Gateway:
         self._log = log
         self._metrics = metrics
         self.more_status: Callable[[], dict[str, object]] = dict
+        # Without it there is no such path.
+        self.market: Callable[[], dict[str, object]] | None = None
         # Answers requests below /admin/: method, path, Authorization, body. Without it there is no such path.
         self.admin: Callable[[str, str, bytes, bytes], tuple[int, bytes]] | None = None
         self.plugins: list[Callable[[str], Awaitable[None]]] = []
@@ -88,6 +98,8 @@ class Gateway:
             await _respond(send, 200, b'{"status": "ok"}')
         elif scope["path"] == "/status":
             await _respond(send, 200, json.dumps(self.status()).encode())
+        elif self.market is not None and (scope["method"], scope["path"]) == ("GET", "/market"):
+            await _respond(send, 200, json.dumps(self.market()).encode())
         elif self.admin is not None and scope["path"].startswith("/admin/"):
             await self._administer(self.admin, scope, receive, send)
         elif scope["method"] == "POST" and scope["path"] == ORDERS_PATH:
@@ -152,7 +164,7 @@ class Gateway:
                     self.counters.orders_accepted += 1
         finally:
             span.end()
-        await _respond(send, status, content)
+        await _respond(send, status, content, traceresponse_of(span))
         return status
 
     def _note(self, scope: Scope, span: Span, status: int, duration_s: float) -> None:
@@ -254,7 +266,9 @@ async def _read_body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-async def _respond(send: Send, status: int, body: bytes) -> None:
+async def _respond(send: Send, status: int, body: bytes, traceresponse: str = "") -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if traceresponse:
+        headers.append((b"traceresponse", traceresponse.encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

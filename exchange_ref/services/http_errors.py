@@ -11,6 +11,7 @@ STATUS_BY_CODE = {
     "invalid_transfer": 400,
     "invalid_trade": 400,
     "invalid_fault": 400,
+    "invalid_load": 400,
     "unauthorized": 401,
     "not_found": 404,
     "method_not_allowed": 405,

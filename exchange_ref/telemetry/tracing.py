@@ -130,6 +130,12 @@ def trace_id_of(span: Span) -> str:
     return format(span.get_span_context().trace_id, "032x")
 
 
+def traceresponse_of(span: Span) -> str:
+    """What a client is told of the trace that its request made: `00-<trace id>-<span id>-<flags>`."""
+    made = span.get_span_context()
+    return f"00-{made.trace_id:032x}-{made.span_id:016x}-{int(made.trace_flags):02x}"
+
+
 def fail(span: Span, error_type: str, message: str) -> None:
     """Mark `span` as failed."""
     span.set_attribute("error.type", error_type)

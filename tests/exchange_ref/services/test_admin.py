@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from exchange_ref.faults.catalogue import catalogue
 from exchange_ref.faults.labels import LabelFile
+from exchange_ref.faults.registry import CONTROLS, KINDS, MOMENTARY
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import Schedule
 from exchange_ref.services.admin import Admin
+from exchange_ref.services.market_data import DEPTH_LEVELS, market_data
 
 Call = Callable[..., Awaitable[tuple[int, Any]]]
 
@@ -23,7 +26,7 @@ def with_admin(open_exchange, tmp_path: Path, scenario: Callable[[Call, Any], Aw
         async with open_exchange() as running:
             labels, stop = LabelFile(tmp_path / "labels.jsonl"), asyncio.Event()
             runner = FaultRunner(Schedule(1, ()), running.target(), labels, stop)
-            running.exchange.gateway.admin = Admin("t0ken", runner).answer
+            running.exchange.gateway.admin = Admin("t0ken", runner, running.load).answer
 
             async def call(
                 method: str, path: str, body: object = None, token: str = "t0ken"
@@ -59,9 +62,9 @@ def test_a_fault_is_switched_on_and_off(open_exchange, tmp_path: Path) -> None:
         status, reply = await call("POST", "/admin/faults", order)
         assert (status, reply["error"]["code"]) == (409, "conflict")
         assert (await call("DELETE", "/admin/faults/gateway_delay-1"))[0] == 202
-        await asyncio.sleep(0.5)
-        state = (await call("GET", "/admin/faults"))[1]
-        assert state["running"] == []
+        async with asyncio.timeout(30):
+            while (state := (await call("GET", "/admin/faults"))[1])["running"]:
+                await asyncio.sleep(0.05)
         (label,) = state["over"]
         assert label["impact_verified"]
         assert (await call("DELETE", "/admin/faults/gateway_delay-1"))[0] == 404
@@ -93,6 +96,9 @@ def test_an_end_of_the_exchange_ends_what_was_switched_on(open_exchange, tmp_pat
         ("POST /admin/faults", {"kind": "whale_order", "for_s": 3}, "t0ken", 400, "leave for_s out"),
         ("POST /admin/faults", [], "t0ken", 400, "body"),
         ("PUT /admin/faults", {}, "t0ken", 404, "nothing is served"),
+        ("PUT /admin/load", {"rate_per_s": 0}, "t0ken", 400, "rate_per_s: Input should be greater"),
+        ("PUT /admin/load", {"rate_per_s": "NaN"}, "t0ken", 400, "rate_per_s"),
+        ("PUT /admin/load", {"rate_per_s": 9}, "guess", 401, "admin token"),
     ],
 )
 def test_wrong_requests_are_refused(
@@ -124,3 +130,41 @@ def test_without_a_token_there_is_no_such_path(open_exchange) -> None:
             return (await running.client.request("GET", "/admin/faults", {})).status
 
     assert asyncio.run(main()) == 404
+
+
+def test_the_load_is_switched(open_exchange, tmp_path: Path) -> None:
+    """A new rate holds from the next order on; `GET /market` shows it beside books, prices and traders."""
+
+    async def scenario(call: Call, running: Any) -> None:
+        running.exchange.gateway.market = lambda: market_data(running.exchange, running.load)
+        assert (await call("PUT", "/admin/load", {"rate_per_s": 150}))[1]["rate_per_s"] == 150.0
+        sent = running.load.counters.sent
+        async with asyncio.timeout(30):
+            while running.load.counters.sent < sent + 40:
+                await asyncio.sleep(0.02)
+        status, market = await call("GET", "/market", token="")
+        assert (status, market["is_current"]) == (200, True)
+        assert market["load"]["rate_per_s"] == market["load"]["rate_now_per_s"] == 150.0
+        assert "trader-01" in market["traders"]
+        bitcoin = market["pairs"][0]
+        assert (bitcoin["symbol"], bitcoin["tick"]) == ("BTC/USD", 0.01)
+        assert 0.5 < bitcoin["reference_price"] / bitcoin["last_price"] < 2
+        for side, sign in (("bids", -1), ("asks", 1)):
+            prices = [price for price, _ in bitcoin[side]]
+            assert prices == sorted(prices, key=lambda price: sign * price)
+            assert len(prices) <= DEPTH_LEVELS
+        assert bitcoin["resting_orders"] == len(running.exchange.engine.books["BTC/USD"])
+
+    with_admin(open_exchange, tmp_path, scenario)
+
+
+def test_the_catalogue_names_the_truth_of_every_kind() -> None:
+    """Each kind has a line of description, and a service unless it is a control."""
+    told = catalogue()
+    assert set(told) == set(KINDS)
+    assert all(entry["about"] and "(" not in entry["about"][:12] for entry in told.values())
+    assert {kind for kind, entry in told.items() if entry["is_control"]} == CONTROLS
+    assert {kind for kind, entry in told.items() if entry["root_service"] is None} == CONTROLS
+    assert {kind for kind, entry in told.items() if not entry["lasts"]} == set(MOMENTARY)
+    assert told["db_slow"]["root_operation"] == "SELECT wallets"
+    assert told["db_slow"]["params"]["delay_ms"] == 150.0

@@ -80,7 +80,8 @@ def test_status_counts_orders(open_exchange) -> None:
 
 
 def test_accepted_orders_are_written_down(open_exchange, tmp_path: Path) -> None:
-    """Each accepted order, and no other, has a line with its id and the trace id its caller sent."""
+    """Each accepted order, and no other, has a line with its id and the trace id its caller sent; the answer
+    names the trace too."""
     trace_id = "0af7651916cd43dd8448eb211c80319c"
 
     async def main() -> str:
@@ -88,6 +89,7 @@ def test_accepted_orders_are_written_down(open_exchange, tmp_path: Path) -> None
             headers = {**HEADERS, "traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}
             body = json.dumps(ORDER).encode()
             first = await running.client.request("POST", "/api/v1/orders", headers, body)
+            assert first.headers["traceresponse"].split("-")[1] == trace_id
             repeat = await running.client.request("POST", "/api/v1/orders", headers, body)
             assert (first.status, repeat.status) == (201, 200)
             assert json.loads(first.body) == json.loads(repeat.body)
