@@ -9,10 +9,12 @@ import streamlit as st
 from dashboard.theme import PAGE_STYLE
 from dashboard.views import (
     bar,
+    exchange,
     frame,
     health,
     incident,
     logs,
+    market,
     metrics,
     now,
     review,
@@ -31,6 +33,8 @@ PAGES: list[tuple[str, str, str, Callable[[], None]]] = [
     ("services", "Services", "hub", services.render),
     ("logs", "Logs", "notes", logs.render),
     ("metrics", "Metrics", "show_chart", metrics.render),
+    ("market", "Market", "candlestick_chart", market.render),
+    ("exchange", "Exchange", "currency_exchange", exchange.render),
     ("sql", "SQL", "database", sql.render),
     ("review", "Review", "rate_review", review.render),
     ("health", "Health", "monitor_heart", health.render),
@@ -45,8 +49,17 @@ def _anomalies() -> None:
 def main() -> None:
     # An emoji, because a material icon would be fetched from outside for the tab.
     st.set_page_config(page_title="Spyhop", page_icon="🐋", layout="wide")
+    there = bar.presence()
+    shown = {"market": there.market, "exchange": there.exchange}
     pages = {
-        path: st.Page(render, title=title, icon=f":material/{icon}:", url_path=path, default=index == 0)
+        path: st.Page(
+            render,
+            title=title,
+            icon=f":material/{icon}:",
+            url_path=path,
+            default=index == 0,
+            visibility="visible" if shown.get(path, True) else "hidden",
+        )
         for index, (path, title, icon, render) in enumerate(PAGES)
     }
     earlier = st.Page(_anomalies, title="Incidents", url_path="anomalies", visibility="hidden")
@@ -59,7 +72,7 @@ def main() -> None:
     place = st.container(key="bar_place")
     current.run()
     with place:
-        bar.render(["", *pages, "anomalies"])
+        bar.render(["", *pages, "anomalies"], there)
 
 
 if __name__ == "__main__":  # Streamlit runs the script under this name

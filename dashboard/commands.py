@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+_EXAMPLES = {"--api": "http://127.0.0.1:4320", "--exchange": "http://127.0.0.1:8000"}
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
@@ -14,6 +16,9 @@ def register(app: typer.Typer) -> None:
     def dashboard(
         api: Annotated[
             str | None, typer.Option(help="Spyhop server to read, e.g. http://127.0.0.1:4320.")
+        ] = None,
+        exchange: Annotated[
+            str | None, typer.Option(help="Gateway of a reference exchange, for the page Exchange.")
         ] = None,
         host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
         port: Annotated[
@@ -27,13 +32,14 @@ def register(app: typer.Typer) -> None:
         settings = Settings()
         run(
             api_url=checked_url(api or settings.dashboard_api_url),
+            exchange=checked_url(exchange, "--exchange").partition("//")[2] if exchange else None,
             host=host or settings.dashboard_host,
             port=settings.dashboard_port if port is None else port,
             allowed_hosts=settings.dashboard_allowed_hosts,
         )
 
 
-def checked_url(url: str) -> str:
+def checked_url(url: str, option: str = "--api") -> str:
     """`url` without a trailing slash.
 
     Raises:
@@ -46,6 +52,6 @@ def checked_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidInput(
-            f"--api {url!r} is not an address", hint="give the server's, such as http://127.0.0.1:4320"
+            f"{option} {url!r} is not an address", hint=f"give one such as {_EXAMPLES[option]}"
         )
     return url.rstrip("/")

@@ -40,6 +40,7 @@ STYLE = f"""
   border-bottom: 1px solid {BORDER}; }}
 .sp td {{ padding: 5px 10px; text-align: right; border-bottom: 1px solid {BORDER}; white-space: nowrap; }}
 .sp th.l, .sp td.l {{ text-align: left; }}
+.sp .dense td {{ padding: 0 10px; line-height: 20px; border-bottom: 0; }}
 .sp td.wrap {{ white-space: normal; overflow-wrap: anywhere; }}
 .sp .facts {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(118px, 1fr)); gap: 8px 16px; }}
 .sp .facts .wide {{ grid-column: span 2; }}

@@ -44,8 +44,18 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run(api_url: str, host: str, port: int, allowed_hosts: Iterable[str] = ()) -> None:
+def run(
+    api_url: str,
+    host: str,
+    port: int,
+    allowed_hosts: Iterable[str] = (),
+    *,
+    exchange: str | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT, under `host`, the names of this machine and `allowed_hosts`.
+
+    Args:
+        exchange: `host:port` of a reference exchange's gateway, instead of what the environment says.
 
     Raises:
         PortInUse, StartupError: see `bind`.
@@ -53,6 +63,8 @@ def run(api_url: str, host: str, port: int, allowed_hosts: Iterable[str] = ()) -
     listener = bind(host, port)
     bound_port = int(listener.getsockname()[1])
     os.environ["SPYHOP_DASHBOARD_API_URL"] = api_url
+    if exchange is not None:
+        os.environ["SPYHOP_EXCHANGE_GATEWAY"] = exchange
     # Only now: Streamlit takes a second to import, and a taken port should be reported at once.
     import uvicorn  # noqa: PLC0415 - see above
     from streamlit.web import bootstrap  # noqa: PLC0415 - see above

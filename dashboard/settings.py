@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 
 from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from collector.setting_fields import SpyhopSettings, constant
 
@@ -41,3 +42,17 @@ class Settings(SpyhopSettings):
     dashboard_analyze_timeout_s: float = constant(
         60.0, gt=0, description="Longest wait for an explanation; a language model may be slow"
     )
+
+
+class ExchangeAddress(BaseSettings):
+    """Where the reference exchange is: variables that the exchange itself reads, so that both agree."""
+
+    model_config = SettingsConfigDict(env_prefix="SPYHOP_", extra="ignore")
+
+    exchange_gateway: str = "127.0.0.1:8000"
+    exchange_admin_token: str = ""
+
+    @property
+    def url(self) -> str:
+        """Empty where nobody can know it."""
+        return "" if self.exchange_gateway.endswith(":0") else f"http://{self.exchange_gateway}"

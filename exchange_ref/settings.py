@@ -34,7 +34,8 @@ class Settings(BaseSettings):
     )
     exchange_seed: int = Field(default=7, description="Seed of the traders.")
     exchange_gateway: str = Field(
-        default="127.0.0.1:8000", description="Address of the gateway; port 0 picks a free one."
+        default="127.0.0.1:8000",
+        description="Address of the gateway, also for the dashboard; port 0 picks a free one.",
     )
     exchange_api: str = Field(
         default="127.0.0.1:5000", description="Address of the exchange API; port 0 picks a free one."
@@ -48,7 +49,8 @@ class Settings(BaseSettings):
     )
     exchange_admin_token: str = Field(
         default="",
-        description="Token for /admin/ at the gateway, which switches faults and load; closed without one.",
+        description="Token for /admin/ at the gateway, which switches faults and load, also for the "
+        "dashboard; closed without one.",
     )
     exchange_sampled_share: float = Field(
         default=1.0, ge=0, le=1, description="Share of traces that are recorded, decided at their start."

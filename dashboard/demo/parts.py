@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def build(addresses: Addresses, files: Files, rate_per_s: float, seed: int) -> t
     api_url = addresses.url(addresses.api)
     gateway_url = addresses.url(addresses.gateway)
     dashboard_url = addresses.url(addresses.dashboard)
+    # For this run alone: the page Exchange switches faults and load with it.
+    shared = {"SPYHOP_EXCHANGE_ADMIN_TOKEN": secrets.token_urlsafe()}
     server = Part(
         name="server",
         arguments=[
@@ -96,11 +99,17 @@ def build(addresses: Addresses, files: Files, rate_per_s: float, seed: int) -> t
         ],
         address=gateway_url,
         ready_url=f"{gateway_url}/healthz",
+        environment=shared,
     )
     dashboard = Part(
         name="dashboard",
-        arguments=["dashboard", "--api", api_url, "--host", host, "--port", str(addresses.dashboard)],
+        arguments=[
+            *("dashboard", "--api", api_url),
+            *("--host", host, "--port", str(addresses.dashboard)),
+            *("--exchange", gateway_url),
+        ],
         address=dashboard_url,
         ready_url=f"{dashboard_url}/_stcore/health",
+        environment=shared,
     )
     return server, exchange, dashboard

@@ -29,12 +29,14 @@ class Part:
         arguments: the `spyhop` subcommand with its options.
         address: what the user opens or sends to.
         ready_url: answers 200 once the part works.
+        environment: variables that it has besides the demo's own.
     """
 
     name: str
     arguments: Sequence[str]
     address: str
     ready_url: str
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     log: Path | None = None
 
@@ -53,7 +55,7 @@ class Part:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=_environment(os.environ),
+                env=_environment({**os.environ, **self.environment}),
             )
 
     def exit_code(self) -> int | None:

@@ -12,13 +12,14 @@ from dashboard import data
 from dashboard import format as fmt
 from dashboard.components.bar import bar
 from dashboard.condition import RESOLVE_S, Condition, condition, degrades
+from dashboard.data.presence import Present, present
 from dashboard.views import frame
 
 _TRACE_ID = re.compile(r"^[0-9a-fA-F]{32}$")
 _ANOMALY_OR_INCIDENT = re.compile(r"^[0-9a-f]{24}$")
 SHORTCUTS = {
     "n": "", "i": "incident", "t": "traces", "l": "logs", "m": "metrics", "s": "services",
-    "q": "sql", "r": "review", "h": "health",
+    "k": "market", "x": "exchange", "q": "sql", "r": "review", "h": "health",
 }  # fmt: skip
 KEYS: list[dict[str, Any]] = [
     {
@@ -26,7 +27,8 @@ KEYS: list[dict[str, Any]] = [
         "keys": [
             ["/", "to the box: a trace id, or a search of traces"],
             ["g n", "now"], ["g i", "incidents"], ["g t", "traces"], ["g l", "logs"], ["g m", "metrics"],
-            ["g s", "services and map"], ["g q", "SQL"], ["g r", "review"], ["g h", "health"],
+            ["g s", "services and map"], ["g k", "market"], ["g x", "exchange"],
+            ["g q", "SQL"], ["g r", "review"], ["g h", "health"],
             ["?", "this list"],
         ],
     },
@@ -71,9 +73,24 @@ def controls(title: str) -> None:
     frame.use_zone()
 
 
-def render(paths: list[str]) -> None:
-    """The bar itself; refreshes by itself."""
-    frame.every(lambda: _bar(paths), frame.frame_interval_s())
+def presence() -> Present:
+    """Which pages have something to show."""
+    return present(frame.api_url(), frame.exchange().url)
+
+
+def render(paths: list[str], drawn: Present) -> None:
+    """The bar itself; refreshes by itself, and the navigation with it when what there is has changed.
+
+    Args:
+        drawn: what the navigation of this page was made from.
+    """
+
+    def body() -> None:
+        if presence() != drawn:
+            st.rerun(scope="app")
+        _bar(paths)
+
+    frame.every(body, frame.frame_interval_s())
 
 
 def _back_to_now() -> None:

@@ -16,7 +16,7 @@ from streamlit.navigation.page import Page
 from collector.errors import NotFound, SpyhopError, Unavailable
 from dashboard import format as fmt
 from dashboard.markup import page, tag
-from dashboard.settings import Settings
+from dashboard.settings import ExchangeAddress, Settings
 
 T = TypeVar("T")
 
@@ -36,6 +36,12 @@ _PENDING = "spyhop_pending"
 def settings() -> Settings:
     """The process's settings; its environment does not change while it runs."""
     return Settings()
+
+
+@cache
+def exchange() -> ExchangeAddress:
+    """Where the reference exchange is, if one runs."""
+    return ExchangeAddress()
 
 
 def api_url() -> str:

@@ -30,7 +30,11 @@ TABLES = """
         batch_id BIGINT, trace_id VARCHAR, span_id VARCHAR, parent_span_id VARCHAR, service_name VARCHAR,
         span_name VARCHAR, span_kind VARCHAR, start_time TIMESTAMP_NS, duration_ns BIGINT,
         status_code VARCHAR,
-        links STRUCT(trace_id VARCHAR, span_id VARCHAR)[] DEFAULT []
+        links STRUCT(trace_id VARCHAR, span_id VARCHAR)[] DEFAULT [], attributes VARIANT
+    );
+    CREATE TABLE amount_baselines (
+        service_name VARCHAR, operation VARCHAR, span_kind VARCHAR, cell VARCHAR, sample_count BIGINT,
+        p50 DOUBLE, p99 DOUBLE, sigma3 DOUBLE
     );
     CREATE TABLE metrics (metric_name VARCHAR);
     CREATE TABLE logs (
