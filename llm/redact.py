@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from llm.secret_patterns import RULES
 
-REDACTION_VERSION = "redact-2"
+REDACTION_VERSION = "redact-3"
 TEXT_LIMIT_CHARS = 400
 NAME_LIMIT_CHARS = 120
 UNCHECKED = "[redacted: could not be checked]"

@@ -22,10 +22,16 @@ from llm.secret_checks import (
 
 Rule = tuple[re.Pattern[str], "str | Callable[[re.Match[str]], str]"]
 
+# "Password" in the languages that error messages and forms are most often in.
+_OTHER_LANGUAGES = (
+    "kennwort|mot de passe|contrase(?:ñ|n)a|clave(?: de acceso)?|senha|wachtwoord|lösenord|adgangskode|salasana|hasło"
+    "|heslo|jelszó|parol[ae]?|şifre|пароль|密码|密碼|パスワード|비밀번호|mật khẩu|كلمة المرور|סיסמה"
+)
 _KEY_WORD = (
-    r"(?:pass(?:word|wd|phrase|code)|pwd|(?<![a-z])pass|secret(?:[ _-]?(?:access[ _-]?)?(?:key|id))?|token"
+    r"(?:pass(?:wor[dt]|wd|phrase|code)|pwd|(?<![a-z])pass|secret[ _-]?key[_-]base|secret(?:[ _-]?(?:access[ _-]?)?(?:key|id))?|token"
     r"|(?:api|access|account|private|signing|encryption|auth|subscription|shared[ _-]?access)[ _-]?key"
     r"|(?:proxy-)?authorization|(?<![a-z])auth|set-cookie|cookie|credential|(?:j|php)?sess(?:ion)?[ _-]?id"
+    rf"|{_OTHER_LANGUAGES}"
     r"|session[ _-]?(?:key|token)|(?<![a-z])session|connect\.sid|(?<![a-z])sid|mnemonic|csrf)s?"
 )
 # What stands after such a word in ordinary messages: a state, or the noun that the word only describes.
@@ -92,7 +98,7 @@ _KNOWN_FORMS: tuple[Rule, ...] = (
             r"\b(?:(?:sk|pk|rk)[-_](?=[\w-]*\d)[\w-]{12,}|(?:ghp|gho|ghs|ghu|ghr|github_pat|glpat|xox[abeoprs]|hf"
             r"|npm|pypi|shp(?:at|ca|pa|ss)|dop_v1|hvs|hvb|sq0[a-z]{3}|whsec|rubygems)[-_.][\w-]{12,}|AIza[\w-]{20,}"
             r"|ya29\.[\w-]{10,}|SG\.[\w-]{10,}\.[\w-]{10,}|dapi[0-9a-f]{32}|AGE-SECRET-KEY-1[A-Z0-9]{20,}"
-            r"|\d{8,10}:[\w-]{30,})",
+            r"|HRKU-[\w-]{20,}|(?<![\w-])(?:SK|key-)[0-9a-f]{32}|\d{8,10}:[\w-]{30,})",
             _EXACT,
         ),
         _mark("key"),
@@ -100,6 +106,7 @@ _KNOWN_FORMS: tuple[Rule, ...] = (
     (_re(r"\bSharedAccessSignature=([^\s;]+)"), _mark("token", 1)),
     (_re(r"(?<=:thin:)\w+/[^\s@]+@"), _mark("credentials")),
     (_re(r"(?<=hooks\.slack\.com/services/)[\w/]+"), _mark("token")),
+    (_re(r"/(?:in|incoming)?-?webhooks?/((?=\S*\d)[\w@/.-]{20,})"), _mark("token", 1)),
     (_re(r"(?<=://)[^\s/?#]*:[^\s/]*@|(?<=://)[^\s/@?#]{1,200}@"), _mark("credentials")),
     (_re(r"(?<![\w/.:@\[-])[\w.-]{1,64}:([^\s:@/]{1,128})@(?=[\w.(\[])"), _mark("credentials", 1)),
 )
@@ -140,20 +147,21 @@ _BESIDE_A_WORD: tuple[Rule, ...] = (
     (_re(rf"(?<!\S)(?:sig|signature)=({_SKIP}[^\s&;\"'<>]+)"), _mark("secret", 1)),
     # key=value, key: value, "key": "value", key => value. Counted tokens ("max_tokens=4000") are no secret.
     (
-        _re(rf"(?<![A-Za-z0-9])[\w.-]{{0,40}}?{_KEY_WORD}\b\\*[\"']?\s*(?>=>|:=|->|→|[=:])\s*+({_SKIP}(?:{_QUOTED}|{_WORDS}))"),
+        _re(rf"(?<![A-Za-z0-9])[\w.-]{{0,40}}?{_KEY_WORD}\b\\*[\"'\]]?\s*(?>=>|:=|->|→|[=:]|%3[AD])\s*+({_SKIP}(?:{_QUOTED}|{_WORDS}))"),
         lambda match: _assigned(match),  # noqa: PLW0108 - defined below
     ),
     # "the password is …", "password for bob was …", "password changed to …".
     (
         _re(
-            rf"\b{_KEY_WORD}(?:\s+(?:for|of)(?:\s+user)?\s+\S+)?\s+(?:is|was|(?:(?:is|was)\s+)?(?:changed|set|reset|updated)\s+to|(?:is|was)\s+now)"
+            rf"\b{_KEY_WORD}(?:\s+(?:for|of)(?:\s+user)?\s+\S+)?\s+(?:is|was|ist|war|est|es|è|é|jest|(?:(?:is|was)\s+)?(?:changed|set|reset|updated)\s+to|(?:is|was)\s+now)"
             rf"\s*:?\s++(?!{_IS_STATE})({_SKIP}(?:{_QUOTED}|{_WORDS}))"
         ),
         _mark("secret", 1),
     ),
     # "password hunter2secret": one that looks like a secret, or whatever was entered.
     (_re(rf"\b{_KEY_WORD}\s++(?!{_IS_STATE}\s)({_SKIP}{_LOOKS_SECRET})"), _mark("secret", 1)),
-    (_re(rf"\b(?:password|passphrase|passcode|passwd|pwd)\s+({_QUOTED})"), _mark("secret", 1)),
+    (_re(rf"\b(?:password|passphrase|passcode|passwd|pwd|identified by)\s+({_QUOTED})"), _mark("secret", 1)),
+    (_re(r"\bprivate-lines:\s*\d+\s+(?!\[)(\S[\w+/=\s]+)"), _mark("key", 1)),
     (
         _re(rf"\b(?:with|using|tried|entered|my|his|her|their)\s+(?:the\s+)?(?:password|passphrase|passcode)\s++(?!{_IS_STATE}|disabled)({_SKIP}[^\s,;:()]{{4,}})"),
         _mark("secret", 1),
@@ -168,6 +176,18 @@ _BESIDE_A_WORD: tuple[Rule, ...] = (
     (
         _re(r"\b(?:seed|recovery|backup|mnemonic)(?:\s+(?:phrase|words?))?(?:\s+is)?\s*[:=]?\s+((?:[a-z]{3,8}\s+){11,23}[a-z]{3,8})\b"),
         _mark("secret", 1),
+    ),
+    (
+        _re(
+            r"\b(?:passport|aadhaar|cpf|cnpj|nhs|nino|national (?:id|insurance)|tax(?:payer)? (?:id|number)|driv(?:er'?s|ing) licen[cs]e"
+            r"|dni|bsn|pesel|personnummer|steuer-?id)(?:\s+(?:no\.?|number|nr\.?))?(?:\s+(?:is|was))?[\s:=#]*(?<=[\s:=#])"
+            r"((?=(?:[\w ./-]*?\d){5})[A-Z0-9][A-Z0-9./-]*(?: [A-Z0-9./-]*\d[A-Z0-9./-]*)*(?: [A-D]\b)?)"
+        ),
+        _mark("id", 1),
+    ),
+    (
+        _re(r"\b(?:born(?: on)?|dob|d\.o\.b\.|date of birth|birth ?da(?:y|te))\b[\s:=]*(\d{1,4}[-./]\d{1,2}[-./]\d{1,4})(?!\d)"),
+        _mark("birthday", 1),
     ),
 )  # fmt: skip
 
@@ -210,6 +230,7 @@ _ADDRESSES: tuple[Rule, ...] = (
         _re(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)"),
         _checked("ip", lambda found, before: is_ip(found) and not re.search(r"version\s*$", before, re.I)),
     ),
+    (_re(r"\b(?:user(?:name)?|e?mail|login|account)[\"']?\s*[=:]?\s*[\"']?([\w.%+-]{1,64}@[\w-]{1,63})(?![\w.-])"), _mark("email", 1)),
     (_re(r"[\w.%+-]{1,64}@(?:localhost\b|[\w-]{1,63}(?:\.(?!png|jpe?g|gif|svg|webp)[\w-]{1,63})+)"), _mark("email")),
     (_re(r"(?<![\w}])((?:(?<!GET )(?<!POST )(?<!PUT )(?<!HEAD )(?<!PATCH )(?<!DELETE )/home|(?<!GET )(?<!POST )/Users)/)(?!\[redacted)([\w.-]+)(?=[/\s\"':,)]|$)", _EXACT), _mark("user", 2)),
     (_re(r"\b[A-Z]:\\+Users\\+([\w .-]+?)(?=\\|$|[\"'])"), _mark("user", 1)),
@@ -226,10 +247,11 @@ _LONG_VALUES: tuple[Rule, ...] = (
 # Each with a hint of its rules: without one in a text none of them is tried, which is the case for most.
 # 400 characters of a usual error cost 2.1 ms without hints and 0.25 ms with them.
 RULES: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = (
-    (_re(r"[\w-]{15}|SharedAccess|@|://|-----|eyJ|A[KSRI][IRO]A", _EXACT), _KNOWN_FORMS),
+    (_re(r"[\w-]{15}|webhook|SharedAccess|@|://|-----|eyJ|A[KSRI][IRO]A", _EXACT), _KNOWN_FORMS),
     (
         _re(
-            r"pass|pwd|secret|token|key|auth|cookie|credential|sess|sid|mnemonic|csrf|sig|bearer|basic|code|state|otp"
+            rf"{_OTHER_LANGUAGES}|identified by|private-lines|aadhaar|cpf|cnpj|nhs|nino|national|tax|licen|dni|bsn|pesel|personnummer"
+            r"|steuer|born|birth|dob|d\.o\.b|pass|pwd|secret|token|key|auth|cookie|credential|sess|sid|mnemonic|csrf|sig|bearer|basic|code|state|otp"
             r"|nonce|pin|cv[vc]|seed|recovery|backup|\s--?[upa]|^-"
         ),
         _BESIDE_A_WORD,

@@ -34,6 +34,11 @@ CANARIES = {
     "home": ("/home/canaryhome/x.py", "canaryhome"),
     "card": ("4111 1111 1111 1111", "4111 1111"),
     "email": ("canary@example.com", "canary@example"),
+    "webhook": ("https://chat.example/api/webhooks/81234/canaryhook-a81x9", "canaryhook"),
+    "another language": ("das Passwort ist canarywort", "canarywort"),
+    "statement": ("ALTER USER a IDENTIFIED BY 'canaryby'", "canaryby"),
+    "passport": ("passport no C01X00T47 refused", "C01X00"),
+    "birthday": ("customer born 1984-03-12", "1984-03-12"),
     "seed": ("zoo zone zero youth young you yellow year wrong write wrist world", "zoo zone"),
 }
 

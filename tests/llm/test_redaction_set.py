@@ -35,7 +35,7 @@ def leaked(marked: str) -> list[str]:
 
 
 def test_precision_and_recall() -> None:
-    """Nothing of 285 marked secrets is left, and of 370 texts without one all stay as they are."""
+    """Nothing of 390 marked secrets is left, and of 380 texts without one all stay as they are."""
     missed = {text: leaks for text in SECRETS if (leaks := leaked(text))}
     changed = {text: redact_text(text) for text in PLAIN if redact_text(text) != text}
     found = len(SECRETS) - len(missed)
@@ -83,12 +83,12 @@ def test_an_id_in_the_place_of_a_secret_goes() -> None:
     "text",
     ["a" * 1200, "password " * 130, "-" * 1200, "0 " * 600, "a=" * 600, "A2" * 600, "a:" * 600, "<a " * 400,
      "ab cd " * 200, '"' * 1200, "\\" * 1200, "-p" * 600, "token=" * 200, "a." * 600, "/home" * 240,
-     "1-" * 600,
+     "1-" * 600, "born " * 240, "tax id 1 2 " * 100, "/webhook/" * 130, "user a@" * 170,
      "password=" + "a " * 500, "auth: " + "b_" * 500],
     ids=lambda text: text[:9],
 )  # fmt: skip
 def test_no_text_is_slow(text: str) -> None:
     """Hostile repetition costs milliseconds, not seconds."""
-    started_s = time.perf_counter()
+    started_s = time.thread_time()  # of this thread's own work, whatever else the machine does
     redact_text(text)
-    assert time.perf_counter() - started_s < 0.25
+    assert time.thread_time() - started_s < 0.25
