@@ -35,7 +35,12 @@ _MARKUP = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _NO_WORD = re.compile(r"[^\w%σ×]+")
+_ID = re.compile(r"E\d+")
+_SPACED = re.compile(r"\s+([,;:.])")
 OWN_WORDS = "code's own words"
+# In what has none of these characters, and no address, there is nothing to remove: most sentences.
+_PLAIN = re.compile(r"(?:[ !\"$-%'()+,./0-9;=?@A-Z\\^_a-z{}µμ×σ–—’…‹›-]|:(?!//))*+")
+_ADDRESS = re.compile(r"www\.|data:|javascript:|mailto:", re.IGNORECASE)
 _NOISE = re.compile(r"[`*#|~]+|^\s*>+", re.MULTILINE)
 _ABBREVIATIONS = {"e.g.": "for example", "i.e.": "that is", "vs.": "versus", "approx.": "about"}
 
@@ -76,6 +81,8 @@ def ground(answer: Answer, evidence: Evidence, draft: Draft) -> Grounded:
 
 def plain_text(text: str) -> str:
     """Text without markup, links, images, HTML and invisible characters, on one line."""
+    if _PLAIN.fullmatch(text) and not _ADDRESS.search(text):
+        return " ".join(text.split())
     text = html.unescape(html.unescape(strip_invisible(text)))
     while (cleaned := _MARKUP.sub(" ", text)) != text:  # what remains may form markup anew
         text = cleaned
@@ -91,21 +98,20 @@ def check_summary(
         takes_own_words: for what a person confirmed or wrote: code's own sentences stand, word for word, and
             a sentence without a citation gets that of a fact that bears it out.
     """
-    own = _own_words(evidence, draft)
     entailment = _Lazy(evidence, draft)
     checks: list[SentenceCheck] = []
     place: tuple[str, str] | None = None
     shown: set[str] = set()
     for sentence in _sentences(summary)[:MAX_SENTENCES]:
-        cited = list(dict.fromkeys(re.findall(r"E\d+", " ".join(_CITATION.findall(sentence)))))
+        cited = list(dict.fromkeys(_ID.findall(" ".join(_CITATION.findall(sentence)))))
         text = plain_text(_CITATION.sub(" ", sentence)).rstrip(".! ")
-        text = redact_again(re.sub(r"\s+([,;:.])", r"\1", text), MAX_SENTENCE_CHARS + 1)
+        text = redact_again(_SPACED.sub(r"\1", text), MAX_SENTENCE_CHARS + 1)
         if takes_own_words and not cited:  # a person need not know the facts by number
             ids = (fact.evidence_id for fact in evidence.facts)
             cited = [i for i in ids if entailment.check(text, [i], place).holds][:1]
         known = [i for i in cited if evidence.fact(i)]
         rule = _form_rule(text, cited, known)
-        repeated = "" if rule else _repeated(text, known, own)
+        repeated = "" if rule else _repeated(text, known, evidence, draft)
         if repeated and takes_own_words:
             checks.append(_row(text, cited, "kept", OWN_WORDS, f"{text} [{', '.join(known)}]."))
             continue
@@ -151,23 +157,25 @@ class _Lazy:
         return self._entailment.shown(text)
 
 
-def _own_words(evidence: Evidence, draft: Draft) -> dict[str, set[str]]:
-    """Code's statements, as words only, each with the facts that it may cite."""
-    found: dict[str, set[str]] = {}
-    for fact in evidence.facts:
-        found.setdefault(_plain(fact.statement), set()).add(fact.evidence_id)
-    for cause in draft.root_causes:
-        found.setdefault(_plain(cause.statement), set()).update(cause.evidence)
-    return found
-
-
-def _repeated(text: str, known: list[str], own: dict[str, set[str]]) -> str:
+def _repeated(text: str, known: list[str], evidence: Evidence, draft: Draft) -> str:
     """The id of the cited fact, or of one of a cause's, whose statement `text` repeats word for word."""
-    for words in _without_opening(text):
-        for evidence_id in known:
-            if evidence_id in own.get(words, set()):
-                return evidence_id
-    return ""
+    statements = [
+        (evidence_id, statement)
+        for evidence_id in known
+        for statement in _own_statements(evidence_id, evidence, draft)
+    ]
+    for evidence_id, statement in statements:  # nearly always with the same punctuation, too
+        if text.endswith(statement) and text.removesuffix(statement) in OPENINGS:
+            return evidence_id
+    said_words = _without_opening(text)
+    return next((i for i, statement in statements if _plain(statement) in said_words), "")
+
+
+def _own_statements(evidence_id: str, evidence: Evidence, draft: Draft) -> list[str]:
+    """Code's statements that may cite the fact: its own, and those of the causes that rest on it."""
+    fact = evidence.fact(evidence_id)
+    causes = [cause.statement for cause in draft.root_causes if evidence_id in cause.evidence]
+    return [fact.statement, *causes] if fact else causes
 
 
 def _without_quote(text: str, known: list[str], evidence: Evidence) -> str:
@@ -218,7 +226,7 @@ def _with_first_cause(checks: Iterable[SentenceCheck], draft: Draft) -> str:
     """The shown sentences; where none speaks of the first cause, code's sentence about it goes first."""
     lines = [check.shown for check in checks if check.shown]
     first = draft.root_causes[0] if draft.root_causes else None
-    cited = set(re.findall(r"E\d+", " ".join(group for line in lines for group in _CITATION.findall(line))))
+    cited = set(_ID.findall(" ".join(group for line in lines for group in _CITATION.findall(line))))
     if first is not None and not cited & set(first.evidence):
         lines.insert(0, f"{first.statement} [{first.evidence[0]}].")
     return " ".join(lines)

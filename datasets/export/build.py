@@ -33,16 +33,15 @@ class Rows:
     def of(self, judged: Judged, split: Split) -> Iterator[Row]:
         """The rows of an example; why it makes none, or fewer, is kept in `rejects`."""
         example_id = judged.example.example_id
-        built = self.format.build(judged)
-        if isinstance(built, str):
-            self.rejects.append(Reject(example_id, built))
+        if refusal := self.format.refusal(judged):
+            self.rejects.append(Reject(example_id, refusal))
             return
         mark = judged_hash(judged)
         first = self._first_of.setdefault(mark, example_id)
         if first != example_id:
             self.rejects.append(Reject(example_id, f"duplicate of {first}"))
             return
-        for record in built:
+        for record in self.format.build(judged):
             text = _ENCODER.encode(record)
             for character, escape in _LINE_ENDS:
                 text = text.replace(character, escape)

@@ -26,6 +26,7 @@ SUMMARY_LIMIT_CHARS = 4000
 STATEMENT_LIMIT_CHARS = 900
 NO_CORRECTION = "thumbs-down without a correction"
 LabelSource = Literal["thumbs-up", "correction"]
+_ID = re.compile(r"E\d+")
 _CITATION = re.compile(r"\s*\[\s*(E\d+(?:\s*[,;]\s*E\d+)*)\s*\]")
 
 
@@ -216,7 +217,7 @@ def _known_citations(text: str, known: set[str]) -> str:
     """`text` without citations of facts that its prompt does not contain."""
 
     def keep(match: re.Match[str]) -> str:
-        ids = [i for i in re.findall(r"E\d+", match.group(1)) if i in known]
+        ids = [i for i in _ID.findall(match.group(1)) if i in known]
         return f" [{', '.join(ids)}]" if ids else ""
 
     return _CITATION.sub(keep, text).strip()

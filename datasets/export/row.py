@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from datasets.export.gold import Gold, Wrong
+from datasets.export.gold import NO_CORRECTION, Gold, Wrong
 from datasets.export.labelled import Labelled
 from llm.answer import Answer
 from llm.context import render_messages
@@ -37,7 +37,7 @@ class Judged:
 
     @cached_property
     def prompt(self) -> list[Message]:
-        """The live prompt of the example: a model that was tuned on it can be put at SPYHOP_LLM_MODEL."""
+        """The live prompt: a model tuned on it can be put at SPYHOP_LLM_MODEL. Rendered for rows only."""
         messages = render_messages(self.example.context, self.example.prompt_version)
         return [Message(role=m["role"], content=m["content"]) for m in messages]  # type: ignore[arg-type]
 
@@ -62,7 +62,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Format:
-    """`build` gives the rows of an example, or the reason why it makes none.
+    """`refusal` is the reason why an example makes no row, else empty; `build` gives its rows.
 
     `check` raises ValueError for a row that has the right fields and is none all the same. `extra_files` are
     files that a trainer wants beside the rows, by name, from the splits that have rows.
@@ -71,7 +71,8 @@ class Format:
     name: str
     schema_version: str
     row_type: type[Record]
-    build: Callable[[Judged], Sequence[Record] | str]
+    refusal: Callable[[Judged], str]
+    build: Callable[[Judged], Sequence[Record]]
     check: Callable[[Any], None] = lambda _: None
     extra_files: Callable[[Sequence[Split]], Mapping[str, str]] = lambda _: {}
     min_rows: int = 1  # fewer are refused by the trainer
@@ -87,6 +88,11 @@ class Row:
     text: bytes
     content_hash: bytes
     token_estimate: int
+
+
+def needs_gold(judged: Judged) -> str:
+    """The reason why an example has no answer to follow; empty when it has one."""
+    return NO_CORRECTION if judged.gold is None else ""
 
 
 def require_answer(text: str) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from datasets.export.gold import NO_CORRECTION
-from datasets.export.row import Format, Judged, Record, Split, require_answer
+from datasets.export.row import Format, Judged, Record, Split, needs_gold, require_answer
 
 
 class AlpacaRow(Record):
@@ -20,9 +19,7 @@ class AlpacaRow(Record):
     system: str
 
 
-def _build(judged: Judged) -> Sequence[AlpacaRow] | str:
-    if judged.gold is None:
-        return NO_CORRECTION
+def _build(judged: Judged) -> Sequence[AlpacaRow]:
     return [AlpacaRow(instruction=judged.user, input="", output=judged.chosen, system=judged.system)]
 
 
@@ -38,4 +35,4 @@ def _files(splits: Sequence[Split]) -> Mapping[str, str]:
     return {"dataset_info.json": json.dumps(entries, indent=2) + "\n"}
 
 
-FORMAT = Format("alpaca", "alpaca-1", AlpacaRow, _build, _check, _files)
+FORMAT = Format("alpaca", "alpaca-1", AlpacaRow, needs_gold, _build, _check, _files)

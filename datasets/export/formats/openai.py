@@ -9,8 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from datasets.export.formats.trl import preference, said
-from datasets.export.gold import NO_CORRECTION
-from datasets.export.row import Format, Judged, Message, Record, require_answer, require_roles
+from datasets.export.row import (
+    Format,
+    Judged,
+    Message,
+    Record,
+    needs_gold,
+    require_answer,
+    require_roles,
+)
 
 MIN_ROWS = 10  # fewer are refused when a job is made
 
@@ -39,15 +46,11 @@ class RftRow(Record):
     evidence_ids: list[str]
 
 
-def _sft(judged: Judged) -> Sequence[SftRow] | str:
-    if judged.gold is None:
-        return NO_CORRECTION
+def _sft(judged: Judged) -> Sequence[SftRow]:
     return [SftRow(messages=[*judged.prompt, *said(judged.chosen)])]
 
 
-def _dpo(judged: Judged) -> Sequence[DpoRow] | str:
-    if reason := preference(judged):
-        return reason
+def _dpo(judged: Judged) -> Sequence[DpoRow]:
     return [
         DpoRow(
             input=DpoInput(messages=judged.prompt),
@@ -57,9 +60,8 @@ def _dpo(judged: Judged) -> Sequence[DpoRow] | str:
     ]
 
 
-def _rft(judged: Judged) -> Sequence[RftRow] | str:
-    if judged.gold is None:
-        return NO_CORRECTION
+def _rft(judged: Judged) -> Sequence[RftRow]:
+    assert judged.gold is not None
     causes = judged.gold.answer.root_causes
     return [
         RftRow(
@@ -89,6 +91,15 @@ def _check_rft(row: RftRow) -> None:
     require_answer(row.reference_answer)
 
 
-SFT = Format("openai-sft", "openai-sft-1", SftRow, _sft, _check_sft, min_rows=MIN_ROWS)
-DPO = Format("openai-dpo", "openai-dpo-1", DpoRow, _dpo, _check_dpo, min_rows=MIN_ROWS)
-RFT = Format("openai-rft", "openai-rft-1", RftRow, _rft, _check_rft, min_rows=MIN_ROWS, needs_validation=True)
+SFT = Format("openai-sft", "openai-sft-1", SftRow, needs_gold, _sft, _check_sft, min_rows=MIN_ROWS)
+DPO = Format("openai-dpo", "openai-dpo-1", DpoRow, preference, _dpo, _check_dpo, min_rows=MIN_ROWS)
+RFT = Format(
+    "openai-rft",
+    "openai-rft-1",
+    RftRow,
+    needs_gold,
+    _rft,
+    _check_rft,
+    min_rows=MIN_ROWS,
+    needs_validation=True,
+)

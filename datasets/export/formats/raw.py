@@ -53,4 +53,4 @@ def _check(row: RawRow) -> None:
         require_answer(row.gold)
 
 
-FORMAT = Format("raw", "raw-1", RawRow, _build, _check)
+FORMAT = Format("raw", "raw-1", RawRow, lambda _: "", _build, _check)

@@ -11,8 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from datasets.export.gold import NO_CORRECTION
-from datasets.export.row import Format, Judged, Record, Split, require_answer
+from datasets.export.row import Format, Judged, Record, Split, needs_gold, require_answer
 
 
 class Turn(Record):
@@ -25,9 +24,7 @@ class ShareGptRow(Record):
     system: str
 
 
-def _build(judged: Judged) -> Sequence[ShareGptRow] | str:
-    if judged.gold is None:
-        return NO_CORRECTION
+def _build(judged: Judged) -> Sequence[ShareGptRow]:
     turns = [Turn(speaker="human", value=judged.user), Turn(speaker="gpt", value=judged.chosen)]
     return [ShareGptRow(conversations=turns, system=judged.system)]
 
@@ -50,4 +47,4 @@ def _files(splits: Sequence[Split]) -> Mapping[str, str]:
     return {"dataset_info.json": json.dumps(entries, indent=2) + "\n"}
 
 
-FORMAT = Format("sharegpt", "sharegpt-1", ShareGptRow, _build, _check, _files)
+FORMAT = Format("sharegpt", "sharegpt-1", ShareGptRow, needs_gold, _build, _check, _files)

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from datasets.export.gold import NO_CORRECTION
-from datasets.export.row import Format, Judged, Message, Record, require_answer, require_roles
+from datasets.export.row import (
+    Format,
+    Judged,
+    Message,
+    Record,
+    needs_gold,
+    require_answer,
+    require_roles,
+)
 
 NOTHING_PREFERRED = "nothing was corrected: there is no answer to prefer it to"
 HALF_RIGHT = "partly right: neither an example to follow nor one to avoid"
@@ -41,27 +49,31 @@ def said(content: str) -> list[Message]:
     return [Message(role="assistant", content=content)]
 
 
-def _sft(judged: Judged) -> Sequence[SftRow] | str:
-    if judged.gold is None:
-        return NO_CORRECTION
+def _sft(judged: Judged) -> Sequence[SftRow]:
     return [SftRow(messages=[*judged.prompt, *said(judged.chosen)])]
 
 
-def _dpo(judged: Judged) -> Sequence[DpoRow] | str:
-    if reason := preference(judged):
-        return reason
+def _dpo(judged: Judged) -> Sequence[DpoRow]:
     return [DpoRow(prompt=judged.prompt, chosen=said(judged.chosen), rejected=said(judged.original))]
 
 
-def _kto(judged: Judged) -> Sequence[KtoRow] | str:
+def _is_avoided(judged: Judged) -> bool:
+    is_other = judged.gold is None or judged.chosen != judged.original
+    return judged.example.verdict == "wrong" and is_other
+
+
+def _neither(judged: Judged) -> str:
+    return "" if judged.gold is not None or _is_avoided(judged) else HALF_RIGHT
+
+
+def _kto(judged: Judged) -> Sequence[KtoRow]:
     """What is right, or was made right, is followed; what is wrong is avoided, what is half right neither."""
     rows: list[KtoRow] = []
     if judged.gold is not None:
         rows.append(KtoRow(prompt=judged.prompt, completion=said(judged.chosen), label=True))
-    is_other = judged.gold is None or judged.chosen != judged.original
-    if judged.example.verdict == "wrong" and is_other:
+    if _is_avoided(judged):
         rows.append(KtoRow(prompt=judged.prompt, completion=said(judged.original), label=False))
-    return rows or HALF_RIGHT
+    return rows
 
 
 def _check_sft(row: SftRow) -> None:
@@ -82,6 +94,6 @@ def _check_kto(row: KtoRow) -> None:
     require_answer(row.completion[0].content)
 
 
-SFT = Format("trl-sft", "trl-sft-1", SftRow, _sft, _check_sft)
-DPO = Format("trl-dpo", "trl-dpo-1", DpoRow, _dpo, _check_dpo)
-KTO = Format("trl-kto", "trl-kto-1", KtoRow, _kto, _check_kto)
+SFT = Format("trl-sft", "trl-sft-1", SftRow, needs_gold, _sft, _check_sft)
+DPO = Format("trl-dpo", "trl-dpo-1", DpoRow, preference, _dpo, _check_dpo)
+KTO = Format("trl-kto", "trl-kto-1", KtoRow, _neither, _kto, _check_kto)
