@@ -41,6 +41,7 @@ from exchange_ref.services.api.app import build_app
 from exchange_ref.services.api.database import Database
 from exchange_ref.services.api.matcher_client import MatcherClient
 from exchange_ref.services.api.orders import OrderService
+from exchange_ref.services.api.reconcile import Standing
 from exchange_ref.services.api.traced_database import TracedDatabase
 from exchange_ref.services.api.transfers import TransferService
 from exchange_ref.services.api.wallets import Wallets
@@ -114,7 +115,8 @@ class Exchange:
             self.metrics = Metrics(new_metric_reader, self._gauges())
             journal_path = self._journal_path = config.data / "journal.jsonl"
             self._order_ttl_s = config.order_ttl_s
-            last_sequence = journal.replay(journal_path, self.engine)
+            self._standing = Standing()
+            last_sequence = journal.replay(journal_path, self.engine, applied=self._standing.take)
             self.database = Database(config.data / "exchange.db")
             undo.callback(self.database.close)
             self.accepted = {
@@ -186,10 +188,13 @@ class Exchange:
             undo.pop_all()
 
     async def start(self) -> None:
-        """Serve, bring the wallets to the ledger's state, and fund traders who have nothing."""
+        """Serve, bring the database to the ledger's state, and fund traders who have nothing."""
         await self.link.connect()
         await self.price_source.start()
         await self.prices.start()
+        # Before anything is executed: what is new then is written by who asked for it.
+        await self._standing.reconcile(self.database)
+        self._standing = Standing()  # of a long journal it is large
         self.matcher.start()
         self._requester.start()
         await asyncio.gather(self.api.start(), self.front.start())

@@ -19,12 +19,14 @@ MIN_STALE_ORDERS = 1_000
 class Book:
     """Resting orders of one pair. Every resting order has `remaining_lots` above zero."""
 
-    __slots__ = ("_heaps", "_levels", "_resting", "_stale")
+    __slots__ = ("_heaps", "_levels", "_lots", "_resting", "_stale")
 
     def __init__(self) -> None:
         # A key is the price with its sign turned for bids, so that the best price of a side is its minimum.
         self._heaps: dict[Side, list[int]] = {Side.BUY: [], Side.SELL: []}
         self._levels: dict[Side, dict[int, deque[Order]]] = {Side.BUY: {}, Side.SELL: {}}
+        # What rests at each price, by the same keys; a price where nothing rests is not there.
+        self._lots: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
         self._resting: dict[str, Order] = {}
         self._stale = 0
 
@@ -46,6 +48,8 @@ class Book:
             heapq.heappush(self._heaps[order.side], key)
         level.append(order)
         self._resting[order.order_id] = order
+        lots = self._lots[order.side]
+        lots[key] = lots.get(key, 0) + order.remaining_lots
 
     def best(self, side: Side) -> Order | None:
         """The order of `side` that is next to trade: the best price, and the oldest there."""
@@ -64,6 +68,7 @@ class Book:
         """Fill `lots` of a resting order; a filled one leaves the book."""
         assert 0 < lots <= order.remaining_lots
         order.remaining_lots -= lots
+        self._leave(order, lots)
         if not order.remaining_lots:
             self.remove(order.order_id)
 
@@ -74,6 +79,8 @@ class Book:
         """Take a resting order out; None when it does not rest (any more)."""
         order = self._resting.pop(order_id, None)
         if order is not None:
+            if order.remaining_lots:
+                self._leave(order, order.remaining_lots)
             self._stale += 1
             if self._stale > len(self._resting) + MIN_STALE_ORDERS:
                 self._compact()
@@ -89,12 +96,16 @@ class Book:
         return maker if maker.price_ticks >= taker.price_ticks else None
 
     def depth(self, side: Side, max_levels: int = 20) -> list[tuple[int, int]]:
-        """The best levels of `side` as (price in ticks, resting lots), best first."""
-        sums: dict[int, int] = {}
-        for order in self._resting.values():
-            if order.side is side:
-                sums[order.price_ticks] = sums.get(order.price_ticks, 0) + order.remaining_lots
-        return sorted(sums.items(), reverse=side is Side.BUY)[:max_levels]
+        """The best levels of `side` as (price in ticks, resting lots), best first. O(levels)."""
+        lots = self._lots[side]
+        return [(abs(key), lots[key]) for key in heapq.nsmallest(max_levels, lots)]
+
+    def _leave(self, order: Order, lots: int) -> None:
+        key, levels = _key(order.side, order.price_ticks), self._lots[order.side]
+        if levels[key] > lots:
+            levels[key] -= lots
+        else:
+            del levels[key]
 
     def _compact(self) -> None:
         """Forget the removed orders of levels far from the front, which never come to it by themselves.

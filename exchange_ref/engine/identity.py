@@ -11,13 +11,16 @@ Command = Order | Transfer | Deposit | OpenTrade | CloseTrade
 
 
 def identity_of(command: Command) -> tuple[tuple[str, str], tuple[object, ...]]:
-    """((user, client's id), content). Ids and times that the exchange gives are no content."""
+    """((user, client's id), content). Ids and times that the exchange gives are no content.
+
+    Content is plain strings and numbers: what is remembered must be nothing that a garbage collection walks.
+    """
     match command:
         case Order():
             content: tuple[object, ...] = (
                 command.symbol,
-                command.side,
-                command.type,
+                command.side.value,
+                command.type.value,
                 command.price_ticks,
                 command.quantity_lots,
             )
@@ -31,7 +34,7 @@ def identity_of(command: Command) -> tuple[tuple[str, str], tuple[object, ...]]:
         case OpenTrade():  # at whatever price it would be opened now
             content = (
                 command.asset,
-                command.side,
+                command.side.value,
                 command.leverage,
                 command.margin_units,
                 command.stop_loss_ticks,

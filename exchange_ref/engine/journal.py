@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,16 @@ from typing import Any
 from exchange_ref.cfd.words import CloseTrade, OpenTrade
 from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.messages import close_trade, open_trade
-from exchange_ref.engine.orders import Cancel, Deposit, Order, OrderRejected, OrderType, Side, Transfer
+from exchange_ref.engine.orders import (
+    Cancel,
+    Deposit,
+    Order,
+    OrderRejected,
+    OrderType,
+    Result,
+    Side,
+    Transfer,
+)
 from exchange_ref.errors import FolderUnusable
 
 logger = logging.getLogger(__name__)
@@ -129,11 +138,19 @@ def read(path: Path, *, complete: bool = True) -> Iterator[dict[str, Any]]:
         os.truncate(path, end)
 
 
-def replay(path: Path, engine: Engine, *, after: int = 0, complete: bool = True) -> int:
+def replay(
+    path: Path,
+    engine: Engine,
+    *,
+    after: int = 0,
+    complete: bool = True,
+    applied: Callable[[str, Result], None] = lambda op, result: None,
+) -> int:
     """Apply a journal to an engine; returns the last sequence number, 0 for none.
 
     Args:
         after: the engine has taken the commands up to this one.
+        applied: called with each command's word and what it did.
     """
     sequence = after
     for command in read(path, complete=complete):
@@ -141,22 +158,23 @@ def replay(path: Path, engine: Engine, *, after: int = 0, complete: bool = True)
             continue
         sequence = command.pop("seq")
         try:
-            _apply(engine, command.pop("op"), command)
+            op = command.pop("op")
+            applied(op, _apply(engine, op, command))
         except OrderRejected as rejection:  # as it was the first time: the engine is deterministic
             logger.debug("command %d was rejected: %s", sequence, rejection)
     return sequence
 
 
-def _apply(engine: Engine, op: str, command: dict[str, Any]) -> None:
+def _apply(engine: Engine, op: str, command: dict[str, Any]) -> Result:
     if op == "deposit":
-        engine.deposit(Deposit(**command))
-    elif op == "cancel":
-        engine.cancel(Cancel(**command))
-    elif op == "transfer":
-        engine.transfer(Transfer(**command))
-    elif op == "cfd_open":
-        engine.open_trade(open_trade(command))
-    elif op == "cfd_close":
-        engine.close_trade(close_trade(command))
-    else:
-        engine.submit(Order(**{**command, "side": Side(command["side"]), "type": OrderType(command["type"])}))
+        return engine.deposit(Deposit(**command))
+    if op == "cancel":
+        return engine.cancel(Cancel(**command))
+    if op == "transfer":
+        return engine.transfer(Transfer(**command))
+    if op == "cfd_open":
+        return engine.open_trade(open_trade(command))
+    if op == "cfd_close":
+        return engine.close_trade(close_trade(command))
+    sides = {"side": Side(command["side"]), "type": OrderType(command["type"])}
+    return engine.submit(Order(**{**command, **sides}))

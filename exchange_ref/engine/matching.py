@@ -5,7 +5,7 @@ Deterministic, so that a journal rebuilds its state.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -28,6 +28,7 @@ from exchange_ref.engine.orders import (
     Status,
     Transfer,
 )
+from exchange_ref.engine.remembered import Remembered
 
 # How many client order ids are remembered: half an hour at 50 orders/s, about 60 MB at most.
 MAX_REMEMBERED_ORDERS = 100_000
@@ -47,8 +48,7 @@ class Engine:
         self.books = {symbol: Book() for symbol in pairs}
         self._pairs = pairs
         self._order_ttl_ns = int(order_ttl_s * 1e9)
-        # (user, what the client calls it) → what was asked for, and what came of it.
-        self._results: OrderedDict[tuple[str, str], tuple[tuple[object, ...], Result]] = OrderedDict()
+        self._remembered = Remembered(MAX_REMEMBERED_ORDERS)
         self._rested: deque[Order] = deque()
 
     def seen(self, command: Command) -> Result | None:
@@ -58,7 +58,7 @@ class Engine:
             OrderRejected: the client has used this id for something else; `details` has its `order_id`.
         """
         key, asked = identity_of(command)
-        remembered = self._results.get(key)
+        remembered = self._remembered.get(key)
         if remembered is None:
             return None
         first_asked, first = remembered
@@ -190,11 +190,8 @@ class Engine:
 
     def ended_trades(self) -> list[TradeChange]:
         """How those positions ended whose results are still remembered."""
-        return [
-            result.trade
-            for (_, key), (_, result) in self._results.items()
-            if result.trade is not None and key.startswith("cfd-end/")
-        ]
+        ended = self._remembered.with_prefix("cfd-end/")
+        return [result.trade for result in ended if result.trade is not None]
 
     def _execute(self, order: Order, changes: list[OrderChange]) -> tuple[list[Fill], int, Status]:
         pair = self._pairs[order.symbol]
@@ -290,6 +287,4 @@ class Engine:
 
     def _remember(self, command: Command, result: Result) -> None:
         key, asked = identity_of(command)
-        self._results[key] = asked, result
-        if len(self._results) > MAX_REMEMBERED_ORDERS:
-            self._results.popitem(last=False)
+        self._remembered.put(key, asked, result)

@@ -46,6 +46,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     """The demo, run once for 45 s; its tests ask different things of the same run."""
     folder = tmp_path_factory.mktemp("demo") / "data"
-    done = spyhop("demo", "--for", "45s", "--headless", "--json", "--data", str(folder), timeout_s=280)
+    done = spyhop("demo", "--for", "45s", "--headless", "--json", "--data", str(folder), timeout_s=150)
     assert done.stdout.strip(), f"no report; standard error:\n{done.stderr}"
     return DemoRun(done.returncode, json.loads(done.stdout), done.stderr, folder)

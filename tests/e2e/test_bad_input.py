@@ -46,7 +46,7 @@ def test_port_in_use(option: str, taken_port: int, tmp_path: Path) -> None:
 def test_data_folder_of_another_process(start: Callable[..., Running], tmp_path: Path) -> None:
     """A data folder that a running server owns is refused with the owner's process id."""
     owner = start("serve", "--data", str(tmp_path / "data"), *FREE)
-    assert owner.says("ready", 120), owner.text()
+    assert owner.says("ready", 30), owner.text()
     done = spyhop("serve", "--data", str(tmp_path / "data"), *FREE)
 
     assert done.returncode == 1

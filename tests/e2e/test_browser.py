@@ -16,7 +16,7 @@ from dashboard.demo.ports import free_port
 from tests.browsing import chromium, settle, watched_page
 from tests.e2e.support import Running, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(180)]
 
 WHALE_AT_S = 12
 VISIBLE_S = 5.0
@@ -35,8 +35,8 @@ def test_the_whale_is_found_judged_and_found_again(start: Callable[..., Running]
         *("--otlp-grpc", f"127.0.0.1:{grpc}", "--otlp-http", f"127.0.0.1:{http}"),
     )
     dashboard = start("dashboard", "--api", api_url, "--port", str(page_port))
-    assert server.says("ready", 120), server.text()
-    assert dashboard.says("dashboard", 120), dashboard.text()
+    assert server.says("ready", 30), server.text()
+    assert dashboard.says("dashboard", 30), dashboard.text()
     exchange = start(
         "exchange",
         *("--otlp", f"http://127.0.0.1:{grpc}", "--data", str(tmp_path / "exchange")),
@@ -47,9 +47,9 @@ def test_the_whale_is_found_judged_and_found_again(start: Callable[..., Running]
     with chromium() as browser, watched_page(browser, f"http://127.0.0.1:{page_port}") as page:
         page.goto("/")
         whale = page.get_by_role("link", name=re.compile(r"BUY .* BTC")).first
-        whale.wait_for(timeout=(WHALE_AT_S + 120) * 1000)
+        whale.wait_for(timeout=(WHALE_AT_S + 30) * 1000)
         seen_s = time.time()
-        assert wait_for(labels.exists, 60), exchange.text()
+        assert wait_for(labels.exists, 10), exchange.text()
         label = json.loads(labels.read_text().splitlines()[0])
         assert seen_s - label["start_unix_nano"] / 1e9 < VISIBLE_S + NOISE_S
 

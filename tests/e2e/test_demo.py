@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.support import DemoRun, processes_naming
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 REPORT_KEYS = {
     "orders", "spans", "traces", "anomalies", "whales", "incidents", "explanations", "faults", "data_dir",

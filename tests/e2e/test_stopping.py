@@ -12,8 +12,9 @@ import pytest
 
 from tests.e2e.support import Running, processes_naming, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
+READY_S = 10.0
 STOP_S = 5.0
 # The machine of a test run is shared; the figures themselves are measured by tests/benchmarks/demo.py.
 NOISE = 3.0
@@ -22,7 +23,7 @@ NOISE = 3.0
 @pytest.fixture
 def running_demo(start: Callable[..., Running], tmp_path: Path) -> Running:
     demo = start("demo", "--headless", "--data", str(tmp_path / "data"))
-    assert demo.says("running until Ctrl-C", 120), demo.text()
+    assert demo.says("running until Ctrl-C", READY_S * NOISE), demo.text()
     return demo
 
 

@@ -53,7 +53,7 @@ def test_sigterm_while_landing_is_stuck(tmp_path: Path, make_request: Callable[.
     time; the next one lands what was acknowledged."""
     process, addresses = start(tmp_path, how)
     try:
-        with httpx2.Client(base_url=addresses["otlp_http"], trust_env=False, timeout=60) as http:
+        with httpx2.Client(base_url=addresses["otlp_http"], trust_env=False) as http:
             headers = {"content-type": "application/x-protobuf"}
             body = make_request(7).SerializeToString()
             assert http.post("/v1/traces", content=body, headers=headers).status_code == 200
@@ -61,7 +61,7 @@ def test_sigterm_while_landing_is_stuck(tmp_path: Path, make_request: Callable[.
         assert process.stdout.readline() == "landing\n"
         began_s = monotonic()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=20)
         assert process.returncode == 0, errors
         assert monotonic() - began_s < 8
     finally:
@@ -69,7 +69,7 @@ def test_sigterm_while_landing_is_stuck(tmp_path: Path, make_request: Callable[.
         process.communicate()
     process, addresses = start(tmp_path, "")
     try:
-        with httpx2.Client(base_url=addresses["api"], trust_env=False, timeout=60) as api:
+        with httpx2.Client(base_url=addresses["api"], trust_env=False) as api:
             deadline_s = monotonic() + 10
             rows: list[list[int]] = []
             while rows != [[7]] and monotonic() < deadline_s:
@@ -78,7 +78,7 @@ def test_sigterm_while_landing_is_stuck(tmp_path: Path, make_request: Callable[.
             assert rows == [[7]]
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=20)
 
 
 def test_lag_without_progress_is_a_failure() -> None:

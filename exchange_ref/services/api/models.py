@@ -41,7 +41,10 @@ class OrderReply(BaseModel):
     status: str
     quantity: float
     filled_quantity: float
+    price: float | None = None
+    """The limit; none for a market order."""
     fill_price: float | None = None
+    """The mean of its fills when it was placed; `GET` does not know it."""
 
 
 class TransferRequest(BaseModel):

@@ -122,7 +122,7 @@ class OrderService:
         rows = await self._traced.read(SELECT_ORDERS, (order_id,), server)
         if not rows or rows[0][1] != user_id:
             raise OrderRejected("not_found", f"there is no order {order_id!r} of this user")
-        _, _, client_order_id, symbol, side, kind, _, quantity_lots, filled_lots, status = rows[0]
+        _, _, client_order_id, symbol, side, kind, price_ticks, quantity_lots, filled_lots, status = rows[0]
         lot = PAIRS[symbol].lot
         return OrderReply(
             order_id=order_id,
@@ -133,6 +133,7 @@ class OrderService:
             status=status,
             quantity=float(quantity_lots * lot),
             filled_quantity=float(filled_lots * lot),
+            price=_limit(symbol, price_ticks),
         )
 
     def last_price(self, symbol: str) -> float:
@@ -209,5 +210,10 @@ def _reply(order: Order, result: Result) -> OrderReply:
         status=str(result.status),
         quantity=float(order.quantity_lots * pair.lot),
         filled_quantity=float(result.filled_lots * pair.lot),
+        price=_limit(order.symbol, order.price_ticks),
         fill_price=pair.mean_price(result.quote_units, result.filled_lots),
     )
+
+
+def _limit(symbol: str, price_ticks: int) -> float | None:
+    return float(price_ticks * PAIRS[symbol].tick) if price_ticks else None

@@ -62,8 +62,8 @@ class TransferService:
         )
         await self._wallets.traced.write(INSERT_TRANSFERS, [row], server)
         result = await self._matcher.execute(encode_transfer(transfer), server, "transfer")
-        await self._wallets.traced.settle_transfer(result, _status(result), server)
-        server.set_attribute("transfer.status", _status(result))
+        await self._wallets.traced.settle_transfer(result, transfer_status(result), server)
+        server.set_attribute("transfer.status", transfer_status(result))
         if result.status is Status.REJECTED:
             raise OrderRejected("insufficient_funds", result.reason)
         reply = TransferReply(
@@ -72,12 +72,12 @@ class TransferService:
             asset=request.asset,
             amount=units / UNITS_PER_ASSET,
             to_address=request.to_address,
-            status=_status(result),
+            status=transfer_status(result),
         )
         return reply, result.repeated
 
 
-def _status(result: Result) -> str:
+def transfer_status(result: Result) -> str:
     """A transfer is done at once or not at all."""
     return "COMPLETED" if result.status is Status.FILLED else "REJECTED"
 

@@ -68,7 +68,9 @@ def live(folder: Path, broker: str, server: BrokerServer | None, load_s: float) 
         export = BoundedSpanExport(memory, schedule_delay_ms=50)
         exchange = Exchange(ExchangeConfig(folder, broker=broker), export, broker_server=server)
         await exchange.start()
-        exchange.wallet.retry = RetryPolicy(max_attempts=10, timeout_s=4.0, backoff_s=0.2)
+        # Longer than the API waits for its broker: who gives up earlier leaves a request behind, and asks for
+        # the same work again.
+        exchange.wallet.retry = RetryPolicy(max_attempts=10, timeout_s=12.0, backoff_s=0.2)
         load = Load(exchange.wallet, Traders(random.Random(1), f"{time.time_ns():x}"), random.Random(2), 50.0)
         labels, stop = LabelFile(folder / "labels.jsonl"), asyncio.Event()
         schedule = parse_schedule("faults: [{kind: broker_outage, at_s: 1.0, for_s: 0.5}]", "test")
@@ -84,6 +86,7 @@ def live(folder: Path, broker: str, server: BrokerServer | None, load_s: float) 
         await asyncio.gather(load.run(stop), end_behind_the_outage())
         await runner.finish()
         labels.close()
+        # Patience and no claim: a machine that is busy with other work takes minutes to start the server.
         assert await load.settle(300.0)
         shown = {
             (user, row[0]): (row[1], row[2])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +25,13 @@ class NaiveBook:
         sign = -1 if side is Side.BUY else 1
         return min(mine, key=lambda resting: sign * resting.price_ticks, default=None)
 
+    def depth(self, side: Side) -> list[tuple[int, int]]:
+        lots: Counter[int] = Counter()
+        for resting in self.orders:
+            if resting.side is side:
+                lots[resting.price_ticks] += resting.remaining_lots
+        return sorted(lots.items(), reverse=side is Side.BUY)
+
 
 # What to do: rest (a side, a price, lots), take from the best of a side, or remove the n-th order ever made.
 ACTIONS = st.lists(
@@ -38,7 +47,8 @@ ACTIONS = st.lists(
 @given(ACTIONS, st.sampled_from([0, 3, 1_000]))
 @settings(max_examples=200, deadline=None)
 def test_agrees_with_a_naive_book(actions: list[tuple[str, Side, int, int]], min_stale: int) -> None:
-    """After any sequence of actions the best orders are those of a sorted list: price, then time."""
+    """After any sequence of actions the best orders are those of a sorted list, price before time, and the
+    depth is the sum of what rests at each price."""
     saved, book_module.MIN_STALE_ORDERS = book_module.MIN_STALE_ORDERS, min_stale
     try:
         book, naive = Book(), NaiveBook()
@@ -55,6 +65,7 @@ def test_agrees_with_a_naive_book(actions: list[tuple[str, Side, int, int]], min
                 naive.orders = [resting for resting in naive.orders if resting is not removed]
             for each in Side:
                 assert book.best(each) is naive.best(each)
+                assert book.depth(each) == naive.depth(each)
             assert len(book) == len(naive.orders)
     finally:
         book_module.MIN_STALE_ORDERS = saved

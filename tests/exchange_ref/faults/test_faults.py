@@ -122,13 +122,7 @@ def test_a_whale_is_accepted_and_only_its_amount_is_unusual(
         and span.attributes["order.pair"] == pair
     ]
     assert quantity > 20 * max(others)
-    # On a machine that is busy with other work the slowest of the others tells how fast "any" is.
-    slowest_ms = max(
-        durations_ms(trace).get("order.submit.client", 0.0)
-        for trace_id, trace in traces.items()
-        if trace_id not in label["trace_ids"]
-    )
-    assert durations_ms(spans)["order.submit.client"] < max(100, 2 * slowest_ms)
+    assert durations_ms(spans)["order.submit.client"] < 100
     assert (label["impact_verified"], label["root_service"]) == (True, "kx-wallet")
     assert label["root_operation"] == "order.submit.client"
     assert_nothing_leaks(traces)

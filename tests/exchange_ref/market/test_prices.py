@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import statistics
 import time
 
 from exchange_ref.engine.instruments import PAIRS
@@ -94,5 +93,4 @@ def test_only_market_orders_wait_for_a_price(open_exchange) -> None:
             return took
 
     took = asyncio.run(main())
-    # The middle one: a machine that is busy with other work stalls some of twenty at once.
-    assert statistics.median(took[OrderType.LIMIT]) < 0.25 < min(took[OrderType.MARKET])
+    assert max(took[OrderType.LIMIT]) < 0.25 < min(took[OrderType.MARKET])

@@ -72,7 +72,8 @@ def test_an_order_needs_a_user(open_exchange) -> None:
 
 
 def test_wallets_and_orders_follow_the_matcher(open_exchange) -> None:
-    """After a trade both sides' wallets and orders read as the engine has them; strangers see no order."""
+    """After a trade both sides' wallets and orders read as the engine has them, with their limit; strangers
+    see no order."""
     sell = {**ORDER, "client_order_id": "s", "side": "SELL", "quantity": 3}
 
     async def main() -> dict[str, Any]:
@@ -94,6 +95,7 @@ def test_wallets_and_orders_follow_the_matcher(open_exchange) -> None:
 
     seen = asyncio.run(main())
     assert (seen["bought"]["status"], seen["bought"]["filled_quantity"]) == ("FILLED", 2)
+    assert seen["bought"]["price"] == 94.5
     assert (seen["sold"]["status"], seen["sold"]["filled_quantity"]) == ("PARTIALLY_FILLED", 2)
     assert seen["stranger"]["error"]["code"] == "not_found"
     assert seen["wallets"]["SOL"] == {"asset": "SOL", "available": 499_997.0, "locked": 1.0}

@@ -1,0 +1,86 @@
+"""What commands did, by what their clients call them, so that a repeat is answered and not executed again.
+
+A result is kept as nested tuples of strings and numbers. Python's collector lets go of such tuples when it
+meets them, so that 100,000 remembered results add nothing to what a full collection walks: as objects they
+made it take 0.2 to 0.4 s, which an order had to wait for (`tests/benchmarks/exchange_memory.py`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+from exchange_ref.cfd.words import TradeChange, TradeStatus
+from exchange_ref.engine.orders import BalanceChange, Fill, Result, Status
+
+Key = tuple[str, str]
+Content = tuple[object, ...]
+
+
+class Remembered:
+    """The newest `max_results` results by (user, client's id).
+
+    Args:
+        max_results: the oldest goes when there is one more.
+    """
+
+    def __init__(self, max_results: int) -> None:
+        self._max_results = max_results
+        self._kept: OrderedDict[Key, tuple[Content, tuple[Any, ...]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def put(self, key: Key, asked: Content, result: Result) -> None:
+        self._kept[key] = asked, _packed(result)
+        if len(self._kept) > self._max_results:
+            self._kept.popitem(last=False)
+
+    def get(self, key: Key) -> tuple[Content, Result] | None:
+        """What was asked for and what came of it; its wallets have no figures, and the orders of other people
+        that it changed are not known any more."""
+        kept = self._kept.get(key)
+        return None if kept is None else (kept[0], _unpacked(kept[1]))
+
+    def with_prefix(self, prefix: str) -> Iterator[Result]:
+        """The results of those whose client's id begins so, oldest first."""
+        return (_unpacked(packed) for (_, name), (_, packed) in self._kept.items() if name.startswith(prefix))
+
+
+def _packed(result: Result) -> tuple[Any, ...]:
+    trade = result.trade
+    return (
+        result.order_id,
+        result.status.value,
+        result.filled_lots,
+        result.quote_units,
+        tuple(
+            (fill.maker_order_id, fill.taker_order_id, fill.price_ticks, fill.lots) for fill in result.fills
+        ),
+        tuple((row.user_id, row.asset) for row in result.balances),
+        result.reason,
+        None
+        if trade is None
+        else (
+            trade.trade_id,
+            trade.status.value,
+            trade.price_ticks,
+            trade.profit_units,
+            trade.shortfall_units,
+        ),
+    )
+
+
+def _unpacked(packed: tuple[Any, ...]) -> Result:
+    order_id, status, filled_lots, quote_units, fills, wallets, reason, trade = packed
+    return Result(
+        order_id,
+        Status(status),
+        filled_lots,
+        quote_units,
+        tuple(Fill(*fill) for fill in fills),
+        balances=tuple(BalanceChange(user_id, asset, 0, 0, 0) for user_id, asset in wallets),
+        reason=reason,
+        trade=None if trade is None else TradeChange(trade[0], TradeStatus(trade[1]), *trade[2:]),
+    )

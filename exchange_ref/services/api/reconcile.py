@@ -1,0 +1,41 @@
+"""Rows of orders and transfers that missed their last change: a crash came between the journal and them."""
+
+from __future__ import annotations
+
+from exchange_ref.engine.orders import OrderChange, Result
+from exchange_ref.services.api.database import Database
+from exchange_ref.services.api.statements import SELECT_OPEN_ROWS, UPDATE_ORDERS, UPDATE_TRANSFERS
+from exchange_ref.services.api.transfers import transfer_status
+
+
+class Standing:
+    """How each order and each transfer of a journal stands, from the results of its commands in order."""
+
+    def __init__(self) -> None:
+        self._orders: dict[str, OrderChange] = {}
+        self._transfers: dict[str, str] = {}
+
+    def take(self, op: str, result: Result) -> None:
+        """
+        Args:
+            op: the journal's word for the command.
+        """
+        if op == "transfer":
+            self._transfers[result.order_id] = transfer_status(result)
+        for change in result.orders:
+            self._orders[change.order_id] = change
+
+    async def reconcile(self, database: Database) -> None:
+        """Bring rows that still count as open to where they stand.
+
+        A row that the journal does not know stays as it is: its command may lie in the broker.
+        """
+        rows = await database.read(SELECT_OPEN_ROWS, ())
+        ids = [str(row[0]) for row in rows]
+        orders = [
+            (str(change.status), change.filled_lots, change.order_id, change.filled_lots)
+            for change in map(self._orders.get, ids)
+            if change is not None
+        ]
+        transfers = [(self._transfers[one], one) for one in ids if one in self._transfers]
+        await database.write((UPDATE_ORDERS, orders), (UPDATE_TRANSFERS, transfers))
