@@ -215,6 +215,17 @@ def plain(value: object, limit: int = 400) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def block(value: object, limit: int = 4000) -> str:
+    """The same with its line breaks kept: a prompt, a completion.
+
+    >>> block("one\\x00\\r\\ntwo")
+    'one\\ntwo'
+    """
+    lines = str(value)[: limit + 1].replace("\r\n", "\n").split("\n")
+    text = "\n".join(plain(line, limit) for line in lines)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def label(value: object, limit: int = 80) -> str:
     """Text from telemetry for a widget label, where Streamlit would read Markdown: escaped, one line."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:^&@/])", r"\\\1", plain(value, limit))

@@ -156,19 +156,23 @@ def explanation(base_url: str, kind: str, subject_id: str, timeout_s: float) -> 
     return answer
 
 
-def set_state(base_url: str, kind: str, subject_id: str, state: str) -> None:
+def set_state(base_url: str, kind: str, subject_id: str, state: str, said_by: str = "") -> None:
     """Moves an `anomaly` or `incident` to `open`, `acknowledged`, `snoozed` or `resolved`."""
     path = f"{MONITOR}/{_COLLECTIONS[kind]}/{segment(subject_id)}/state"
-    read(base_url, lambda client: client.post(path, {"state": state}))
+    read(base_url, lambda client: client.post(path, _decided(state, said_by)))
     _forget_triage()
 
 
-def set_group_state(base_url: str, group_id: str, state: str) -> int:
+def set_group_state(base_url: str, group_id: str, state: str, said_by: str = "") -> int:
     """Moves every anomaly of a group; returns how many have changed."""
     path = f"{MONITOR}/anomaly-groups/{segment(group_id)}/state"
-    answer: dict[str, Any] = read(base_url, lambda client: client.post(path, {"state": state}))
+    answer: dict[str, Any] = read(base_url, lambda client: client.post(path, _decided(state, said_by)))
     _forget_triage()
     return int(answer["changed"])
+
+
+def _decided(state: str, said_by: str) -> dict[str, str]:
+    return {"state": state, "said_by": said_by} if said_by else {"state": state}
 
 
 def expect(base_url: str, incident_id: str, said_by: str) -> list[str]:

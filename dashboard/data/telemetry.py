@@ -80,6 +80,29 @@ def span_links(base_url: str, trace_id: str) -> list[dict[str, Any]]:
     return _rows(base_url, "span_links", {"trace_id": trace_id})
 
 
+@st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)
+def genai_calls(base_url: str, trace_id: str) -> list[dict[str, Any]]:
+    """Calls of language models in a trace: span_id, model, tokens, cost, prompt, completion, …"""
+    return _rows(base_url, "genai_of_trace", {"trace_id": trace_id})
+
+
+@st.cache_data(ttl=30.0, max_entries=32, show_spinner=False)
+def usual_trace(
+    base_url: str, trace_id: str, service: str, operation: str, start_ns: int
+) -> dict[str, Any] | None:
+    """trace_id, duration_ns, usual_count: a usual trace of that operation within an hour; None without."""
+    hour_ns = 3600 * 10**9
+    params: dict[str, object] = {
+        "trace_id": trace_id,
+        "service": service,
+        "operation": operation,
+        "start": start_ns,
+        "since": start_ns - hour_ns,
+        "until": start_ns + hour_ns,
+    }
+    return next(iter(_rows(base_url, "usual_trace", params)), None)
+
+
 @st.cache_data(ttl=10.0, max_entries=8, show_spinner=False)
 def metric_names(base_url: str, since: int, until: int) -> list[dict[str, Any]]:
     return _rows(base_url, "metric_names", {"since": since, "until": until})

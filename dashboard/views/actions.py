@@ -9,6 +9,7 @@ import streamlit as st
 
 from collector.errors import SpyhopError
 from dashboard import data
+from dashboard import format as fmt
 from dashboard.triage import Subject
 from dashboard.views import frame
 
@@ -26,7 +27,9 @@ def show(subject: Subject, row: Mapping[str, Any]) -> None:
     """The buttons for the states that the subject is not in."""
     state = str(row.get("state") or "open")
     for title, target, icon in _ACTIONS:
-        if target != state and st.button(title, icon=icon, key=f"{target}-{subject}"):
+        if target != state and st.button(
+            title, icon=icon, key=f"{target}-{subject}", help=f"As {fmt.label(frame.reader(), 40)}"
+        ):
             if _set(subject, target):
                 st.session_state[_UNDO] = {"subject": str(subject), "from": state, "to": target}
             st.rerun()
@@ -49,7 +52,9 @@ def show_group(group: Mapping[str, Any]) -> None:
     targets = {title: target for title, target, _ in _ACTIONS}
     if picked in targets:
         try:
-            changed = data.set_group_state(frame.api_url(), str(group["group_id"]), targets[str(picked)])
+            changed = data.set_group_state(
+                frame.api_url(), str(group["group_id"]), targets[str(picked)], frame.reader()
+            )
             st.toast(f"{changed:,} anomalies are {targets[str(picked)]} now")
         except SpyhopError as error:
             st.session_state[_FAILED] = str(error)
@@ -63,7 +68,7 @@ def _undo() -> None:
 
 def _set(subject: Subject, target: str) -> bool:
     try:
-        data.set_state(frame.api_url(), subject.kind, subject.subject_id, target)
+        data.set_state(frame.api_url(), subject.kind, subject.subject_id, target, frame.reader())
     except SpyhopError as error:
         st.session_state[_FAILED] = str(error)
         return False

@@ -40,9 +40,8 @@ def show_outcome(incident_id: str) -> None:
 
 
 def _adopt(incident_id: str) -> None:
-    said_by = str(st.session_state.get("rater") or frame.settings().dashboard_rater).strip()
     try:
-        adopted = data.expect(frame.api_url(), incident_id, said_by)
+        adopted = data.expect(frame.api_url(), incident_id, frame.reader())
         text = "\n".join(f"- {line}" for line in adopted) or (
             "Resolved. Nothing had to be adopted: what it broke is learned by itself."
         )

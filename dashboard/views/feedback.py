@@ -23,7 +23,7 @@ def show(subject: Subject, explanation: Mapping[str, Any], trace: Mapping[str, A
     """Two buttons; "Wrong" asks what really happened first, and the rest only of those who want to say it."""
     with frame.guarded("The feedback"):
         given = data.ratings(frame.api_url(), subject.kind, subject.subject_id)
-        rater = str(st.session_state.get("rater") or frame.settings().dashboard_rater).strip()
+        rater = frame.reader()
         mine = next((row for row in given if row["rater"] == rater), None)
         others = [row for row in given if row is not mine]
         editing_key = f"editing-{subject}"

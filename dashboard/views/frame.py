@@ -48,6 +48,11 @@ def api_url() -> str:
     return settings().dashboard_api_url
 
 
+def reader() -> str:
+    """Under which name the reader decides and rates: what the page says, else the setting's."""
+    return str(st.session_state.get("rater") or settings().dashboard_rater).strip()
+
+
 def api_host() -> str:
     """The host of the server, for what to type elsewhere."""
     return urlsplit(api_url()).hostname or "127.0.0.1"

@@ -35,7 +35,7 @@ def render() -> None:
 def _name() -> str:
     said = st.text_input(
         "You review as",
-        value=str(st.session_state.get("rater") or frame.settings().dashboard_rater),
+        value=frame.reader(),
         key="reviewer",
         max_chars=NAME_MAX,
         width=260,

@@ -42,8 +42,6 @@ def incident_card(
     """Severity, state and since when; then the lines (name, text) in the order in which they are asked."""
     began = fmt.parse_time(row.get("first_span_time"))
     since = f"since {fmt.clock_of(began)} ({fmt.span_of(began, now)})" if began else ""
-    state = str(row.get("state") or "open")
-    seen_by = {"open": "not acknowledged", "acknowledged": "acknowledged", "snoozed": "snoozed"}
     head = tag(
         "div",
         severity_chip(row.get("severity")),
@@ -51,7 +49,7 @@ def incident_card(
         phase_chip(stage),
         " ",
         tag("span", to(row.get("title") or "incident", "incident", id=row["incident_id"]), css="title"),
-        tag("div", f"{since} · {stage.text} · {seen_by.get(state, state)}", css="muted"),
+        tag("div", f"{since} · {stage.text} · {decided(row, now)}", css="muted"),
     )
     rows = [
         tag("div", tag("span", name, css="k"), tag("span", text, css="t"), css="line")
@@ -60,6 +58,30 @@ def incident_card(
     ]
     colour = severity(row.get("severity")).colour
     return page(head, *rows, css="panel", style=f"border-left:4px solid {colour}")
+
+
+def decided(row: Mapping[str, Any], now: datetime) -> str:
+    """Whether somebody has it: `acknowledged by anna at 18:02:11 UTC (3 min ago)`."""
+    state = str(row.get("state") or "open")
+    last = row.get("decided") or {}
+    word = "not acknowledged" if state == "open" else state
+    if last.get("state") == state:
+        if state == "open":
+            word = "opened again"
+        return f"{word} {_by(last)} ({fmt.age(last.get('said_at'), now)})"
+    # Detection closes an incident by itself: who had it before is worth knowing.
+    return f"{word}, {last['state']} {_by(last)} before" if last.get("state") else word
+
+
+def _by(decision: Mapping[str, Any]) -> str:
+    name = fmt.plain(decision.get("said_by") or "somebody", 40)
+    return f"by {name} at {fmt.clock(decision.get('said_at'))}"
+
+
+def history(row: Mapping[str, Any]) -> str:
+    """What was decided before the last word, newest first; empty where there was one word or none."""
+    earlier = (row.get("decisions") or [])[1:5]
+    return " · ".join(f"{decision['state']} {_by(decision)}" for decision in earlier)
 
 
 def incident_line(row: Mapping[str, Any], stage: Phase) -> Safe:

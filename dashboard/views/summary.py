@@ -12,7 +12,7 @@ from dashboard.condition import Phase, degrades
 from dashboard.markup import Safe, facts, join, outlined, page, severity_chip, tag
 from dashboard.theme import STATE_ICONS
 from dashboard.triage import anomaly_title, is_whale, plural
-from dashboard.views.status import counts, phase_chip, to
+from dashboard.views.status import counts, decided, history, phase_chip, to
 
 
 def incident_head(row: Mapping[str, Any], stage: Phase, now: datetime) -> str:
@@ -36,8 +36,14 @@ def incident_head(row: Mapping[str, Any], stage: Phase, now: datetime) -> str:
     return page(
         tag("div", *parts),
         tag("div", f"{since} · {counted} · {services}", css="muted"),
+        tag("div", tag("strong", f"{decided(row, now)}"), tag("span", _before(row), css="muted")),
         tag("div", "Likely start: ", tag("strong", hit.likely_start(row))) if degrades(row) else "",
     )
+
+
+def _before(row: Mapping[str, Any]) -> str:
+    said = history(row)
+    return f" · before: {said}" if said else ""
 
 
 def anomaly_head(row: Mapping[str, Any], now: datetime) -> str:

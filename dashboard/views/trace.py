@@ -8,12 +8,13 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import data, otlp
+from dashboard import data, genai, otlp
 from dashboard import format as fmt
 from dashboard.components.waterfall import waterfall
+from dashboard.data.telemetry import genai_calls
 from dashboard.markup import page, table, tag
 from dashboard.triage import Subject, plural
-from dashboard.views import explanation, frame, logs
+from dashboard.views import comparison, explanation, frame, logs
 from dashboard.views.status import to
 
 _TRACE_ID = re.compile(r"^[0-9a-f]{32}$")
@@ -56,7 +57,12 @@ def _ask(title: str, text: str) -> None:
 def _read(trace_id: str) -> dict[str, Any]:
     url = frame.api_url()
     trace = data.trace(url, trace_id)
-    return {"trace": trace, "links": data.span_links(url, trace_id), "logs": data.trace_logs(url, trace_id)}
+    return {
+        "trace": trace,
+        "links": data.span_links(url, trace_id),
+        "logs": data.trace_logs(url, trace_id),
+        "calls": genai_calls(url, trace_id) if genai.speaks(trace) else [],
+    }
 
 
 def _draw(found: dict[str, Any]) -> None:
@@ -70,6 +76,7 @@ def _draw(found: dict[str, Any]) -> None:
         rows=24,
         links=found["links"],
         logs=found["logs"],
+        calls=found["calls"],
     )
 
 
@@ -98,11 +105,17 @@ def head(trace: Mapping[str, Any]) -> str:
 
 def _tabs(trace_id: str, found: Mapping[str, Any]) -> None:
     trace = found["trace"]
-    titles = ["Over the baseline", "Explanation", f"Logs ({len(found['logs'])})", "Download"]
-    over, explained, lines, download = st.tabs(titles, key=f"trace-tabs-{trace_id}", on_change="rerun")
+    titles = ["Over the baseline", "Compare", "Explanation", f"Logs ({len(found['logs'])})", "Download"]
+    asked = titles[1] if "with" in st.query_params else None
+    over, compared, explained, lines, download = st.tabs(
+        titles, key=f"trace-tabs-{trace_id}", default=asked, on_change="rerun"
+    )
     if over.open:
         with over:
             st.html(excess_table(trace))
+    if compared.open:
+        with compared:
+            comparison.show(trace)
     if explained.open:
         with explained:
             _explain(trace_id)

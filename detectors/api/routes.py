@@ -113,15 +113,15 @@ def _add_lists(router: APIRouter, store: Store, clock_ns: Callable[[], int]) -> 
 def _add_triage(router: APIRouter, pipeline: Pipeline) -> None:
     @router.post("/anomalies/{anomaly_id}/state")
     def anomaly_state(anomaly_id: str, body: Annotated[Any, Body()]) -> dict[str, Any]:
-        return pipeline.set_anomaly_state(anomaly_id, _state_in(body))
+        return pipeline.set_anomaly_state(anomaly_id, *_state_in(body))
 
     @router.post("/anomaly-groups/{group_id}/state")
     def group_state(group_id: str, body: Annotated[Any, Body()]) -> dict[str, Any]:
-        return pipeline.set_group_state(group_id, _state_in(body))
+        return pipeline.set_group_state(group_id, *_state_in(body))
 
     @router.post("/incidents/{incident_id}/state")
     def incident_state(incident_id: str, body: Annotated[Any, Body()]) -> dict[str, Any]:
-        return pipeline.set_incident_state(incident_id, _state_in(body))
+        return pipeline.set_incident_state(incident_id, *_state_in(body))
 
     @router.post("/incidents/{incident_id}/expected")
     def incident_expected(incident_id: str, body: Annotated[Any, Body()] = None) -> dict[str, Any]:
@@ -137,10 +137,12 @@ def _said_by(body: object) -> str | None:
     return said_by
 
 
-def _state_in(body: object) -> object:
+def _state_in(body: object) -> tuple[object, str | None]:
+    """The state, and who says so."""
     if not isinstance(body, dict) or "state" not in body:
-        raise InvalidInput("the body names no state", hint='send {"state": "acknowledged"}')
-    return body["state"]
+        raise InvalidInput("the body names no state", hint='send {"state": "acknowledged", "said_by": "you"}')
+    said_by = body.get("said_by")
+    return body["state"], None if said_by is None else _said_by({"said_by": said_by})
 
 
 def _add_state_of_things(

@@ -12,6 +12,7 @@ import duckdb
 from collector.errors import Conflict, InvalidInput, NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
+from detectors.incidents.decisions import Decision
 from detectors.incidents.rows import STATES
 
 _QUERIES = "detectors.incidents.queries"
@@ -61,7 +62,9 @@ def _group(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def set_group_state(store: Store, group_id: str, state: object, now_unix_nano: int) -> dict[str, Any]:
+def set_group_state(
+    store: Store, group_id: str, state: object, now_unix_nano: int, said_by: str | None = None
+) -> dict[str, Any]:
     """Put all anomalies of a group into one state; `{group_id, state, changed, incident_id}`.
 
     `incident_id` names the incident that follows, because all its anomalies are in that state now.
@@ -74,6 +77,7 @@ def set_group_state(store: Store, group_id: str, state: object, now_unix_nano: i
     if not isinstance(state, str) or state not in STATES:
         raise InvalidInput(f"state {state!r} is not known", hint=f"use one of {', '.join(STATES)}")
     params = {"group_id": group_id, "state": state, "now": now_unix_nano}
+    said = Decision(state, said_by, now_unix_nano)
     for attempt in range(_WRITE_TRIES):
         try:
             with store.transaction() as con:
@@ -87,6 +91,9 @@ def set_group_state(store: Store, group_id: str, state: object, now_unix_nano: i
                 followed = con.execute(
                     load_sql(_QUERIES, "follow_groups"), {"incident_id": incident_id, "state": state}
                 ).fetchall()
+                said.append(con, "group", group_id)
+                if followed:
+                    said.append(con, "incident", incident_id)
         except duckdb.TransactionException:
             time.sleep(0.02 * 2**attempt)  # somebody else was updating the same rows
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import duckdb
 from collector.errors import Conflict, InvalidInput, NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
+from detectors.incidents.decisions import Decision, read_decisions
 from detectors.incidents.difference_store import read_differences
 
 _QUERIES = "detectors.incidents.queries"
@@ -50,29 +52,39 @@ def get_anomaly(store: Store, anomaly_id: str) -> dict[str, Any]:
     return {**anomaly, "incident": incidents[0] if incidents else None}
 
 
-def set_anomaly_state(store: Store, anomaly_id: str, state: object, now_unix_nano: int) -> dict[str, Any]:
+def set_anomaly_state(
+    store: Store, anomaly_id: str, state: object, now_unix_nano: int, said_by: str | None = None
+) -> dict[str, Any]:
     """Change what a person thinks of an anomaly; returns its row with its incident, which may follow it."""
     known = _known_state(state)
     get_anomaly(store, anomaly_id)
     params = {"anomaly_id": anomaly_id, "state": known}
-    _write(
-        store,
-        ("set_anomaly_state", {**params, "now": now_unix_nano}),
-        ("follow_anomalies", params),
-    )
+    said = Decision(known, said_by, now_unix_nano)
+
+    def change(con: duckdb.DuckDBPyConnection) -> None:
+        con.execute(load_sql(_QUERIES, "set_anomaly_state"), {**params, "now": now_unix_nano})
+        said.append(con, "anomaly", anomaly_id)
+        for (incident_id,) in con.execute(load_sql(_QUERIES, "follow_anomalies"), params).fetchall():
+            said.append(con, "incident", incident_id)
+
+    _write(store, change)
     return get_anomaly(store, anomaly_id)
 
 
-def set_incident_state(store: Store, incident_id: str, state: object, now_unix_nano: int) -> dict[str, Any]:
+def set_incident_state(
+    store: Store, incident_id: str, state: object, now_unix_nano: int, said_by: str | None = None
+) -> dict[str, Any]:
     """Change what a person thinks of an incident, and of its anomalies that were in the same state."""
     known = _known_state(state)
     previous = get_incident(store, incident_id)["state"]
     moved = {"incident_id": incident_id, "state": known, "previous": previous, "now": now_unix_nano}
-    _write(
-        store,
-        ("set_incident_state", {"incident_id": incident_id, "state": known}),
-        ("move_incident_anomalies", moved),
-    )
+
+    def change(con: duckdb.DuckDBPyConnection) -> None:
+        con.execute(load_sql(_QUERIES, "set_incident_state"), {"incident_id": incident_id, "state": known})
+        con.execute(load_sql(_QUERIES, "move_incident_anomalies"), moved)
+        Decision(known, said_by, now_unix_nano).append(con, "incident", incident_id)
+
+    _write(store, change)
     return get_incident(store, incident_id)
 
 
@@ -82,12 +94,11 @@ def _known_state(state: object) -> str:
     return state
 
 
-def _write(store: Store, *statements: tuple[str, dict[str, Any]]) -> None:
+def _write(store: Store, change: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
     for attempt in range(_WRITE_TRIES):
         try:
             with store.transaction() as con:
-                for name, params in statements:
-                    con.execute(load_sql(_QUERIES, name), params)
+                change(con)
             return
         except duckdb.TransactionException:
             time.sleep(0.02 * 2**attempt)  # somebody else was updating the same row
@@ -106,7 +117,12 @@ def get_incident(store: Store, incident_id: str) -> dict[str, Any]:
     anomalies, _ = _anomalies(
         store, Filters(limit=_INCIDENT_ANOMALIES, order="severity"), incident_id=incident_id
     )
-    return {**rows[0], "anomalies": anomalies, "differences": read_differences(store, incident_id)}
+    return {
+        **rows[0],
+        "decisions": read_decisions(store, "incident", incident_id),
+        "anomalies": anomalies,
+        "differences": read_differences(store, incident_id),
+    }
 
 
 def _anomalies(

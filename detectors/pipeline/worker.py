@@ -173,33 +173,35 @@ class Pipeline:
             self._learn_due_s = now_s + max(self.settings.detect_learn_interval_s, (1 + _LEARN_REST) * took_s)
             return added
 
-    def set_anomaly_state(self, anomaly_id: str, state: object) -> dict[str, Any]:
+    def set_anomaly_state(self, anomaly_id: str, state: object, said_by: str | None = None) -> dict[str, Any]:
         """What a person decided of one anomaly; its incident follows when all its anomalies agree."""
         with self._pass:
             row = self._detection.writer.change(
-                lambda store: rows.set_anomaly_state(store, anomaly_id, state, self._clock_ns())
+                lambda store: rows.set_anomaly_state(store, anomaly_id, state, self._clock_ns(), said_by)
             )
             if row["incident"]:
                 self._follow(row["incident"])
         return row
 
-    def set_group_state(self, group_id: str, state: object) -> dict[str, Any]:
+    def set_group_state(self, group_id: str, state: object, said_by: str | None = None) -> dict[str, Any]:
         """What a person decided of all anomalies of one operation; an incident of no others follows."""
         with self._pass:
             changed = self._detection.writer.change(
-                lambda store: set_group_state(store, group_id, state, self._clock_ns())
+                lambda store: set_group_state(store, group_id, state, self._clock_ns(), said_by)
             )
             if changed["incident_id"] is not None:
                 self._follow(rows.get_incident(self._store, changed["incident_id"]))
         return changed
 
-    def set_incident_state(self, incident_id: str, state: object) -> dict[str, Any]:
+    def set_incident_state(
+        self, incident_id: str, state: object, said_by: str | None = None
+    ) -> dict[str, Any]:
         """What a person decided of an incident. Resolved, it is over: trouble after that is a new incident.
 
         One that is opened again stays open until a person resolves it.
         """
         with self._pass:
-            row = self._set_incident_state(incident_id, state)
+            row = self._set_incident_state(incident_id, state, said_by)
             self._follow(row)
         return row
 
@@ -212,13 +214,13 @@ class Pipeline:
             incident = rows.get_incident(self._store, incident_id)
             position = self._detection.position
             adopted = self._learner.expect(incident, said_by, position, self._clock_ns())
-            row = self._set_incident_state(incident_id, "resolved")
+            row = self._set_incident_state(incident_id, "resolved", said_by)
             self._follow(row)
         return {"incident": row, "adopted": adopted}
 
-    def _set_incident_state(self, incident_id: str, state: object) -> dict[str, Any]:
+    def _set_incident_state(self, incident_id: str, state: object, said_by: str | None) -> dict[str, Any]:
         return self._detection.writer.change(
-            lambda store: rows.set_incident_state(store, incident_id, state, self._clock_ns())
+            lambda store: rows.set_incident_state(store, incident_id, state, self._clock_ns(), said_by)
         )
 
     def _follow(self, incident: dict[str, Any]) -> None:

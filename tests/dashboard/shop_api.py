@@ -134,10 +134,7 @@ def build_api(world: World) -> FastAPI:
 
     @api.post("/api/monitor/incidents/{incident_id}/state")
     async def set_incident_state(incident_id: str, request: Request) -> Any:
-        found = [row for row in world.incidents if row["incident_id"] == incident_id]
-        for row in found:
-            row["state"] = (await request.json())["state"]
-        return found[0] if found else missing(f"no incident {incident_id}")
+        return world.decide(incident_id, await request.json()) or missing(f"no incident {incident_id}")
 
     @api.post("/api/monitor/incidents/{incident_id}/expected")
     async def expected(incident_id: str, request: Request) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 SLOW_TRACE = "5a" * 16
 BIG_TRACE = "b1" * 16
 WHALE_TRACE = "77" * 16
+GENAI_TRACE = "6e" * 16
+PROMPT = '[{"role": "user", "parts": [{"type": "text", "content": "Why is it slow?\\nBe short."}]}]'
 HOSTILE = "<img src=x onerror=alert(1)> ![x](https://example.invalid/a.png) [l](javascript:alert(1))"
 
 # service, name, kind, depth, parent row, offset, duration, usual duration; times in microseconds
@@ -107,6 +109,13 @@ def big_trace(span_count: int = 5_000) -> dict[str, Any]:
         failed = {"status_code": "ERROR"} if number == span_count - 10 else {}
         spans.append(child | place | failed | {"span_name": f"call {number}", "excess_ns": 0})
     return trace | {"spans": spans, "span_count": 2 * span_count, "truncated": True}
+
+
+def genai_trace() -> dict[str, Any]:
+    """An order trace in which a statement is a call of a language model instead."""
+    trace = order_trace(GENAI_TRACE, slow=False)
+    trace["spans"][6]["attributes"] = {"gen_ai.request.model": "acme-large"}
+    return trace
 
 
 def anomaly_row(identifier: str, **changes: Any) -> dict[str, Any]:

@@ -11,12 +11,15 @@ import pyarrow as pa
 
 from tests.dashboard.shop_rows import (
     BIG_TRACE,
+    GENAI_TRACE,
     HOSTILE,
+    PROMPT,
     SLOW_TRACE,
     WHALE_TRACE,
     anomaly_row,
     big_trace,
     difference_rows,
+    genai_trace,
     incident_row,
     iso,
     order_trace,
@@ -44,6 +47,12 @@ TABLES = """
     CREATE TABLE anomalies (
         anomaly_id VARCHAR, severity TINYINT, state VARCHAR, sigma DOUBLE, incident_id VARCHAR,
         span_start_time TIMESTAMP
+    );
+    CREATE TABLE trace_scores (trace_id VARCHAR, anomaly_sigma DOUBLE);
+    CREATE TABLE genai_calls (
+        trace_id VARCHAR, span_id VARCHAR, operation VARCHAR, provider VARCHAR, model VARCHAR,
+        input_tokens BIGINT, output_tokens BIGINT, cost DOUBLE, conversation_id VARCHAR, convention VARCHAR,
+        prompt VARCHAR, completion VARCHAR
     );
     CREATE TABLE explanations (explanation_id VARCHAR, subject_kind VARCHAR, subject_id VARCHAR);
     CREATE TABLE feedback (
@@ -113,7 +122,13 @@ class World:
             SLOW_TRACE: order_trace(anomaly_ids=("a-slow-0",)),
             BIG_TRACE: big_trace(),
             WHALE_TRACE: order_trace(WHALE_TRACE, slow=False, anomaly_ids=("a-whale",)),
+            GENAI_TRACE: genai_trace(),
         }
+        self.db.execute(
+            "INSERT INTO genai_calls "
+            "VALUES (?, ?, 'chat', 'acme', 'acme-large', 1200, 85, 0.0042, NULL, 'gen_ai', ?, ?)",
+            [GENAI_TRACE, span_id(6), PROMPT, HOSTILE],
+        )
         names = ["api-gateway", "kx-exchange", "kx-matcher", "kx-wallet"]
         self.services = [
             {
@@ -163,6 +178,15 @@ class World:
     def query(self, statement: str, params: Any) -> pa.Table:
         with self.lock, self.db.cursor() as cursor:
             return cursor.sql(statement, params=params).to_arrow_table()
+
+    def decide(self, incident_id: str, said: dict[str, Any]) -> dict[str, Any] | None:
+        """Puts an incident into a state, with who said so and when."""
+        row = next((row for row in self.incidents if row["incident_id"] == incident_id), None)
+        if row is not None:
+            row["state"] = said["state"]
+            row["decided"] = {**said, "said_at": iso(datetime.now(UTC))}
+            row["decisions"] = [row["decided"], *row.get("decisions", [])]
+        return row
 
     def set_state(self, anomaly_id: str, state: str) -> dict[str, Any] | None:
         self.write("UPDATE anomalies SET state = ? WHERE anomaly_id = ?", [state, anomaly_id])

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browsing import chromium, settle, watched_page
-from tests.dashboard.shop_rows import SLOW_TRACE
+from tests.dashboard.shop_rows import GENAI_TRACE, SLOW_TRACE, span_id
 
 pytestmark = pytest.mark.browser
 
@@ -196,6 +196,18 @@ def test_telemetry_cannot_script_the_page(page: Page) -> None:
     expect(page.get_by_text("<img src=x onerror=alert(1)>").first).to_be_visible()
     assert page.evaluate("document.querySelectorAll('img[src=x]').length") == 0
     assert opened == []
+
+
+def test_what_a_language_model_was_told_is_read_in_the_drawer(page: Page) -> None:
+    """Model, tokens, cost, and prompt and completion in their own lines, as text."""
+    page.goto(f"/trace?live=false&id={GENAI_TRACE}&span={span_id(6)}")
+    settle(page)
+    page.get_by_role("treeitem", name=re.compile("^SELECT wallets")).click()
+    expect(page.get_by_text("acme-large").first).to_be_visible()
+    expect(page.get_by_text("$0.0042")).to_be_visible()
+    expect(page.get_by_text("Why is it slow?\nBe short.")).to_be_visible()
+    expect(page.locator(".said").filter(has_text="<img src=x")).to_be_visible()
+    assert page.evaluate("document.querySelectorAll('img[src=x]').length") == 0
 
 
 def test_a_trace_of_5000_spans_stays_light(page: Page) -> None:

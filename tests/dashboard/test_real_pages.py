@@ -22,6 +22,7 @@ import llm.api
 from collector.server import Server
 from collector.settings import Settings
 from collector.store.store import Store
+from dashboard.data.telemetry import genai_calls, usual_trace
 from dashboard.views import frame
 from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings as DetectorSettings
@@ -179,6 +180,19 @@ def test_traces_are_searched_sorted_and_click_through(opened: Opener) -> None:
     wrong = shown(opened("traces", q="{ status = }"))
     assert "The search is not understood" in wrong
     assert "No trace matches in the last 15m" in shown(opened("traces", q="{ name = `nobody` }"))
+
+
+def test_a_usual_trace_is_one_that_did_not_fail(opened: Opener, url: str) -> None:
+    """Beside a failed order stands one of the middle; the comparison names both and the slow call."""
+    started = int(time.time() * 1e9)
+    usual = usual_trace(url, f"{6:032x}", "shop", "POST /pay", started)
+    assert usual is not None
+    assert int(usual["trace_id"], 16) % 6
+    assert 10e6 < usual["duration_ns"] < 40e6
+    assert usual_trace(url, f"{6:032x}", "shop", "nothing", started) is None
+    assert genai_calls(url, f"{6:032x}") == []
+    said = shown(opened("trace", id=f"{6:032x}", **{"with": usual["trace_id"]}))
+    assert re.search(r"charge bank errors 1 / 0 1 / 1 ", said)
 
 
 def test_the_map_and_a_service_say_who_calls_whom(opened: Opener) -> None:

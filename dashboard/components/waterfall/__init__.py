@@ -31,6 +31,7 @@ def waterfall(
     rows: int = 22,
     links: Sequence[Mapping[str, Any]] = (),
     logs: Sequence[Mapping[str, Any]] = (),
+    calls: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Draws `trace` (the API's shape) and marks the spans in `highlight`.
 
@@ -38,6 +39,7 @@ def waterfall(
         rows: most rows in sight; further ones scroll.
         links: span_id, linked_trace_id, linked_span_id.
         logs: unix_nano, span_id, severity_text, body.
+        calls: of language models, as `data.telemetry.genai_calls` reads them.
     """
-    drawn = packed(payload(trace, highlight)) | {"row_count": rows, **extras(links, logs)}
+    drawn = packed(payload(trace, highlight)) | {"row_count": rows, **extras(links, logs, calls)}
     _mount()(data=drawn, key=key)

@@ -16,6 +16,8 @@ function fillDrawer(view) {
   drawer.append(head, factGrid(row))
   if (row.message) drawer.append(make("div", "message", row.message))
   if (row.orphan) drawer.append(make("div", "hint", `Its parent ${row.parent_id} was not received.`))
+  const call = data.genai[row.id]
+  if (call) drawer.append(callPanel(call))
   drawer.append(linkList(data.links[row.id] ?? []), logList(data.logs[row.id] ?? []))
   drawer.append(pairTable("Attributes", row.attributes))
   for (const event of row.events) {
@@ -50,8 +52,34 @@ function logList(lines) {
   return box
 }
 
+// A call of a language model: model, tokens and cost, then what was said, in its own lines.
+function callPanel(call) {
+  const box = make("div", "pairs")
+  box.append(make("div", "k", "Call of a language model"), grid(call.facts))
+  for (const [title, said] of [["Prompt", call.prompt], ["Completion", call.completion]]) {
+    if (!said.length) continue
+    box.append(make("div", "k", title))
+    for (const [role, text] of said) {
+      const message = make("div", "said")
+      if (role) message.append(make("b", "", role))
+      message.append(make("div", "", text))
+      box.append(message)
+    }
+  }
+  return box
+}
+
+function grid(facts) {
+  const box = make("div", "facts")
+  for (const [name, value] of facts) {
+    const cell = make("div", "fact")
+    cell.append(make("div", "k", name), make("div", "v", value))
+    box.append(cell)
+  }
+  return box
+}
+
 function factGrid(row) {
-  const grid = make("div", "facts")
   const facts = [
     ["Duration", durationText(row.duration_ns)],
     ["Own time", durationText(row.exclusive_ns)],
@@ -67,12 +95,7 @@ function factGrid(row) {
     ["Status", row.status],
     ["Span id", row.id],
   ]
-  for (const [name, value] of facts) {
-    const cell = make("div", "fact")
-    cell.append(make("div", "k", name), make("div", "v", value))
-    grid.append(cell)
-  }
-  return grid
+  return grid(facts)
 }
 
 function pairTable(title, pairs) {

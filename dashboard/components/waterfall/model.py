@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard import format as fmt
+from dashboard import genai
 from dashboard.theme import service_colours
 
 # An excess is worth saying when it is large against the usual duration and against the trace.
@@ -58,9 +59,11 @@ def packed(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def extras(
-    links: Sequence[Mapping[str, Any]], logs: Sequence[Mapping[str, Any]]
-) -> dict[str, dict[str, list[list[str]]]]:
-    """By span id: `links` as [trace id, span id], `logs` as [time, level, line]."""
+    links: Sequence[Mapping[str, Any]],
+    logs: Sequence[Mapping[str, Any]],
+    calls: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, dict[str, Any]]:
+    """By span id: `links` as [trace id, span id], `logs` as [time, level, line], `genai` as `genai.shown`."""
     by_link: dict[str, list[list[str]]] = {}
     for link in links:
         pair = [fmt.plain(link["linked_trace_id"], 32), fmt.plain(link["linked_span_id"], 16)]
@@ -73,7 +76,7 @@ def extras(
             fmt.plain(line["body"], 500),
         ]
         by_log.setdefault(str(line.get("span_id") or ""), []).append(told)
-    return {"links": by_link, "logs": by_log}
+    return {"links": by_link, "logs": by_log, "genai": genai.shown(calls)}
 
 
 def subtree_ends(depths: Sequence[int]) -> list[int]:

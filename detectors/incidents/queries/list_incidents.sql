@@ -6,6 +6,18 @@ SELECT
     strftime(first_span_time, '%Y-%m-%dT%H:%M:%S.%n') || 'Z' AS first_span_time,
     strftime(last_span_time, '%Y-%m-%dT%H:%M:%S.%n') || 'Z' AS last_span_time,
     anomaly_count, trace_count, exemplar_trace_id, services, root_causes::VARCHAR AS root_causes,
+    -- What a person decided last; all NULL where nobody has.
+    (
+        SELECT {
+            'state': state,
+            'said_by': said_by,
+            'said_at': strftime(said_at, '%Y-%m-%dT%H:%M:%S.%n') || 'Z'
+        }
+        FROM decisions
+        WHERE subject_kind = 'incident' AND subject_id = incidents.incident_id
+        ORDER BY decisions.said_at DESC, decisions.rowid DESC
+        LIMIT 1
+    ) AS decided,
     count(*) OVER () AS total
 FROM incidents
 WHERE

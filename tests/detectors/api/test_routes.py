@@ -93,6 +93,7 @@ def test_an_incident_takes_its_anomalies_along(client):
     back = client.post(path, json={"state": "open"}).json()
     assert {row["state"] for row in back["anomalies"]} == {"open", "snoozed"}
     assert client.post(path, json={"state": "gone"}).status_code == 400
+    assert client.post(path, json={"state": "open", "said_by": 7}).status_code == 400
     assert client.post("/api/monitor/incidents/none/state", json={"state": "open"}).status_code == 404
 
 
@@ -259,3 +260,30 @@ def test_an_incident_follows_the_group_that_is_all_of_it(client):
     path = f"/api/monitor/anomaly-groups/{whale['group_id']}/state"
     assert client.post(path, json={"state": "resolved"}).json()["incident_id"] == whale["incident_id"]
     assert get(client, f"/incidents/{whale['incident_id']}")["state"] == "resolved"
+
+
+def test_who_decided_is_kept_and_shown(client):
+    """Each decision stays with its name and time, newest first; the list shows the last one; an incident that
+    follows its anomalies has it too; whoever gives no name is anonymous."""
+    (incident,) = [row for row in get(client, "/incidents")["incidents"] if row["kind"] == "latency"]
+    assert incident["decided"] is None
+    path = f"/api/monitor/incidents/{incident['incident_id']}"
+    client.post(f"{path}/state", json={"state": "acknowledged", "said_by": " anna "})
+    client.post(f"{path}/state", json={"state": "open"})
+    client.post(f"{path}/state", json={"state": "acknowledged", "said_by": "bo"})
+    (row,) = [row for row in get(client, "/incidents")["incidents"] if row["kind"] == "latency"]
+    assert (row["decided"]["state"], row["decided"]["said_by"]) == ("acknowledged", "bo")
+    assert row["decided"]["said_at"].endswith("Z")
+    said = get(client, f"/incidents/{incident['incident_id']}")["decisions"]
+    assert [(each["state"], each["said_by"]) for each in said] == [
+        ("acknowledged", "bo"),
+        ("open", "anonymous"),
+        ("acknowledged", "anna"),
+    ]
+    whale = get(client, "/amount-anomalies")["anomalies"][0]
+    client.post(
+        f"/api/monitor/anomalies/{whale['anomaly_id']}/state", json={"state": "snoozed", "said_by": "cy"}
+    )
+    followed = get(client, f"/incidents/{whale['incident_id']}")
+    assert (followed["state"], followed["decided"]["said_by"]) == ("snoozed", "cy")
+    assert len(followed["decisions"]) == 1
