@@ -38,7 +38,7 @@ def _heaviest(spans: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _weight(span: Mapping[str, Any]) -> tuple[bool, int]:
-    return span.get("status_code") == "ERROR", int(span.get("exclusive_ns") or span.get("duration_ns") or 0)
+    return span.get("status_code") == "ERROR", int(span.get("self_time_ns") or span.get("duration_ns") or 0)
 
 
 def path_to(trace: Mapping[str, Any], span: Mapping[str, Any]) -> list[str]:

@@ -34,7 +34,9 @@ class Subject:
         return cls(kind, subject_id)
 
 
-DETECTORS = ("latency", "error", "structure", "gap", "throughput", "log", "metric", "amount", "market")
+DETECTORS = (
+    "latency", "error", "structure", "message_wait", "throughput", "log", "metric", "amount", "market"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

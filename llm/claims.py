@@ -18,7 +18,7 @@ _DEVIATES = 1.5  # observed over expected, or the other way round, from which "u
 _WHOLE_INCIDENT = frozenset({"extent"})
 _TYPE = re.compile(r"[A-Za-z_][\w.:$]{2,79}")
 _VERSION = re.compile(r"[A-Za-z_][\w.:$-]{2,79} = [\w.+-]{1,80}")
-_OWN_TIME_KINDS = frozenset({"exclusive_time", "path_share"})
+_SELF_TIME_KINDS = frozenset({"self_time", "path_share"})
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _claim(fact: Fact, words: frozenset[Family]) -> Claim:
         ),
         names_a_place=fact.kind not in _WHOLE_INCIDENT,
         far=fact.peer,
-        is_relation=fact.kind in ("edge_time", "message_gap"),
+        is_relation=fact.kind in ("edge_time", "message_wait"),
         ratio=ratio,
         share=fact.share,
         tokens=quoted_types(fact),
@@ -162,8 +162,8 @@ def _families(fact: Fact) -> set[Family]:
             words.add("unusual")
     if fact.share is not None:
         words |= {"share", "most" if fact.share > 0.5 else "minor"}
-    if fact.kind in _OWN_TIME_KINDS:
-        words |= {"own_time"}
+    if fact.kind in _SELF_TIME_KINDS:
+        words |= {"self_time"}
     own = unquoted(fact)
     part = part_of(own)
     if fact.kind == "deploy":
@@ -176,7 +176,7 @@ def _families(fact: Fact) -> set[Family]:
     by_kind: dict[str, set[Family]] = {
         "anomaly": {"unusual", "time", "extent"} if is_time else {"unusual", "extent"},
         "amount": {"amount", "unusual"}, "amount_value": {"amount"}, "order": {"amount"},
-        "message_gap": {"message"}, "edge_time": {"outside"}, "extent": {"extent"},
+        "message_wait": {"message"}, "edge_time": {"outside"}, "extent": {"extent"},
         "window": {"extent"}, "critical_path": {"path"}, "path_share": {"path"},
     }  # fmt: skip
     return words | by_kind.get(fact.kind, set())

@@ -17,7 +17,7 @@ from llm.clause_words import ENTITY_MARK, FAILED
 from llm.clauses import APPOSITION, BARE, ENTITY, TOKEN, clauses, in_one_form, unit_indexes
 from llm.clocks import CLOCK_MARKS, mark_clocks, marked
 from llm.parts import PART_OF, PartOf, parts_of, thing
-from llm.phrasing import is_own_time, names_relation, phrasing_rule
+from llm.phrasing import is_self_time, names_relation, phrasing_rule
 from llm.redact import quoted_name
 from llm.roles import RoleNumber, find_roles, given_by
 from llm.vocabulary import COMMANDS, FAMILIES, RATIO_WORDS, families, words
@@ -193,7 +193,7 @@ class Entailment:
         plain = [token.lower().removesuffix("'s").removesuffix("’s") for token in tokens]
         if plain and plain[0] in COMMANDS and not set(plain[1:2]) & _NOUN_AFTER:
             return "a command"
-        if is_own_time(plain, numbers, claim, is_told=is_told):
+        if is_self_time(plain, numbers, claim, is_told=is_told):
             return "a quantity that its fact does not give"
         return _unlicensed(tokens, plain, numbers, claim) or phrasing_rule(plain, numbers, claim)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SubjectKind = Literal["anomaly", "incident", "trace"]
 CauseKind = Literal[
-    "database", "remote_call", "message_gap", "own_code", "error", "amount", "resource", "market",
+    "database", "remote_call", "message_wait", "own_code", "error", "amount", "resource", "market",
     "self_trade",
     "repeated_calls", "retries", "saturation", "pool",
 ]  # fmt: skip

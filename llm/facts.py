@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 
+from detectors.model.operation import Operation
 from llm.explanation import Cause, CauseKind, Fact
 from llm.redact import quoted_name, quoted_text, redact_name
-from llm.traced import Gap, TracedSpan, TracedTrace
+from llm.traced import MessageWait, TracedSpan, TracedTrace
 from llm.units import duration, percent, quantity, significant
 
 MIN_EXCESS_NS = 1_000_000  # below a millisecond, scheduling explains the difference
@@ -58,7 +59,7 @@ class FactBook:
 
 @dataclass(frozen=True)
 class Excess:
-    """Exclusive time of one operation in one trace, all its spans together, beyond what they usually take."""
+    """Self time of one operation in one trace, all its spans together, beyond what they usually take."""
 
     worst: TracedSpan
     observed_ns: float
@@ -83,33 +84,37 @@ def asset(text: object) -> str:
 
 def operation_excesses(trace: TracedTrace) -> list[Excess]:
     """Operations on the critical path that took longer than usual, the largest excess first."""
-    grouped: dict[tuple[str, str, str], list[TracedSpan]] = {}
+    grouped: dict[Operation, list[TracedSpan]] = {}
     for span in trace.spans:
         if span.expected_ns is not None and span.on_critical_path:
-            grouped.setdefault((span.service, span.operation, span.kind), []).append(span)
+            grouped.setdefault(Operation(span.service, span.operation, span.kind), []).append(span)
     excesses = [_excess(spans) for spans in grouped.values()]
     return sorted(
         (excess for excess in excesses if excess.excess_ns >= MIN_EXCESS_NS), key=lambda e: -e.excess_ns
     )
 
 
-def late_gaps(trace: TracedTrace) -> list[Gap]:
+def late_messages(trace: TracedTrace) -> list[MessageWait]:
     """Messages that took longer than usual from producer to consumer, the latest first."""
-    late = [g for g in trace.gaps if g.expected_ns is not None and g.gap_ns - g.expected_ns >= MIN_EXCESS_NS]
-    return sorted(late, key=lambda gap: -(gap.gap_ns - (gap.expected_ns or 0)))
+    late = [
+        w
+        for w in trace.message_waits
+        if w.expected_ns is not None and w.wait_ns - w.expected_ns >= MIN_EXCESS_NS
+    ]
+    return sorted(late, key=lambda wait: -(wait.wait_ns - (wait.expected_ns or 0)))
 
 
 def add_time_facts(book: FactBook, trace: TracedTrace) -> list[Cause]:
     """Facts for slow operations and late messages; those with a large share become causes."""
-    excesses, gaps = operation_excesses(trace), late_gaps(trace)
-    gap_excess_ns = [gap.gap_ns - (gap.expected_ns or 0) for gap in gaps]
-    slowdown_ns = sum(excess.excess_ns for excess in excesses) + sum(gap_excess_ns)
+    excesses, waits = operation_excesses(trace), late_messages(trace)
+    wait_excess_ns = [wait.wait_ns - (wait.expected_ns or 0) for wait in waits]
+    slowdown_ns = sum(excess.excess_ns for excess in excesses) + sum(wait_excess_ns)
     causes: list[Cause] = []
     for excess in excesses[:MAX_SLOW_OPERATIONS]:
         share = excess.excess_ns / slowdown_ns
         statement = _slow_statement(excess, share)
         evidence_id = book.add(
-            excess.worst, "exclusive_time", statement,
+            excess.worst, "self_time", statement,
             observed=excess.observed_ns, expected=excess.expected_ns, unit="ns",
             sample_count=excess.sample_count, share=share,
         )  # fmt: skip
@@ -126,23 +131,23 @@ def add_time_facts(book: FactBook, trace: TracedTrace) -> list[Cause]:
                 evidence_id=evidence_id,
             )
         )
-    for gap, late_ns in zip(gaps[:MAX_SLOW_OPERATIONS], gap_excess_ns, strict=False):
+    for wait, late_ns in zip(waits[:MAX_SLOW_OPERATIONS], wait_excess_ns, strict=False):
         share = late_ns / slowdown_ns
-        samples = gap.sample_count or 0
+        samples = wait.sample_count or 0
         statement = (
-            f"The message from {place(gap.producer)} reached {place(gap.consumer)} after"
-            f" {duration(gap.gap_ns)}, usually {duration(gap.expected_ns or 0)} (n = {samples:,}),"
+            f"The message from {place(wait.producer)} reached {place(wait.consumer)} after"
+            f" {duration(wait.wait_ns)}, usually {duration(wait.expected_ns or 0)} (n = {samples:,}),"
             f" {percent(share)} of the slowdown of the trace"
         )
         evidence_id = book.add(
-            gap.consumer, "message_gap", statement,
-            observed=gap.gap_ns, expected=gap.expected_ns, unit="ns", sample_count=samples, share=share,
-            peer=(redact_name(gap.producer.service), redact_name(gap.producer.operation)),
+            wait.consumer, "message_wait", statement,
+            observed=wait.wait_ns, expected=wait.expected_ns, unit="ns", sample_count=samples, share=share,
+            peer=(redact_name(wait.producer.service), redact_name(wait.producer.operation)),
         )  # fmt: skip
         causes.append(
             _time_cause(
-                gap.consumer,
-                "message_gap",
+                wait.consumer,
+                "message_wait",
                 statement,
                 share=share,
                 samples=samples,
@@ -180,12 +185,12 @@ def add_path_fact(book: FactBook, trace: TracedTrace) -> tuple[str, ...]:
     steps = [span for span in trace.spans if span.on_critical_path]
     if trace.root is None or len(steps) < 2:
         return ()
-    longest = max(steps, key=lambda span: span.exclusive_ns)
+    longest = max(steps, key=lambda span: span.self_time_ns)
     length_ns = trace.root.duration_ns
     statement = f"The critical path of {place(trace.root)} has {len(steps):,} spans in {duration(length_ns)}"
     book.add(trace.root, "critical_path", statement, observed=length_ns, unit="ns")
-    statement = f"{place(longest)} holds {duration(longest.exclusive_ns)} of the critical path"
-    book.add(longest, "path_share", statement, observed=longest.exclusive_ns, unit="ns")
+    statement = f"{place(longest)} holds {duration(longest.self_time_ns)} of the critical path"
+    book.add(longest, "path_share", statement, observed=longest.self_time_ns, unit="ns")
     return tuple(
         f"{redact_name(span.service)}: {redact_name(span.operation)}" for span in steps[:MAX_PATH_STEPS]
     )
@@ -247,7 +252,7 @@ def _excess(spans: Iterable[TracedSpan]) -> Excess:
     worst = max(spans, key=lambda span: span.excess_ns)
     return Excess(
         worst=worst,
-        observed_ns=sum(span.exclusive_ns for span in spans),
+        observed_ns=sum(span.self_time_ns for span in spans),
         expected_ns=sum(span.expected_ns or 0 for span in spans),
         sample_count=worst.sample_count or 0,
         span_count=len(spans),
@@ -257,7 +262,7 @@ def _excess(spans: Iterable[TracedSpan]) -> Excess:
 def _slow_statement(excess: Excess, share: float) -> str:
     times = f" in {significant(excess.span_count)} calls" if excess.span_count > 1 else ""
     return (
-        f"{place(excess.worst)} took {quantity(excess.observed_ns, 'ns')} of exclusive time{times},"
+        f"{place(excess.worst)} took {quantity(excess.observed_ns, 'ns')} of self time{times},"
         f" {duration(excess.excess_ns)} over its usual {duration(excess.expected_ns)}"
         f" (n = {excess.sample_count:,}), {percent(share)} of the slowdown of the trace"
     )

@@ -167,7 +167,7 @@ def _localised_statement(span: TracedSpan, kind: str, item: Mapping[str, object]
         return f"{quoted_name(span.service)}: {quoted_text(item.get('text') or '')}"
     if observed is None or expected is None:
         return f"{place(span)}: {quoted_text(item.get('text') or '')}"
-    verbs = {"exclusive_time": "took {} of its own", "edge_time": "spent {} outside the service it called"}
+    verbs = {"self_time": "took {} of its own", "edge_time": "spent {} outside the service it called"}
     did = verbs.get(kind, "had {}").format(quantity(observed, unit))
     return f"{place(span)} {did}, usually {quantity(expected, unit)}"
 
@@ -180,7 +180,7 @@ def _localised_confidence(case: Case, incident: Incident, share: float | None, s
 
 def _kind_of(case: Case, ranked: Mapping[str, object], told: Fact, operation: str) -> CauseKind:
     by_fact: dict[str, CauseKind] = {
-        "error": "error", "amount": "amount", "edge_time": "remote_call", "message_gap": "message_gap",
+        "error": "error", "amount": "amount", "edge_time": "remote_call", "message_wait": "message_wait",
         "metric": "resource",
     }  # fmt: skip
     if ranked.get("kind") == "repeats":

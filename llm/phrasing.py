@@ -43,7 +43,7 @@ def names_relation(clause: list[str], claim: Claim) -> bool:
     return "called" in said and bool(said & words("outside way"))
 
 
-def is_own_time(clause: list[str], numbers: list[RoleNumber], claim: Claim, *, is_told: bool) -> bool:
+def is_self_time(clause: list[str], numbers: list[RoleNumber], claim: Claim, *, is_told: bool) -> bool:
     """Whether the clause gives the time of a relation as the place's own: "took 640 ms", spent outside.
 
     Args:

@@ -75,7 +75,7 @@ def _way(trace: TracedTrace, start: TracedSpan, goal: TracedSpan) -> list[Traced
 
 def _upwards(trace: TracedTrace, span: TracedSpan) -> list[TracedSpan]:
     """The span and those above it; a consumer's producer, which it only links to, stands above it."""
-    producers = {gap.consumer.span_id: gap.producer for gap in trace.gaps}
+    producers = {wait.consumer.span_id: wait.producer for wait in trace.message_waits}
     found, seen = [span], {span.span_id}
     while True:
         last = found[-1]
@@ -90,7 +90,8 @@ def _kind(trace: TracedTrace, source: TracedSpan, target: TracedSpan) -> EdgeKin
     if target.parent_span_id == source.span_id:
         return "called_by"
     linked = any(
-        {gap.producer.span_id, gap.consumer.span_id} == {source.span_id, target.span_id} for gap in trace.gaps
+        {wait.producer.span_id, wait.consumer.span_id} == {source.span_id, target.span_id}
+        for wait in trace.message_waits
     )
     is_message = {source.kind, target.kind} == {"CONSUMER", "PRODUCER"}
     return "message" if linked or is_message else "waits_for"

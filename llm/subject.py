@@ -10,17 +10,18 @@ from typing import Any
 from collector.errors import NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.baseline.sketch_index import GAP_MEASURE
+from detectors.baseline.sketch_index import MESSAGE_WAIT
+from detectors.model.operation import Operation
 from detectors.stats.arrays import IntArray
 from detectors.stats.sketch import Sketch
 from detectors.trace.analysis import MessageWaits, analyse_trace, message_waits
 from detectors.trace.tree import build_tree
 from llm.case import Anomaly, Case, Extent, Incident, Version
 from llm.explanation import Subject
-from llm.traced import Gap, TracedSpan, TracedTrace
+from llm.traced import MessageWait, TracedSpan, TracedTrace
 
 MAX_DETAILS = 50  # spans read with their attributes: of errors, and of operations on the critical path
-MAX_GAPS = 5
+MAX_MESSAGE_WAITS = 5
 MAX_ANOMALIES = 3
 _COLUMNS = (
     "trace_id", "span_id", "parent_span_id", "service_name", "span_name", "span_kind", "start_unix_nano",
@@ -147,14 +148,14 @@ def load_trace(store: Store, trace_id: str) -> TracedTrace:
         service, operation, kind = (
             columns[name][index] for name in ("service_name", "span_name", "span_kind")
         )
-        own_p50_ns, p50_ns, samples = usual.get((service, operation, kind), (None, None, None))
+        own_p50_ns, p50_ns, samples = usual.get(Operation(service, operation, kind), (None, None, None))
         spans.append(
             TracedSpan(
                 trace_id=columns["trace_id"][index], span_id=columns["span_id"][index],
                 parent_span_id=columns["parent_span_id"][index],
                 service=service, operation=operation, kind=kind,
                 start_unix_nano=columns["start_unix_nano"][index], duration_ns=columns["duration_ns"][index],
-                exclusive_ns=own_ns[index], on_critical_path=index in on_path,
+                self_time_ns=own_ns[index], on_critical_path=index in on_path,
                 # All of a leaf's time is its own.
                 expected_ns=p50_ns if own_p50_ns is None and not tree.children[index] else own_p50_ns,
                 sample_count=samples, status_code=columns["status_code"][index],
@@ -162,17 +163,17 @@ def load_trace(store: Store, trace_id: str) -> TracedTrace:
             )
         )  # fmt: skip
     spans = _with_details(store, spans)
-    gaps = _gaps(
+    waits = _message_waits(
         store, TracedTrace(spans), message_waits(table, tree.parent), tree.parent, columns["span_id"]
     )
-    return TracedTrace(spans, gaps, len(spans))
+    return TracedTrace(spans, waits, len(spans))
 
 
-def _usual_times(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], tuple[float | None, float, int]]:
+def _usual_times(rows: list[dict[str, Any]]) -> dict[Operation, tuple[float | None, float, int]]:
     """(usual self time, usual duration, samples) by operation."""
     return {
-        (row["service_name"], row["operation"], row["span_kind"]): (
-            row["exclusive_p50_ns"],
+        Operation.of(row): (
+            row["self_time_p50_ns"],
             row["p50_ns"],
             row["sample_count"],
         )
@@ -183,12 +184,12 @@ def _usual_times(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], tuple
 def _with_details(store: Store, spans: list[TracedSpan]) -> list[TracedSpan]:
     """`spans`, where those that facts may speak of carry their attributes, status message and exception."""
     trace = TracedTrace(spans)
-    worst: dict[tuple[str, str, str], TracedSpan] = {}
+    worst: dict[Operation, TracedSpan] = {}
     for span in spans:
-        key = (span.service, span.operation, span.kind)
+        key = Operation(span.service, span.operation, span.kind)
         if span.on_critical_path and (key not in worst or span.excess_ns > worst[key].excess_ns):
             worst[key] = span
-    slowest = sorted(worst.values(), key=lambda span: -max(span.excess_ns, span.exclusive_ns))
+    slowest = sorted(worst.values(), key=lambda span: -max(span.excess_ns, span.self_time_ns))
     asked = [spans[0], *trace.deepest_errors()[:MAX_DETAILS], *slowest[:MAX_DETAILS]]
     ids = {"trace_ids": [spans[0].trace_id], "span_ids": [span.span_id for span in asked]}
     details = {
@@ -212,25 +213,25 @@ def _details(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _gaps(
+def _message_waits(
     store: Store, trace: TracedTrace, messages: MessageWaits, parent: IntArray, span_ids: list[str]
-) -> list[Gap]:
+) -> list[MessageWait]:
     """Waits that no span's self time holds: a reply that is only linked is waited for by who called."""
-    found: list[Gap] = []
+    found: list[MessageWait] = []
     for sender, taker, wait_ns in zip(*(column.tolist() for column in messages), strict=True):
         if parent[taker] != sender:
             continue
         producer, consumer = trace.by_id[span_ids[sender]], trace.by_id[span_ids[taker]]
-        found.append(Gap(producer, consumer, wait_ns, *_usual_gap(store, consumer)))
-        if len(found) == MAX_GAPS:
+        found.append(MessageWait(producer, consumer, wait_ns, *_usual_wait(store, consumer)))
+        if len(found) == MAX_MESSAGE_WAITS:
             break
     return found
 
 
-def _usual_gap(store: Store, consumer: TracedSpan) -> tuple[float | None, int]:
+def _usual_wait(store: Store, consumer: TracedSpan) -> tuple[float | None, int]:
     """(median, samples) of what messages to this operation usually wait, as detection has learned it."""
     key = {"service": consumer.service, "operation": consumer.operation, "kind": consumer.kind}
-    rows = store.read(_sql("usual_message_wait"), {**key, "measure": GAP_MEASURE})
+    rows = store.read(_sql("usual_message_wait"), {**key, "measure": MESSAGE_WAIT})
     usual = Sketch.from_counts(rows["bucket"].to_numpy(), rows["sample_count"].to_numpy())
     return (usual.quantile(0.5), usual.sample_count) if usual.sample_count else (None, 0)
 
@@ -246,9 +247,9 @@ def _span(row: dict[str, Any]) -> TracedSpan:
         kind=row["span_kind"],
         start_unix_nano=row["start_unix_nano"],
         duration_ns=row["duration_ns"],
-        exclusive_ns=row["duration_ns"],
+        self_time_ns=row["duration_ns"],
         on_critical_path=False,
-        expected_ns=row["exclusive_p50_ns"],
+        expected_ns=row["self_time_p50_ns"],
         sample_count=row["sample_count"],
         status_code=row["status_code"],
         has_exception=row["exception"] is not None,

@@ -15,7 +15,7 @@ _HTTP_VERBS_WITHOUT_TARGET = {"GET", "PUT", "POST", "DELETE", "HEAD", "PATCH"}
 
 @dataclass(frozen=True, slots=True)
 class TracedSpan:
-    """Times in nanoseconds. `expected_ns` is the usual exclusive time, None while it is being learned."""
+    """Times in nanoseconds. `expected_ns` is the usual self time, None while it is being learned."""
 
     trace_id: str
     span_id: str
@@ -25,7 +25,7 @@ class TracedSpan:
     kind: str
     start_unix_nano: int
     duration_ns: int
-    exclusive_ns: int
+    self_time_ns: int
     on_critical_path: bool = True
     expected_ns: float | None = None
     sample_count: int | None = None
@@ -38,7 +38,7 @@ class TracedSpan:
 
     @property
     def excess_ns(self) -> float:
-        return 0.0 if self.expected_ns is None else self.exclusive_ns - self.expected_ns
+        return 0.0 if self.expected_ns is None else self.self_time_ns - self.expected_ns
 
     @property
     def is_database_call(self) -> bool:
@@ -50,12 +50,12 @@ class TracedSpan:
 
 
 @dataclass(frozen=True)
-class Gap:
-    """A message under way: `gap_ns` from the end of its producer span to the start of its consumer span."""
+class MessageWait:
+    """A message under way: `wait_ns` from the end of its producer span to the start of its consumer span."""
 
     producer: TracedSpan
     consumer: TracedSpan
-    gap_ns: int
+    wait_ns: int
     expected_ns: float | None
     sample_count: int | None
 
@@ -65,7 +65,7 @@ class TracedTrace:
     """All spans of one trace, in the order of the tree: parents before their children."""
 
     spans: Sequence[TracedSpan]
-    gaps: Sequence[Gap] = ()
+    message_waits: Sequence[MessageWait] = ()
     span_count: int = 0
 
     @cached_property

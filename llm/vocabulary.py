@@ -12,7 +12,7 @@ from typing import Literal
 Family = Literal[
     "neutral", "time", "more", "slower", "less", "faster", "usual", "unusual", "error", "amount", "message",
     "outside", "extent", "path", "share", "most", "cause", "candidate", "symptom", "database", "much",
-    "little", "count", "minor", "own_time",
+    "little", "count", "minor", "self_time",
 ]  # fmt: skip
 
 
@@ -101,7 +101,7 @@ FAMILIES: dict[Family, frozenset[str]] = {
     ),
     "candidate": words("candidate suspect possible possibly second secondary contributor contributing"),
     "symptom": words("symptom symptoms surface surfaces surfaced manifests manifested showing felt"),
-    "own_time": words("own exclusive itself self busy"),
+    "self_time": words("own exclusive itself self busy"),
     "database": words("database query statement sql db"),
     "much": words(
         "much far significantly considerably substantially dramatically sharply clearly notably markedly heavily"

@@ -17,6 +17,7 @@ STEPS: dict[int, str] = {
     3: "a lake outside the data folder, which several collectors share: lake_folder, paths within the lake",
     4: "rows with rare attribute keys in …_packed, which an older Spyhop would neither show nor seal",
     5: "feedback is append-only: feedback_events, and the view feedback with the latest word",
+    6: "one word for one thing: self_time and message_wait instead of exclusive and gap",
 }
 SCHEMA_VERSION = max(STEPS)
 OLDEST_VERSION = 1  # files older than that are refused

@@ -214,7 +214,7 @@ class Reference:
                 del self._known[next(iter(self._known))]
             spans = self._spans.of(traces)
             self._known[traces] = Usual(
-                self._baselines.exclusive,
+                self._baselines.self_times,
                 self._baselines.edge,
                 spans,
                 self._logs.of(traces),

@@ -43,7 +43,7 @@ def false_alarms(
 
 
 def _control(control: Control, wrong: pa.Table, groundless: pa.Table) -> dict[str, Any]:
-    within = wrong.filter(control.covers(wrong["span_start_unix_nano"], wrong["run"]))
+    within = wrong.filter(control.covers(wrong["start_unix_nano"], wrong["run"]))
     opened = groundless.filter(control.covers(groundless["first_span_unix_nano"], groundless["run"]))
     shown = within.select(["fired", "severity", "service_name", "operation", "text"]).slice(0, _SHOWN)
     return {

@@ -195,7 +195,7 @@ def _corrected_cause(example: Labelled, known: set[str]) -> AnsweredCause:
         stated = _cause(cause, known)
         if stated.service == service and operation in ("", stated.operation):
             return stated
-    facts.sort(key=lambda fact: fact["kind"] not in ("exclusive_time", "error", "message_gap", "amount"))
+    facts.sort(key=lambda fact: fact["kind"] not in ("self_time", "error", "message_wait", "amount"))
     if facts:
         statement = redact_again(facts[0]["statement"], STATEMENT_LIMIT_CHARS)
     else:

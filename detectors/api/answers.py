@@ -10,6 +10,7 @@ from typing import Any
 from collector.errors import InvalidInput
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
+from detectors.model.anomaly import RENAMED
 
 _QUERIES = "detectors.api.queries"
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -48,6 +49,11 @@ def one_of(name: str, value: str | None, allowed: Sequence[str]) -> str | None:
     if value is not None and value not in allowed:
         raise InvalidInput(f"{name} {value!r} is not known", hint=f"use one of {', '.join(allowed)}")
     return value
+
+
+def detector_named(name: str | None) -> str | None:
+    """The detector that a filter means: scripts may still know it by an earlier name."""
+    return None if name is None else RENAMED.get(name, name)
 
 
 def list_baselines(store: Store, service: str | None, operation: str | None, limit: int) -> dict[str, Any]:

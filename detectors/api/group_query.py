@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from detectors.api.answers import one_of, parse_severities, parse_since
+from detectors.api.answers import detector_named, one_of, parse_severities, parse_since
 from detectors.incidents.groups import GroupFilters
 from detectors.incidents.rows import ORDERS, STATES
 
@@ -38,7 +38,7 @@ class GroupQuery(BaseModel):
         return GroupFilters(
             severities=parse_severities(self.severity),
             service=self.service,
-            detector=self.detector,
+            detector=detector_named(self.detector),
             states=states or None,
             since=parse_since(self.since, now_unix_nano),
             text=self.text or None,

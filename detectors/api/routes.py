@@ -45,7 +45,7 @@ class ListQuery(BaseModel):
         return Filters(
             severities=answers.parse_severities(self.severity),
             service=self.service,
-            detector=kind,
+            detector=answers.detector_named(kind),
             state=answers.one_of("state", self.state, STATES),
             since_unix_nano=answers.parse_since(self.since, now_unix_nano),
             limit=self.limit,

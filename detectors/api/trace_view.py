@@ -66,7 +66,8 @@ def describe_trace(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
                 **row,
                 "start_unix_nano": str(row["start_unix_nano"]),  # JSON numbers lose digits beyond 2^53
                 "offset_ns": row["start_unix_nano"] - begin,
-                "exclusive_ns": int(found.self_time_ns[i]),
+                "self_time_ns": int(found.self_time_ns[i]),
+                "exclusive_ns": int(found.self_time_ns[i]),  # its name until schema version 6
                 "message_wait_ns": waits.get(i),
                 "attributes": json.loads(row["attributes"] or "{}"),
                 "events": json.loads(row["events"] or "[]"),

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.baseline.forms import FormBook, FormRow, Operation
+from detectors.baseline.forms import FormBook, FormRow
+from detectors.model.operation import Operation
 
 _QUERIES = "detectors.baseline.queries"
 _SCHEMA = pa.schema(
@@ -25,7 +26,7 @@ def load_forms(store: Store) -> FormBook:
     """All forms that were ever learned."""
     book = FormBook()
     for row in store.read(load_sql(_QUERIES, "read_forms")).to_pylist():
-        operation = Operation(row["service_name"], row["operation"], row["span_kind"])
+        operation = Operation.of(row)
         book.add(FormRow(operation, row["aspect"], row["callee"], row["form"], row["sample_count"]))
     return book
 

@@ -40,6 +40,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from detectors.model.operation import Operation
 from detectors.stats.arrays import FloatArray
 
 CALLS, COUNT, STATUS = "calls", "count", "status"
@@ -56,12 +57,6 @@ _OCTAVES = 24
 _REFIT_GROWTH = 1.2
 _Form = TypeVar("_Form", str, int)
 UNUSUAL = 0.05  # chances above it are never part of a finding: they are all taken for 1
-
-
-class Operation(NamedTuple):
-    service_name: str
-    operation: str
-    span_kind: str
 
 
 class FormRow(NamedTuple):

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from detectors.baseline.models import Baselines
 from detectors.baseline.settled import SettledTraces, learnable
-from detectors.baseline.sketch_index import AMOUNT, DELTA_SCHEMA, DURATION, EDGE, EXCLUSIVE, facets_of
+from detectors.baseline.sketch_index import AMOUNT, DELTA_SCHEMA, DURATION, EDGE, SELF_TIME, facets_of
 from detectors.baseline.span_forms import form_rows, span_forms
 from detectors.stats.seasonality import hour_of_week
 from detectors.stats.sketch import bucket_of
@@ -40,7 +40,7 @@ def learn_settled(settled: SettledTraces) -> pa.Table:
     return pa.concat_tables(
         [
             _deltas(spans, DURATION, spans["duration_ns"].to_numpy(), learned),
-            _deltas(spans, EXCLUSIVE, settled.self_time_ns, learned),
+            _deltas(spans, SELF_TIME, settled.self_time_ns, learned),
             _edges(spans, settled.edges, normal),
         ]
     )
@@ -54,7 +54,7 @@ def learn_traces(settled: SettledTraces, baselines: Baselines) -> None:
 
 
 def _edges(spans: pa.Table, edges: Edges, normal: npt.NDArray[np.bool_]) -> pa.Table:
-    """Samples of the gap between the calling operation and each service it calls, learned with the answer."""
+    """Samples of the time between a calling operation and each service it calls, learned with the answer."""
     caller, callee = pa.array(edges.caller), pa.array(edges.callee)
     rows = pa.table(
         {
@@ -64,7 +64,7 @@ def _edges(spans: pa.Table, edges: Edges, normal: npt.NDArray[np.bool_]) -> pa.T
             "flagged": pa.repeat(False, len(callee)),
         }
     )
-    return _deltas(rows, EDGE, edges.gap_ns, normal[edges.callee])
+    return _deltas(rows, EDGE, edges.time_ns, normal[edges.callee])
 
 
 def learn_amounts(amounts: pa.Table, whale_trace_ids: pa.ChunkedArray) -> pa.Table:

@@ -15,11 +15,12 @@ from detectors.baseline.sketch_index import (
     AMOUNT,
     DURATION,
     EDGE,
-    EXCLUSIVE,
-    GAP_MEASURE,
+    MESSAGE_WAIT,
+    SELF_TIME,
     SeriesKey,
     SketchBook,
 )
+from detectors.model.operation import Operation
 from detectors.settings import Settings
 from detectors.stats.seasonality import OPERATION_CELL, cell_names
 from detectors.stats.sketch import Sketch
@@ -31,11 +32,11 @@ _UNSEEN_PAUSE_NS = 20e6
 _UNSEEN_AMOUNT = 0.0
 _REFIT_GROWTH = 1.05
 # What is learned of an operation's time.
-TIMES = (DURATION, EXCLUSIVE, EDGE)
+TIMES = (DURATION, SELF_TIME, EDGE)
 # Of these an operation with few samples is judged by what others of its service and kind have in common.
 # How long messages wait depends on how busy their consumer is: others of its service say nothing of it, and
 # with them a fault that came again was not found.
-_POOLED = (DURATION, EXCLUSIVE, EDGE)
+_POOLED = (DURATION, SELF_TIME, EDGE)
 # Clocks tick in µs: below, lengths differ by their reading alone, and zero has no logarithm.
 _LEAST_TIME_NS = 1_000.0
 _SHIFT_SIGMA = 1.645  # of `SHIFT_QUANTILE`
@@ -71,7 +72,7 @@ class Baselines:
         self._book = book or SketchBook()
         self._models: dict[tuple[SeriesKey, str], Model] = {}
         self._found: dict[tuple[SeriesKey, int], Model | None] = {}  # by hour, until something is learned
-        self._carrying: set[tuple[str, str, str]] = set()
+        self._carrying: set[Operation] = set()
         self._pools = Pools(self._book, _LEAST_TIME_NS)
         self._note_amounts(self._book.series())
         self._lock = RLock()
@@ -85,7 +86,7 @@ class Baselines:
             self._found.clear()
             return touched
 
-    def rescale(self, operation: tuple[str, str, str], buckets: int) -> set[SeriesKey]:
+    def rescale(self, operation: Operation, buckets: int) -> set[SeriesKey]:
         """Move the durations of an operation by so many buckets of the sketch; the series that changed."""
         with self._lock:
             keys = self._book.of_operation(operation, (DURATION,))
@@ -94,7 +95,7 @@ class Baselines:
             self._refit(keys)
         return set(keys)
 
-    def relearn(self, operation: tuple[str, str, str], deltas: pa.Table) -> set[SeriesKey]:
+    def relearn(self, operation: Operation, deltas: pa.Table) -> set[SeriesKey]:
         """Forget the times of an operation and learn these rows of `sketch_index.DELTA_SCHEMA` instead."""
         with self._lock:
             keys = self._book.of_operation(operation, TIMES)
@@ -128,7 +129,7 @@ class Baselines:
 
     def self_time(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None:
         """The same for its time without that of its children."""
-        return self._time_model(SeriesKey(EXCLUSIVE, service_name, operation, span_kind), hour)
+        return self._time_model(SeriesKey(SELF_TIME, service_name, operation, span_kind), hour)
 
     def edge_time(
         self, service_name: str, operation: str, span_kind: str, callee: str, hour: int
@@ -136,9 +137,9 @@ class Baselines:
         """The same for the time between it and the service that it calls, or that takes its message."""
         return self._time_model(SeriesKey(EDGE, service_name, operation, span_kind, callee), hour)
 
-    def gap(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None:
+    def message_wait(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None:
         """The same for how long the messages of a consumer waited."""
-        return self._time_model(SeriesKey(GAP_MEASURE, service_name, operation, span_kind), hour)
+        return self._time_model(SeriesKey(MESSAGE_WAIT, service_name, operation, span_kind), hour)
 
     def _time_model(self, key: SeriesKey, hour: int) -> Model | None:
         with self._lock:
@@ -172,17 +173,17 @@ class Baselines:
             return sorted({operation for _, operation, _ in self._carrying})
 
     def _note_amounts(self, keys: Iterable[SeriesKey]) -> None:
-        self._carrying |= {(key[1], key[2], key[3]) for key in keys if key.measure == AMOUNT}
+        self._carrying |= {Operation(key[1], key[2], key[3]) for key in keys if key.measure == AMOUNT}
 
-    def exclusive_p50_ns(self, service_name: str, operation: str, span_kind: str) -> float | None:
-        """The median of an operation's own time; None before any trace with it has settled."""
-        sketch = self.exclusive(service_name, operation, span_kind)
+    def self_time_p50_ns(self, service_name: str, operation: str, span_kind: str) -> float | None:
+        """The median of an operation's self time; None before any trace with it has settled."""
+        sketch = self.self_times(service_name, operation, span_kind)
         return sketch.quantile(0.5) if len(sketch.buckets) else None
 
-    def exclusive(self, service_name: str, operation: str, span_kind: str) -> Sketch:
-        """Samples of an operation's own time in ns; empty before any trace with it has settled."""
+    def self_times(self, service_name: str, operation: str, span_kind: str) -> Sketch:
+        """Samples of an operation's self time in ns; empty before any trace with it has settled."""
         with self._lock:
-            return self._book.sketch(SeriesKey(EXCLUSIVE, service_name, operation, span_kind))
+            return self._book.sketch(SeriesKey(SELF_TIME, service_name, operation, span_kind))
 
     def edge(self, service_name: str, operation: str, span_kind: str, callee: str) -> Sketch:
         """Samples of the time in ns between a calling operation and the service that it calls."""
@@ -194,7 +195,7 @@ class Baselines:
         found = []
         with self._lock:
             for key in self._book.series() if keys is None else keys:
-                if key.measure in (EXCLUSIVE, EDGE, GAP_MEASURE) or not self._book.sample_count(key):
+                if key.measure in (SELF_TIME, EDGE, MESSAGE_WAIT) or not self._book.sample_count(key):
                     continue
                 for cell, ready in self._cells_in_use(key):
                     found.append((self._model(key, cell), self._book.flagged_count(key, cell), ready))
@@ -237,7 +238,7 @@ class Baselines:
             pooled=pooled,
             pooled_count=pooled_count,
         )
-        if key.measure in (EXCLUSIVE, EDGE):  # judged by its chance alone
+        if key.measure in (SELF_TIME, EDGE):  # judged by its chance alone
             model = Model(key, cell, tail, math.inf, math.inf)
         elif amounts:
             flag_above = max(

@@ -62,7 +62,7 @@ def save_fitted(
         if model.key.measure == AMOUNT:
             amounts.append(_amount_row(model, ready, now_unix_nano))
         else:
-            own = baselines.exclusive_p50_ns(model.key.service_name, model.key.operation, model.key.span_kind)
+            own = baselines.self_time_p50_ns(model.key.service_name, model.key.operation, model.key.span_kind)
             times.append(_duration_row(model, flagged_count, ready, own, now_unix_nano))
     _replace(con, "baselines", times, keys, DURATION)
     _replace(con, "amount_baselines", amounts, keys, AMOUNT)
@@ -100,7 +100,7 @@ def _replace(
 
 
 def _duration_row(
-    model: Model, flagged_count: int, ready: bool, exclusive_p50_ns: float | None, now_unix_nano: int
+    model: Model, flagged_count: int, ready: bool, self_time_p50_ns: float | None, now_unix_nano: int
 ) -> dict[str, object]:
     tail = model.tail
     return {
@@ -115,7 +115,7 @@ def _duration_row(
         "p99_ns": tail.quantile(0.99),
         "p999_ns": tail.quantile(0.999),
         "sigma3_ns": tail.value_at(_SIGMA3),
-        "exclusive_p50_ns": exclusive_p50_ns,
+        "self_time_p50_ns": self_time_p50_ns,
         "tail_threshold_ns": tail.threshold,
         "tail_share": tail.threshold_share,
         "tail_shape": tail.shape,

@@ -10,15 +10,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from detectors.model.operation import Operation
 from detectors.stats.arrays import IntArray
 from detectors.stats.seasonality import OPERATION_CELL, hours_of
 from detectors.stats.sketch import EMPTY, Sketch, merge
 
 DURATION = "duration"
-EXCLUSIVE = "exclusive"
+SELF_TIME = "self_time"
 EDGE = "edge"
 AMOUNT = "amount"
-GAP_MEASURE = "gap"  # ns between the end of a producer and the start of its consumer
+MESSAGE_WAIT = "message_wait"  # ns between the end of a producer and the start of its consumer
 
 # One row adds `sample_count` samples to a bucket; the form in which sketches are learned and stored.
 DELTA_SCHEMA = pa.schema(
@@ -100,7 +101,7 @@ class SketchBook:
             self._whole.setdefault(key, _Samples()).add(part, count)
         return set(rows.keys)
 
-    def of_operation(self, operation: tuple[str, str, str], measures: Sequence[str]) -> list[SeriesKey]:
+    def of_operation(self, operation: Operation, measures: Sequence[str]) -> list[SeriesKey]:
         """The series of these measures of one operation, its edges to every service among them."""
         keys = self._hours.keys() | self._flagged.keys()
         return [key for key in keys if key.measure in measures and key[1:4] == operation]

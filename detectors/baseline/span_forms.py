@@ -11,18 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.baseline.forms import (
-    CALLS,
-    COUNT,
-    ENDED_WELL,
-    FAILED,
-    STATUS,
-    FormBook,
-    FormRow,
-    Operation,
-    rounded,
-)
+from detectors.baseline.forms import CALLS, COUNT, ENDED_WELL, FAILED, STATUS, FormBook, FormRow, rounded
 from detectors.baseline.settled import SettledTraces
+from detectors.model.operation import Operation
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.trace.self_time import NO_PARENT
 

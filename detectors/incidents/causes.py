@@ -151,7 +151,7 @@ class CauseFinder:
             "latest": end + _REACH_NS,
         }
         found = Usual(
-            self._baselines.exclusive,
+            self._baselines.self_times,
             self._baselines.edge,
             self._store.read(load_sql(_QUERIES, "incident_spans"), usual),
             self._store.read(load_sql(_QUERIES, "incident_logs"), usual),

@@ -14,6 +14,7 @@ from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.incidents.tracker import Incident
 from detectors.model.anomaly import AMOUNT, EVENTS, LATENCY, METRIC, Anomaly
+from detectors.model.operation import Operation
 from detectors.model.text import amount_text, duration_text, worth_text
 
 _QUERIES = "detectors.incidents.queries"
@@ -75,7 +76,7 @@ def load_open(store: Store, now_s: float) -> tuple[dict[str, Incident], dict[str
             anomaly_count=row["anomaly_count"],
             trace_count=row["trace_count"],
             services=set(row["services"]),
-            operations={(o["service_name"], o["operation"], o["span_kind"]) for o in row["operations"] or ()},
+            operations={Operation.of(o) for o in row["operations"] or ()},
             cell=(row["cell"] or "") if row["kind"] in EVENTS else "",
         )
         incidents[incident.incident_id] = incident

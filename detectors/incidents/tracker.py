@@ -35,7 +35,7 @@ from typing import NamedTuple
 from scipy.special import ndtr, pdtrc
 
 from detectors.model.anomaly import CALLS, METRIC, Anomaly
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.settings import Settings
 
 _WINDOWS_S = (5.0, 30.0, 300.0)
@@ -66,7 +66,7 @@ class Incident:
     anomaly_count: int = 0
     trace_count: int = 0
     services: set[str] = field(default_factory=set)
-    operations: set[OperationKey] = field(default_factory=set)
+    operations: set[Operation] = field(default_factory=set)
     traces: dict[str, None] = field(default_factory=dict)  # in order of arrival
     anomalies: deque[Anomaly] = field(default_factory=lambda: deque(maxlen=2_000))
     cell: str = ""  # of an incident of events: those of the same cell, such as whales, are one burst
@@ -104,7 +104,7 @@ class Incident:
         if anomaly.sigma > self.worst_sigma or not self.exemplar_trace_id:
             self.worst_sigma, self.exemplar_trace_id = anomaly.sigma, anomaly.trace_id
         # A clock of another century must not let the incident last until then: nothing would be learned.
-        start = min(anomaly.span_start_unix_nano, now_unix_nano + _AHEAD_NS)
+        start = min(anomaly.start_unix_nano, now_unix_nano + _AHEAD_NS)
         self.first_span_unix_nano = min(self.first_span_unix_nano, start)
         self.last_span_unix_nano = max(self.last_span_unix_nano, start)
         self.services.add(anomaly.service_name)
@@ -138,8 +138,8 @@ class IncidentTracker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._spans: dict[OperationKey, deque[tuple[float, int]]] = {}
-        self._flags: dict[OperationKey, deque[_Flag]] = {}
+        self._spans: dict[Operation, deque[tuple[float, int]]] = {}
+        self._flags: dict[Operation, deque[_Flag]] = {}
         self._pending: dict[str, _Flag] = {}  # by anomaly id, lone so far
         self.open: dict[str, Incident] = {}
         self._ended: dict[str, tuple[float, Incident]] = {}  # for a while, with the time of their end
@@ -148,7 +148,7 @@ class IncidentTracker:
         self,
         now_s: float,
         now_unix_nano: int,
-        span_counts: Mapping[OperationKey, int],
+        span_counts: Mapping[Operation, int],
         anomalies: list[Anomaly],
         raised: Sequence[Anomaly] = (),
     ) -> Grouped:
@@ -193,7 +193,7 @@ class IncidentTracker:
         self._forget(now_s, outcome)
         return outcome
 
-    def troubled(self) -> set[OperationKey]:
+    def troubled(self) -> set[Operation]:
         """The operations of incidents of calls that have not ended."""
         return {key for i in self.open.values() if i.kind in CALLS for key in i.operations}
 
@@ -225,7 +225,7 @@ class IncidentTracker:
                     return incident
         return None
 
-    def _raise(self, raised: Sequence[Anomaly], outcome: Grouped) -> dict[OperationKey, None]:
+    def _raise(self, raised: Sequence[Anomaly], outcome: Grouped) -> dict[Operation, None]:
         by_id = {anomaly.anomaly_id: anomaly for anomaly in raised}
         touched = {anomaly.operation_key: None for anomaly in raised if anomaly.operation_key in self._flags}
         for operation in touched:
@@ -266,7 +266,7 @@ class IncidentTracker:
 
     def _explained_by(self, anomaly: Anomaly) -> Incident | None:
         """The incident of calls whose time or severity covers an anomaly that was reported late."""
-        key, start = anomaly.operation_key, anomaly.span_start_unix_nano
+        key, start = anomaly.operation_key, anomaly.start_unix_nano
         for incident in [*self.open.values(), *(ended for _, ended in self._ended.values())]:
             if incident.kind not in CALLS:
                 continue
@@ -280,7 +280,7 @@ class IncidentTracker:
                 return incident
         return None
 
-    def _raise_incident(self, operation: OperationKey, now_s: float, now_ns: int, outcome: Grouped) -> None:
+    def _raise_incident(self, operation: Operation, now_s: float, now_ns: int, outcome: Grouped) -> None:
         """Open an incident for an operation in trouble, or keep the one alive that it belongs to."""
         resolve_s = self._settings.incident_resolve_s
         flags = list(self._flags[operation])
@@ -317,7 +317,7 @@ class IncidentTracker:
         return incident.take(anomaly, now_ns)
 
     def _trouble(
-        self, operation: OperationKey, flags: list[_Flag], now_s: float, *, since_s: float
+        self, operation: Operation, flags: list[_Flag], now_s: float, *, since_s: float
     ) -> float | None:
         """The shortest window, begun after `since_s`, over which the operation is in trouble; or None."""
         settings = self._settings
@@ -332,7 +332,7 @@ class IncidentTracker:
                 traces = len({a.trace_id for a in severe})
                 if traces < settings.incident_min_traces:
                     break
-                starts = [a.span_start_unix_nano for a in severe]
+                starts = [a.start_unix_nano for a in severe]
                 if (max(starts) - min(starts)) / 1e9 < settings.incident_min_spread_s:
                     continue
                 moments = len({start // int(settings.incident_moment_ms * 1e6) for start in starts})
@@ -346,7 +346,7 @@ class IncidentTracker:
         unlikely = [a for a in recent if float(ndtr(-a.shift_sigma)) <= settings.incident_significance]
         if len({a.trace_id for a in unlikely}) < settings.incident_min_traces:
             return False
-        starts = [a.span_start_unix_nano for a in unlikely]
+        starts = [a.start_unix_nano for a in unlikely]
         return max(starts) - min(starts) >= settings.incident_min_spread_s * 1e9
 
     def _forget(self, now_s: float, outcome: Grouped) -> None:

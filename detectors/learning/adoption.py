@@ -31,7 +31,7 @@ from detectors.learning.deployments import deployed
 from detectors.learning.level_history import FAILED, SLOT_NS, SLOTS_PER_DAY, Level, LevelHistory
 from detectors.learning.level_store import read_levels, save_levels
 from detectors.learning.versions import DEPLOY, DRIFT, ENGINEER, Version
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray
 from detectors.stats.seasonality import hour_of_week
@@ -55,9 +55,9 @@ class Trouble(NamedTuple):
 class ErrorRates(Protocol):
     """Who learns how often calls fail: `detectors.pipeline.detector_set`."""
 
-    def usual_errors(self, operation: OperationKey) -> float | None: ...
+    def usual_errors(self, operation: Operation) -> float | None: ...
 
-    def adopt_errors(self, operation: OperationKey, calls: int, failed: int) -> None: ...
+    def adopt_errors(self, operation: Operation, calls: int, failed: int) -> None: ...
 
 
 class Adoption:
@@ -70,7 +70,7 @@ class Adoption:
         self._errors = errors
         self._history = LevelHistory(baselines)
         self._finished: list[Level] = []
-        self._drifted: dict[OperationKey, int] = {}  # the slot of the last rescaling
+        self._drifted: dict[Operation, int] = {}  # the slot of the last rescaling
         for level in read_levels(store):
             self._history.restore(level)
 
@@ -88,7 +88,7 @@ class Adoption:
             return []
         finished, self._finished = self._finished, []
         save_levels(self._store, finished)
-        trouble: dict[OperationKey, list[Trouble]] | None = None
+        trouble: dict[Operation, list[Trouble]] | None = None
         adopted = []
         for operation in dict.fromkeys(level.operation for level in finished):
             levels = self._history.of(operation)
@@ -112,7 +112,7 @@ class Adoption:
 
     def expected(
         self,
-        operation: OperationKey,
+        operation: Operation,
         since_unix_nano: int,
         until_unix_nano: int | None,
         *,
@@ -160,14 +160,14 @@ class Adoption:
         return version
 
     def expected_errors(
-        self, operation: OperationKey, found: lasting.ErrorLevel, now_unix_nano: int, evidence: dict[str, Any]
+        self, operation: Operation, found: lasting.ErrorLevel, now_unix_nano: int, evidence: dict[str, Any]
     ) -> Version | None:
         """The same for how many of an operation's calls fail."""
         if not found.call_count or self._errors.usual_errors(operation) is None:
             return None
         return self._take_errors(operation, found, ENGINEER, now_unix_nano, evidence)
 
-    def _failing(self, operation: OperationKey, levels: FloatArray) -> lasting.ErrorLevel | None:
+    def _failing(self, operation: Operation, levels: FloatArray) -> lasting.ErrorLevel | None:
         """A share of failed calls that has lasted and is not the usual one."""
         if not levels[-1, FAILED]:
             return None
@@ -178,7 +178,7 @@ class Adoption:
 
     def _take_errors(
         self,
-        operation: OperationKey,
+        operation: Operation,
         found: lasting.ErrorLevel,
         reason: str,
         now: int,
@@ -203,7 +203,7 @@ class Adoption:
         return version
 
     def _take_step(
-        self, operation: OperationKey, found: lasting.Step, there: list[Trouble], upto: int, now: int
+        self, operation: Operation, found: lasting.Step, there: list[Trouble], upto: int, now: int
     ) -> Version | None:
         """A level that has lasted long enough becomes the baseline."""
         settings = self._settings
@@ -247,7 +247,7 @@ class Adoption:
         self._history.forget(operation)
         return version
 
-    def _follow(self, operation: OperationKey, drifted: float, now: int) -> Version | None:
+    def _follow(self, operation: Operation, drifted: float, now: int) -> Version | None:
         """Rescale by one bucket, 2%, if the last time is long enough ago."""
         newest = int(self._history.of(operation)[-1, 0])
         per_day = math.log1p(self._settings.baseline_drift_per_day)
@@ -279,7 +279,7 @@ class Adoption:
         self._drifted[operation] = newest
         return version
 
-    def _learned_since(self, operation: OperationKey, since: int, until: int, upto: int) -> pa.Table:
+    def _learned_since(self, operation: Operation, since: int, until: int, upto: int) -> pa.Table:
         """Rows of `sketch_index.DELTA_SCHEMA` of an operation's spans, flagged or not."""
         params = {**dict(zip(("service", "operation", "kind"), operation, strict=True)), "upto": upto}
         spans = self._store.read(
@@ -288,20 +288,20 @@ class Adoption:
         )
         return versions.of_operation(learn_times(spans), operation)
 
-    def _model(self, operation: OperationKey, unix_nano: int) -> Model | None:
+    def _model(self, operation: Operation, unix_nano: int) -> Model | None:
         return self._baselines.duration(*operation, int(hour_of_week(unix_nano)))
 
-    def _trouble(self) -> dict[OperationKey, list[Trouble]]:
-        found: dict[OperationKey, list[Trouble]] = {}
+    def _trouble(self) -> dict[Operation, list[Trouble]]:
+        found: dict[Operation, list[Trouble]] = {}
         for row in self._store.read(load_sql(_QUERIES, "operations_in_trouble")).to_pylist():
-            key = (row["service_name"], row["operation"], row["span_kind"])
+            key = Operation.of(row)
             incident = Trouble(row["incident_id"], row["state"], row["first_span_unix_nano"])
             found.setdefault(key, []).append(incident)
         return found
 
 
 def _version(
-    operation: OperationKey,
+    operation: Operation,
     reason: str,
     way: str,
     model: Model,

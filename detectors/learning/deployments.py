@@ -8,6 +8,7 @@ from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.learning.change_tests import Step
 from detectors.learning.level_history import SLOT_NS
+from detectors.model.operation import Operation
 
 _QUERIES = "detectors.learning.queries"
 # What a deployment changes in its resource, by OpenTelemetry's conventions.
@@ -22,7 +23,7 @@ _REACH_SLOTS = 8  # two hours before the change and after it
 _VALUES_MAX = 5
 
 
-def deployed(store: Store, operation: tuple[str, str, str], found: Step) -> list[dict[str, Any]]:
+def deployed(store: Store, operation: Operation, found: Step) -> list[dict[str, Any]]:
     """The resource attributes of the operation's traces that had not been seen before the change.
 
     Returns:

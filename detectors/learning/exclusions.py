@@ -23,7 +23,7 @@ from detectors.baseline.models import Baselines
 from detectors.baseline.persist import append_sketches
 from detectors.baseline.sketch_index import DURATION
 from detectors.learning.versions import of_operation
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.spans.speedup import Episode
 
 _QUERIES = "detectors.learning.queries"
@@ -36,7 +36,7 @@ _PASSES_KEPT = 900
 class Window(NamedTuple):
     """Of this operation nothing is learned from then until then."""
 
-    operation: OperationKey
+    operation: Operation
     incident_id: str
     since_unix_nano: int
     until_unix_nano: int
@@ -45,7 +45,7 @@ class Window(NamedTuple):
 class Adopted(NamedTuple):
     """A level that has become normal: what was flagged of it counts, what was before it may not."""
 
-    operation: OperationKey
+    operation: Operation
     replaced: bool
     began_unix_nano: int
     adopted_unix_nano: int
@@ -83,7 +83,7 @@ class Exclusion:
         self._baselines = baselines
         self._passes: deque[tuple[int, int]] = deque(maxlen=_PASSES_KEPT)  # (newest batch, when learned)
         self._first_batch: int | None = None  # the newest batch that a former run has learned
-        self._done: dict[tuple[str, OperationKey], int] = {}
+        self._done: dict[tuple[str, Operation], int] = {}
         for row in store.read("SELECT *, epoch_ns(since) AS since_unix_nano FROM unlearned").to_pylist():
             self._done[row["incident_id"], _key(row)] = row["since_unix_nano"]
 
@@ -178,7 +178,7 @@ def _negative(deltas: pa.Table) -> pa.Table:
     return learned.set_column(position, learned.schema.field(position), pc.negate(learned["sample_count"]))
 
 
-def _is_operation(spans: pa.Table, operation: OperationKey) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _is_operation(spans: pa.Table, operation: Operation) -> np.ndarray[Any, np.dtype[np.bool_]]:
     same = [
         pc.equal(spans[name], value)
         for name, value in zip(("service_name", "operation", "span_kind"), operation, strict=True)
@@ -189,5 +189,5 @@ def _is_operation(spans: pa.Table, operation: OperationKey) -> np.ndarray[Any, n
     return found
 
 
-def _key(row: dict[str, Any]) -> OperationKey:
-    return row["service_name"], row["operation"], row["span_kind"]
+def _key(row: dict[str, Any]) -> Operation:
+    return Operation.of(row)

@@ -10,6 +10,7 @@ from collector.store.store import Store
 from detectors.learning.adoption import Adoption
 from detectors.learning.change_tests import ErrorLevel
 from detectors.learning.level_history import SLOT_NS
+from detectors.model.operation import Operation
 
 _QUERIES = "detectors.learning.queries"
 
@@ -38,7 +39,7 @@ def expected(
         load_sql(_QUERIES, "incident_operations"), {"incident_id": incident["incident_id"], **bounds}
     ).to_pylist()
     for row in rows:
-        operation = (row["service_name"], row["operation"], row["span_kind"])
+        operation = Operation.of(row)
         if row["is_latency"]:
             adopted.append(
                 adoption.expected(

@@ -28,7 +28,7 @@ from detectors.baseline.persist import (
     save_fitted,
     save_position,
 )
-from detectors.baseline.sketch_index import DELTA_SCHEMA, GAP_MEASURE, SketchBook
+from detectors.baseline.sketch_index import DELTA_SCHEMA, MESSAGE_WAIT, SketchBook
 from detectors.learning.adoption import Adoption, ErrorRates
 from detectors.learning.exclusions import Exclusion
 from detectors.learning.expectation import expected
@@ -171,7 +171,7 @@ class Learner:
         """
         kept = self._store.read(load_sql("detectors.baseline.queries", "read_sketches"))
         # Not to be had from spans one by one: measured as they landed, and kept.
-        parts = [kept.filter(pc.equal(kept["measure"], GAP_MEASURE)).cast(DELTA_SCHEMA)]
+        parts = [kept.filter(pc.equal(kept["measure"], MESSAGE_WAIT)).cast(DELTA_SCHEMA)]
         book = SketchBook()
         book.add(parts[0])
         forms = FormBook()

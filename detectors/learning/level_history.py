@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.baseline.models import Baselines
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.stats.arrays import FloatArray
 from detectors.stats.seasonality import hour_of_week
 from detectors.stats.sketch import Sketch, bucket_of, merge, upper_of
@@ -40,7 +40,7 @@ SLOT, COUNT, FAILED, R50, R90 = range(5)
 class Level(NamedTuple):
     """One finished quarter of an hour; a row of `operation_levels`."""
 
-    operation: OperationKey
+    operation: Operation
     slot: int  # times SLOT_NS is its start
     sample_count: int
     failed_count: int
@@ -74,13 +74,11 @@ class LevelHistory:
 
     def __init__(self, baselines: Baselines) -> None:
         self._baselines = baselines
-        self._filling: dict[OperationKey, _Filling] = {}
-        self._levels: dict[OperationKey, FloatArray] = {}
-        self._usual: dict[
-            OperationKey, tuple[float, float]
-        ] = {}  # p50 and p90 that the newest was held against
+        self._filling: dict[Operation, _Filling] = {}
+        self._levels: dict[Operation, FloatArray] = {}
+        self._usual: dict[Operation, tuple[float, float]] = {}  # p50 and p90 that the newest was held against
 
-    def of(self, operation: OperationKey) -> FloatArray:
+    def of(self, operation: Operation) -> FloatArray:
         """Finished levels in order of time, one a row: SLOT, COUNT, FAILED, R50, R90."""
         return self._levels.get(operation, np.empty((0, 5)))
 
@@ -113,20 +111,20 @@ class LevelHistory:
         """Take a level of a former run, oldest first."""
         self._append(level)
 
-    def rescale(self, operation: OperationKey, log_ratio: float) -> None:
+    def rescale(self, operation: Operation, log_ratio: float) -> None:
         """What is usual is now so much more; levels are measured against it."""
         if operation in self._levels:
             self._levels[operation][:, [R50, R90]] -= log_ratio
             usual_p50, usual_p90 = self._usual[operation]
             self._usual[operation] = usual_p50 * math.exp(log_ratio), usual_p90 * math.exp(log_ratio)
 
-    def forget(self, operation: OperationKey) -> None:
+    def forget(self, operation: Operation) -> None:
         """The baseline is another one: its history begins anew."""
         self._levels.pop(operation, None)
         self._usual.pop(operation, None)
         self._filling.pop(operation, None)
 
-    def _finish(self, operation: OperationKey, filling: _Filling) -> Level | None:
+    def _finish(self, operation: Operation, filling: _Filling) -> Level | None:
         if filling.count < _SAMPLES_MIN:
             return None
         model = self._baselines.duration(*operation, int(hour_of_week(filling.slot * SLOT_NS)))
@@ -166,7 +164,7 @@ def _quantiles(edges: FloatArray, below: FloatArray) -> tuple[float, float]:
     return float(p50), float(p90)
 
 
-def _parts(spans: pa.Table) -> list[tuple[OperationKey, int, Sketch, int]]:
+def _parts(spans: pa.Table) -> list[tuple[Operation, int, Sketch, int]]:
     """(operation, slot, its durations, how many failed) of the new spans, by operation and then time."""
     # Rows are chosen as numbers: filtering the table would copy its texts, and take longer than the rest.
     new = np.flatnonzero(spans["is_new"].to_numpy(zero_copy_only=False))
@@ -204,7 +202,7 @@ def _parts(spans: pa.Table) -> list[tuple[OperationKey, int, Sketch, int]]:
     return found
 
 
-def _operation(name: str) -> OperationKey:
+def _operation(name: str) -> Operation:
     # The kind cannot hold the separator, and a hostile service name only spoils its own.
     span_kind, service_name, operation = name.split("\x1f", 2)
-    return service_name, operation, span_kind
+    return Operation(service_name, operation, span_kind)

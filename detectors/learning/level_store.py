@@ -9,6 +9,7 @@ import pyarrow as pa
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.learning.level_history import SLOT_NS, Level
+from detectors.model.operation import Operation
 
 _QUERIES = "detectors.learning.queries"
 _KEPT_NS = 48 * 3_600 * 10**9
@@ -18,7 +19,7 @@ _FIGURES = ("sample_count", "failed_count", "p50_ns", "p90_ns", "usual_p50_ns", 
 def read_levels(store: Store) -> Iterator[Level]:
     """What former runs have left of the last day, oldest first."""
     for row in store.read(load_sql(_QUERIES, "read_levels")).to_pylist():
-        operation = (row["service_name"], row["operation"], row["span_kind"])
+        operation = Operation.of(row)
         yield Level(operation, row["slot_unix_nano"] // SLOT_NS, *(row[name] for name in _FIGURES))
 
 

@@ -17,7 +17,7 @@ from collector.store.store import Store
 from detectors.baseline.models import Baselines
 from detectors.baseline.persist import append_sketches, save_fitted
 from detectors.baseline.sketch_index import DURATION
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.model.text import duration_text, share_text
 from detectors.stats.sketch import GAMMA, Sketch
 
@@ -32,7 +32,7 @@ ERROR = "error"
 class Version:
     """A row of `baseline_versions`. Values are medians in ns, or shares of failed calls."""
 
-    operation: OperationKey
+    operation: Operation
     measure: str
     reason: str
     way: str
@@ -119,7 +119,7 @@ def save_version(con: duckdb.DuckDBPyConnection, version: Version) -> None:
     con.execute(load_sql(_QUERIES, "insert_version"), version.row())
 
 
-def of_operation(deltas: pa.Table, operation: OperationKey) -> pa.Table:
+def of_operation(deltas: pa.Table, operation: Operation) -> pa.Table:
     """The rows of `sketch_index.DELTA_SCHEMA` that speak of one operation."""
     names = zip(("service_name", "operation", "span_kind"), operation, strict=True)
     chosen = pc.equal(1, 1)
@@ -135,5 +135,5 @@ def median_and_p90(deltas: pa.Table) -> tuple[float, float]:
     return sketch.quantile(0.5), sketch.quantile(0.9)
 
 
-def _names(operation: OperationKey) -> dict[str, Any]:
+def _names(operation: Operation) -> dict[str, Any]:
     return dict(zip(("service", "operation", "kind"), operation, strict=True))

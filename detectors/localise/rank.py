@@ -1,6 +1,6 @@
 """Weighs the sources against each other, by service.
 
-    score = own_time + edge_time + 2 · time_share
+    score = self_time + edge_time + 2 · time_share
           + max(½ · errors, ¼ · structure, ½ · repeats, ½ · logs, ⅖ · values)
           + ½ · max(0, 1 - S / 4) · metrics,    S the largest sum of the others
 
@@ -34,7 +34,7 @@ from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores
 from detectors.localise.evidence.logs import LOGS, log_events, logs
 from detectors.localise.evidence.metrics import METRIC, METRICS, metrics
 from detectors.localise.evidence.repeats import REPEATS, repeat_events, repeats
-from detectors.localise.evidence.self_time import OWN_TIME, own_time
+from detectors.localise.evidence.self_time import SELF_TIME, self_time
 from detectors.localise.evidence.structure import STRUCTURE, structure, structure_events
 from detectors.localise.evidence.time_share import longest_holder, time_share
 from detectors.localise.evidence.values import VALUES, values
@@ -42,7 +42,7 @@ from detectors.localise.failures import Failures
 from detectors.localise.traces import Traces, Usual
 
 WEIGHTS = {
-    "own_time": 1.0,
+    "self_time": 1.0,
     "edge_time": 1.0,
     "time_share": 2.0,
     ERRORS: 0.5,
@@ -121,7 +121,7 @@ def analyse(
     ends = edge_ends(traces, edges)
     shared = time_share(traces, own, edges, ends)
     scores = {
-        "own_time": own_time(traces, own),
+        "self_time": self_time(traces, own),
         "edge_time": edge_time(traces, edges, ends),
         "time_share": shared.scores,
         **_behaviour(traces, carried, sources),
@@ -201,7 +201,7 @@ def _guilt(own: list[Finding], operations: Mapping[str, list[Finding]]) -> float
     slow call the queue grows, and the wait of the others is longer than what they wait for.
     """
     slow = any(
-        f.kind == OWN_TIME and f.score >= _CLEARLY_SLOW for found in operations.values() for f in found
+        f.kind == SELF_TIME and f.score >= _CLEARLY_SLOW for found in operations.values() for f in found
     )
     return sum(finding.score for finding in own if not (slow and finding.queued))
 

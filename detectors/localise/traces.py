@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.localise.attribution.stalls import Stalls, Timeline, find_stalls
+from detectors.model.operation import Operation
 from detectors.stats.arrays import BoolArray, IntArray
 from detectors.stats.sketch import EMPTY, Sketch
 from detectors.trace.analysis import analyse_times
@@ -33,12 +34,6 @@ LOG_COLUMNS = ["trace_id", "span_id", "service_name", "severity_number", "body"]
 _CALL_SHARE = 0.3
 
 
-class OperationKey(NamedTuple):
-    service_name: str
-    operation: str
-    span_kind: str
-
-
 def _unknown(*_key: str) -> Sketch:
     return EMPTY
 
@@ -47,13 +42,13 @@ def _unknown(*_key: str) -> Sketch:
 class Usual:
     """What is normal.
 
-    exclusive: sketch of the own time of (service, operation, kind) in ns; empty where unknown.
-    edge: sketch of the gap between (service, operation, kind) of a caller and the service it called, in ns.
+    self_time: sketch of the self time of (service, operation, kind) in ns; empty where unknown.
+    edge: sketch of the time between (service, operation, kind) of a caller and the service it called, in ns.
     spans, logs, attributes: some usual traces, whole; columns `SPAN_COLUMNS`, `LOG_COLUMNS` and
     `ATTRIBUTE_COLUMNS`; None without.
     """
 
-    exclusive: Callable[[str, str, str], Sketch] = _unknown
+    self_time: Callable[[str, str, str], Sketch] = _unknown
     edge: Callable[[str, str, str, str], Sketch] = _unknown
     spans: pa.Table | None = None
     logs: pa.Table | None = None
@@ -64,8 +59,8 @@ class Usual:
 class Traces:
     """Aligned arrays, one element a span, of the incident's traces and then of usual ones.
 
-    stalls: when everything stood still; `exclusive` and `edges` are without that time, but for the spans that
-    stood in the way. held_ns: what all others lost by it.
+    stalls: when everything stood still; `self_time_ns` and `edges` are without that time, but for the spans
+    that stood in the way. held_ns: what all others lost by it.
     """
 
     table: pa.Table
@@ -74,10 +69,10 @@ class Traces:
     parent: IntArray
     operation: IntArray  # index into `keys`
     service: IntArray  # index into `services`
-    exclusive: IntArray  # ns
+    self_time_ns: IntArray  # ns
     edges: Edges
     is_call: BoolArray
-    keys: list[OperationKey]
+    keys: list[Operation]
     services: list[str]
     usual: Usual
     stalls: Stalls | None = None
@@ -109,21 +104,21 @@ class Traces:
         service = np.array([numbers[key.service_name] for key in keys], dtype=np.int64)[operation]
         incident = np.arange(table.num_rows) < spans.num_rows
         found = analyse_times(parent, service, table["span_kind"], start, duration)
-        edges, exclusive = found.edges, found.self_time_ns
+        edges, self_time = found.edges, found.self_time_ns
         stalls, held_ns = None, 0.0
         if with_stalls:
             trace = table["trace_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-            timeline = Timeline(trace, operation, start, duration, exclusive, incident)
-            stalls = find_stalls(timeline, keys, usual.exclusive)
+            timeline = Timeline(trace, operation, start, duration, self_time, incident)
+            stalls = find_stalls(timeline, keys, usual.self_time)
         if stalls is not None:
             end = np.where(incident, stalls.clock(start + duration), start + duration)
             start = np.where(incident, stalls.clock(start), start)
             duration = end - start
             found = analyse_times(parent, service, table["span_kind"], start, duration)
-            moving, alone = found.edges, found.self_time_ns
-            alone[stalls.rows] = exclusive[stalls.rows]
-            held_ns = float((exclusive - alone).sum() + (edges.gap_ns - moving.gap_ns).sum())
-            edges, exclusive = moving, alone
+            moving, without = found.edges, found.self_time_ns
+            without[stalls.rows] = self_time[stalls.rows]
+            held_ns = float((self_time - without).sum() + (edges.time_ns - moving.time_ns).sum())
+            edges, self_time = moving, without
         calls = np.zeros(len(keys))
         np.add.at(calls, operation[edges.caller], 1.0)
         is_call = calls >= _CALL_SHARE * np.bincount(operation, minlength=len(keys))
@@ -134,7 +129,7 @@ class Traces:
             parent=parent,
             operation=operation,
             service=service,
-            exclusive=exclusive,
+            self_time_ns=self_time,
             edges=edges,
             is_call=is_call[operation],
             keys=keys,
@@ -162,13 +157,13 @@ class Traces:
         return codes
 
 
-def _operations(table: pa.Table) -> tuple[IntArray, list[OperationKey]]:
-    columns = [table[name].combine_chunks() for name in OperationKey._fields]
+def _operations(table: pa.Table) -> tuple[IntArray, list[Operation]]:
+    columns = [table[name].combine_chunks() for name in Operation._fields]
     joined = pc.binary_join_element_wise(*columns, "\x1f").dictionary_encode()
     codes = joined.indices.to_numpy().astype(np.int64)
     first = np.unique(codes, return_index=True)[1]
-    picked = table.select(list(OperationKey._fields)).take(pa.array(first)).to_pylist()
-    return codes, [OperationKey(**row) for row in picked]
+    picked = table.select(list(Operation._fields)).take(pa.array(first)).to_pylist()
+    return codes, [Operation(**row) for row in picked]
 
 
 def _without(rows: pa.Table, trace_ids: pa.ChunkedArray) -> pa.Table:

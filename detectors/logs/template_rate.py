@@ -26,6 +26,7 @@ import pyarrow as pa
 from collector.store.sqlfile import load_sql
 from detectors.logs.templates import Level, TemplateMiner
 from detectors.model.anomaly import LOG, Anomaly
+from detectors.model.operation import Operation
 from detectors.model.severity import bounded_by_share
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray, IntArray
@@ -187,7 +188,7 @@ class LogWatch(Detector):
             if hits + before > 0:
                 found[key] = (trials, hits + before)
         rows = [
-            rate_row(LOG, (service, level, ""), ("", words, ""), past)
+            rate_row(LOG, Operation(service, level, ""), Operation("", words, ""), past)
             for (service, level, words), past in found.items()
         ]
         return rate_state(rows, load_sql(_QUERIES, "forget_log_rates"))
@@ -277,7 +278,7 @@ class LogWatch(Detector):
             window_anomaly(
                 LOG,
                 span,
-                (span["service_name"], span["operation"], span["span_kind"]),
+                Operation.of(span),
                 self._settings,
                 sigma=sigma,
                 observed=share,

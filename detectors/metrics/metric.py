@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from detectors.metrics.resource import is_stock
 from detectors.model.anomaly import METRIC, Anomaly
+from detectors.model.operation import Operation
 from detectors.model.text import figure_text
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray
@@ -198,7 +199,7 @@ class MetricWatch(Detector):
         return window_anomaly(
             METRIC,
             span_of_points(self._span_of, row, since),
-            (service, row["metric_name"], ""),
+            Operation(service, row["metric_name"], ""),
             self._settings,
             sigma=min(shift.sigma, self._settings.severity_sigmas()[2] - _BELOW),
             observed=shift.observed,

@@ -22,6 +22,7 @@ from detectors.metrics.metric import (
     what_is_measured,
 )
 from detectors.model.anomaly import GROWTH, METRIC, Anomaly
+from detectors.model.operation import Operation
 from detectors.model.text import figure_text, length_text
 from detectors.settings import Settings
 from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
@@ -131,7 +132,7 @@ class GrowthWatch(Detector):
         return window_anomaly(
             METRIC,
             span_of_points(self._span_of, row, growth.since_unix_nano),
-            (service, row["metric_name"], ""),
+            Operation(service, row["metric_name"], ""),
             self._settings,
             sigma=growth.sigma,
             observed=growth.now,

@@ -6,18 +6,21 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from detectors.model.operation import Operation
+
 LATENCY = "latency"
 AMOUNT = "amount"
 ERROR = "error"
 THROUGHPUT = "throughput"
 STRUCTURE = "structure"
-GAP = "gap"
+MESSAGE_WAIT = "message_wait"
 LOG = "log"
 METRIC = "metric"
 MARKET = "market"
+RENAMED = {"gap": MESSAGE_WAIT}  # until schema version 6; filters of the API still take it
 # The roles of detectors; what SQL asks of them stands in the view `detector_roles`.
 # Anomalous calls: they share traces with what they cause, and become incidents only together.
-CALLS = frozenset({LATENCY, ERROR, STRUCTURE, GAP, LOG})
+CALLS = frozenset({LATENCY, ERROR, STRUCTURE, MESSAGE_WAIT, LOG})
 # Each is an event of its own that nothing else needs to confirm. Of metrics only growth without end.
 EVENTS = frozenset({AMOUNT, THROUGHPUT, MARKET, METRIC})
 GROWTH = "growth"  # a rule of METRIC
@@ -36,7 +39,7 @@ class Anomaly:
     service_name: str
     operation: str
     span_kind: str
-    span_start_unix_nano: int
+    start_unix_nano: int
     span_duration_ns: int
     observed: float
     expected: float
@@ -47,8 +50,8 @@ class Anomaly:
     incident_id: str | None = None
 
     @property
-    def operation_key(self) -> tuple[str, str, str]:
-        return (self.service_name, self.operation, self.span_kind)
+    def operation_key(self) -> Operation:
+        return Operation(self.service_name, self.operation, self.span_kind)
 
     @property
     def span_sigma(self) -> float:

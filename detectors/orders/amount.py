@@ -66,13 +66,13 @@ class AmountWatch(Detector):
             return Verdict()
         found = [self._valued(whale) for whale in found]
         stored = self._find_stored([whale.anomaly_id for whale in found])
-        place = {row["anomaly_id"]: (row["span_start_unix_nano"], -row["span_duration_ns"]) for row in stored}
+        place = {row["anomaly_id"]: (row["start_unix_nano"], -row["span_duration_ns"]) for row in stored}
         new = [whale for whale in found if whale.anomaly_id not in place]
         moved = [
             whale
             for whale in found
             if whale.anomaly_id in place
-            and (whale.span_start_unix_nano, -whale.span_duration_ns) < place[whale.anomaly_id]
+            and (whale.start_unix_nano, -whale.span_duration_ns) < place[whale.anomaly_id]
         ]
         return Verdict(new, moved=moved)
 
@@ -144,7 +144,7 @@ def topmost(found: list[Anomaly]) -> list[Anomaly]:
     The span that encloses the others; a trace repeats its amount from the client down to the engine.
     """
     best: dict[str, Anomaly] = {}
-    for anomaly in sorted(found, key=lambda a: (a.span_start_unix_nano, -a.span_duration_ns)):
+    for anomaly in sorted(found, key=lambda a: (a.start_unix_nano, -a.span_duration_ns)):
         best.setdefault(anomaly.anomaly_id, anomaly)
     return list(best.values())
 

@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.model.anomaly import MARKET, Anomaly
+from detectors.model.operation import Operation
 from detectors.model.severity import severity_of
 from detectors.orders.amount_columns import priced_orders
 from detectors.settings import Settings
@@ -230,8 +231,8 @@ class PriceWatch(Detector):
     ) -> Anomaly | None:
         if distance < _LEAST_BEYOND:
             return None
-        place = (row["service_name"], row["operation"], row["span_kind"])
-        sketch = self.learned((*place, row["order_pair"], direction))
+        operation = Operation.of(row)
+        sketch = self.learned((*operation, row["order_pair"], direction))
         if sketch.sample_count < self._settings.detect_min_samples:
             return None
         tail = fit_tail(sketch, regime_scale_min=_REGIME_SCALE)
@@ -250,7 +251,7 @@ class PriceWatch(Detector):
         return window_anomaly(
             MARKET,
             row,
-            place,
+            operation,
             self._settings,
             sigma=sigma,
             observed=limit,
@@ -296,4 +297,4 @@ def beyond(
 
 
 def _outer(anomaly: Anomaly) -> tuple[int, int]:
-    return (anomaly.span_start_unix_nano, -anomaly.span_duration_ns)
+    return (anomaly.start_unix_nano, -anomaly.span_duration_ns)

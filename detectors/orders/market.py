@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.model.anomaly import MARKET, Anomaly
+from detectors.model.operation import Operation
 from detectors.orders.amount_columns import priced_orders
 from detectors.orders.prices import PAIR, Prices
 from detectors.settings import Settings
@@ -241,7 +242,7 @@ class MarketWatch(Detector):
         return window_anomaly(
             MARKET,
             telling,
-            (telling["service_name"], telling["operation"], telling["span_kind"]),
+            Operation.of(telling),
             self._settings,
             sigma=shift.sigma + stress,
             observed=observed,

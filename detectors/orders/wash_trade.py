@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 from scipy.special import ndtri
 
 from detectors.model.anomaly import MARKET, Anomaly
+from detectors.model.operation import Operation
 from detectors.model.severity import bounded_by_share
 from detectors.orders.amount_columns import priced_orders
 from detectors.orders.order_match import CROSS_WITHIN_NS, Book, Order
@@ -260,7 +261,7 @@ class WashWatch(Detector):
             anomaly = window_anomaly(
                 MARKET,
                 row,
-                (row["service_name"], row["operation"], row["span_kind"]),
+                Operation.of(row),
                 self._settings,
                 sigma=sigma,
                 observed=share,

@@ -11,7 +11,7 @@ from collector.store.store import Store
 from detectors.baseline.models import Baselines
 from detectors.metrics.resource_growth import GrowthWatch
 from detectors.model.anomaly import Anomaly
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.orders.amount_columns import SCHEMA as AMOUNTS
 from detectors.orders.prices import Prices
 from detectors.pipeline import checkpoint
@@ -21,7 +21,7 @@ from detectors.settings import Settings
 from detectors.spans.call_structure import StructureWatch
 from detectors.spans.error_rate import Erroneous, ErrorWatch
 from detectors.spans.latency import LatencyWatch
-from detectors.spans.message_wait import GapWatch
+from detectors.spans.message_wait import MessageWaitWatch
 from detectors.spans.nested import SpanKey
 from detectors.spans.speedup import Episode, FasterWatch
 from detectors.stream.batch import Operations, batches
@@ -71,7 +71,7 @@ class DetectorSet:
         *,
         amounts: pa.Table | None = None,
         groups: SpanGroups | None = None,
-        held: Iterable[OperationKey] = (),
+        held: Iterable[Operation] = (),
         least_sigma: float = 0.0,
     ) -> Step:
         """What landed, as detectors take it.
@@ -150,9 +150,9 @@ class DetectorSet:
 
     def waits_to_learn(self, before_s: float) -> pa.Table:
         """Waits of messages that were seen until then and not flagged; each is given once."""
-        return self._the(GapWatch).learned(before_s)
+        return self._the(MessageWaitWatch).learned(before_s)
 
-    def usual_errors(self, operation: OperationKey) -> float | None:
+    def usual_errors(self, operation: Operation) -> float | None:
         """The share of failed calls that is usual; None while it is learned."""
         return self._the(ErrorWatch).usual(self.operations.codes(operation))
 
@@ -160,7 +160,7 @@ class DetectorSet:
         """The newest stretches of time in which operations failed improbably often."""
         return list(self._the(ErrorWatch).erroneous)
 
-    def adopt_errors(self, operation: OperationKey, calls: int, failed: int) -> None:
+    def adopt_errors(self, operation: Operation, calls: int, failed: int) -> None:
         """From now on so many failed of so many calls are usual."""
         for code in self.operations.codes(operation):
             self._the(ErrorWatch).adopt(code, calls, failed)

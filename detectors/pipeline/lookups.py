@@ -6,11 +6,11 @@ from typing import Any
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.stream.newest_spans import NewestSpans
 
 _QUERIES = "detectors.pipeline.queries"
-Calls = tuple[OperationKey, str]  # an operation and whom it calls, empty where that is not known
+Calls = tuple[Operation, str]  # an operation and whom it calls, empty where that is not known
 _REACH_NS = 60_000_000_000  # a line lies this near to the start of its span
 
 

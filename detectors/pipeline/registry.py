@@ -23,7 +23,7 @@ from detectors.spans.call_structure import StructureWatch
 from detectors.spans.client_error_rate import RefusalWatch
 from detectors.spans.error_rate import ErrorWatch
 from detectors.spans.latency import LatencyWatch
-from detectors.spans.message_wait import GapWatch
+from detectors.spans.message_wait import MessageWaitWatch
 from detectors.spans.speedup import FasterWatch
 from detectors.spans.throughput import ThroughputWatch
 from detectors.stream.batch import Operations
@@ -51,7 +51,7 @@ DETECTORS: Registry = (
     lambda c: RefusalWatch(c.settings, c.operations),
     lambda c: StructureWatch(c.settings, c.operations, c.stored.childless),
     lambda c: ThroughputWatch(c.settings, c.operations, c.newest),
-    lambda c: GapWatch(c.baselines, c.settings),
+    lambda c: MessageWaitWatch(c.baselines, c.settings),
     lambda c: FasterWatch(c.settings),
     lambda c: MarketWatch(c.settings, c.prices),
     lambda c: PriceWatch(c.settings),

@@ -18,9 +18,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from detectors.baseline.forms import Operation
 from detectors.baseline.models import Model
 from detectors.baseline.settled import SettledTraces
+from detectors.model.operation import Operation
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.seasonality import HOURS_PER_WEEK, hour_of_week
 
@@ -78,7 +78,7 @@ def time_chances(
         return models.edge_time(*operations[operation], services[service], hour)
 
     of_edge = (operation_of[caller] * size + service_of[callee]) * HOURS_PER_WEEK + hours[caller]
-    between[caller] = _chances(of_edge, settled.edges.gap_ns, edge_model)
+    between[caller] = _chances(of_edge, settled.edges.time_ns, edge_model)
     times = np.stack([total, own, between])
     judged = ~np.isnan(times)
     count = judged.sum(axis=0)

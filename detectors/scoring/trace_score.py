@@ -41,7 +41,7 @@ from scipy.special import ndtri
 from detectors.baseline.forms import UNUSUAL, FormBook
 from detectors.baseline.settled import SettledTraces
 from detectors.baseline.span_forms import SpanForms, form_chances, span_forms
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.orders.amount import AmountModels, amount_chances
 from detectors.orders.amount_columns import SCHEMA as AMOUNTS
 from detectors.scoring.span_time import TimeModels, time_chances
@@ -148,13 +148,13 @@ def join_errors(scores: pa.Table, spans: pa.Table, stretches: Sequence[Erroneous
     failed = spans.filter(spans["failed"])
     if not stretches or not failed.num_rows:
         return scores
-    by_operation: dict[tuple[OperationKey, str], list[Erroneous]] = {}
+    by_operation: dict[tuple[Operation, str], list[Erroneous]] = {}
     for stretch in stretches:
         by_operation.setdefault((stretch.operation, stretch.callee), []).append(stretch)
     names = ("trace_id", "span_id", "service_name", "operation", "span_kind", "callee")
     found: dict[str, tuple[Erroneous, dict[str, Any]]] = {}
     for row in failed.select([*names, "start_unix_nano", "duration_ns"]).to_pylist():
-        key = row["service_name"], row["operation"], row["span_kind"]
+        key = Operation.of(row)
         end = row["start_unix_nano"] + max(row["duration_ns"], 0)
         for stretch in by_operation.get((key, row["callee"] or ""), ()):
             within = stretch.since_unix_nano <= end < stretch.until_unix_nano

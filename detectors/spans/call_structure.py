@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.model.anomaly import STRUCTURE, Anomaly
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.model.severity import bounded_by_share
 from detectors.model.text import share_text
 from detectors.settings import Settings
@@ -56,7 +56,7 @@ _MORE_ROWS = 3
 _MORE_LASTS_S = 600  # then that is how it is now
 _BELOW = 0.01
 # ((operation, callee) of the parent, of the child, since and until in ns) → spans of the parent without it.
-Calls = tuple[OperationKey, str]
+Calls = tuple[Operation, str]
 FindChildless = Callable[[Calls, Calls, int, int], list[dict[str, Any]]]
 
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from detectors.model.anomaly import ERROR, Anomaly
+from detectors.model.operation import Operation
 from detectors.model.severity import bounded_by_share
 from detectors.model.text import share_text
 from detectors.settings import Settings
@@ -77,7 +78,7 @@ class RefusalWatch(Detector):
         rows = []
         for series in np.flatnonzero(self.rates.changed[: self.rates.count]).tolist():
             operation, status = self.series[series]
-            caller, callee = self._known.stored(operation), ("", str(status), "")
+            caller, callee = self._known.stored(operation), Operation("", str(status), "")
             rows.append(rate_row(_MEASURE, caller, callee, self.rates.past(series)))
         return rate_state(rows)
 

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors.model.anomaly import ERROR, Anomaly
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.model.severity import bounded_by_share
 from detectors.model.text import share_text
 from detectors.settings import Settings
@@ -51,7 +51,7 @@ class Erroneous(NamedTuple):
     of the window that was found last.
     """
 
-    operation: OperationKey
+    operation: Operation
     callee: str
     since_unix_nano: int
     until_unix_nano: int

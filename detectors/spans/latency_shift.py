@@ -36,7 +36,7 @@ from scipy.special import bdtrc, ndtri
 
 from detectors.baseline.models import SHIFT_QUANTILE, Model
 from detectors.model.anomaly import Anomaly
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.model.severity import bounded_by_share, severity_of
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray, IntArray
@@ -211,7 +211,7 @@ class ShiftWatch:
             self._spans = self._spans.filter(pa.array(self._moments.has(self._spans["key"].to_numpy())))
         return outcome
 
-    def _code(self, operation: OperationKey, model: Model) -> int:
+    def _code(self, operation: Operation, model: Model) -> int:
         code = self._moments.code(operation, model.tail.p50)
         self._models[code] = model
         return code

@@ -1,12 +1,12 @@
-"""Messages that wait: sigma = Phi^-1(1 - S(gap)), gap = start of the consumer - end of its producer.
+"""Messages that wait: sigma = Phi^-1(1 - S(wait)), wait = start of the consumer - end of its producer.
 
 One message that waited is an anomaly when the wait was long for anybody: a second, and ten times what 99 of
 100 wait, as often as its history allows (3σ); else only from 5σ on.
 
-The consumer's link names the producer, else its parent does. Gaps are judged by the tail of the
+The consumer's link names the producer, else its parent does. Waits are judged by the tail of the
 consuming operation's own history (`detectors.stream.upper_tail`) and by sustained shifts
 (`detectors.spans.latency_shift`), for a message that waits shows in no span's duration. Clocks of two hosts
-that differ may make a gap negative; it counts as none (`detectors.trace.analysis`).
+that differ may make a wait negative; it counts as none (`detectors.trace.analysis`).
 
 >>> message_wait_ns(np.array([1_500, 1_500]), np.array([1_000, 1_600]))
 array([500,   0])
@@ -23,8 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.baseline.models import Baselines, Model
-from detectors.baseline.sketch_index import DELTA_SCHEMA, GAP_MEASURE
-from detectors.model.anomaly import GAP, Anomaly
+from detectors.baseline.sketch_index import DELTA_SCHEMA, MESSAGE_WAIT
+from detectors.model.anomaly import MESSAGE_WAIT as DETECTOR
+from detectors.model.anomaly import Anomaly
 from detectors.model.text import duration_text
 from detectors.settings import Settings
 from detectors.spans.latency_shift import ShiftWatch, with_shift
@@ -39,22 +40,22 @@ from detectors.trace.analysis import message_wait_ns
 
 _LASTED_MAX = 20_000
 _LONG_NS, _LONG_TIMES = 1e9, 10.0
-_ALONE_SEVERITY = 3  # in four minutes of a shared machine: 68 lone gaps of SEV5 and SEV4, 1 of SEV3
-_KEPT_MAX = 100_000  # gaps that wait to be learned
+_ALONE_SEVERITY = 3  # in four minutes of a shared machine: 68 lone waits of SEV5 and SEV4, 1 of SEV3
+_KEPT_MAX = 100_000  # waits that are not learned yet
 _NEEDED = [*ROW_COLUMNS, "span_hash", "producer_hash"]
 _KEYS = [name for name in DELTA_SCHEMA.names if name != "sample_count"]
 
 
-class GapWatch(Detector):
+class MessageWaitWatch(Detector):
     """Follows all consumers. Not thread-safe."""
 
     name = "message_wait"
-    detector = GAP
+    detector = DETECTOR
     role = Role.CALL
     input = Input.SPANS
 
     def __init__(self, baselines: Baselines, settings: Settings) -> None:
-        self._model = baselines.gap
+        self._model = baselines.message_wait
         self._settings = settings
         self._kinship = Kinship("producer_hash")
         self._shifts = ShiftWatch(settings, self._report)
@@ -71,29 +72,29 @@ class GapWatch(Detector):
 
     def judge(self, batch: Batch, now_s: float) -> tuple[list[Anomaly], list[Anomaly]]:
         """(new anomalies, known ones that have become worse)."""
-        gaps = self._gaps(batch)
-        if gaps is None or not gaps.num_rows:
+        waits = self._waits(batch)
+        if waits is None or not waits.num_rows:
             return [], []
-        long = gaps.filter(pc.greater(gaps["duration_ns"], int(self._settings.detect_min_excess_ms * 1e6)))
+        long = waits.filter(pc.greater(waits["duration_ns"], int(self._settings.detect_min_excess_ms * 1e6)))
         self._lasted |= zip(long["span_id"].to_pylist(), long["span_duration_ns"].to_pylist(), strict=True)
         for span_id in list(self._lasted)[:-_LASTED_MAX]:
             del self._lasted[span_id]
-        groups = group_spans(gaps, self._model)
-        alone = exceeding(gaps["duration_ns"].to_numpy(), groups.models, groups.group_of, self._settings)
+        groups = group_spans(waits, self._model)
+        alone = exceeding(waits["duration_ns"].to_numpy(), groups.models, groups.group_of, self._settings)
         # A pause of a busy machine is waited for in queues: one message that waited counts when it was long.
-        waited = gaps["duration_ns"].to_numpy()
+        wait_ns = waits["duration_ns"].to_numpy()
         long_ones = [
-            one for one in alone if one.severity <= _ALONE_SEVERITY or _is_long(waited[one.place], one.model)
+            one for one in alone if one.severity <= _ALONE_SEVERITY or _is_long(wait_ns[one.place], one.model)
         ]
-        rows = gaps.take(pa.array([one.place for one in long_ones], pa.int64())).to_pylist()
+        rows = waits.take(pa.array([one.place for one in long_ones], pa.int64())).to_pylist()
         slow = [
             self._report(row, one.model, one.sigma, one.severity, {})
             for row, one in zip(rows, long_ones, strict=True)
         ]
-        new, raised = with_shift(slow, self._shifts.observe(gaps, groups, now_s))
+        new, raised = with_shift(slow, self._shifts.observe(waits, groups, now_s))
         self._flagged |= dict.fromkeys(anomaly.span_id for anomaly in new)
         if sum(part.num_rows for _, part in self._seen) < _KEPT_MAX:
-            self._seen.append((now_s, gaps))
+            self._seen.append((now_s, waits))
         return new, raised
 
     def learned(self, before_s: float) -> pa.Table:
@@ -102,22 +103,22 @@ class GapWatch(Detector):
         self._seen = self._seen[len(due) :]
         if not due:
             return DELTA_SCHEMA.empty_table()
-        gaps = pa.concat_tables(due)
+        waits = pa.concat_tables(due)
         flagged = pa.array(list(self._flagged), pa.string())
-        gaps = gaps.filter(pc.invert(pc.is_in(gaps["span_id"], value_set=flagged)))
+        waits = waits.filter(pc.invert(pc.is_in(waits["span_id"], value_set=flagged)))
         if not self._seen:
             self._flagged.clear()
-        count = gaps.num_rows
+        count = waits.num_rows
         table = pa.table(
             {
-                "measure": pa.repeat(GAP_MEASURE, count),
-                "service_name": gaps["service_name"],
-                "operation": gaps["operation"],
-                "span_kind": gaps["span_kind"],
+                "measure": pa.repeat(MESSAGE_WAIT, count),
+                "service_name": waits["service_name"],
+                "operation": waits["operation"],
+                "span_kind": waits["span_kind"],
                 "facet": pa.repeat("", count),
-                "hour_of_week": hour_of_week(gaps["start_unix_nano"].to_numpy()).astype(np.int16),
+                "hour_of_week": hour_of_week(waits["start_unix_nano"].to_numpy()).astype(np.int16),
                 "flagged": pa.repeat(False, count),
-                "bucket": bucket_of(gaps["duration_ns"].to_numpy()).astype(np.int32),
+                "bucket": bucket_of(waits["duration_ns"].to_numpy()).astype(np.int32),
             }
         )
         counted = table.group_by(_KEYS).aggregate([([], "count_all")])
@@ -126,20 +127,20 @@ class GapWatch(Detector):
     def _report(
         self, row: dict[str, Any], model: Model, sigma: float, severity: int, details: dict[str, object]
     ) -> Anomaly:
-        waited = float(row["duration_ns"])
-        text = f"a message waited {duration_text(waited)}, usually {duration_text(model.tail.p50)}"
+        wait_ns = float(row["duration_ns"])
+        text = f"a message waited {duration_text(wait_ns)}, usually {duration_text(model.tail.p50)}"
         lasted = self._lasted.get(row["span_id"], row["duration_ns"])
         return tail_anomaly(
-            GAP,
+            DETECTOR,
             {**row, "duration_ns": lasted},
             model,
             sigma,
             severity,
-            observed=waited,
+            observed=wait_ns,
             details={"direction": "slower", **details, "text": text},
         )
 
-    def _gaps(self, batch: Batch) -> pa.Table | None:
+    def _waits(self, batch: Batch) -> pa.Table | None:
         """Consumers whose producer is known, as spans that last as long as their message waited."""
         keys = batch.operations.keys
         if fresh := keys[len(self._sends) :]:
@@ -160,7 +161,7 @@ class GapWatch(Detector):
         codes, place = np.unique(kin.child_code, return_inverse=True)
         names = [keys[code] for code in codes.tolist()]
         rows_of = pa.array(place)
-        waited = message_wait_ns(kin.start_unix_nano, kin.parent_end)
+        wait_ns = message_wait_ns(kin.start_unix_nano, kin.parent_end)
         ids = kin.rows()
         return pa.table(
             {
@@ -170,7 +171,7 @@ class GapWatch(Detector):
                 "operation": _texts(name[1] for name in names).take(rows_of),
                 "span_kind": _texts(name[2] for name in names).take(rows_of),
                 "start_unix_nano": kin.start_unix_nano,
-                "duration_ns": waited,
+                "duration_ns": wait_ns,
                 "span_duration_ns": kin.duration_ns,
                 "operation_key": _texts("\x1f".join(name) for name in names).take(rows_of),
             }
@@ -181,6 +182,6 @@ def _texts(values: Iterable[str]) -> pa.Array:
     return pa.array(list(values), pa.string())
 
 
-def _is_long(waited_ns: int, model: Model) -> bool:
+def _is_long(wait_ns: int, model: Model) -> bool:
     """Whether one message that waited so long is worth a word by itself."""
-    return waited_ns >= max(_LONG_NS, _LONG_TIMES * model.tail.quantile(0.99))
+    return wait_ns >= max(_LONG_NS, _LONG_TIMES * model.tail.quantile(0.99))

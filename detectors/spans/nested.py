@@ -7,9 +7,9 @@ of its sender's time. When what is left is ordinary, and something at least as s
 is *enclosing*: it counts when its operation is in trouble, it belongs to an incident and it is not learned,
 but alone it is no anomaly of its own.
 
-Source: exclusive time as blame (Sigelman et al. 2010, Dapper; Zhang et al. 2022, CRISP).
+Source: self time as blame (Sigelman et al. 2010, Dapper; Zhang et al. 2022, CRISP).
 
->>> own_time_ns(0, 50_000_000, [Slow(5_000_000, 45_000_000, 38_000_000, 5)])
+>>> remaining_ns(0, 50_000_000, [Slow(5_000_000, 45_000_000, 38_000_000, 5)])
 12000000
 """
 
@@ -42,12 +42,12 @@ class Slow(NamedTuple):
     severity: int  # of the worst that stays in it, `_NONE` for none
 
 
-def own_time_ns(start_unix_nano: int, duration_ns: int, within: Iterable[Slow]) -> int:
+def remaining_ns(start_unix_nano: int, duration_ns: int, within: Iterable[Slow]) -> int:
     """What is left of a span without the excess of the slow ones in it: the last part of each.
 
     What several lost at the same time is taken off once.
 
-    >>> own_time_ns(0, 50, [Slow(5, 45, 30, 5), Slow(6, 45, 30, 5)])
+    >>> remaining_ns(0, 50, [Slow(5, 45, 30, 5), Slow(6, 45, 30, 5)])
     20
     """
     end = start_unix_nano + duration_ns
@@ -102,7 +102,7 @@ class EnclosingWatch:
     def _is_enclosing(self, row: dict[str, Any], model: Model, severity: int) -> bool:
         duration = row["duration_ns"]
         within: Sequence[Slow] = self._within.get(row["span_hash"], ())
-        own = own_time_ns(row["start_unix_nano"], duration, within)
+        own = remaining_ns(row["start_unix_nano"], duration, within)
         worst = min((slow.severity for slow in within), default=_NONE)
         enclosing = own <= model.flag_above and worst <= severity and worst < _NONE
         if row["parent_hash"]:

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from detectors.model.anomaly import Anomaly
+from detectors.model.operation import Operation
 from detectors.model.severity import severity_of
 from detectors.settings import Settings
 from detectors.stats.arrays import IntArray
@@ -31,10 +32,8 @@ _REMEMBERED_MAX = 20_000  # spans that such a wait is in and that have not lande
 _BELOW = 0.01
 _CLIENT = "it waited for its client"
 
-OperationKey = tuple[str, str, str]
 
-
-def reads_body(operation: OperationKey) -> bool:
+def reads_body(operation: Operation) -> bool:
     """Whether spans of this operation last as long as a client takes to send its body."""
     return operation[2] == "INTERNAL" and _READS_BODY.search(operation[1]) is not None
 
@@ -44,7 +43,7 @@ class RequestBodies:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._known: dict[OperationKey, bool] = {}
+        self._known: dict[Operation, bool] = {}
         self._waited: dict[int, int] = {}  # by the hash of the span that they are in, ns above the usual
 
     def own(self, spans: pa.Table, groups: SpanGroups) -> pa.Table:
@@ -91,7 +90,7 @@ class RequestBodies:
         details = {**anomaly.details, "span_sigma": 0.0, "shift_sigma": 0.0, "text": _CLIENT}
         return replace(anomaly, sigma=sigma, severity=severity_of(sigma, thresholds), details=details)
 
-    def _reads_body(self, operation: OperationKey) -> bool:
+    def _reads_body(self, operation: Operation) -> bool:
         known = self._known.get(operation)
         if known is None:
             if len(self._known) >= _REMEMBERED_MAX:

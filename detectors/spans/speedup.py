@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 
 from detectors.baseline.models import SHIFT_QUANTILE, Model
 from detectors.model.anomaly import ERROR, LATENCY, STRUCTURE, Anomaly
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.model.severity import severity_of
 from detectors.model.text import duration_text
 from detectors.settings import Settings
@@ -57,7 +57,7 @@ _KEPT_MAX = 1_000  # operations
 class Episode(NamedTuple):
     """A stretch of time in which an operation was suddenly faster."""
 
-    operation: OperationKey
+    operation: Operation
     since_unix_nano: int
     until_unix_nano: int
 
@@ -73,9 +73,9 @@ class FasterWatch(Detector):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._moments = Moments(1 - SHIFT_QUANTILE)
-        self._reported_s: dict[OperationKey, float] = {}
-        self._troubled_s: dict[OperationKey, float] = {}
-        self._episodes: dict[OperationKey, Episode] = {}
+        self._reported_s: dict[Operation, float] = {}
+        self._troubled_s: dict[Operation, float] = {}
+        self._episodes: dict[Operation, Episode] = {}
         self._traces: dict[int, deque[str]] = {}  # by operation code
 
     @property
@@ -104,7 +104,7 @@ class FasterWatch(Detector):
         if not len(rows):
             return []
         codes = np.full(len(groups.models), -1, dtype=np.int64)
-        by_code: dict[int, tuple[OperationKey, Model]] = {}
+        by_code: dict[int, tuple[Operation, Model]] = {}
         for index, model in enumerate(groups.models):
             if can_be[index] and model is not None:
                 codes[index] = self._moments.code(groups.operations[index], model.tail.p50)
@@ -125,7 +125,7 @@ class FasterWatch(Detector):
         return found
 
     def _look(
-        self, code: int, operation: OperationKey, model: Model, fast: pa.Table, now_s: float
+        self, code: int, operation: Operation, model: Model, fast: pa.Table, now_s: float
     ) -> list[Anomaly]:
         series = self._moments.series(code)
         windows = window_sigmas(series.slow, series.at, max(series.chance, _CHANCE_MIN))  # slow: fast here
@@ -147,7 +147,7 @@ class FasterWatch(Detector):
         troubled = now_s - self._troubled_s.get(operation, -np.inf) <= _TROUBLE_S
         return [self._anomaly(row, model, sigma, moments, troubled=troubled) for row in newest]
 
-    def _remember(self, operation: OperationKey, since: int, fast: pa.Table) -> None:
+    def _remember(self, operation: Operation, since: int, fast: pa.Table) -> None:
         before = self._episodes.get(operation)
         if before is not None and since <= before.until_unix_nano + _SAME_NS:
             since = min(since, before.since_unix_nano)

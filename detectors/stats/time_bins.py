@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import bdtrc
 
+from detectors.model.operation import Operation
 from detectors.stats.arrays import FloatArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -52,7 +53,7 @@ class Moments:
             span_chance: how often a single ordinary span is slow.
         """
         self._span_chance = span_chance
-        self._codes: dict[tuple[str, str, str], int] = {}
+        self._codes: dict[Operation, int] = {}
         self._width_ns: IntArray = np.empty(0, dtype=np.int64)  # by code, as the three below
         self._past: FloatArray = np.empty(0)
         self._past_slow: FloatArray = np.empty(0)
@@ -64,7 +65,7 @@ class Moments:
         self._touched_s: FloatArray = np.empty(0)
         self._marked: BoolArray = np.empty(0, dtype=bool)
 
-    def code(self, operation: tuple[str, str, str], p50_ns: float) -> int:
+    def code(self, operation: Operation, p50_ns: float) -> int:
         """The number of an operation; its moments get their width when it is first met."""
         known = self._codes.get(operation)
         if known is not None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.stats.arrays import IntArray
 from detectors.stream.event_time import Ring, Step
 from detectors.stream.span_groups import SpanGroups, operation_codes
@@ -28,13 +28,13 @@ class Operations:
     """
 
     def __init__(self) -> None:
-        self._codes: dict[tuple[OperationKey, str], int] = {}
-        self._of_key: dict[OperationKey, list[int]] = {}
+        self._codes: dict[tuple[Operation, str], int] = {}
+        self._of_key: dict[Operation, list[int]] = {}
         self._services: dict[str, int] = {}
-        self.keys: list[OperationKey] = []
+        self.keys: list[Operation] = []
         self.callees: list[str] = []  # of each number; empty where it is not known
 
-    def code(self, key: OperationKey, callee: str = "") -> int:
+    def code(self, key: Operation, callee: str = "") -> int:
         """Its number; -1 for one too many."""
         known = self._codes.get((key, callee))
         if known is None:
@@ -49,7 +49,7 @@ class Operations:
             self.callees.append(callee)
         return known
 
-    def codes(self, key: OperationKey) -> list[int]:
+    def codes(self, key: Operation) -> list[int]:
         """The numbers of an operation, whomever it calls."""
         return self._of_key.get(key, [])
 
@@ -57,21 +57,24 @@ class Operations:
         """Its name for people.
 
         >>> operations = Operations()
-        >>> operations.label(operations.code(("shop", "GET", "CLIENT"), "prices:443"))
+        >>> operations.label(operations.code(Operation("shop", "GET", "CLIENT"), "prices:443"))
         'GET prices:443'
         """
         return f"{self.keys[code][1]} {self.callees[code]}".rstrip()
 
-    def stored(self, code: int) -> OperationKey:
+    def stored(self, code: int) -> Operation:
         """It in three texts, for tables of what was learned."""
-        service_name, operation, span_kind = self.keys[code]
-        callee = self.callees[code]
-        return service_name, f"{operation}{_SEPARATOR}{callee}" if callee else operation, span_kind
+        operation, callee = self.keys[code], self.callees[code]
+        return (
+            operation._replace(operation=f"{operation.operation}{_SEPARATOR}{callee}")
+            if callee
+            else operation
+        )
 
     def code_stored(self, service_name: str, operation: str, span_kind: str) -> int:
         """The number of what `stored` gave."""
         name, _, callee = operation.rpartition(_SEPARATOR) if _SEPARATOR in operation else (operation, "", "")
-        return self.code((service_name, name, span_kind), callee)
+        return self.code(Operation(service_name, name, span_kind), callee)
 
     def service(self, code: int) -> int:
         """The number of an operation's service."""
@@ -126,7 +129,7 @@ def batches(
 
 
 def _numbers(
-    operations: Operations, local: IntArray, keys: list[OperationKey], callee: pa.ChunkedArray
+    operations: Operations, local: IntArray, keys: list[Operation], callee: pa.ChunkedArray
 ) -> IntArray:
     """The number of each span's operation and callee."""
     known = callee.is_valid().to_numpy()

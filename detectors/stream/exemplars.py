@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from detectors.model.anomaly import Anomaly, anomaly_id
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.model.severity import severity_of
 from detectors.settings import Settings
 from detectors.stats.arrays import IntArray
@@ -58,7 +58,7 @@ class Exemplars:
 def window_anomaly(
     detector: str,
     row: Mapping[str, Any],
-    operation: OperationKey,
+    operation: Operation,
     settings: Settings,
     *,
     sigma: float,
@@ -86,10 +86,8 @@ def window_anomaly(
         sigma=sigma,
         trace_id=row["trace_id"],
         span_id=row["span_id"],
-        service_name=operation[0],
-        operation=operation[1],
-        span_kind=operation[2],
-        span_start_unix_nano=row["start_unix_nano"],
+        **operation._asdict(),
+        start_unix_nano=row["start_unix_nano"],
         span_duration_ns=row["duration_ns"],
         observed=observed,
         expected=expected,

@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.stream.detector import Rows, State
 
 TABLE = "window_rates"
-NOBODY = ("", "", "")
+NOBODY = Operation("", "", "")
 _SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("measure", "service_name", "operation", "span_kind")),
@@ -25,8 +25,8 @@ _SCHEMA = pa.schema(
 
 def rate_row(
     measure: str,
-    caller: OperationKey,
-    callee: OperationKey,
+    caller: Operation,
+    callee: Operation,
     past: tuple[float, float],
     histogram: list[int] | None = None,
 ) -> dict[str, object]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from detectors.baseline.models import Model
+from detectors.model.operation import Operation
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.seasonality import HOURS_PER_WEEK, hour_of_week
 
@@ -28,15 +29,15 @@ class SpanGroups:
     codes: the operation of each, as a place in `keys`.
     """
 
-    operations: list[tuple[str, str, str]]
+    operations: list[Operation]
     models: list[Model | None]
     group_of: IntArray
     codes: IntArray
-    keys: list[tuple[str, str, str]]
+    keys: list[Operation]
 
-    def counts(self) -> dict[tuple[str, str, str], int]:
+    def counts(self) -> dict[Operation, int]:
         """How many spans of each operation there are."""
-        counts: dict[tuple[str, str, str], int] = {}
+        counts: dict[Operation, int] = {}
         sizes = np.bincount(self.group_of, minlength=len(self.operations)).tolist()
         for operation, size in zip(self.operations, sizes, strict=True):
             counts[operation] = counts.get(operation, 0) + size
@@ -72,7 +73,7 @@ def group_spans(spans: pa.Table, model: FindModel) -> SpanGroups:
     return SpanGroups(operations, models, group_of, codes, keys)
 
 
-def operation_codes(spans: pa.Table) -> tuple[npt.NDArray[np.int64], list[tuple[str, str, str]]]:
+def operation_codes(spans: pa.Table) -> tuple[npt.NDArray[np.int64], list[Operation]]:
     """A code for each row, and the (service, operation, kind) of each code."""
     encoded = spans["operation_key"].combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):  # an empty or chunk-free column stays chunked
@@ -82,8 +83,8 @@ def operation_codes(spans: pa.Table) -> tuple[npt.NDArray[np.int64], list[tuple[
     return encoded.indices.to_numpy().astype(np.int64), keys
 
 
-def split_key(operation_key: str) -> tuple[str, str, str]:
+def split_key(operation_key: str) -> Operation:
     # The kind cannot hold the separator; a hostile span name can, and stays whole.
     service_name, rest = operation_key.split("\x1f", 1)
     operation, span_kind = rest.rsplit("\x1f", 1)
-    return service_name, operation, span_kind
+    return Operation(service_name, operation, span_kind)

@@ -80,7 +80,7 @@ def tail_anomaly(
         service_name=model.key.service_name,
         operation=model.key.operation,
         span_kind=model.key.span_kind,
-        span_start_unix_nano=row["start_unix_nano"],
+        start_unix_nano=row["start_unix_nano"],
         span_duration_ns=row["duration_ns"],
         observed=observed,
         expected=model.tail.p50,

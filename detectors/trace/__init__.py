@@ -1,1 +1,1 @@
-"""The structure of traces: tree, exclusive time, critical path, and what the API shows of a trace."""
+"""The structure of traces: tree, self time, critical path, and what the API shows of a trace."""

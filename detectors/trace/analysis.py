@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from detectors.stats.arrays import IntArray
 from detectors.trace.critical_path import critical_path
 from detectors.trace.edges import Edges, find_edges, under_way
-from detectors.trace.self_time import NO_PARENT, PARENT_COLUMNS, exclusive_ns, parent_index
+from detectors.trace.self_time import NO_PARENT, PARENT_COLUMNS, parent_index, self_time_ns
 
 
 class MessageWaits(NamedTuple):
@@ -64,14 +64,14 @@ def analyse_times(
 ) -> Analysis:
     """The same of columns; `service` is a number for each span's service."""
     edges = find_edges(parent, service, kind, start, duration)
-    self_time = exclusive_ns(parent, start, duration, under_way(edges, start, duration))
+    self_time = self_time_ns(parent, start, duration, under_way(edges, start, duration))
     return Analysis(parent, start, duration, edges, self_time)
 
 
 def message_wait_ns(consumer_start: IntArray, producer_end: IntArray) -> IntArray:
     """How long messages waited; what two clocks that differ make negative counts as none."""
-    waited: IntArray = np.maximum(consumer_start - producer_end, 0)
-    return waited
+    wait_ns: IntArray = np.maximum(consumer_start - producer_end, 0)
+    return wait_ns
 
 
 def message_waits(spans: pa.Table, parent: IntArray) -> MessageWaits:

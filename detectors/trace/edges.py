@@ -4,7 +4,7 @@ An edge is a span that only waits: one whose only child runs in another service,
 call or the publishing span of a message. Where the kind does not say so, it is one that its own service
 called; the span with which a service was entered works as well as waits, so its time is its own.
 
-The gap of an edge is the time before the child begins, and the time after it ended that the caller still
+The time of an edge is the time before the child begins, and the time after it ended that the caller still
 took: for a call this is client less server time, for a message it is how long the message was under way,
 however early the publishing span ended. Both ends are read on their own clocks, so a skewed clock moves time
 from one end of a call to the other but hardly changes the sum; what is negative counts 0.
@@ -28,7 +28,7 @@ _LONGEST_NS = 2**62 - 1  # two of them have a sum: a span may end in 2262
 
 
 class Edges(NamedTuple):
-    """Aligned: row of the calling span, row of the answering span, and the gap between them in ns.
+    """Aligned: row of the calling span, row of the answering span, and the time between them in ns.
 
     before_ns, after_ns: its two ends, from each other's clocks, so negative where the clocks differ or the
     caller did not wait.
@@ -36,7 +36,7 @@ class Edges(NamedTuple):
 
     caller: IntArray
     callee: IntArray
-    gap_ns: IntArray
+    time_ns: IntArray
     before_ns: IntArray
     after_ns: IntArray
 

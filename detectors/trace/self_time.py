@@ -1,6 +1,6 @@
-"""Exclusive (self) time of many spans of many traces at once.
+"""Self time of many spans of many traces at once.
 
-A span's exclusive time is its duration less the union of the intervals of all its descendants, clamped
+A span's self time is its duration less the union of the intervals of all its descendants, clamped
 to the span. Descendants, not only children: the consumer of a message is a child of the publishing span,
 which ended long ago, while the request that waits for the reply is an ancestor further up. So each span
 covers its parent as far as both overlap, and what is left of it covers the next ancestor. Clamping also
@@ -53,10 +53,10 @@ def parent_index(
     return index
 
 
-def exclusive_ns(
+def self_time_ns(
     parent: IntArray, start: IntArray, duration: IntArray, busy_until: IntArray | None = None
 ) -> IntArray:
-    """Exclusive time of each span in ns; `parent` as from `parent_index`, times in ns.
+    """Self time of each span in ns; `parent` as from `parent_index`, times in ns.
 
     Args:
         busy_until: when what each span began is over, where that is later than its end (`edges.under_way`).

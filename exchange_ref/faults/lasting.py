@@ -85,7 +85,7 @@ class LastingFault(Generic[P]):
     params_model: ClassVar[type[LastingParams]]
     # The service at fault; None for a control, where nothing is.
     root_service: ClassVar[str | None]
-    # What an observer should find: "latency", "error", "count", "gap", "memory", "price", "spread",
+    # What an observer should find: "latency", "error", "count", "message_wait", "memory", "price", "spread",
     # "staleness".
     symptom: ClassVar[str]
 

@@ -29,12 +29,12 @@ class BrokerDelayParams(LastingParams):
 
 
 class BrokerDelay(LastingFault[BrokerDelayParams]):
-    """The broker takes messages at once and delivers them late: no span is slow, the gap between two is."""
+    """The broker takes messages at once and delivers them late: no span is slow, the wait between two is."""
 
     kind = "broker_delay"
     params_model: ClassVar[type[LastingParams]] = BrokerDelayParams
     root_service = EXCHANGE
-    symptom = "gap"
+    symptom = "message_wait"
 
     @property
     def root_operation(self) -> str | None:

@@ -25,7 +25,7 @@ class ProcessKill(LastingFault[ProcessKillParams]):
     kind = "process_kill"
     params_model: ClassVar[type[LastingParams]] = ProcessKillParams
     root_service = MATCHER
-    symptom = "gap"
+    symptom = "message_wait"
 
     @property
     def root_operation(self) -> str | None:

@@ -3,7 +3,7 @@ SELECT s.trace_id, s.span_id, s.parent_span_id, s.service_name, s.span_name, s.s
        epoch_ns(s.start_time) AS start_unix_nano, s.duration_ns, s.status_code, s.status_message,
        s.attributes::JSON::VARCHAR AS attributes,
        list_filter(s.events, lambda e: e."name" = 'exception')[-1].attributes::JSON::VARCHAR AS exception,
-       b.p50_ns, b.exclusive_p50_ns, b.sample_count
+       b.p50_ns, b.self_time_p50_ns, b.sample_count
 FROM spans AS s
 LEFT JOIN baselines AS b
     ON b.service_name = s.service_name AND b.operation = s.span_name AND b.span_kind = s.span_kind

@@ -29,7 +29,7 @@ from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
 from detectors.baseline.pool import Pool, pool
 from detectors.incidents.tracker import IncidentTracker
-from detectors.model.operation import OperationKey
+from detectors.model.operation import Operation
 from detectors.settings import Settings
 from detectors.spans.latency import detect_latency, slow_span
 from detectors.spans.latency_shift import ShiftWatch, with_shift
@@ -252,7 +252,7 @@ def watch(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
     incidents: set[str] = set()
     incidents_without: set[str] = set()
     by_shift = alone = episodes = 0
-    last_s: dict[OperationKey, float] = {}
+    last_s: dict[Operation, float] = {}
     faster = FasterWatch(settings)
     faster_windows = 0
     seconds = faster_seconds = 0.0

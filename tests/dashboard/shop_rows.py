@@ -65,7 +65,7 @@ def order_trace(
                 "start_unix_nano": str(start_ns + offset_ns),
                 "offset_ns": offset_ns,
                 "duration_ns": duration_ns,
-                "exclusive_ns": duration_ns if row in {6, 7, 12} else duration_ns // 20,
+                "self_time_ns": duration_ns if row in {6, 7, 12} else duration_ns // 20,
                 "status_code": "UNSET",
                 "status_message": "",
                 "attributes": {"order.id": "o-1", "order.pair": "BTC-USD", "hostile": HOSTILE},

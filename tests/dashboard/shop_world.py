@@ -239,7 +239,7 @@ def explain(world: World, kind: str, subject_id: str) -> dict[str, Any]:
                 "span_id": span_id(row),
                 "service": place[0],
                 "operation": place[1],
-                "kind": "exclusive_time",
+                "kind": "self_time",
                 "statement": "152 ms of own time against 0.9 ms.",
                 "observed": 152e6,
                 "expected": 0.9e6,

@@ -20,7 +20,7 @@ def span(identifier: str, depth: int, offset_ns: int, duration_ns: int, **change
         "start_unix_nano": str(1_700_000_000_123_456_789 + offset_ns),
         "offset_ns": offset_ns,
         "duration_ns": duration_ns,
-        "exclusive_ns": duration_ns,
+        "self_time_ns": duration_ns,
         "status_code": "UNSET",
         "status_message": "",
         "attributes": {},

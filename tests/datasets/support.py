@@ -16,7 +16,7 @@ def labelled(number: int = 1, **given: Any) -> Labelled:
     """A thumbs-up on `SELECT carts` in checkout; `given` replaces fields."""
     service = given.pop("service", "checkout")
     fact = {
-        "id": "E1", "service": service, "operation": "SELECT carts", "kind": "exclusive_time",
+        "id": "E1", "service": service, "operation": "SELECT carts", "kind": "self_time",
         "statement": f"SELECT carts in {service} took {100 + number} ms",
     }  # fmt: skip
     measured = {

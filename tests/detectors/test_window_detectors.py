@@ -12,6 +12,7 @@ import pytest
 from collector.store.store import Store
 from detectors.baseline.models import Baselines
 from detectors.model.anomaly import Anomaly
+from detectors.model.operation import Operation
 from detectors.pipeline import checkpoint
 from detectors.pipeline.detector_set import DetectorSet
 from detectors.settings import Settings
@@ -33,7 +34,7 @@ class Watch:
     def __init__(self, store: Store, change: Change = same) -> None:
         self.baselines = Baselines(Settings())
         self.windows = DetectorSet(store, self.baselines, Settings(), 0.0)
-        self.held: list[tuple[str, str, str]] = []
+        self.held: list[Operation] = []
         self.change = change
         self.traffic = Traffic()
         self.now_ns = START_NS
@@ -65,7 +66,7 @@ def watch(store: Store) -> Watch:
 FAULTS: dict[str, dict[str, object]] = {
     "error": {"failing": 0.3},
     "structure": {"queries": 20},
-    "gap": {"waits_ms": 200.0},
+    "message_wait": {"waits_ms": 200.0},
 }
 each_fault = pytest.mark.parametrize(("detector", "how"), FAULTS.items(), ids=list(FAULTS))
 
@@ -83,7 +84,7 @@ def test_fault_is_found_within_four_seconds(watch, detector, how):
     found = [a for a in watch.run(4, **how) if a.detector == detector]
     assert found
     assert min(a.severity for a in found) <= 3
-    assert all(a.span_start_unix_nano >= began for a in found)
+    assert all(a.start_unix_nano >= began for a in found)
     assert all(a.text for a in found)
 
 
@@ -257,7 +258,7 @@ def test_silence_of_one_service_is_missed(watch):
     missed = [a for a in found if a.detector == "throughput"]
     assert {(a.service_name, a.details["rule"]) for a in missed} == {("worker", "silence")}
     assert len(missed) == len({a.operation for a in missed})
-    assert missed[0].span_start_unix_nano < stopped
+    assert missed[0].start_unix_nano < stopped
     assert {a.operation for a in found if a.detector == "structure"} <= {"publish orders"}
 
 

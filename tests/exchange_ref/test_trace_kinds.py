@@ -22,7 +22,7 @@ from collector.store.store import Store
 from detectors.api.trace_view import load_trace_view
 from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
-from detectors.baseline.sketch_index import EXCLUSIVE
+from detectors.baseline.sketch_index import SELF_TIME
 from detectors.localise.traces import Traces, Usual
 from detectors.settings import Settings
 from detectors.stats.sketch import bucket_of
@@ -415,14 +415,14 @@ def self_times_of_every_reader(store: Store, trace_id: str) -> dict[str, dict[st
         alone[number] = True
         place = own.schema.get_field_index("is_new")
         rows = learn_times(own.set_column(place, "is_new", pa.array(alone)))
-        (learned[span_id],) = rows.filter(pc.equal(rows["measure"], EXCLUSIVE))["bucket"].to_pylist()
+        (learned[span_id],) = rows.filter(pc.equal(rows["measure"], SELF_TIME))["bucket"].to_pylist()
     localised = Traces.of(whole, Usual(), with_stalls=False)
     view = load_trace_view(store, baselines, trace_id)["spans"]
     return {
         "learned": learned,
-        "localised": dict(zip(ids, localised.exclusive.tolist(), strict=True)),
-        "shown": {span["span_id"]: span["exclusive_ns"] for span in view},
-        "explained": {span.span_id: span.exclusive_ns for span in load_trace(store, trace_id).spans},
+        "localised": dict(zip(ids, localised.self_time_ns.tolist(), strict=True)),
+        "shown": {span["span_id"]: span["self_time_ns"] for span in view},
+        "explained": {span.span_id: span.self_time_ns for span in load_trace(store, trace_id).spans},
     }
 
 

@@ -40,7 +40,7 @@ INSERT INTO baselines BY NAME
 SELECT $service AS service_name, $name AS operation, $kind AS span_kind, 'operation' AS cell,
     812 AS sample_count, 0 AS flagged_count, $p50::DOUBLE AS p50_ns, $p50::DOUBLE AS p90_ns,
     $p50::DOUBLE AS p99_ns,
-    $p50::DOUBLE AS p999_ns, $p50::DOUBLE AS sigma3_ns, $own::DOUBLE AS exclusive_p50_ns,
+    $p50::DOUBLE AS p999_ns, $p50::DOUBLE AS sigma3_ns, $own::DOUBLE AS self_time_p50_ns,
     $p50::DOUBLE AS tail_threshold_ns, 0.01 AS tail_share, 0.1 AS tail_shape, 0.1 AS tail_scale,
     'ready' AS state, make_timestamp_ns($start) AS updated_at
 """
@@ -201,11 +201,11 @@ def fill_slow_shop(shop: Shop) -> None:
         observed=176 * MS, expected=8 * MS, ms=176, incident_id="in-slow",
     )  # fmt: skip
     evidence = {
-        "kind": "exclusive_time", "trace_id": SLOW_TRACE, "span_id": ids["database"],
+        "kind": "self_time", "trace_id": SLOW_TRACE, "span_id": ids["database"],
         "text": "SELECT carts took 152 ms of its own", "observed": 152e6, "expected": 0.9e6, "unit": "ns",
     }  # fmt: skip
     cause = {
         "rank": 1, "service": "checkout", "operation": "SELECT carts", "score": 0.9, "share": 0.9,
-        "kind": "exclusive_time", "evidence": [evidence],
+        "kind": "self_time", "evidence": [evidence],
     }  # fmt: skip
     shop.incident("in-slow", SLOW_TRACE, [cause])

@@ -14,7 +14,7 @@ from tests.llm.support import MS, SLOW_TRACE, WHALE_TRACE
 
 ADVICE = {
     "market": "price feed", "self_trade": "market surveillance", "repeated_calls": "N+1", "retries": "backoff",
-    "saturation": "at its limit", "pool": "connections", "message_gap": "backlog", "resource": "heap profiles",
+    "saturation": "at its limit", "pool": "connections", "message_wait": "backlog", "resource": "heap profiles",
     "error": "deepest span that failed", "database": "lock waits", "amount": "account behind it",
 }  # fmt: skip
 
@@ -117,8 +117,8 @@ def test_a_whale_has_an_account_and_the_titles_value(shop: Any, explainer: Any) 
 def two_faults(slow_shop: Any) -> Any:
     """A slow statement in some traces, and failing payments in others, in one incident."""
     ranked = [
-        {"service": "checkout", "operation": "SELECT carts", "share": 0.7, "kind": "exclusive_time",
-         "evidence": [{"kind": "exclusive_time", "trace_id": SLOW_TRACE, "span_id": "0000000000000003", "text": "t",
+        {"service": "checkout", "operation": "SELECT carts", "share": 0.7, "kind": "self_time",
+         "evidence": [{"kind": "self_time", "trace_id": SLOW_TRACE, "span_id": "0000000000000003", "text": "t",
                        "observed": 152e6, "expected": 0.9e6, "unit": "ns"}]},
     ]  # fmt: skip
     for number in range(5):

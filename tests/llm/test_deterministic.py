@@ -10,7 +10,7 @@ from llm.explanation import Cause, Evidence, Fact, Subject
 TRACE = "1" * 32
 FACT = Fact(
     evidence_id="E1", trace_id=TRACE, span_id="2" * 16, service="kx-exchange", operation="SELECT wallets",
-    kind="exclusive_time", statement="SELECT wallets in kx-exchange took 152 ms", observed=152e6, unit="ns",
+    kind="self_time", statement="SELECT wallets in kx-exchange took 152 ms", observed=152e6, unit="ns",
 )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_nothing_stored() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "word"),
-    [("database", "lock waits"), ("remote_call", "network"), ("message_gap", "queue"),
+    [("database", "lock waits"), ("remote_call", "network"), ("message_wait", "queue"),
      ("own_code", "garbage collection"), ("error", "logs"), ("amount", "account"),
      ("resource", "heap profiles")],
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from llm.case import Anomaly, Case, Incident
 from llm.evidence import gather
 from llm.explanation import Subject
-from llm.traced import Gap, TracedSpan, TracedTrace
+from llm.traced import MessageWait, TracedSpan, TracedTrace
 
 MS = 1_000_000
 TRACE = "1" * 32
@@ -24,15 +24,15 @@ def span(span_id: str, name: str, own_ms: float, usual_ms: float | None, **given
         kind=given.pop("kind", "INTERNAL"),
         start_unix_nano=0,
         duration_ns=round(given.pop("ms", own_ms) * MS),
-        exclusive_ns=round(own_ms * MS),
+        self_time_ns=round(own_ms * MS),
         expected_ns=None if usual_ms is None else usual_ms * MS,
         sample_count=None if usual_ms is None else 500,
         **given,
     )
 
 
-def of_trace(*spans: TracedSpan, gaps: tuple[Gap, ...] = ()) -> Case:
-    trace = TracedTrace(spans, gaps, len(spans))
+def of_trace(*spans: TracedSpan, waits: tuple[MessageWait, ...] = ()) -> Case:
+    trace = TracedTrace(spans, waits, len(spans))
     return Case(Subject(kind="trace", id=TRACE), trace)
 
 
@@ -71,16 +71,16 @@ def test_tiny_excess_is_no_cause() -> None:
 
 
 def test_late_message_is_not_the_waiters_time() -> None:
-    """A request that waits for a late message is not blamed: the gap between producer and consumer is.
+    """A request that waits for a late message is not blamed: the wait between producer and consumer is.
 
     Its self time is without that wait, as `detectors.trace.analysis` measures it.
     """
     root = span("a", "POST /orders", 10, 10, ms=330, kind="SERVER")
     producer = span("b", "publish", 1, 1, parent="a", kind="PRODUCER")
     consumer = span("c", "match", 5, 5, parent="b", kind="CONSUMER", service="matcher")
-    gap = Gap(producer, consumer, 301 * MS, 1.0 * MS, 400)
-    evidence = gather(of_trace(root, producer, consumer, gaps=(gap,)))
-    assert [cause.kind for cause in evidence.causes] == ["message_gap"]
+    wait = MessageWait(producer, consumer, 301 * MS, 1.0 * MS, 400)
+    evidence = gather(of_trace(root, producer, consumer, waits=(wait,)))
+    assert [cause.kind for cause in evidence.causes] == ["message_wait"]
     assert (evidence.causes[0].service, evidence.causes[0].operation) == ("matcher", "match")
 
 
@@ -156,7 +156,7 @@ def test_evidence_of_spans_that_are_not_stored_is_left_out() -> None:
     """A cause whose spans are gone has no evidence, so it is not named."""
     listed = [
         {
-            "kind": "exclusive_time",
+            "kind": "self_time",
             "trace_id": "9" * 32,
             "span_id": "9" * 16,
             "observed": 1.0,

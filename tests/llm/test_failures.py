@@ -34,10 +34,10 @@ def failing_shop(shop: Any) -> Any:
         incident_id="in-err",
     )  # fmt: skip
     item = {
-        "kind": "exclusive_time", "trace_id": FAILED, "span_id": "0000000000000002",
+        "kind": "self_time", "trace_id": FAILED, "span_id": "0000000000000002",
         "text": "post entry took 6 ms", "observed": 6.25e6, "expected": 1e6, "unit": "ns",
     }  # fmt: skip
-    cause = {"service": "ledger", "operation": "post entry", "share": 0.9, "kind": "exclusive_time"}
+    cause = {"service": "ledger", "operation": "post entry", "share": 0.9, "kind": "self_time"}
     shop.incident("in-err", SLOW, [{**cause, "evidence": [item]}], title="POST /pay in bank: 98% fail")
     return shop
 

@@ -15,7 +15,7 @@ TRACE = "1" * 32
 def fact(number: int, statement: str, service: str = "checkout", operation: str = "SELECT carts") -> Fact:
     return Fact(
         evidence_id=f"E{number}", trace_id=TRACE, span_id=f"{number:016x}", service=service,
-        operation=operation, kind="exclusive_time", statement=statement,
+        operation=operation, kind="self_time", statement=statement,
         observed=152e6 if number == 1 else None, expected=0.9e6, unit="ns",
     )  # fmt: skip
 

@@ -54,7 +54,7 @@ def test_injection(shop: Any, narrator: Any, endpoint: Any, field: str) -> None:
         )  # fmt: skip
         items = [
             {"kind": "log", "trace_id": trace_id, "span_id": span_id, "text": said["log"] or "a line"},
-            {"kind": "exclusive_time", "trace_id": trace_id, "span_id": span_id, "text": said["cause text"],
+            {"kind": "self_time", "trace_id": trace_id, "span_id": span_id, "text": said["cause text"],
              "observed": 20e6, "expected": 1e6, "unit": "ns"},
         ]  # fmt: skip
         cause = {"service": said["service"], "operation": said["operation"], "share": 0.9, "evidence": items}

@@ -22,7 +22,7 @@ SLOW = "5" * 32
 ANOMALY = Subject(kind="anomaly", id="an-slow")
 INCIDENT = Subject(kind="incident", id="in-slow")
 GOOD = {
-    "summary": "SELECT carts in checkout took 152 ms of exclusive time instead of 900 µs [E2].",
+    "summary": "SELECT carts in checkout took 152 ms of self time instead of 900 µs [E2].",
     "root_causes": [
         {"service": "checkout", "operation": "SELECT carts", "statement": "The database call waits",
          "evidence_ids": ["E2"]}
@@ -37,7 +37,7 @@ def test_slow_database(slow_shop: Any, explainer: Any, subject: Subject) -> None
     explanation = explainer.analyse(subject)
     cause = explanation.root_causes[0]
     assert (cause.service, cause.operation) == ("checkout", "SELECT carts")
-    assert "152 ms of exclusive time" in explanation.summary
+    assert "152 ms of self time" in explanation.summary
     assert explanation.source == "deterministic"
     spans = {(r["trace_id"], r["span_id"]) for r in slow_shop.store.read("FROM spans").to_pylist()}
     assert {(fact.trace_id, fact.span_id) for fact in explanation.evidence} <= spans
@@ -99,7 +99,7 @@ def test_model_narrates(slow_shop: Any, narrator: Any, endpoint: Any) -> None:
     explanation = narrator.analyse(ANOMALY)
     assert (explanation.source, explanation.model, explanation.notice) == ("model", "scripted", "")
     assert explanation.summary == GOOD["summary"]
-    assert "152 ms of exclusive time" in explanation.root_causes[0].statement
+    assert "152 ms of self time" in explanation.root_causes[0].statement
     assert explanation.recommendations
     assert [(check.verdict, check.rule) for check in explanation.sentences] == [("kept", "entailed")]
 
@@ -163,7 +163,7 @@ def test_model_failure_leaves_the_text_of_code(slow_shop: Any, narrator: Any, en
     explanation = narrator.analyse(ANOMALY)
     assert explanation.source == "deterministic"
     assert "the model refused to answer" in explanation.notice
-    assert "152 ms of exclusive time" in explanation.summary
+    assert "152 ms of self time" in explanation.summary
 
 
 def test_ungrounded_answer_leaves_the_text_of_code(slow_shop: Any, narrator: Any, endpoint: Any) -> None:

@@ -34,11 +34,11 @@ def busy_shop(slow_shop: Any) -> Any:
         {"kind": kind, "trace_id": SLOW_TRACE, "span_id": span_id, "text": "t", "observed": ms * MS,
          "expected": MS, "unit": "ns"}
         for kind, span_id, ms in (
-            ("exclusive_time", other, 20), ("exclusive_time", "0000000000000003", 229),
+            ("self_time", other, 20), ("self_time", "0000000000000003", 229),
             ("edge_time", other, 7),
         )
     ]  # fmt: skip
-    cause = {"service": "checkout", "operation": "SELECT carts", "share": 0.9, "kind": "exclusive_time"}
+    cause = {"service": "checkout", "operation": "SELECT carts", "share": 0.9, "kind": "self_time"}
     slow_shop.incident("in-busy", SLOW_TRACE, [{**cause, "evidence": evidence}])
     slow_shop.anomaly(
         "an-busy", SLOW_TRACE, "0000000000000002", "checkout", "POST /checkout", observed=176 * MS,

@@ -12,7 +12,7 @@ FROM (
         ('latency', 'call', true, true),
         ('error', 'call', true, true),
         ('structure', 'call', true, true),
-        ('gap', 'call', true, true),
+        ('message_wait', 'call', true, true),
         ('log', 'call', false, true),
         ('throughput', 'event', false, true),
         ('amount', 'event', false, false),

@@ -1,6 +1,6 @@
 -- What is normal. A row of `baseline_sketches` is an addition: reading sums the counts, compaction merges rows.
 CREATE TABLE IF NOT EXISTS baseline_sketches (
-    measure      VARCHAR  NOT NULL,  -- duration, exclusive, edge, gap (all ns) or amount (in the asset): what was sampled
+    measure      VARCHAR  NOT NULL,  -- duration, self_time, edge, message_wait (all ns) or amount (in the asset): what was sampled
     service_name VARCHAR  NOT NULL,
     operation    VARCHAR  NOT NULL,  -- span_name
     span_kind    VARCHAR  NOT NULL,  -- one name may be a client span here and a server span there
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS baselines (
     p99_ns            DOUBLE  NOT NULL,
     p999_ns           DOUBLE  NOT NULL,
     sigma3_ns         DOUBLE  NOT NULL,  -- a span beyond this has probability 0.135%
-    exclusive_p50_ns  DOUBLE,            -- own time, without children; NULL until traces have settled
+    self_time_p50_ns  DOUBLE,            -- without what runs below it; NULL until traces have settled
     tail_threshold_ns DOUBLE  NOT NULL,  -- the fitted tail starts here
     tail_share        DOUBLE  NOT NULL,  -- probability of exceeding the threshold
     tail_shape        DOUBLE  NOT NULL,  -- xi of the generalised Pareto on the log scale

@@ -2,7 +2,7 @@
 CREATE TABLE IF NOT EXISTS anomalies (
     anomaly_id       VARCHAR PRIMARY KEY,     -- hash of detector, trace and span: judging twice stores once
     detected_at      TIMESTAMP_NS NOT NULL,   -- when the row was written, UTC
-    detector         VARCHAR  NOT NULL,       -- latency, amount, error, throughput, structure, gap, log, metric, market
+    detector         VARCHAR  NOT NULL,       -- latency, amount, error, throughput, structure, message_wait, log, metric, market
     severity         TINYINT  NOT NULL,       -- 1 worst … 5
     sigma            DOUBLE   NOT NULL,       -- calibrated: normal quantile of the tail probability
     trace_id         VARCHAR  NOT NULL,

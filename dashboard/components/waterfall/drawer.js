@@ -82,7 +82,7 @@ function grid(facts) {
 function factGrid(row) {
   const facts = [
     ["Duration", durationText(row.duration_ns)],
-    ["Own time", durationText(row.exclusive_ns)],
+    ["Self time", durationText(row.self_time_ns)],
     ["Usual (p50)", row.p50_ns === null ? "no baseline" : durationText(row.p50_ns)],
     ["Slowest 1% (p99)", durationText(row.p99_ns)],
     ["Against", row.p50_ns === null ? "–" : `${row.cell}, ${row.samples} samples`],

@@ -164,7 +164,7 @@ def _row(
         "kind": span.get("span_kind") or "UNSPECIFIED",
         "offset_ns": span["offset_ns"],
         "duration_ns": span["duration_ns"],
-        "exclusive_ns": span.get("exclusive_ns"),
+        "self_time_ns": span.get("self_time_ns"),
         "start_text": _start_text(span.get("start_unix_nano")),
         "status": span.get("status_code") or "UNSET",
         "message": fmt.plain(span.get("status_message") or "", MAX_VALUE_CHARS),

@@ -1,10 +1,10 @@
 -- What a replay has flagged; `fired` names the detector and its rule. The last columns are of metrics alone.
 SELECT
     detector || coalesce(' ' || nullif(details ->> 'rule', ''), '') AS fired,
-    severity, sigma, trace_id, service_name, operation, epoch_ns(span_start_time) AS span_start_unix_nano,
+    severity, sigma, trace_id, service_name, operation, epoch_ns(span_start_time) AS start_unix_nano,
     incident_id, coalesce(details ->> 'text', '') AS text, detector, span_id, observed, expected, unit,
     (details ->> 'since_unix_nano')::BIGINT AS since_unix_nano,
     (details ->> 'until_unix_nano')::BIGINT AS until_unix_nano,
     if(epoch_ns(span_start_time) + greatest(span_duration_ns, 0) >= $test_from, 'test', 'baseline') AS split
 FROM anomalies
-ORDER BY span_start_unix_nano, anomaly_id
+ORDER BY start_unix_nano, anomaly_id

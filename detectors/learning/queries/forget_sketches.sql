@@ -1,2 +1,2 @@
 DELETE FROM baseline_sketches
-WHERE measure IN ('duration', 'exclusive', 'edge') AND service_name = $service AND operation = $operation AND span_kind = $kind
+WHERE measure IN ('duration', 'self_time', 'edge') AND service_name = $service AND operation = $operation AND span_kind = $kind

@@ -1,6 +1,6 @@
 -- All spans of the traces that touch some batches, with what keeps them out of the baselines.
 -- `is_new` marks the spans of those batches: only they are learned, the others are their relatives,
--- which exclusive time needs. The time bounds let DuckDB skip all older row groups.
+-- which self time needs. The time bounds let DuckDB skip all older row groups.
 WITH new_spans AS (
     SELECT trace_id, start_time, duration_ns FROM spans WHERE batch_id > $after AND batch_id <= $upto
 ), bounds AS (

@@ -1,4 +1,4 @@
-"""How much slower than usual: by operation for own time, by edge for the time between two services.
+"""How much slower than usual: by operation for self time, by edge for the time between two services.
 
     r = log((q + 1 ms) / (q₀ + 1 ms)) · n / (n + 3) · n₀ / (n₀ + 3)
 
@@ -23,7 +23,8 @@ import numpy as np
 from scipy.special import pdtrc
 
 from detectors.localise.attribution.direction import Busy, Times, sender_of_message, sender_share
-from detectors.localise.traces import OperationKey, Traces
+from detectors.localise.traces import Traces
+from detectors.model.operation import Operation
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.sketch import Sketch
 
@@ -43,7 +44,7 @@ class Slow:
     """Spans of one operation in the incident, against what is usual for it.
 
     rows: of the spans; for an edge of the calling spans. answers: for an edge the rows of the answers.
-    callee: index into `Traces.services`, or None for own time.
+    callee: index into `Traces.services`, or None for self time.
     ratio: r above, at least 0; usual: empty where nothing is known.
     peak: r of the tail where that grew, else `ratio`.
     effect, peak_effect: the same without what few spans take off. Gates ask how large a change is, weights
@@ -52,7 +53,7 @@ class Slow:
     held_ns: what everything else lost while each of these spans worked, if all stood still (`stalls`).
     """
 
-    key: OperationKey
+    key: Operation
     rows: IntArray
     values_ns: FloatArray
     usual: Sketch
@@ -76,8 +77,8 @@ class Slow:
 
 
 def slowdowns(traces: Traces) -> tuple[list[Slow], list[Slow]]:
-    """(own time by operation, time by edge): by the bulk, or by the tails when no bulk has moved."""
-    own, edges = [*own_times(traces), *stalling_times(traces)], edge_times(traces)
+    """(self time by operation, time by edge): by the bulk, or by the tails when no bulk has moved."""
+    own, edges = [*self_times(traces), *stalling_times(traces)], edge_times(traces)
     if max((slow.effect for slow in (*own, *edges)), default=0.0) >= _CLEAR_RATIO:
         return own, edges
     return _by_tails(own), _by_tails(edges)
@@ -107,8 +108,8 @@ def tail_grew(values_ns: FloatArray, usual: Sketch) -> bool:
     return beyond > 0 and float(pdtrc(beyond - 1, _BEYOND_SHARE * len(values_ns))) <= _BEYOND_CHANCE
 
 
-def own_times(traces: Traces) -> list[Slow]:
-    """Every operation of the incident whose own time is its own: calls to other services are edges."""
+def self_times(traces: Traces) -> list[Slow]:
+    """Every operation of the incident whose self time is its own: calls to other services are edges."""
     chosen = traces.incident & ~traces.is_call
     chosen[traces.edges.caller] = False
     if traces.stalls is not None:
@@ -117,8 +118,8 @@ def own_times(traces: Traces) -> list[Slow]:
     found = []
     for part in _by(traces.operation[rows]):
         key = traces.keys[int(traces.operation[rows[part[0]]])]
-        values = traces.exclusive[rows[part]].astype(np.float64)
-        usual = traces.usual.exclusive(*key)
+        values = traces.self_time_ns[rows[part]].astype(np.float64)
+        usual = traces.usual.self_time(*key)
         found.append(Slow(key, rows[part], values, usual, *_ratios(values, usual)))
     return found
 
@@ -128,12 +129,12 @@ def stalling_times(traces: Traces) -> list[Slow]:
     if traces.stalls is None:
         return []
     rows = traces.stalls.rows
-    values = traces.exclusive[rows].astype(np.float64)
+    values = traces.self_time_ns[rows].astype(np.float64)
     held = traces.held_ns * values / values.sum()
     found = []
     for part in _by(traces.operation[rows]):
         key = traces.keys[int(traces.operation[rows[part[0]]])]
-        usual = traces.usual.exclusive(*key)
+        usual = traces.usual.self_time(*key)
         ratio, effect = slowdown(values[part], usual)
         ratios = ratio, ratio, effect, effect
         found.append(Slow(key, rows[part], values[part], usual, *ratios, held_ns=held[part]))
@@ -143,7 +144,7 @@ def stalling_times(traces: Traces) -> list[Slow]:
 def edge_times(traces: Traces) -> list[Slow]:
     """Every pair of a calling operation and a called service in the incident."""
     edges = traces.edges
-    gap = edges.gap_ns.astype(np.float64)
+    between = edges.time_ns.astype(np.float64)
     callee = traces.service[edges.callee]
     now = traces.incident[edges.caller]
     found = []
@@ -154,14 +155,14 @@ def edge_times(traces: Traces) -> list[Slow]:
         key = traces.keys[int(traces.operation[edges.caller[part[0]]])]
         called = int(callee[part[0]])
         usual = traces.usual.edge(*key, traces.services[called])
-        ratios = _ratios(gap[part], usual)
+        ratios = _ratios(between[part], usual)
         sender = 0.0
         if ratios[3] >= _CLEAR_RATIO:
             sender = _sender(traces, part, before, message=key.span_kind == "PRODUCER")
         answers = edges.callee[part]
         found.append(
             Slow(
-                key, edges.caller[part], gap[part], usual, *ratios,
+                key, edges.caller[part], between[part], usual, *ratios,
                 callee=called, answers=answers, sender=sender,
             )
         )  # fmt: skip

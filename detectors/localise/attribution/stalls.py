@@ -12,7 +12,7 @@ start or an end within it. An operation is *stalling* when
   after it, none does within, (2/3)ᵐ;
 - kernels are of it more often, among all slow spans that began last, than chance explains (binomial tail
   below 10⁻⁴): a pause of the machine meets whatever happens to run. With L traces under way, one of them is
-  at an operation that usually has the share s of all own time with probability 1 - (1 - s)ᴸ.
+  at an operation that usually has the share s of all self time with probability 1 - (1 - s)ᴸ.
 
 Own times and waits are then read on a clock that stands still while the world does, and the kernels keep
 their time. Several processes are never silent together by chance for long, so nothing changes for a fault
@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import bdtrc
 
+from detectors.model.operation import Operation
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.sketch import Sketch
 
@@ -66,18 +67,18 @@ class Stalls(NamedTuple):
 class Timeline(NamedTuple):
     """The incident's spans and, after them, usual ones; one element each. Times in ns.
 
-    trace: a number for the trace; operation: index into `keys`; exclusive: own time.
+    trace: a number for the trace; operation: index into `keys`; self_time_ns: of each span.
     """
 
     trace: IntArray
     operation: IntArray
     start: IntArray
     duration: IntArray
-    exclusive: IntArray
+    self_time_ns: IntArray
     incident: BoolArray
 
 
-def find_stalls(spans: Timeline, keys: Sequence[tuple[str, str, str]], usual: OwnTime) -> Stalls | None:
+def find_stalls(spans: Timeline, keys: Sequence[Operation], usual: OwnTime) -> Stalls | None:
     """The stalls of the incident, or None; `keys` are (service, operation, kind)."""
     slow = _slow(spans, keys, usual)
     if len(slow) < _LEAST_KERNELS:
@@ -96,15 +97,15 @@ def find_stalls(spans: Timeline, keys: Sequence[tuple[str, str, str]], usual: Ow
     return Stalls(rows, start, end)
 
 
-def _slow(spans: Timeline, keys: Sequence[tuple[str, str, str]], usual: OwnTime) -> IntArray:
+def _slow(spans: Timeline, keys: Sequence[Operation], usual: OwnTime) -> IntArray:
     """Rows of the incident that took unusually long by themselves, by start."""
-    long = spans.incident & (spans.exclusive >= np.maximum(_LEAST_NS, _OWN_SHARE * spans.duration))
+    long = spans.incident & (spans.self_time_ns >= np.maximum(_LEAST_NS, _OWN_SHARE * spans.duration))
     limit = np.full(len(keys), np.inf)
     for code in np.unique(spans.operation[long]).tolist():
         sketch = usual(*keys[code])
         if sketch.sample_count:
             limit[code] = max(sketch.quantile(_USUAL_QUANTILE), 0.0) * _LEAST_FACTOR
-    rows = np.flatnonzero(long & (spans.exclusive > limit[spans.operation]))
+    rows = np.flatnonzero(long & (spans.self_time_ns > limit[spans.operation]))
     return rows[np.argsort(spans.start[rows], kind="stable")]
 
 
@@ -174,7 +175,7 @@ def _met_by_chance(rows: IntArray, spans: Timeline, began: IntArray, ended: IntA
         began, ended: of the incident's traces, each ascending.
     """
     count = int(spans.operation.max()) + 1
-    usually = np.where(spans.incident, 0, spans.exclusive)
+    usually = np.where(spans.incident, 0, spans.self_time_ns)
     worked = np.bincount(spans.operation, usually.astype(np.float64), minlength=count)
     if not worked.any():
         return np.ones(count)

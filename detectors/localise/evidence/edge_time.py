@@ -21,7 +21,8 @@ import numpy as np
 
 from detectors.localise.attribution.slowdown import Slow
 from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores, evidence
-from detectors.localise.traces import OperationKey, Traces
+from detectors.localise.traces import Traces
+from detectors.model.operation import Operation
 from detectors.model.text import duration_text
 
 _LEAST_RATIO = 0.22  # 1.25 times
@@ -111,7 +112,7 @@ def edge_operations(traces: Traces, slow: Slow) -> tuple[tuple[str, str], tuple[
     """The operation that is called most over an edge, and the one that calls."""
     assert slow.answers is not None
     codes, counts = np.unique(traces.operation[slow.answers], return_counts=True)
-    answering: OperationKey = traces.keys[int(codes[np.argmax(counts)])]
+    answering: Operation = traces.keys[int(codes[np.argmax(counts)])]
     return (answering.service_name, answering.operation), (slow.key.service_name, slow.key.operation)
 
 

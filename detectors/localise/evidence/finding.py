@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Operation = tuple[str, str]  # service, operation
+Place = tuple[str, str]  # service, operation
 EVIDENCE_MAX = 3  # of one operation in one source
 
 
@@ -33,9 +33,9 @@ class Scores:
     """
 
     services: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    findings: dict[Operation, Finding] = field(default_factory=dict)
+    findings: dict[Place, Finding] = field(default_factory=dict)
 
-    def add(self, operation: Operation, finding: Finding) -> None:
+    def add(self, operation: Place, finding: Finding) -> None:
         """Remember a finding; of two on one operation the stronger names the kind and comes first."""
         known = self.findings.get(operation)
         if known is None:

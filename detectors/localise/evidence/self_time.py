@@ -16,11 +16,11 @@ from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores, e
 from detectors.localise.traces import Traces
 from detectors.model.text import duration_text
 
-OWN_TIME = "exclusive_time"
+SELF_TIME = "self_time"
 _LEAST_RATIO = 0.22  # 1.25 times
 
 
-def own_time(traces: Traces, own: list[Slow]) -> Scores:
+def self_time(traces: Traces, own: list[Slow]) -> Scores:
     """Scores in units of r."""
     scores = Scores()
     squares: dict[str, float] = defaultdict(float)
@@ -42,7 +42,7 @@ def own_time(traces: Traces, own: list[Slow]) -> Scores:
 
 
 def own_finding(traces: Traces, slow: Slow, score: float) -> Finding:
-    """The spans with the most own time, with what is usual."""
+    """The spans with the most self time, with what is usual."""
     usual_ns = slow.usual.quantile(0.5) if slow.usual.sample_count else 0.0
     items = []
     for i in slow.worst(EVIDENCE_MAX):
@@ -52,8 +52,8 @@ def own_finding(traces: Traces, slow: Slow, score: float) -> Finding:
             took += f"; everything else stood still and lost {duration_text(float(slow.held_ns[i]))} together"
         items.append(
             evidence(
-                OWN_TIME, traces.span(int(slow.rows[i])), f"{slow.key.operation} {took}",
+                SELF_TIME, traces.span(int(slow.rows[i])), f"{slow.key.operation} {took}",
                 observed=observed, expected=usual_ns, unit="ns",
             )
         )  # fmt: skip
-    return Finding(score, OWN_TIME, items)
+    return Finding(score, SELF_TIME, items)

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from detectors.localise.attribution.slowdown import Slow
 from detectors.localise.evidence.edge_time import Ends, edge_finding, edge_operations
-from detectors.localise.evidence.finding import Finding, Operation, Scores
+from detectors.localise.evidence.finding import Finding, Place, Scores
 from detectors.localise.evidence.self_time import own_finding
 from detectors.localise.traces import Traces
 from detectors.stats.arrays import BoolArray, FloatArray, IntArray
@@ -44,9 +44,9 @@ class TimeShare(NamedTuple):
 def time_share(traces: Traces, own: list[Slow], edges: list[Slow], ends: Ends) -> TimeShare:
     """Scores from 0 to 1. Shares sum to 1 over all services, and so do scores where much time was lost."""
     on_path = on_critical_paths(traces)
-    weighed: dict[Operation, float] = defaultdict(float)
+    weighed: dict[Place, float] = defaultdict(float)
     plain: dict[str, float] = defaultdict(float)
-    causes: dict[Operation, list[Slow]] = defaultdict(list)
+    causes: dict[Place, list[Slow]] = defaultdict(list)
     for slow in [*own, *edges]:
         lost = float(excess_ns(slow)[on_path[slow.rows]].sum())
         if not lost:
@@ -77,14 +77,14 @@ def excess_ns(slow: Slow) -> FloatArray:
 
 def longest_holder(
     traces: Traces, slows: list[Slow], ends: Ends, on_path: BoolArray
-) -> tuple[Operation, Finding] | None:
+) -> tuple[Place, Finding] | None:
     """The operation that holds most of what the traces took beyond the medians, unusual or not.
 
     An operation whose past knows the same slowness is never unusual, and still it is where the time went.
     None where the traces took less than a millisecond more than usual, or nobody holds half of it.
     """
-    held: dict[Operation, float] = defaultdict(float)
-    largest: dict[Operation, tuple[float, Slow]] = {}
+    held: dict[Place, float] = defaultdict(float)
+    largest: dict[Place, tuple[float, Slow]] = {}
     for slow in slows:
         median = slow.usual.quantile(0.5) if slow.usual.sample_count else 0.0
         excess = float(np.maximum(slow.values_ns - median, 0.0)[on_path[slow.rows]].sum())
@@ -117,7 +117,7 @@ def on_critical_paths(traces: Traces) -> BoolArray:
     return marked
 
 
-def _charged(traces: Traces, slow: Slow, ends: Ends) -> list[tuple[float, Operation]]:
+def _charged(traces: Traces, slow: Slow, ends: Ends) -> list[tuple[float, Place]]:
     if slow.callee is None:
         return [(1.0, (slow.key.service_name, slow.key.operation))]
     share = ends.callee_share(slow, traces.services)
@@ -125,7 +125,7 @@ def _charged(traces: Traces, slow: Slow, ends: Ends) -> list[tuple[float, Operat
 
 
 def _scores(
-    traces: Traces, weighed: dict[Operation, float], causes: dict[Operation, list[Slow]], lost: float
+    traces: Traces, weighed: dict[Place, float], causes: dict[Place, list[Slow]], lost: float
 ) -> Scores:
     scores = Scores()
     total = sum(weighed.values()) or 1.0
@@ -139,7 +139,7 @@ def _scores(
     return scores
 
 
-def _finding(traces: Traces, slow: Slow, share: float, operation: Operation) -> Finding:
+def _finding(traces: Traces, slow: Slow, share: float, operation: Place) -> Finding:
     if slow.callee is None:
         return own_finding(traces, slow, share)
     return edge_finding(traces, slow, share, queued=operation[0] == traces.services[slow.callee])

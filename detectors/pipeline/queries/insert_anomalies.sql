@@ -3,6 +3,6 @@
 INSERT INTO anomalies
 SELECT
     anomaly_id, make_timestamp_ns($now), detector, severity, sigma, trace_id, span_id, service_name, operation,
-    span_kind, time_at(span_start_unix_nano), span_duration_ns, observed, expected, unit, cell,
+    span_kind, time_at(start_unix_nano), span_duration_ns, observed, expected, unit, cell,
     sample_count, details::JSON, state, make_timestamp_ns($now), incident_id
 FROM new_anomalies

@@ -23,6 +23,8 @@ def old_folder(tmp_path: Path) -> Path:
         con.execute("DROP TABLE feedback_events")
         con.execute("UPDATE schema_version SET version = 1, reason = ?", [STEPS[1]])
         con.execute("UPDATE landing_position SET batch_id = 7")
+        for table in ("baseline_sketches", "baselines", "anomalies", "incidents"):
+            con.execute(f"DROP TABLE {table}")
     store.close()
     return tmp_path
 
@@ -58,6 +60,36 @@ def test_old_feedback_is_the_first_revision(old_folder: Path) -> None:
         {"feedback_id": "f1", "rater": "ann", "rating": "down", "verdict": "wrong", "comment": "no",
          "revision": 1, "error_tags": [], "at": 1_767_312_000_000_000_000}
     ]  # fmt: skip
+    store.close()
+
+
+def test_stored_words_are_the_present_ones(tmp_path: Path) -> None:
+    """What a file of version 5 calls gap and exclusive is found as message wait and self time."""
+    store = Store.open(tmp_path)
+    with store.transaction() as con:
+        con.execute("ALTER TABLE baselines RENAME self_time_p50_ns TO exclusive_p50_ns")
+        for measure, bucket in (("exclusive", 1), ("gap", 2), ("duration", 3)):
+            con.execute(
+                "INSERT INTO baseline_sketches VALUES (?, 'a', 'b', 'SERVER', '', 0, false, ?, 1)",
+                [measure, bucket],
+            )
+        con.execute(
+            "INSERT INTO incidents SELECT 'i', 'gap', 'open', 3, 't', t, t, t, t, 1, 1, 'x', [],"
+            """ '[{"kind": "exclusive_time", "evidence": [{"kind": "gap", "text": "a gap"}]}]'"""
+            " FROM (SELECT now()::TIMESTAMP::TIMESTAMP_NS AS t)"
+        )
+        con.execute("UPDATE schema_version SET version = 5, reason = ?", [STEPS[5]])
+    store.close()
+    store = Store.open(tmp_path)
+    measures = store.read("SELECT measure FROM baseline_sketches ORDER BY bucket")["measure"].to_pylist()
+    assert measures == ["self_time", "message_wait", "duration"]
+    assert store.read("SELECT kind, root_causes::VARCHAR AS causes FROM incidents").to_pylist() == [
+        {
+            "kind": "message_wait",
+            "causes": '[{"kind": "self_time", "evidence": [{"kind": "message_wait", "text": "a gap"}]}]',
+        }
+    ]
+    assert store.read("SELECT self_time_p50_ns FROM baselines").num_rows == 0
     store.close()
 
 

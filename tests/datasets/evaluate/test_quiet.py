@@ -15,7 +15,7 @@ ANOMALIES = {
     "trace_id": ["calm", "calm", "slow"],
     "service_name": ["shop"] * 3,
     "operation": ["buy"] * 3,
-    "span_start_unix_nano": [10, 150, 150],
+    "start_unix_nano": [10, 150, 150],
     "incident_id": ["i", "only", "i"],
     "text": ["", "a flood", ""],
     "run": ["one"] * 3,

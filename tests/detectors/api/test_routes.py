@@ -147,13 +147,13 @@ def test_topology_has_the_one_edge(client):
 
 
 def test_trace_is_shown_against_its_baselines(client):
-    """Spans come in tree order with exclusive time, path, baseline, σ and their anomalies."""
+    """Spans come in tree order with self time, path, baseline, σ and their anomalies."""
     (slow,) = get(client, "/incidents", kind="latency")["incidents"]
     trace = get(client, f"/trace/{slow['exemplar_trace_id']}")
     assert [span["depth"] for span in trace["spans"]] == [0, 1, 2]
     assert trace["critical_path"] == [span["span_id"] for span in trace["spans"]]
     database = trace["spans"][2]
-    assert database["exclusive_ns"] == database["duration_ns"] == 150 * MS
+    assert database["self_time_ns"] == database["duration_ns"] == 150 * MS
     assert database["baseline"]["sample_count"] >= 500
     assert database["excess_ns"] == pytest.approx(149 * MS, rel=0.02)
     assert database["percentile"] > 99.9

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.baseline.forms import CALLS, COUNT, FAILED, STATUS, FormBook, FormRow, Operation
+from detectors.baseline.forms import CALLS, COUNT, FAILED, STATUS, FormBook, FormRow
+from detectors.model.operation import Operation
 
 GATE = Operation("gate", "request", "SERVER")
 THREE_SIGMA_P = 0.00135

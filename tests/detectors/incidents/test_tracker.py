@@ -44,7 +44,7 @@ class Stream:
             service_name=OPERATION[0],
             operation=OPERATION[1],
             span_kind=OPERATION[2],
-            span_start_unix_nano=self.now_s * SECOND_NS + offset_ns,
+            start_unix_nano=self.now_s * SECOND_NS + offset_ns,
             span_duration_ns=1,
             observed=1.0,
             expected=1.0,
@@ -120,7 +120,7 @@ def test_late_spans_of_an_incident_join_it_also_after_its_end():
     for _ in range(10):
         stream.second(50, severity=1)
     (incident,) = stream.tracker.open.values()
-    late = [replace(stream.slow(0, 1), span_start_unix_nano=n * SECOND_NS) for n in (4, 6, 8)]
+    late = [replace(stream.slow(0, 1), start_unix_nano=n * SECOND_NS) for n in (4, 6, 8)]
     for _ in range(20):
         stream.second(0)
     joined = stream.tracker.observe(stream.now_s + 0.1, stream.now_s * SECOND_NS, {OPERATION: 1}, late[:1])
@@ -220,7 +220,7 @@ def test_clock_of_another_century_does_not_stretch_an_incident():
     stream = Stream()
     for _ in range(5):
         stream.second(20)
-    far = replace(stream.slow(0, 5), span_start_unix_nano=2**63 - 2)
+    far = replace(stream.slow(0, 5), start_unix_nano=2**63 - 2)
     stream.tracker.observe(float(stream.now_s), stream.now_s * SECOND_NS, {OPERATION: 1}, [far])
     (incident,) = stream.tracker.open.values()
     assert far.anomaly_id in {a.anomaly_id for a in incident.anomalies}

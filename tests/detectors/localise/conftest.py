@@ -121,7 +121,7 @@ def usual() -> Usual:
     flags = {name: pa.array([name == "is_new"] * spans.num_rows) for name in FLAGS}
     baselines = Baselines(Settings())
     baselines.add(learn_times(pa.table({**dict(zip(SPANS.names, spans.columns, strict=True)), **flags})))
-    return Usual(baselines.exclusive, baselines.edge, spans, before.log_table())
+    return Usual(baselines.self_times, baselines.edge, spans, before.log_table())
 
 
 FLAGS = ("is_new", "flagged", "in_incident")

@@ -21,7 +21,7 @@ def test_slow_database_call_is_charged_to_the_service_that_made_it(shop, causes)
         shop.trace(db_ms=150)
     first = causes()[0]
     assert (first["rank"], first["service"], first["operation"]) == (1, "stock", "SELECT stock")
-    assert first["kind"] == "exclusive_time"
+    assert first["kind"] == "self_time"
     assert first["share"] > 0.9
     evidence = first["evidence"][0]
     assert (evidence["observed"], evidence["unit"]) == (150 * MS, "ns")
@@ -39,7 +39,7 @@ def test_time_on_the_way_there_is_charged_to_the_sender(shop, causes):
 
 
 def test_time_on_the_way_to_a_service_and_back_is_charged_to_the_service(shop, causes):
-    """A gap between client and server span is an edge, shown at the span that waited."""
+    """The time between client and server span is an edge, shown at the span that waited."""
     for _ in range(5):
         shop.trace(gap_ms=40, back_ms=40)
     first = causes()[0]
@@ -133,7 +133,7 @@ def test_evidence_names_spans_of_the_incident(shop, causes):
     """Every item of evidence lies in a trace of the incident, never in a usual one."""
     ids = {shop.trace(db_ms=90, error="late", priced=False, said="ERROR lost") for _ in range(8)}
     items = [item for cause in causes() for item in cause["evidence"]]
-    assert {item["kind"] for item in items} >= {"exclusive_time", "error"}
+    assert {item["kind"] for item in items} >= {"self_time", "error"}
     assert {item["trace_id"] for item in items} <= ids
 
 
@@ -182,7 +182,7 @@ def test_names_mean_nothing(shop, usual, causes):
         shop.trace(db_ms=60, error="late", said="ERROR late")
     before = [(c["service"], c["operation"], c["score"]) for c in causes()]
     renamed = Usual(
-        lambda service, operation, kind: usual.exclusive(unmasked(service), unmasked(operation), kind),
+        lambda service, operation, kind: usual.self_time(unmasked(service), unmasked(operation), kind),
         lambda service, operation, kind, callee: usual.edge(
             unmasked(service), unmasked(operation), kind, unmasked(callee)
         ),
@@ -257,7 +257,7 @@ def test_slowness_that_the_past_knows_is_named_with_low_confidence(shop, usual):
     baselines = Baselines(Settings())
     baselines.add(learn_times(spans))
     shop.trace(db_ms=200)
-    (cause,) = localise(shop.span_table(), Usual(baselines.exclusive, baselines.edge, spans))
+    (cause,) = localise(shop.span_table(), Usual(baselines.self_times, baselines.edge, spans))
     assert (cause["rank"], cause["service"], cause["operation"]) == (1, "stock", "SELECT stock")
     assert cause["confidence"] == "low"
     assert cause["evidence"][0]["observed"] == 200 * 1e6

@@ -95,7 +95,7 @@ def test_spread_is_shown_at_an_order_that_went_along():
     market.stretches(60)
     found = market.stretch(spread=0.05, wide_from_s=0.5) + market.stretches(4, spread=0.05)
     (anomaly,) = found
-    begun = (anomaly.span_start_unix_nano - (NOW + 61 * 2) * S) / S
+    begun = (anomaly.start_unix_nano - (NOW + 61 * 2) * S) / S
     assert begun >= 0.5
 
 

@@ -154,7 +154,7 @@ def test_whatever_times_are_accepted_every_reader_reaches_their_batch(lasting, p
     for trace_id in (odd, alone):
         view = load_trace_view(readers.store, readers.pipeline.baselines, trace_id)
         assert view["duration_ns"] >= 0
-        assert all(span["exclusive_ns"] >= 0 for span in view["spans"])
+        assert all(span["self_time_ns"] >= 0 for span in view["spans"])
         assert len(load_trace(readers.store, trace_id).spans) == 4
     read = readers.store.read
     for name in ("traces", "service_edges", "otel_traces"):
@@ -165,7 +165,7 @@ def test_whatever_times_are_accepted_every_reader_reaches_their_batch(lasting, p
         " WHERE batch_id = ?",
         [readers.batch_id],
     )
-    analyse(spans, Usual(readers.pipeline.baselines.exclusive, readers.pipeline.baselines.edge))
+    analyse(spans, Usual(readers.pipeline.baselines.self_times, readers.pipeline.baselines.edge))
     assert readers.pipeline.status()["set_aside"] == {"count": 0, "batches": []}
     for now in (readers.clock.time_ns(), LAST_NS):
         answers.health(readers.store, {}, 0, 60, now)

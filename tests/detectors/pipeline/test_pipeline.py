@@ -302,7 +302,7 @@ def test_incident_speaks_of_its_logs_and_calls(trained, system, clock, store):
     first = json.loads(incident["root_causes"])[0]
     assert first["operation"] == "SELECT wallets"
     texts = {item["kind"]: item["text"] for item in first["evidence"]}
-    assert set(texts) >= {"exclusive_time", "log"}
+    assert set(texts) >= {"self_time", "log"}
     assert texts["log"] == (
         "SELECT wallets logged 'ERROR lock wait of * ms', as in 100% of its spans, usually in 0%"
     )

@@ -42,7 +42,7 @@ def test_restart_learns_every_span_exactly_once(store, system, settings, clock):
     pipeline.learn_settled()
     assert learned(store) == [
         {"measure": "duration", "flagged": False, "n": 720},
-        {"measure": "exclusive", "flagged": False, "n": 720},
+        {"measure": "self_time", "flagged": False, "n": 720},
     ]
     assert pipeline.baselines.counts() == restarted().baselines.counts() == {"ready": 3, "learning": 0}
 

@@ -169,11 +169,13 @@ def test_metric_that_moved_meanwhile_is_evidence(watched, system, clock, store):
 
 def test_recalculation_keeps_what_spans_alone_cannot_tell(watched, store):
     """Gaps were measured as messages landed; learning all spans again does not forget them."""
-    gap = "INSERT INTO baseline_sketches VALUES ('gap', 'a', 'b', 'CONSUMER', '', 5, false, 100, 7)"
+    waits = (
+        "INSERT INTO baseline_sketches VALUES ('message_wait', 'a', 'b', 'CONSUMER', '', 5, false, 100, 7)"
+    )
     with store.transaction() as con:
-        con.execute(gap)
+        con.execute(waits)
     watched.recalculate()
-    kept = rows(store, "SELECT sample_count FROM baseline_sketches WHERE measure = 'gap'")
+    kept = rows(store, "SELECT sample_count FROM baseline_sketches WHERE measure = 'message_wait'")
     assert kept == [{"sample_count": 7}]
 
 

@@ -142,7 +142,7 @@ def test_sustained_slowness_is_flagged_within_two_seconds():
     assert {a.severity for a in live.new[-50:]} == {1}
     final = {a.anomaly_id: a for a in [*live.new, *live.raised]}
     assert {a.severity for a in final.values()} == {1}
-    assert min(a.span_start_unix_nano for a in live.new) == START_NS + 20 * 10**9
+    assert min(a.start_unix_nano for a in live.new) == START_NS + 20 * 10**9
 
 
 def test_flag_states_what_it_rests_on():
@@ -220,7 +220,7 @@ def test_replay_in_one_batch_finds_the_same_spans():
     replay = Live()
     starts = np.arange(0, 36, 0.02)
     replay.take(table(np.where((starts >= 20) & (starts < 26), 120.0, 0.3), starts))
-    assert {a.span_start_unix_nano for a in replay.new} == {a.span_start_unix_nano for a in live.new}
+    assert {a.start_unix_nano for a in replay.new} == {a.start_unix_nano for a in live.new}
     assert len(live.new) == 300
 
 

@@ -10,7 +10,7 @@ from collector.store.store import Store
 from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
 from detectors.spans.latency import detect_latency
-from detectors.spans.nested import EnclosingWatch, Slow, own_time_ns
+from detectors.spans.nested import EnclosingWatch, Slow, remaining_ns
 from detectors.stream.span_groups import group_spans
 
 MS = 1_000_000
@@ -63,7 +63,7 @@ def spans(rows: list[tuple[str, str, float]]) -> pa.Table:
 )
 def test_own_time_is_what_slow_spans_within_leave(within, left):
     """The excess of each slow span within is taken off, as far as the two overlap."""
-    assert own_time_ns(0, 50 * MS, within) == left * MS
+    assert remaining_ns(0, 50 * MS, within) == left * MS
 
 
 def test_one_slow_statement_is_one_anomaly(trained, system, store):

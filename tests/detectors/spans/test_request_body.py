@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from detectors.model.operation import Operation
 from detectors.settings import Settings
 from detectors.spans.request_body import RequestBodies, reads_body
 from detectors.stream.span_groups import SpanGroups
@@ -25,7 +26,7 @@ class Usual(NamedTuple):
     tail: Tail
 
 
-def batch(*rows: tuple[tuple[str, str, str], int, int, int]) -> tuple[pa.Table, SpanGroups]:
+def batch(*rows: tuple[Operation, int, int, int]) -> tuple[pa.Table, SpanGroups]:
     """Spans of (operation, number, number of the parent, ns); each usually takes a millisecond."""
     keys = [UPLOAD, RECEIVE]
     codes = np.array([keys.index(row[0]) for row in rows], dtype=np.int64)

@@ -10,7 +10,7 @@ def edges(parent, service, start, duration, kinds=None):
     columns = [np.array(column, dtype=np.int64) for column in (parent, service, start, duration)]
     kind = pa.chunked_array([kinds or ["CLIENT", *["SERVER"] * (len(parent) - 1)]])
     found = find_edges(columns[0], columns[1], kind, columns[2], columns[3])
-    return [tuple(int(v) for v in row) for row in zip(found.caller, found.callee, found.gap_ns, strict=True)]
+    return [tuple(int(v) for v in row) for row in zip(found.caller, found.callee, found.time_ns, strict=True)]
 
 
 def test_call_and_its_answer():
@@ -23,8 +23,8 @@ def test_message_that_is_handled_after_publishing():
     assert edges([-1, 0], [0, 1], [0, 40], [5, 500]) == [(0, 1, 40)]
 
 
-def test_skewed_clock_is_no_gap():
-    """A server whose clock is behind, seen before its client began, has no negative gap."""
+def test_skewed_clock_takes_no_time():
+    """A server whose clock is behind, seen before its client began, has no negative time."""
     assert edges([-1, 0], [0, 1], [100, 0], [50, 50]) == [(0, 1, 0)]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.trace.critical_path import critical_path
-from detectors.trace.self_time import PARENT_COLUMNS, exclusive_ns, parent_index
+from detectors.trace.self_time import PARENT_COLUMNS, parent_index, self_time_ns
 from detectors.trace.tree import Tree, build_tree
 
 Row = tuple[str, str | None, int, int]  # span, parent, start, duration
@@ -28,10 +28,10 @@ def table(rows: list[Row], kinds: list[str] | None = None) -> pa.Table:
     )
 
 
-def exclusive(rows: list[Row]) -> dict[str, int]:
+def self_times(rows: list[Row]) -> dict[str, int]:
     spans = table(rows)
     parent = parent_index(*(spans[name] for name in PARENT_COLUMNS))
-    own = exclusive_ns(parent, spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy())
+    own = self_time_ns(parent, spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy())
     return dict(zip([row[0] for row in rows], own.tolist(), strict=True))
 
 
@@ -44,7 +44,7 @@ def path(rows: list[Row]) -> list[str]:
 
 def test_overlapping_children_are_counted_once():
     """Children at 10–40 and 30–60 cover 50 of their parent's 100."""
-    assert exclusive([("a", None, 0, 100), ("b", "a", 10, 30), ("c", "a", 30, 30)]) == {
+    assert self_times([("a", None, 0, 100), ("b", "a", 10, 30), ("c", "a", 30, 30)]) == {
         "a": 50,
         "b": 30,
         "c": 30,
@@ -53,13 +53,13 @@ def test_overlapping_children_are_counted_once():
 
 def test_child_outside_its_parent_is_clamped():
     """A child that starts early and ends late, by clock skew, covers no more than its parent."""
-    assert exclusive([("a", None, 100, 100), ("b", "a", 50, 500)])["a"] == 0
+    assert self_times([("a", None, 100, 100), ("b", "a", 50, 500)])["a"] == 0
 
 
 def test_consumer_covers_the_request_that_waits_for_it():
     """The handling of a message, a child of the finished publish, is not the waiting request's own time."""
     rows: list[Row] = [("api", None, 0, 100), ("publish", "api", 10, 5), ("match", "publish", 20, 60)]
-    assert exclusive(rows) == {"api": 35, "publish": 5, "match": 60}
+    assert self_times(rows) == {"api": 35, "publish": 5, "match": 60}
     assert path(rows) == ["api", "publish", "match"]
 
 
@@ -87,12 +87,12 @@ def test_orphans_duplicates_and_cycles_do_no_harm():
     tree = build_tree(table(rows))
     assert [rows[i][0] for i in tree.order] == ["root", "lost", "self", "x", "y"]
     assert tree.orphan == [False, False, True, True, False, True]
-    assert exclusive(rows)["root"] == 100
+    assert self_times(rows)["root"] == 100
 
 
 def test_zero_and_negative_durations_do_no_harm():
     """A clock that stepped back makes no negative time."""
-    assert exclusive([("a", None, 0, -5), ("b", "a", 0, 0), ("c", "b", 3, 10)]) == {"a": 0, "b": 0, "c": 10}
+    assert self_times([("a", None, 0, -5), ("b", "a", 0, 0), ("c", "b", 3, 10)]) == {"a": 0, "b": 0, "c": 10}
 
 
 spans_strategy = st.lists(
@@ -114,7 +114,7 @@ def test_any_trace_has_a_sound_tree(drawn):
     position = {span: place for place, span in enumerate(tree.order)}
     assert all(tree.parent[i] == -1 or position[int(tree.parent[i])] < position[i] for i in tree.order)
     start, duration = spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy()
-    own = exclusive_ns(tree.parent, start, duration)
+    own = self_time_ns(tree.parent, start, duration)
     assert np.all(own >= 0)
     assert np.all(own <= np.maximum(duration, 0))
     for root in tree.roots:
@@ -139,7 +139,7 @@ def test_nested_exclusive_times_add_up(drawn):
         rows.append((name, parent, start, end - start))
         cursor[parent] = end
         cursor[name], limits[name] = start, end
-    assert sum(exclusive(rows).values()) == 1000
+    assert sum(self_times(rows).values()) == 1000
 
 
 def test_hundred_thousand_spans_in_one_chain():
@@ -151,11 +151,11 @@ def test_hundred_thousand_spans_in_one_chain():
     tree = build_tree(spans)
     assert tree.depth[-1] == count - 1
     assert len(critical_path(tree.parent, start, duration, 0)) == count
-    assert exclusive_ns(tree.parent, start, duration)[:-1].tolist() == [2] * (count - 1)
+    assert self_time_ns(tree.parent, start, duration)[:-1].tolist() == [2] * (count - 1)
 
 
 def test_five_thousand_spans_within_twenty_milliseconds():
-    """Critical path and exclusive time of a wide trace stay within their budget (best of five)."""
+    """Critical path and self time of a wide trace stay within their budget (best of five)."""
     rng = np.random.default_rng(1)
     count = 5_000
     above = [None, *(f"s{rng.integers(0, i)}" for i in range(1, count))]
@@ -167,17 +167,17 @@ def test_five_thousand_spans_within_twenty_milliseconds():
     for _ in range(5):
         began = time.perf_counter()
         critical_path(parent, start, duration, 0)
-        exclusive_ns(parent, start, duration)
+        self_time_ns(parent, start, duration)
         took.append(time.perf_counter() - began)
     assert min(took) < 0.02
 
 
 def test_hours_long_spans_by_the_thousand_do_not_overflow():
-    """The shifted keys of exclusive time stay in 64 bits however long the spans are."""
+    """The shifted keys of self time stay in 64 bits however long the spans are."""
     day = 86_400 * 10**9 * 100
     count = 20_000
     parent = np.array([-1, *range(count - 1)], dtype=np.int64)
-    own = exclusive_ns(parent, np.arange(count, dtype=np.int64), np.full(count, 3 * day, dtype=np.int64))
+    own = self_time_ns(parent, np.arange(count, dtype=np.int64), np.full(count, 3 * day, dtype=np.int64))
     assert own.min() >= 0
     assert own[-1] == 3 * day
 
@@ -212,6 +212,6 @@ def test_halves_of_one_call(turned):
         ("call", "SERVER", 2),
         ("query", "CLIENT", 3),
     ]
-    own = exclusive_ns(tree.parent, spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy())
+    own = self_time_ns(tree.parent, spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy())
     assert sorted(own.tolist()) == [20, 20, 20, 40]
     assert tree.orphan == [False] * 4

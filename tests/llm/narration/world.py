@@ -40,12 +40,12 @@ def slow() -> tuple[Evidence, Draft]:
              observed=176e6, expected=8e6, unit="ns", sample_count=812, sigma=6.4),
         fact(2, "checkout", "POST /checkout", "extent",
              "The incident has 27 anomalies in 9 traces between 2026-11-03 12:00:00 UTC and 2026-11-03 12:00:40 UTC"),
-        fact(3, "checkout", "SELECT carts", "exclusive_time",
-             "SELECT carts in checkout took 152 ms of exclusive time, 151 ms over its usual 900 µs (n = 812), 84% of"
+        fact(3, "checkout", "SELECT carts", "self_time",
+             "SELECT carts in checkout took 152 ms of self time, 151 ms over its usual 900 µs (n = 812), 84% of"
              " the slowdown of the trace",
              observed=152e6, expected=0.9e6, unit="ns", sample_count=812, share=0.84),
-        fact(4, "shop-web", "GET /cart", "exclusive_time",
-             "GET /cart in shop-web took 24 ms of exclusive time, 20 ms over its usual 4 ms (n = 640), 11% of the"
+        fact(4, "shop-web", "GET /cart", "self_time",
+             "GET /cart in shop-web took 24 ms of self time, 20 ms over its usual 4 ms (n = 640), 11% of the"
              " slowdown of the trace",
              observed=24e6, expected=4e6, unit="ns", sample_count=640, share=0.11),
     ]  # fmt: skip
@@ -70,7 +70,7 @@ def failing() -> tuple[Evidence, Draft]:
 def late_message() -> tuple[Evidence, Draft]:
     """A message that waits, and a slow way between two services."""
     facts = [
-        fact(1, "matcher", "process orders", "message_gap",
+        fact(1, "matcher", "process orders", "message_wait",
              "The message from publish orders in api reached process orders in matcher after 2.4 s, usually 12 ms"
              " (n = 300), 71% of the slowdown of the trace",
              observed=2.4e9, expected=12e6, unit="ns", sample_count=300, share=0.71,
@@ -79,7 +79,7 @@ def late_message() -> tuple[Evidence, Draft]:
              "GET /quote in web spent 640 ms outside the service it called, usually 3 ms",
              observed=640e6, expected=3e6, unit="ns"),
     ]  # fmt: skip
-    return world(facts, [cause(facts[0], "message_gap", 0.7)])
+    return world(facts, [cause(facts[0], "message_wait", 0.7)])
 
 
 def whale() -> tuple[Evidence, Draft]:
@@ -104,8 +104,8 @@ def polyglot() -> tuple[Evidence, Draft]:
         fact(2, "catalog", "SELECT prices", "window",
              "SELECT prices in catalog has 31 anomalies in 12 traces between 2026-11-03 12:00:05 UTC and"
              " 2026-11-03 12:02:10 UTC"),
-        fact(3, "catalog", "SELECT prices", "exclusive_time",
-             "SELECT prices in catalog took 214 ms of exclusive time in 48 calls, 190 ms over its usual 24 ms"
+        fact(3, "catalog", "SELECT prices", "self_time",
+             "SELECT prices in catalog took 214 ms of self time in 48 calls, 190 ms over its usual 24 ms"
              " (n = 3,310), 93% of the slowdown of the trace",
              observed=214e6, expected=24e6, unit="ns", sample_count=3310, share=0.93),
         fact(4, "storefront", "GET /products", "deploy",

@@ -69,7 +69,7 @@ def usual() -> Usual:
     flags = {f: pa.array([f == "is_new"] * before.num_rows) for f in ("is_new", "flagged", "in_incident")}
     baselines = Baselines(Settings())
     baselines.add(learn_times(pa.table({**dict(zip(SPANS.names, before.columns, strict=True)), **flags})))
-    return Usual(baselines.exclusive, baselines.edge, before)
+    return Usual(baselines.self_times, baselines.edge, before)
 
 
 def test_who_stops_the_world_is_named(usual):
@@ -94,8 +94,8 @@ def test_time_that_stood_still_is_nobody_elses(usual):
     assert traces.stalls is not None
     assert len(traces.stalls.rows) == 10
     rest = np.setdiff1d(np.arange(600), traces.stalls.rows)
-    usually = Traces.of(spans(200, []), usual).exclusive[rest]
-    assert np.allclose(traces.exclusive[rest], usually, atol=2 * MS)
+    usually = Traces.of(spans(200, []), usual).self_time_ns[rest]
+    assert np.allclose(traces.self_time_ns[rest], usually, atol=2 * MS)
     # Five requests are under way at any moment, one of them in the book.
     assert traces.held_ns == pytest.approx(10 * 4 * STALL_MS * MS, rel=0.05)
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from detectors.localise.attribution.slowdown import Slow, slowdown
 from detectors.localise.evidence.edge_time import Ends, edge_ends
-from detectors.localise.traces import OperationKey, Traces
+from detectors.localise.traces import Traces
+from detectors.model.operation import Operation
 from detectors.stats.sketch import Sketch
 
 MS = 1e6
@@ -14,7 +15,7 @@ USUAL = Sketch.of(np.full(100, 2 * MS))
 def edge(caller: str, callee: int, gap_ms: float, sender: float = 0.0) -> Slow:
     values = np.full(20, gap_ms * MS)
     ratio, effect = slowdown(values, USUAL)
-    key = OperationKey(caller, "GET", "CLIENT")
+    key = Operation(caller, "GET", "CLIENT")
     return Slow(key, np.arange(20), values, USUAL, ratio, ratio, effect, effect, callee, sender=sender)
 
 
@@ -82,7 +83,7 @@ def paused(callee: int, gaps_ms: list[float], usual: Sketch = USUAL) -> Slow:
     """Calls of `shop`, as a pause of it would show them."""
     values = np.array(gaps_ms) * MS
     ratio, effect = slowdown(values, usual)
-    key = OperationKey("shop", f"call {callee}", "CLIENT")
+    key = Operation("shop", f"call {callee}", "CLIENT")
     return Slow(key, np.arange(len(values)), values, usual, ratio, ratio, effect, effect, callee)
 
 

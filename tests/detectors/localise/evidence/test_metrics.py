@@ -108,10 +108,10 @@ def test_source_can_be_switched_off(ordinary, usual):
     told = moved(("price", "process.memory.usage", 3.6))
     with_it = localise(ordinary.span_table(), usual, ordinary.log_table(), moved=told)
     without = localise(
-        ordinary.span_table(), usual, ordinary.log_table(), moved=told, sources=["own_time", "time_share"]
+        ordinary.span_table(), usual, ordinary.log_table(), moved=told, sources=["self_time", "time_share"]
     )
     assert (
         with_it
         != without
-        == localise(ordinary.span_table(), usual, ordinary.log_table(), sources=["own_time", "time_share"])
+        == localise(ordinary.span_table(), usual, ordinary.log_table(), sources=["self_time", "time_share"])
     )
