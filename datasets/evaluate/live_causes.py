@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from detectors.incidents.event_causes import causes_of_events
 from detectors.incidents.tracker import Incident
-from detectors.model.anomaly import EVENTS, METRIC
+from detectors.model.anomaly import METRIC
+from detectors.model.roles import Role, detectors_of
 
 Cause = dict[str, Any]
 
@@ -32,7 +33,7 @@ class Raised:
 
 def raised(incident: Incident) -> Raised:
     """What evaluation needs of an incident."""
-    causes = causes_of_events(incident) if incident.kind in EVENTS else None
+    causes = causes_of_events(incident) if incident.kind in detectors_of(Role.EVENT) else None
     traces = frozenset(anomaly.trace_id for anomaly in incident.anomalies)
     return Raised(incident.severity, incident.first_span_unix_nano, traces, causes)
 

@@ -15,7 +15,7 @@ from detectors.baseline.models import Baselines
 from detectors.incidents.event_causes import causes_of_events
 from detectors.incidents.tracker import Incident
 from detectors.localise import USUAL_TRACES_MAX, Analysis, Usual, analyse
-from detectors.model.anomaly import EVENTS
+from detectors.model.roles import Role, detectors_of
 
 _QUERIES = "detectors.incidents.queries"
 _TRACES_MAX = 100  # of an incident; more change no ranking
@@ -123,7 +123,7 @@ class CauseFinder:
             return chosen
 
     def _analyse(self, incident: Incident, watched: _Watched) -> Analysis:
-        if incident.kind in EVENTS:
+        if incident.kind in detectors_of(Role.EVENT):
             return Analysis(causes_of_events(incident), [])
         traces = {
             "trace_ids": evenly(list(incident.traces), _TRACES_MAX),

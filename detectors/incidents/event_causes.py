@@ -14,7 +14,7 @@ from detectors.model.anomaly import AMOUNT, Anomaly
 
 
 def causes_of_events(incident: Incident) -> list[dict[str, Any]]:
-    """Causes of an incident whose kind is one of `EVENTS`, best first: they follow from its anomalies."""
+    """Causes of an incident that an event opened, best first: they follow from its anomalies."""
     localise_kind = localise_amount if incident.kind == AMOUNT else localise_events
     return localise_kind(list(incident.anomalies))
 

@@ -13,8 +13,9 @@ import pyarrow as pa
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.incidents.tracker import Incident
-from detectors.model.anomaly import AMOUNT, EVENTS, LATENCY, METRIC, Anomaly
+from detectors.model.anomaly import AMOUNT, LATENCY, METRIC, Anomaly
 from detectors.model.operation import Operation
+from detectors.model.roles import Role, detectors_of
 from detectors.model.text import amount_text, duration_text, worth_text
 
 _QUERIES = "detectors.incidents.queries"
@@ -77,7 +78,7 @@ def load_open(store: Store, now_s: float) -> tuple[dict[str, Incident], dict[str
             trace_count=row["trace_count"],
             services=set(row["services"]),
             operations={Operation.of(o) for o in row["operations"] or ()},
-            cell=(row["cell"] or "") if row["kind"] in EVENTS else "",
+            cell=(row["cell"] or "") if row["kind"] in detectors_of(Role.EVENT) else "",
         )
         incidents[incident.incident_id] = incident
         causes[incident.incident_id] = json.loads(row["root_causes"])
@@ -96,7 +97,7 @@ def title_of(incident: Incident, causes: list[dict[str, Any]]) -> str:
             f"Whale: {side} {carried} in {worst.service_name} "
             f"against a median of {amount_text(worst.expected, worst.unit)}"
         )
-    if incident.kind in EVENTS:
+    if incident.kind in detectors_of(Role.EVENT):
         return _event_title(incident)
     if causes and causes[0]["service"] not in incident.services and causes[0].get("kind") == "error":
         # Its own spans are gone, so that nothing was flagged there: what its callers met says it all.

@@ -34,8 +34,9 @@ from typing import NamedTuple
 
 from scipy.special import ndtr, pdtrc
 
-from detectors.model.anomaly import CALLS, METRIC, Anomaly
+from detectors.model.anomaly import METRIC, Anomaly
 from detectors.model.operation import Operation
+from detectors.model.roles import Role, detectors_of
 from detectors.settings import Settings
 
 _WINDOWS_S = (5.0, 30.0, 300.0)
@@ -138,6 +139,7 @@ class IncidentTracker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._calls = detectors_of(Role.CALL)
         self._spans: dict[Operation, deque[tuple[float, int]]] = {}
         self._flags: dict[Operation, deque[_Flag]] = {}
         self._pending: dict[str, _Flag] = {}  # by anomaly id, lone so far
@@ -164,7 +166,7 @@ class IncidentTracker:
             self._spans.setdefault(operation, deque()).append((now_s, count))
         touched = self._raise(raised, outcome)
         for anomaly in anomalies:
-            if anomaly.detector not in CALLS:
+            if anomaly.detector not in self._calls:
                 unusual = anomaly.severity > self._settings.incident_amount_severity
                 if unusual or not anomaly.is_event:
                     continue  # and no more: it stays a lone anomaly
@@ -195,7 +197,7 @@ class IncidentTracker:
 
     def troubled(self) -> set[Operation]:
         """The operations of incidents of calls that have not ended."""
-        return {key for i in self.open.values() if i.kind in CALLS for key in i.operations}
+        return {key for i in self.open.values() if i.kind in self._calls for key in i.operations}
 
     def end(self, incident_id: str, now_s: float) -> None:
         """The incident is over; late spans of its time still join it. Unknown ids are no error."""
@@ -254,7 +256,7 @@ class IncidentTracker:
     def _match(
         self, anomaly: Anomaly, now_s: float, *, trace_within_s: float, operation_within_s: float
     ) -> Incident | None:
-        of_calls = [i for i in self.open.values() if i.kind in CALLS]
+        of_calls = [i for i in self.open.values() if i.kind in self._calls]
         for incident in of_calls:
             if anomaly.trace_id in incident.traces and now_s - incident.active_s <= trace_within_s:
                 return incident
@@ -268,7 +270,7 @@ class IncidentTracker:
         """The incident of calls whose time or severity covers an anomaly that was reported late."""
         key, start = anomaly.operation_key, anomaly.start_unix_nano
         for incident in [*self.open.values(), *(ended for _, ended in self._ended.values())]:
-            if incident.kind not in CALLS:
+            if incident.kind not in self._calls:
                 continue
             known = key in incident.operations or anomaly.trace_id in incident.traces
             if known and incident.first_span_unix_nano <= start <= incident.last_span_unix_nano:

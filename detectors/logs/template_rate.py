@@ -33,7 +33,7 @@ from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
 from detectors.stats.slots import SLOTS, last
 from detectors.stream.batch import Batch
-from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
+from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.event_time import SETTLE_S
 from detectors.stream.exemplars import window_anomaly
 from detectors.stream.rate_rows import TABLE, rate_row, rate_state, rates_of
@@ -88,7 +88,6 @@ class LogWatch(Detector):
 
     name = "template_rate"
     detector = LOG
-    role = Role.CALL
     input = Input.LOGS
     tables = (TABLE,)
     saved_every_s = 60.0

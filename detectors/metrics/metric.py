@@ -29,7 +29,7 @@ from detectors.model.text import figure_text
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray
 from detectors.stats.level_shift import Levels, Shift
-from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
+from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import window_anomaly
 from detectors.stream.level_rows import TABLE, SeriesPoints, level_state, levels_of
 
@@ -82,7 +82,6 @@ class MetricWatch(Detector):
 
     name = "metric"
     detector = METRIC
-    role = Role.HINT
     input = Input.METRICS
     tables = (TABLE,)
     saved_every_s = 60.0  # 800 bytes for each series

@@ -25,7 +25,7 @@ from detectors.model.anomaly import GROWTH, METRIC, Anomaly
 from detectors.model.operation import Operation
 from detectors.model.text import figure_text, length_text
 from detectors.settings import Settings
-from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
+from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import window_anomaly
 
 _TABLE = "growth_floors"
@@ -51,7 +51,7 @@ class GrowthWatch(Detector):
 
     name = "resource_growth"
     detector = METRIC
-    role = Role.EVENT
+    rule = GROWTH
     input = Input.METRICS
     tables = (_TABLE,)
     saved_every_s = 60.0

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from detectors.model.operation import Operation
+from detectors.model.roles import Role, role_of
 
 LATENCY = "latency"
 AMOUNT = "amount"
@@ -18,11 +19,6 @@ LOG = "log"
 METRIC = "metric"
 MARKET = "market"
 RENAMED = {"gap": MESSAGE_WAIT}  # until schema version 6; filters of the API still take it
-# The roles of detectors; what SQL asks of them stands in the view `detector_roles`.
-# Anomalous calls: they share traces with what they cause, and become incidents only together.
-CALLS = frozenset({LATENCY, ERROR, STRUCTURE, MESSAGE_WAIT, LOG})
-# Each is an event of its own that nothing else needs to confirm. Of metrics only growth without end.
-EVENTS = frozenset({AMOUNT, THROUGHPUT, MARKET, METRIC})
 GROWTH = "growth"  # a rule of METRIC
 
 
@@ -68,7 +64,7 @@ class Anomaly:
     @property
     def is_event(self) -> bool:
         """Whether it opens an incident by itself; else it is confirmed by others, or a hint for ever."""
-        return self.detector in EVENTS and (self.detector != METRIC or self.details.get("rule") == GROWTH)
+        return role_of(self.detector, str(self.details.get("rule") or "")) is Role.EVENT
 
     @property
     def text(self) -> str:

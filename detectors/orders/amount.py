@@ -29,7 +29,7 @@ from detectors.model.anomaly import AMOUNT, Anomaly
 from detectors.orders.prices import Prices
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray, IntArray
-from detectors.stream.detector import Detector, Input, Role, Step, Verdict
+from detectors.stream.detector import Detector, Input, Step, Verdict
 from detectors.stream.upper_tail import Exceeding, exceeding, tail_anomaly
 
 # ids → columns of `queries/known_whales.sql` of those that are stored
@@ -47,7 +47,6 @@ class AmountWatch(Detector):
 
     name = "amount"
     detector = AMOUNT
-    role = Role.EVENT
     input = Input.ORDERS
 
     def __init__(

@@ -19,16 +19,13 @@ SCHEMA = pa.schema(
     ]
 )
 _ASSET = r"^(?P<asset>[^-_/]+)"
-_FROM = "FROM spans\n"
 
 
 def spans_query(*, with_amounts: bool) -> str:
     """`stream/queries/new_spans.sql`; with amounts it takes `$names` too, and reads for `amounts_of`."""
-    spans = load_sql("detectors.stream.queries", "new_spans")
-    if not with_amounts:
-        return spans
-    columns, where = spans.split(_FROM)
-    return f"{columns.rstrip()},\n{load_sql(_QUERIES, 'amount_columns').rstrip()}\n{where}"
+    if with_amounts:
+        return load_sql(_QUERIES, "spans_with_amounts")
+    return load_sql("detectors.stream.queries", "new_spans")
 
 
 def amounts_of(spans: pa.Table) -> pa.Table:

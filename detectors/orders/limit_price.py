@@ -34,7 +34,7 @@ from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.sketch import EMPTY, Sketch, merge
 from detectors.stats.tail import fit_tail
-from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
+from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import window_anomaly
 
 RULE = "price deviation"
@@ -72,7 +72,6 @@ class PriceWatch(Detector):
 
     name = "limit_price"
     detector = MARKET
-    role = Role.EVENT
     input = Input.ORDERS
     tables = (_TABLE,)
     saved_every_s = 60.0

@@ -26,7 +26,7 @@ from detectors.orders.amount_columns import priced_orders
 from detectors.orders.prices import PAIR, Prices
 from detectors.settings import Settings
 from detectors.stats.level_shift import BEFORE, Levels, Shift
-from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
+from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import window_anomaly
 from detectors.stream.level_rows import TABLE, SeriesPoints, level_state, levels_of
 
@@ -54,7 +54,6 @@ class MarketWatch(Detector):
 
     name = "market"
     detector = MARKET
-    role = Role.EVENT
     input = Input.ORDERS
     tables = (TABLE,)
     saved_every_s = 60.0

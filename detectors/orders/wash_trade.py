@@ -34,7 +34,7 @@ from detectors.orders.order_match import CROSS_WITHIN_NS, Book, Order
 from detectors.settings import Settings
 from detectors.stats.arrays import IntArray
 from detectors.stats.beta_binomial import WINDOWS_S, discoveries, exceedance
-from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
+from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import window_anomaly
 
 SELF, ROUND_TRIP = "self-trade", "round trip"
@@ -108,7 +108,6 @@ class WashWatch(Detector):
 
     name = "wash_trade"
     detector = MARKET
-    role = Role.EVENT
     input = Input.ORDERS
     tables = (_TABLE,)
     saved_every_s = 60.0

@@ -33,7 +33,7 @@ from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
 from detectors.stats.slots import SLOTS
 from detectors.stream.batch import Batch, Operations
-from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
+from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import Exemplars, window_anomaly
 from detectors.stream.rate_rows import TABLE, rate_row, rate_state, rates_of
 from detectors.stream.span_join import Kin, Kinship, calls
@@ -70,7 +70,6 @@ class StructureWatch(Detector):
 
     name = "call_structure"
     detector = STRUCTURE
-    role = Role.CALL
     input = Input.SPANS
     tables = (TABLE,)
 

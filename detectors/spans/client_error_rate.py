@@ -24,7 +24,7 @@ from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
 from detectors.stream.batch import Batch, Operations
-from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
+from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import Exemplars, window_anomaly
 from detectors.stream.rate_rows import TABLE, rate_row, rate_state, rates_of
 
@@ -57,7 +57,6 @@ class RefusalWatch(Detector):
 
     name = "client_error_rate"
     detector = ERROR
-    role = Role.CALL
     input = Input.SPANS
     tables = (TABLE,)
 

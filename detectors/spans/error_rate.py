@@ -30,7 +30,7 @@ from detectors.model.text import share_text
 from detectors.settings import Settings
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
 from detectors.stream.batch import Batch, Operations
-from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
+from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import Exemplars, window_anomaly
 from detectors.stream.rate_rows import NOBODY, TABLE, rate_row, rate_state, rates_of
 
@@ -65,7 +65,6 @@ class ErrorWatch(Detector):
 
     name = "error_rate"
     detector = ERROR
-    role = Role.CALL
     input = Input.SPANS
     tables = (TABLE,)
 

@@ -25,7 +25,7 @@ from detectors.settings import Settings
 from detectors.spans.latency_shift import ShiftWatch, with_shift
 from detectors.spans.nested import EnclosingWatch, SpanKey
 from detectors.spans.request_body import RequestBodies
-from detectors.stream.detector import Detector, Input, Role, Step, Verdict
+from detectors.stream.detector import Detector, Input, Step, Verdict
 from detectors.stream.span_groups import SpanGroups
 from detectors.stream.upper_tail import exceeding, tail_anomaly
 
@@ -40,7 +40,6 @@ class LatencyWatch(Detector):
 
     name = "latency"
     detector = LATENCY
-    role = Role.CALL
     input = Input.SPANS
 
     def __init__(self, settings: Settings) -> None:

@@ -32,7 +32,7 @@ from detectors.spans.latency_shift import ShiftWatch, with_shift
 from detectors.stats.seasonality import hour_of_week
 from detectors.stats.sketch import bucket_of
 from detectors.stream.batch import Batch
-from detectors.stream.detector import Detector, Input, Role, Step, Verdict
+from detectors.stream.detector import Detector, Input, Step, Verdict
 from detectors.stream.span_groups import group_spans
 from detectors.stream.span_join import ROW_COLUMNS, Kinship
 from detectors.stream.upper_tail import exceeding, tail_anomaly
@@ -51,7 +51,6 @@ class MessageWaitWatch(Detector):
 
     name = "message_wait"
     detector = DETECTOR
-    role = Role.CALL
     input = Input.SPANS
 
     def __init__(self, baselines: Baselines, settings: Settings) -> None:

@@ -34,7 +34,7 @@ from detectors.settings import Settings
 from detectors.spans.latency import slow_span
 from detectors.spans.latency_shift import window_sigmas
 from detectors.stats.time_bins import Moments
-from detectors.stream.detector import Detector, Input, Role, Step, Verdict
+from detectors.stream.detector import Detector, Input, Step, Verdict
 from detectors.stream.span_groups import SpanGroups
 
 RULE = "faster"
@@ -67,7 +67,7 @@ class FasterWatch(Detector):
 
     name = "speedup"
     detector = LATENCY
-    role = Role.HINT
+    rule = RULE
     input = Input.SPANS
 
     def __init__(self, settings: Settings) -> None:

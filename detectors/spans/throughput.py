@@ -29,7 +29,7 @@ from detectors.stats.arrival_rate import Arrivals, Usual
 from detectors.stats.beta_binomial import discoveries
 from detectors.stats.slots import last
 from detectors.stream.batch import Batch, Operations
-from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
+from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import window_anomaly
 from detectors.stream.newest_spans import NewestSpans
 
@@ -63,7 +63,6 @@ class ThroughputWatch(Detector):
 
     name = "throughput"
     detector = THROUGHPUT
-    role = Role.EVENT
     input = Input.SPANS
     tables = (_TABLE,)
 

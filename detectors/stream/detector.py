@@ -19,18 +19,11 @@ from typing import Any, ClassVar, NamedTuple
 import pyarrow as pa
 
 from detectors.model.anomaly import Anomaly
+from detectors.model.roles import Role, role_of
 from detectors.stream.batch import Batch
 from detectors.stream.span_groups import SpanGroups
 
 Rows = Mapping[str, Sequence[dict[str, Any]]]  # table → all its rows
-
-
-class Role(StrEnum):
-    """What an anomaly of a detector means."""
-
-    CALL = "call"  # it accuses an operation, and becomes an incident only together with others
-    EVENT = "event"  # it opens an incident by itself
-    HINT = "hint"  # evidence only
 
 
 class Input(StrEnum):
@@ -91,16 +84,22 @@ class Detector(ABC):
     """Follows what it judges from step to step. One thread calls it.
 
     name: its own; detector: the column of its anomalies, which several share.
+    rule: in their `details`, where it has a role of its own.
     tables: where its state is kept.
     saved_every_s: how old its stored state may become.
     """
 
     name: ClassVar[str]
     detector: ClassVar[str]
-    role: ClassVar[Role]
+    rule: ClassVar[str] = ""
     input: ClassVar[Input]
     tables: ClassVar[tuple[str, ...]] = ()
     saved_every_s: ClassVar[float] = 10.0
+
+    @property
+    def role(self) -> Role:
+        """What its anomalies mean (`detectors.model.roles`)."""
+        return role_of(self.detector, self.rule)
 
     @abstractmethod
     def observe(self, step: Step) -> Verdict:

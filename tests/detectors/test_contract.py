@@ -16,11 +16,12 @@ from collector.store.store import Store
 from detectors import logs, metrics, orders, spans
 from detectors.baseline.models import Baselines
 from detectors.model.anomaly import LATENCY, Anomaly
+from detectors.model.roles import Role
 from detectors.pipeline import checkpoint
 from detectors.pipeline.detector_set import DetectorSet
 from detectors.pipeline.registry import DETECTORS
 from detectors.settings import Settings
-from detectors.stream.detector import Detector, Input, Role, Rows, State, Step, Verdict
+from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from tests.detectors import world
 from tests.detectors.world import START_NS, S, Traffic
 
@@ -185,7 +186,6 @@ class FirstSpan(Detector):
 
     name: ClassVar[str] = "first_span"
     detector: ClassVar[str] = LATENCY
-    role: ClassVar[Role] = Role.CALL
     input: ClassVar[Input] = Input.SPANS
     tables: ClassVar[tuple[str, ...]] = ("first_span_steps",)
 

@@ -1,5 +1,5 @@
--- Whole traces of an operation's spans of a stretch of time, as far as they have been learned, in the shape of
--- settled_spans.sql; and when each was flagged, since what had not been flagged by then was learned.
+-- Whole traces of an operation's spans of a stretch of time, as far as they have been learned; and when each was
+-- flagged, since what had not been flagged by then was learned.
 WITH own AS (
     SELECT trace_id, span_id, start_time, duration_ns
     FROM spans
@@ -7,11 +7,6 @@ WITH own AS (
         service_name = $service AND span_name = $operation AND span_kind = $kind
         AND start_time >= time_at($since) AND start_time < time_at($until)
         AND batch_id > $after AND batch_id <= $upto
-), bounds AS (
-    SELECT
-        time_plus(min(start_time), -60000000000) AS earliest,
-        time_plus(max(start_time), greatest(max(duration_ns), 0)::HUGEINT + 60000000000) AS latest
-    FROM own
 ), noticed AS (
     SELECT trace_id, span_id, min(detected_at) AS detected_at
     FROM (
@@ -22,21 +17,9 @@ WITH own AS (
     GROUP BY trace_id, span_id
 )
 SELECT
-    s.trace_id,
-    s.span_id,
-    s.parent_span_id,
-    s.service_name,
-    s.span_name AS operation,
-    s.span_kind,
-    epoch_ns(s.start_time) AS start_unix_nano,
-    s.duration_ns,
-    s.batch_id,
+    s.* EXCLUDE (failed, callee),
     epoch_ns(n.detected_at) AS flagged_unix_nano,
     (s.trace_id, s.span_id) IN (SELECT (trace_id, span_id) FROM own) AS is_own
-FROM spans s
+FROM whole_traces('own') s
 LEFT JOIN noticed n ON n.trace_id = s.trace_id AND n.span_id = s.span_id
-WHERE
-    s.trace_id IN (SELECT trace_id FROM own)
-    AND s.start_time >= (SELECT earliest FROM bounds)
-    AND s.start_time <= (SELECT latest FROM bounds)
-    AND s.batch_id <= $upto
+WHERE s.batch_id <= $upto

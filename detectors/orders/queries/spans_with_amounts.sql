@@ -1,6 +1,8 @@
-    -- Columns of new_spans.sql where operations ($names) are known to carry amounts, for detectors.orders.amount_columns. Read
-    -- in one pass with the rest: to read attributes a second time would take 0.7 µs a span. Numbers as numbers,
-    -- not through text, which takes 0.5 µs each; text that is a number is one, and a bool is 0 or 1.
+-- Columns of stream/queries/new_spans.sql, and those of amounts where operations ($names) are known to carry them. Read in
+-- one pass: to read attributes a second time would take 0.7 µs a span. Numbers as numbers, not through text, which
+-- takes 0.5 µs each; text that is a number is one, and a bool is 0 or 1.
+SELECT
+    * EXCLUDE (service_name, span_name, attributes, carries),
     CASE WHEN carries THEN service_name END AS service_name,
     CASE WHEN carries THEN span_name END AS operation,
     CASE WHEN carries THEN TRY_CAST(attributes['order.quantity'] AS DOUBLE) END AS order_quantity,
@@ -22,4 +24,4 @@
             attributes['user.id']::VARCHAR, attributes['enduser.id']::VARCHAR, attributes['account.id']::VARCHAR
         )
     END AS account
-FROM (SELECT *, list_contains($names::VARCHAR[], span_name) AS carries FROM spans)
+FROM (SELECT *, list_contains($names::VARCHAR[], span_name) AS carries FROM landed_spans($after, $upto))
