@@ -83,7 +83,7 @@ def _lay(top: _Node, spans: Sequence[Mapping[str, Any]], name: str) -> None:
 
 
 def _self_ns(span: Mapping[str, Any]) -> int:
-    own = span.get("exclusive_ns")
+    own = span.get("self_time_ns")
     return int(span["duration_ns"] if own is None else own)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from time import monotonic, sleep
+from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -24,13 +25,13 @@ from collector.store.rights import UMASK, close_to_others, share
 from collector.store.version import is_stamped, migrate, stamp_version
 
 log = logging.getLogger(__name__)
+Written = TypeVar("Written")
 
 # A checkpoint rewrites the last row group whole. Measured, CPU a span, 25k-span transactions: 10.3 µs at
 # DuckDB's 16 MiB, 7.1 at 64 MiB, 7.0 at 256 MiB. A larger log would only make the start after a kill slower.
 CHECKPOINT_WAL_SIZE = "64MiB"
 _WRITERS_TIMEOUT_S = 10.0
-
-
+_CHANGE_PAUSES_S = (0.01, 0.02, 0.04, 0.08)  # before another try to update rows that somebody else updates
 REOPEN_TIMEOUT_S = 20.0  # statements under way fail at once; what cannot be interrupted may last
 _REOPEN_PAUSE_S = 0.1
 
@@ -174,6 +175,21 @@ class Store:
             with self._writers:
                 self._writer_count -= 1
                 self._writers.notify_all()
+
+    def change(self, write: Callable[[duckdb.DuckDBPyConnection], Written]) -> Written:
+        """Run `write` in a transaction, and again while another transaction updates the same rows.
+
+        Raises:
+            duckdb.TransactionException: they were still being updated at the last try.
+        """
+        for pause_s in _CHANGE_PAUSES_S:
+            try:
+                with self.transaction() as con:
+                    return write(con)
+            except duckdb.TransactionException:
+                sleep(pause_s)
+        with self.transaction() as con:
+            return write(con)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A new connection to the same database; the caller closes it."""

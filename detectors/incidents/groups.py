@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import duckdb
 
-from collector.errors import Conflict, InvalidInput, NotFound
+from collector.errors import InvalidInput, NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.incidents.decisions import Decision
 from detectors.incidents.rows import STATES
 
 _QUERIES = "detectors.incidents.queries"
-_WRITE_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,35 +70,28 @@ def set_group_state(
     Raises:
         InvalidInput: an unknown state.
         NotFound: no anomaly is of that group, or all of it are in the state already.
-        Conflict: somebody keeps changing the same rows.
+        duckdb.TransactionException: somebody keeps changing the same rows.
     """
     if not isinstance(state, str) or state not in STATES:
         raise InvalidInput(f"state {state!r} is not known", hint=f"use one of {', '.join(STATES)}")
     params = {"group_id": group_id, "state": state, "now": now_unix_nano}
     said = Decision(state, said_by, now_unix_nano)
-    for attempt in range(_WRITE_TRIES):
-        try:
-            with store.transaction() as con:
-                changed = con.execute(load_sql(_QUERIES, "set_group_state"), params).fetchall()
-                if not changed:
-                    raise NotFound(
-                        f"no anomaly of group {group_id!r} is in another state than {state}",
-                        hint="GET /api/monitor/anomaly-groups lists the groups",
-                    )
-                incident_id = changed[0][0]
-                followed = con.execute(
-                    load_sql(_QUERIES, "follow_groups"), {"incident_id": incident_id, "state": state}
-                ).fetchall()
-                said.append(con, "group", group_id)
-                if followed:
-                    said.append(con, "incident", incident_id)
-        except duckdb.TransactionException:
-            time.sleep(0.02 * 2**attempt)  # somebody else was updating the same rows
-            continue
-        return {
-            "group_id": group_id,
-            "state": state,
-            "changed": len(changed),
-            "incident_id": incident_id if followed else None,
-        }
-    raise Conflict("the rows are being updated", hint="try again")
+
+    def write(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+        changed = con.execute(load_sql(_QUERIES, "set_group_state"), params).fetchall()
+        if not changed:
+            raise NotFound(
+                f"no anomaly of group {group_id!r} is in another state than {state}",
+                hint="GET /api/monitor/anomaly-groups lists the groups",
+            )
+        incident_id = changed[0][0]
+        followed = con.execute(
+            load_sql(_QUERIES, "follow_groups"), {"incident_id": incident_id, "state": state}
+        ).fetchall()
+        said.append(con, "group", group_id)
+        if followed:
+            said.append(con, "incident", incident_id)
+        incident = incident_id if followed else None
+        return {"group_id": group_id, "state": state, "changed": len(changed), "incident_id": incident}
+
+    return store.change(write)

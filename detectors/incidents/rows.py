@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
-from collector.errors import Conflict, InvalidInput, NotFound
+from collector.errors import InvalidInput, NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.incidents.decisions import Decision, read_decisions
@@ -22,7 +20,6 @@ ORDERS = ("newest", "severity")
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1_000
 _INCIDENT_ANOMALIES = 100
-_WRITE_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,7 @@ def set_anomaly_state(
         for (incident_id,) in con.execute(load_sql(_QUERIES, "follow_anomalies"), params).fetchall():
             said.append(con, "incident", incident_id)
 
-    _write(store, change)
+    store.change(change)
     return get_anomaly(store, anomaly_id)
 
 
@@ -84,7 +81,7 @@ def set_incident_state(
         con.execute(load_sql(_QUERIES, "move_incident_anomalies"), moved)
         Decision(known, said_by, now_unix_nano).append(con, "incident", incident_id)
 
-    _write(store, change)
+    store.change(change)
     return get_incident(store, incident_id)
 
 
@@ -92,17 +89,6 @@ def _known_state(state: object) -> str:
     if not isinstance(state, str) or state not in STATES:
         raise InvalidInput(f"state {state!r} is not known", hint=f"use one of {', '.join(STATES)}")
     return state
-
-
-def _write(store: Store, change: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
-    for attempt in range(_WRITE_TRIES):
-        try:
-            with store.transaction() as con:
-                change(con)
-            return
-        except duckdb.TransactionException:
-            time.sleep(0.02 * 2**attempt)  # somebody else was updating the same row
-    raise Conflict("the row is being updated", hint="try again")
 
 
 def list_incidents(store: Store, filters: Filters) -> dict[str, Any]:

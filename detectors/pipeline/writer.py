@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 
+from collector.errors import Conflict
 from collector.store.store import Store
 from detectors.baseline.persist import save_positions
 from detectors.incidents.difference_store import save_differences
@@ -21,7 +21,6 @@ from detectors.model.anomaly import Anomaly
 from detectors.pipeline import anomaly_rows, checkpoint
 from detectors.stream.detector import State
 
-_WRITE_TRIES = 5
 _FORGET_EVERY_NS = 3_600_000_000_000
 
 
@@ -60,20 +59,10 @@ class Writer:
 
     def write(self, outcome: Outcome, now_unix_nano: int) -> None:
         """Store all of it or, with an error, nothing."""
-        again = False  # whether some of it was written before
-        for attempt in range(_WRITE_TRIES):
-            try:
-                self._write(outcome, now_unix_nano, again=again)
-                break
-            except duckdb.ConstraintException:
-                if again or attempt == _WRITE_TRIES - 1:
-                    raise
-                again = True
-            except duckdb.TransactionException:
-                # Somebody changed the state of one of these anomalies in the same moment.
-                if attempt == _WRITE_TRIES - 1:
-                    raise
-                time.sleep(0.01 * 2**attempt)
+        try:
+            self._write(outcome, now_unix_nano, again=False)
+        except duckdb.ConstraintException:  # some of it was written before
+            self._write(outcome, now_unix_nano, again=True)
         with self._lock:
             for incident_id in self._causes.keys() - outcome.open_ids:
                 del self._causes[incident_id]
@@ -93,14 +82,22 @@ class Writer:
         return True
 
     def change(self, write: Callable[[Store], dict[str, Any]]) -> dict[str, Any]:
-        """Have a person's decision about a row written; returns the row."""
+        """Have a person's decision about a row written; returns the row.
+
+        Raises:
+            Conflict: somebody keeps changing the same rows.
+        """
         with self._lock:
-            return write(self._store)
+            try:
+                return write(self._store)
+            except duckdb.TransactionException as error:
+                raise Conflict("the rows are being updated", hint="try again") from error
 
     def _write(self, outcome: Outcome, now_unix_nano: int, *, again: bool) -> None:
         grouped = outcome.grouped
         ended = [i.incident_id for i in grouped.changed.values() if i.state == "resolved"]
-        with self._lock, self._store.transaction() as con:
+
+        def write(con: duckdb.DuckDBPyConnection) -> None:
             anomaly_rows.insert(con, grouped.anomalies, now_unix_nano, again=again)
             save_held(con, outcome.held, now_unix_nano)
             if outcome.held and now_unix_nano - self._forgot_ns >= _FORGET_EVERY_NS:
@@ -113,3 +110,6 @@ class Writer:
             anomaly_rows.resolve(con, ended, now_unix_nano)
             checkpoint.write(con, outcome.state, now_unix_nano)
             save_positions(con, dict(outcome.positions), now_unix_nano)
+
+        with self._lock:
+            self._store.change(write)

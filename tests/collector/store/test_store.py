@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from time import monotonic
 
+import duckdb
 import pytest
 
 from collector.errors import DataFolderInUse, DataFolderUnusable, Unavailable
@@ -132,3 +133,34 @@ def test_closed_store_says_so(store: Store) -> None:
     store.close()
     with pytest.raises(Unavailable):
         store.read("SELECT 1")
+
+
+def test_change_tries_again_what_another_transaction_spoiled(store: Store) -> None:
+    """A row that somebody else updates in between is written on the second try, on top of theirs."""
+    tries = []
+
+    def write(con: duckdb.DuckDBPyConnection) -> None:
+        con.execute("SELECT batch_id FROM landing_position").fetchall()
+        if not tries:
+            with store.transaction() as other:
+                other.execute("UPDATE landing_position SET batch_id = 1")
+        tries.append(len(tries))
+        con.execute("UPDATE landing_position SET batch_id = batch_id + 10")
+
+    store.change(write)
+    assert len(tries) == 2
+    assert store.read("SELECT batch_id FROM landing_position")["batch_id"].to_pylist() == [11]
+
+
+def test_change_gives_up_with_the_conflict(store: Store) -> None:
+    """When the row is updated before every try, the caller gets DuckDB's error, and nothing was written."""
+
+    def write(con: duckdb.DuckDBPyConnection) -> None:
+        con.execute("SELECT batch_id FROM landing_position").fetchall()
+        with store.transaction() as other:
+            other.execute("UPDATE landing_position SET batch_id = batch_id + 1")
+        con.execute("UPDATE landing_position SET batch_id = 0")
+
+    with pytest.raises(duckdb.TransactionException):
+        store.change(write)
+    assert store.read("SELECT batch_id FROM landing_position")["batch_id"].to_pylist() == [5]
