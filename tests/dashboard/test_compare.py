@@ -26,7 +26,7 @@ def trace(*spans: tuple[int, str, int, str]) -> dict[str, Any]:
                 "span_kind": "INTERNAL",
                 "depth": depth,
                 "duration_ns": own,
-                "exclusive_ns": own,
+                "self_time_ns": own,
                 "status_code": status,
             }
             for number, (depth, name, own, status) in enumerate(spans)
