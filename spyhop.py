@@ -199,19 +199,21 @@ def _build_services(store: Store) -> tuple[Sequence[APIRouter], Sequence[Worker]
     import detectors.api.routes
     import llm.api
     from detectors.pipeline.worker import Pipeline
+    from llm.automatic import AutomaticExplainer
     from llm.feedback import FeedbackBook
     from llm.service import Explainer
 
     gc.freeze()
     gc.enable()
     pipeline = Pipeline(store, detectors.settings.Settings())
-    explainer = Explainer(store, llm.settings.Settings())
+    settings = llm.settings.Settings()
+    explainer = Explainer(store, settings)
     routers = (
         detectors.api.routes.build_router(store, pipeline),
         llm.api.build_router(store, explainer, FeedbackBook(store), pipeline.expect_incident),
         datasets.export.api.build_router(store, datasets.export.settings.Settings()),
     )
-    return routers, (pipeline,)
+    return routers, (pipeline, AutomaticExplainer(store, explainer, settings.llm_auto_severity))
 
 
 def _say_addresses(addresses: dict[str, str]) -> None:

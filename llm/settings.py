@@ -22,6 +22,12 @@ class Settings(SpyhopSettings):
     llm_api_key: SecretStr | None = Field(
         default=None, description="Key for that endpoint; local ones need none. OPENAI_API_KEY is never used."
     )
+    llm_auto_severity: int = Field(
+        default=3,
+        ge=0,
+        le=5,
+        description="Incidents of SEV1 to this one are explained as they open and grow; 0: when asked for.",
+    )
     llm_deadline_s: float = Field(
         default=45.0,
         gt=0,

@@ -82,6 +82,8 @@ def build(addresses: Addresses, files: Files, rate_per_s: float, seed: int) -> t
         ],
         address=f"{api_url}  (OTLP/gRPC on {addresses.otlp_grpc}, OTLP/HTTP on {addresses.otlp_http})",
         ready_url=f"{api_url}/readyz",
+        # The demo explains incidents itself and reports how many explanations there are.
+        environment={"SPYHOP_LLM_AUTO_SEVERITY": "0"},
     )
     exchange = Part(
         name="exchange",

@@ -48,7 +48,8 @@ class CaseStore:
     def add_case(self, case_id: str, traces: Sequence[str], causes: Sequence[Mapping[str, Any]]) -> str:
         """The incident of a case; returns the id of its exemplar trace, the one its first cause cites."""
         cited = [str(item.get("trace_id")) for cause in causes for item in cause.get("evidence") or ()]
-        known = [trace for trace in dict.fromkeys(cited) if trace in set(traces)][: MAX_CITED_TRACES + 1]
+        own = set(traces)
+        known = [trace for trace in dict.fromkeys(cited) if trace in own][: MAX_CITED_TRACES + 1]
         exemplar = known[0] if known else traces[0]
         self.add_traces([exemplar, *known[1:]])
         trace = load_trace(self._store, exemplar)
