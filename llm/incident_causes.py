@@ -168,7 +168,7 @@ def _localised_statement(span: TracedSpan, kind: str, item: Mapping[str, object]
     if observed is None or expected is None:
         return f"{place(span)}: {quoted_text(item.get('text') or '')}"
     verbs = {"self_time": "took {} of its own", "edge_time": "spent {} outside the service it called"}
-    did = verbs.get(kind, "had {}").format(quantity(observed, unit))
+    did = verbs.get(kind, "took {}" if unit == "ns" else "had {}").format(quantity(observed, unit))
     return f"{place(span)} {did}, usually {quantity(expected, unit)}"
 
 

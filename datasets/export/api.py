@@ -15,6 +15,7 @@ from datasets.export.build import Export, Rows, build_exports, judged_examples
 from datasets.export.formats import FORMATS, formats_named
 from datasets.export.labelled import Database
 from datasets.export.manifest import Statistics, build_manifest
+from datasets.export.rejects import Rejects
 from datasets.export.row import Format, Split
 from datasets.export.select import Filters, Selection, select
 from datasets.export.settings import Settings
@@ -69,7 +70,7 @@ def _summary(export: Export, settings: Settings) -> dict[str, Any]:
     for row in export.rows:
         statistics.take(row)
     manifest = build_manifest(
-        export.format, statistics, export.rejects, export.labelled_count, Filters(), settings
+        export.format, statistics, Rejects(export.rejects), export.labelled_count, Filters(), settings
     )
     return {"rows": manifest["rows"], **manifest["counts"], "rejects": manifest["reject_counts"]}
 
@@ -78,7 +79,7 @@ def _lines(
     source: Database, selection: Selection, format_: Format, settings: Settings, wanted: Split | None
 ) -> Iterator[bytes]:
     maker = Rows(format_, settings)
-    for judged, split in judged_examples(source, selection, []):
+    for judged, split in judged_examples(source, selection, Rejects()):
         for row in maker.of(judged, split):  # also for other splits: duplicates are found over all of them
             if wanted in (None, split):
                 yield row.text + b"\n"

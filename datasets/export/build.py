@@ -10,6 +10,7 @@ import msgspec
 from datasets.export.fingerprint import content_hash
 from datasets.export.gold import Reject, judge
 from datasets.export.labelled import InMemory, Labelled, Source
+from datasets.export.rejects import Rejects
 from datasets.export.row import Format, Judged, Row, Split
 from datasets.export.select import Filters, Selection, select
 from datasets.export.settings import Settings
@@ -27,7 +28,7 @@ class Rows:
 
     format: Format
     settings: Settings
-    rejects: list[Reject] = field(default_factory=list)
+    rejects: Rejects = field(default_factory=Rejects)
     _first_of: dict[bytes, str] = field(default_factory=dict)
 
     def of(self, judged: Judged, split: Split) -> Iterator[Row]:
@@ -66,9 +67,7 @@ def judged_hash(judged: Judged) -> bytes:
     return cached
 
 
-def judged_examples(
-    source: Source, selection: Selection, rejects: list[Reject]
-) -> Iterator[tuple[Judged, Split]]:
+def judged_examples(source: Source, selection: Selection, rejects: Rejects) -> Iterator[tuple[Judged, Split]]:
     """The selected examples, one at a time; what teaches nothing is added to `rejects`."""
     heads = {head.example_id: head for head in selection.chosen}
     for example in source.labelled(selection.chosen):
@@ -97,7 +96,7 @@ def build_exports(
 ) -> Mapping[str, Export]:
     """All rows of few examples, by format. `write_folder` is for many: it keeps none."""
     selection = select(source, filters, settings)
-    rejects: list[Reject] = []
+    rejects = Rejects()
     makers = [Rows(format_, settings) for format_ in formats]
     rows: dict[str, list[Row]] = {maker.format.name: [] for maker in makers}
     for judged, split in judged_examples(source, selection, rejects):
@@ -107,7 +106,7 @@ def build_exports(
         maker.format.name: Export(
             maker.format,
             rows[maker.format.name],
-            sorted(selection.rejects + rejects + maker.rejects, key=lambda r: (r.example_id, r.reason)),
+            selection.rejects.joined(rejects, maker.rejects).listed(),
             selection.labelled_count,
         )
         for maker in makers

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,9 +19,9 @@ import msgspec
 from datasets.errors import NothingToExport, OutputUnusable
 from datasets.export.build import Rows, judged_examples
 from datasets.export.card import card
-from datasets.export.gold import Reject
 from datasets.export.labelled import Source
 from datasets.export.manifest import Statistics, build_manifest, file_entry, provenance
+from datasets.export.rejects import Rejects
 from datasets.export.row import SPLITS, Format, Judged, Split
 from datasets.export.select import Filters, Selection, select
 from datasets.export.settings import Settings
@@ -65,7 +64,7 @@ class FormatFolder:
     def finish(
         self,
         selection: Selection,
-        unfit: Sequence[Reject],
+        unfit: Rejects,
         filters: Filters,
         settings: Settings,
         created_at: str,
@@ -76,9 +75,7 @@ class FormatFolder:
         splits = [split for split in SPLITS if split in self._files]
         for name, text in self.format.extra_files(splits).items():
             (self.folder / name).write_text(text, encoding="utf-8")
-        rejects = sorted(
-            (*selection.rejects, *unfit, *self.rows.rejects), key=lambda r: (r.example_id, r.reason)
-        )
+        rejects = selection.rejects.joined(unfit, self.rows.rejects)
         manifest = build_manifest(
             self.format, self.statistics, rejects, selection.labelled_count, filters, settings
         )
@@ -122,7 +119,7 @@ def write_folder(  # noqa: PLR0917
             FormatFolder(format_, staging / format_.name if len(formats) > 1 else staging, settings)
             for format_ in formats
         ]
-        unfit: list[Reject] = []
+        unfit = Rejects()
         try:
             for done, (judged, split) in enumerate(judged_examples(source, selection, unfit), start=1):
                 for one in folders:
@@ -196,11 +193,10 @@ def _unusable(folder: Path, error: OSError) -> OutputUnusable:
     )
 
 
-def _why_nothing(selection: Selection, unfit: Sequence[Reject], folders: Sequence[FormatFolder]) -> str:
+def _why_nothing(selection: Selection, unfit: Rejects, folders: Sequence[FormatFolder]) -> str:
     if not selection.labelled_count:
         return "there is nothing to export: no explanation has been rated yet"
-    rejects = [*selection.rejects, *unfit, *(r for one in folders for r in one.rows.rejects)]
-    reasons = Counter(reject.reason for reject in rejects)
+    reasons = selection.rejects.joined(unfit, *(one.rows.rejects for one in folders)).kinds
     counted = ", ".join(f"{count} × {reason}" for reason, count in reasons.most_common(3))
     return f"there is nothing to export: none of {selection.labelled_count} ratings makes a row ({counted})"
 

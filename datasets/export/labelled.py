@@ -48,6 +48,25 @@ class Head:
     fingerprint: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What is kept of a chosen head: a fifth of it, for a million examples stay in memory."""
+
+    example_id: str
+    revision: int
+    explanation_id: str
+    explained_unix_nano: int
+    is_corrected: bool
+    fingerprint: bytes
+
+    @classmethod
+    def of(cls, head: Head) -> Chosen:
+        return cls(
+            head.example_id, head.revision, head.explanation_id, head.explained_unix_nano,
+            head.is_corrected, head.fingerprint,
+        )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Labelled:
     """One verdict with its explanation. JSON columns are parsed."""
@@ -79,7 +98,7 @@ class Source(Protocol):
 
     def heads(self) -> Iterator[Head]: ...
 
-    def labelled(self, chosen: Sequence[Head]) -> Iterator[Labelled]: ...
+    def labelled(self, chosen: Sequence[Chosen]) -> Iterator[Labelled]: ...
 
 
 class Database:
@@ -107,7 +126,7 @@ class Database:
                 return
             at, last = rows[-1]["explained_unix_nano"], rows[-1]["explanation_id"]
 
-    def labelled(self, chosen: Sequence[Head]) -> Iterator[Labelled]:
+    def labelled(self, chosen: Sequence[Chosen]) -> Iterator[Labelled]:
         sql = load_sql("datasets.export.queries", "labelled")
         for start in range(0, len(chosen), PAGE_ROWS):
             page = chosen[start : start + PAGE_ROWS]
@@ -133,7 +152,7 @@ class InMemory:
     def heads(self) -> Iterator[Head]:
         return (_head_of(example) for example in self._examples.values())
 
-    def labelled(self, chosen: Sequence[Head]) -> Iterator[Labelled]:
+    def labelled(self, chosen: Sequence[Chosen]) -> Iterator[Labelled]:
         return (self._examples[head.example_id] for head in chosen)
 
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datasets.export.gold import Reject
+from datasets.export.rejects import MAX_LISTED_REJECTS, Rejects
 from datasets.export.row import SPLITS, Format, Row
 from datasets.export.select import Filters
 from datasets.export.settings import Settings
 from llm.redact import REDACTION_VERSION
-
-MAX_LISTED_REJECTS = 10_000  # of 100 bytes each; beyond, only their counts grow
 
 
 @dataclass
@@ -52,7 +50,7 @@ class Statistics:
 def build_manifest(  # noqa: PLR0917
     format_: Format,
     statistics: Statistics,
-    rejects: Sequence[Reject],
+    rejects: Rejects,
     labelled_count: int,
     filters: Filters,
     settings: Settings,
@@ -79,8 +77,8 @@ def build_manifest(  # noqa: PLR0917
         "models": _sorted(statistics.models),
         "token_estimates": _token_statistics(statistics, settings),
         "warnings": _warnings(format_, statistics),
-        "reject_counts": _sorted(Counter(_kind(reject.reason) for reject in rejects)),
-        "rejects": [{"example_id": r.example_id, "reason": r.reason} for r in rejects[:MAX_LISTED_REJECTS]],
+        "reject_counts": _sorted(rejects.kinds),
+        "rejects": [{"example_id": r.example_id, "reason": r.reason} for r in rejects.listed()],
         "rejects_not_listed": max(0, len(rejects) - MAX_LISTED_REJECTS),
     }
 
@@ -139,14 +137,6 @@ def _warnings(format_: Format, statistics: Statistics) -> list[str]:
     if format_.name == "trl-kto" and statistics.row_count and labels in ({"right"}, {"wrong"}):
         found.append("all verdicts are the same: KTO learns from both")
     return found
-
-
-def _kind(reason: str) -> str:
-    """Reasons that name an example or a size, counted as one."""
-    for prefix, kind in (("duplicate of", "duplicate"), ("about", "too long")):
-        if reason.startswith(prefix):
-            return kind
-    return reason
 
 
 def _sorted(counts: Counter[str] | Iterable[str]) -> dict[str, int]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from datasets.export.fingerprint import components
 from datasets.export.gold import Reject, choose
-from datasets.export.labelled import Head, Source, by_explanation
+from datasets.export.labelled import Chosen, Head, Source, by_explanation
+from datasets.export.rejects import Rejects
 from datasets.export.row import Split
 from datasets.export.settings import Settings
 
@@ -71,22 +72,23 @@ def label_source(head: Head) -> str:
 class Selection:
     """The chosen verdicts, oldest explanation first, with their splits; and why the others are not."""
 
-    chosen: list[Head] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
+    chosen: list[Chosen] = field(default_factory=list)
+    rejects: Rejects = field(default_factory=Rejects)
     labelled_count: int = 0
     splits: Mapping[bytes, Split] = field(default_factory=dict)
 
-    def split_of(self, head: Head) -> Split:
-        return self.splits[head.fingerprint]
+    def split_of(self, chosen: Chosen) -> Split:
+        return self.splits[chosen.fingerprint]
 
 
 def select(source: Source, filters: Filters, settings: Settings) -> Selection:
     """The same verdicts, settings and filters give the same selection."""
     found = Selection()
+    groups: list[tuple[bytes, str]] = []
     for verdicts in by_explanation(source.heads()):
         found.labelled_count += len(verdicts)
         chosen, rejects = choose(verdicts)
-        found.rejects += rejects
+        found.rejects.extend(rejects)
         if chosen is None:
             continue
         reviewers = {head.rater for head in verdicts if head.verdict == chosen.verdict}
@@ -94,8 +96,9 @@ def select(source: Source, filters: Filters, settings: Settings) -> Selection:
         if refusal:
             found.rejects.append(Reject(chosen.example_id, refusal))
         else:
-            found.chosen.append(chosen)
-    component_of = components((head.fingerprint, head.group_id) for head in found.chosen)
+            found.chosen.append(Chosen.of(chosen))
+            groups.append((chosen.fingerprint, chosen.group_id))
+    component_of = components(groups)
     splits = assign_splits(set(component_of.values()), settings)
     found.splits = {mark: splits[component] for mark, component in component_of.items()}
     return found

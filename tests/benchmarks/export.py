@@ -71,22 +71,25 @@ def spyhop(*arguments: str, **options: Any) -> subprocess.Popen[str]:
 def export(api: str, name: str, out: Path) -> dict[str, float]:
     started = time.perf_counter()
     process = spyhop("export", "--format", name, "--out", str(out), "--api", api, stdout=subprocess.DEVNULL)
-    largest_kib = 0
+    largest_kib, cpu_s = 0, 0.0
     while process.poll() is None:
         status = Path(f"/proc/{process.pid}/status")
         try:
             lines = status.read_text().splitlines()
+            used = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             break
         largest_kib = max(
             [largest_kib, *(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))]
         )
+        cpu_s = max(cpu_s, (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK"))
         threading.Event().wait(0.2)
     if process.wait():
         raise SystemExit(f"the export of {name} failed")
     size = sum(path.stat().st_size for path in out.rglob("*.jsonl"))
     return {
         "seconds": round(time.perf_counter() - started, 1),
+        "cpu_seconds": round(cpu_s, 1),
         "resident_mib": round(largest_kib / 1024, 1),
         "rows_mib": round(size / 2**20, 1),
     }

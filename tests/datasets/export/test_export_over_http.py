@@ -16,7 +16,7 @@ from collector.errors import InvalidInput, Unavailable
 from datasets.commands import register
 from datasets.errors import NothingToExport
 from datasets.export import labelled as labelled_module
-from datasets.export.labelled import Database
+from datasets.export.labelled import Chosen, Database
 from datasets.export.run import write_export
 
 
@@ -59,13 +59,14 @@ def test_pages(rated: Any, api_url: str, monkeypatch: pytest.MonkeyPatch) -> Non
     """Reading in pages over HTTP gives what the store gives in one."""
     inside = Database.of_store(rated)
     heads = list(inside.heads())
-    whole = list(inside.labelled(heads))
+    chosen = [Chosen.of(head) for head in heads]
+    whole = list(inside.labelled(chosen))
     monkeypatch.setattr(labelled_module, "PAGE_ROWS", 1)
     monkeypatch.setattr(labelled_module, "HEAD_PAGE_ROWS", 1)
     with Client(api_url) as client:
         outside = Database.of_client(client)
         assert list(outside.heads()) == heads
-        assert list(outside.labelled(heads)) == whole
+        assert list(outside.labelled(chosen)) == whole
     assert len(whole) == 3
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from datasets.export.gold import Gold, Reject, Wrong, choose, gold_answer
 from datasets.export.gold import judge as judge_one
-from datasets.export.labelled import InMemory, Labelled, by_explanation
+from datasets.export.labelled import Chosen, InMemory, Labelled, by_explanation
 from tests.datasets.support import labelled
 
 
@@ -18,7 +18,7 @@ def judge(examples: list[Labelled]) -> tuple[list[Gold], list[Reject]]:
     for verdicts in by_explanation(source.heads()):
         chosen, others = choose(verdicts)
         rejects += others
-        for example in source.labelled([chosen] if chosen else []):
+        for example in source.labelled([Chosen.of(chosen)] if chosen else []):
             verdict = judge_one(example)
             if isinstance(verdict, Gold):
                 golds.append(verdict)
