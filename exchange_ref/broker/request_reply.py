@@ -52,7 +52,11 @@ class Requester:
         """Publish `request`; returns once the broker has it, with the future reply."""
         reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[request.correlation_id] = reply
-        await self._broker.publish(queue, request)
+        try:
+            await self._broker.publish(queue, request)
+        except BaseException:  # nobody will wait for its reply
+            del self._waiting[request.correlation_id]
+            raise
         return reply
 
     async def receive(self, request: Message, reply: asyncio.Future[Message], timeout_s: float) -> Message:

@@ -60,8 +60,8 @@ class Lived:
     shown: dict[tuple[str, str], tuple[int, int]]
 
 
-def live(folder: Path, broker: str, server: BrokerServer | None, load_s: float) -> Lived:
-    """Load of 50 orders/s, an outage of half a second or as long as the server takes, and load behind it."""
+def live(folder: Path, broker: str, server: BrokerServer | None, load_s: float, rate_per_s: float) -> Lived:
+    """Load, an outage of 1.5 s or as long as the server takes, and load behind it."""
 
     async def main() -> Lived:
         memory = InMemorySpanExporter()
@@ -71,9 +71,11 @@ def live(folder: Path, broker: str, server: BrokerServer | None, load_s: float) 
         # Longer than the API waits for its broker: who gives up earlier leaves a request behind, and asks for
         # the same work again.
         exchange.wallet.retry = RetryPolicy(max_attempts=10, timeout_s=12.0, backoff_s=0.2)
-        load = Load(exchange.wallet, Traders(random.Random(1), f"{time.time_ns():x}"), random.Random(2), 50.0)
+        load = Load(
+            exchange.wallet, Traders(random.Random(1), f"{time.time_ns():x}"), random.Random(2), rate_per_s
+        )
         labels, stop = LabelFile(folder / "labels.jsonl"), asyncio.Event()
-        schedule = parse_schedule("faults: [{kind: broker_outage, at_s: 1.0, for_s: 0.5}]", "test")
+        schedule = parse_schedule("faults: [{kind: broker_outage, at_s: 1.0, for_s: 1.5}]", "test")
         runner = FaultRunner(schedule, Target(exchange, load, time.time_ns), labels, stop)
         runner.start()
 
@@ -167,7 +169,8 @@ def assert_seen(lived: Lived, system: str) -> None:
 def test_rabbitmq_goes_down_and_comes_back(rabbit, tmp_path: Path) -> None:
     """The real server is stopped and started under load by the fault itself: no order is lost or executed
     twice, traces go on, and the label and its spans show the outage."""
-    lived = live(tmp_path, rabbit.url, RealServer(rabbit), 3.0)
+    # A busy machine takes a minute to start the server, and every order of that time asks again and again.
+    lived = live(tmp_path, rabbit.url, RealServer(rabbit), 3.0, 25.0)
     assert len(lived.answered) > 100
     assert_once(lived, tmp_path)
     assert_seen(lived, "rabbitmq")
@@ -177,7 +180,7 @@ def test_rabbitmq_goes_down_and_comes_back(rabbit, tmp_path: Path) -> None:
 def test_without_a_server_the_way_to_the_broker_is_cut(tmp_path: Path) -> None:
     """In memory the connection is what goes down, with the same symptoms, and the wallets' rows end as the
     ledger."""
-    lived = live(tmp_path, "memory", None, 2.0)
+    lived = live(tmp_path, "memory", None, 2.0, 50.0)
     assert_once(lived, tmp_path)
     assert_seen(lived, "memory")
     assert {key: lived.balances[key] for key in lived.shown if key in lived.balances} == {
