@@ -21,6 +21,7 @@ from detectors.model.operation import Operation
 from detectors.model.severity import bounded_by_share
 from detectors.model.text import share_text
 from detectors.settings import Settings
+from detectors.spans.error_rate import MEASURE as ERRORS
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
 from detectors.stream.batch import Batch, Operations
@@ -90,6 +91,12 @@ class RefusalWatch(Detector):
             if operation >= 0:
                 past = (row["trial_count"], row["hit_count"])
                 self.code(operation, int(row["callee_operation"]), past)
+        # How often an operation was called that never refused: its failures are counted too.
+        for row in rates_of(rows, ERRORS):
+            operation = self._known.code_stored(row["service_name"], row["operation"], row["span_kind"])
+            if operation >= 0:
+                self._reach(operation + 1)
+                self._seen[operation] = max(self._seen[operation], row["trial_count"])
 
     def judge(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
         """Take a step; of the operations in `held` nothing is learned, since they are in an incident."""

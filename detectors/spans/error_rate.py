@@ -35,7 +35,7 @@ from detectors.stream.exemplars import Exemplars, window_anomaly
 from detectors.stream.rate_rows import NOBODY, TABLE, rate_row, rate_state, rates_of
 
 _RULE = Rule()
-_MEASURE = "error"
+MEASURE = "error"
 # A rate that a person or a day has confirmed counts as much as a window's spread can use.
 _ADOPTED_CALLS_MIN = 200
 _NS = 1_000_000_000
@@ -82,7 +82,7 @@ class ErrorWatch(Detector):
     def changed(self) -> list[State]:
         changed = np.flatnonzero(self.rates.changed[: self.rates.count]).tolist()
         rows = [
-            rate_row(_MEASURE, self._operations.stored(code), NOBODY, self.rates.past(code))
+            rate_row(MEASURE, self._operations.stored(code), NOBODY, self.rates.past(code))
             for code in changed
         ]
         return rate_state(rows)
@@ -96,7 +96,7 @@ class ErrorWatch(Detector):
                 row["trial_count"],
                 row["hit_count"],
             )
-            for row in rates_of(rows, _MEASURE)
+            for row in rates_of(rows, MEASURE)
         }
         codes = range(len(self._operations.keys))
         self.rates.grow(

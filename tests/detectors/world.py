@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from detectors.baseline.sketch_index import DELTA_SCHEMA
 from detectors.orders.amount_columns import SCHEMA as AMOUNTS
+from detectors.stats.seasonality import hour_of_week
+from detectors.stats.sketch import bucket_of
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -39,6 +42,8 @@ class Traffic:
         dead_partner: bool = False,
         asks_prices: bool = True,
         worker_lost: bool = False,
+        slow_ms: float = 0.0,
+        quick_ms: float = 9.0,
     ) -> pa.Table:
         """The spans that end in one second.
 
@@ -51,6 +56,8 @@ class Traffic:
             dead_partner: calls of one of ten partners, all named GET as those of the prices, fail.
             asks_prices: whether the api asks for prices.
             worker_lost: nothing of the worker arrives, not even what it does on its own.
+            slow_ms: what each db span takes more.
+            quick_ms: what the web takes for an order, at least.
         """
         rows: list[dict[str, object]] = []
         for number in range(orders):
@@ -59,8 +66,8 @@ class Traffic:
             start = at_ns + number * (S // orders)
             failed = bool(self.rng.random() < failing)
             noise = [int(MS * x) for x in np.exp(0.2 * self.rng.standard_normal(6))]
-            add = self._adder(rows, trace)
-            add(1, 0, "web", "submit", "INTERNAL", start, 9 * MS + noise[0], failed=failed)
+            add, more = self._adder(rows, trace), int(slow_ms * MS)
+            add(1, 0, "web", "submit", "INTERNAL", start, int(quick_ms * MS) + noise[0], failed=failed)
             refused = refusing > 0 and self.rng.random() < refusing
             add(
                 *(2, 1, self.service, "POST /orders", "SERVER", start + MS, 7 * MS + noise[1]),
@@ -68,7 +75,15 @@ class Traffic:
                 answer=refusal if refused else 200,
             )
             for query in range(queries):
-                add(10 + query, 2, self.service, "SELECT stock", "CLIENT", start + 2 * MS + query, noise[2])
+                add(
+                    10 + query,
+                    2,
+                    self.service,
+                    "SELECT stock",
+                    "CLIENT",
+                    start + 2 * MS + query,
+                    noise[2] + more,
+                )
             if new_call:
                 add(60, 2, self.service, "DELETE stock", "CLIENT", start + 3 * MS, noise[2])
             for call in range(9 if asks_prices else 0):
@@ -162,8 +177,16 @@ def points(figure: float, at_s: int) -> pa.Table:
     return pa.Table.from_pylist([row])
 
 
-def orders(rng: np.random.Generator, at_s: int, *, factor: float = 1.0, market: float = 1.0) -> pa.Table:
-    """Thirty orders in BTC/USD; `factor` of one limit, `market` of all prices."""
+def orders(
+    rng: np.random.Generator,
+    at_s: int,
+    *,
+    factor: float = 1.0,
+    market: float = 1.0,
+    whale: float = 1.0,
+    self_trades: int = 0,
+) -> pa.Table:
+    """Thirty orders in BTC/USD; `factor` of one limit, `market` of all prices, `whale` of one quantity."""
     rows: list[dict[str, Any]] = []
     for number in range(30):
         price = market * 42_000.0 * float(np.exp(0.0005 * rng.standard_normal()))
@@ -180,4 +203,32 @@ def orders(rng: np.random.Generator, at_s: int, *, factor: float = 1.0, market: 
             }
         )
     rows[1]["limit_price"] *= factor
+    rows[2]["amount"] *= whale
+    for number in range(self_trades):
+        asked = {"limit_price": market * 42_000.0 + number / 100, "fill_price": 0.0}
+        filled = {"limit_price": asked["limit_price"], "fill_price": asked["limit_price"]}
+        for side, priced in (("SELL", asked), ("BUY", filled)):
+            place = {
+                "trace_id": f"{at_s}{number}{side:>21}".replace(" ", "0"),
+                "account": "user-1",
+                "side": side,
+            }
+            start = at_s * S + number * S // 10 + (side == "BUY") * MS
+            rows.append(rows[0] | place | priced | {"start_unix_nano": start, "amount": 1.0})
     return pa.Table.from_pylist(rows, schema=AMOUNTS)
+
+
+def learned(
+    measure: str, rows: pa.Table, values: np.ndarray[Any, Any], facets: list[str] | None = None
+) -> pa.Table:
+    """Samples of some operations, as baselines learn them."""
+    columns = {
+        "measure": pa.repeat(measure, rows.num_rows),
+        **{name: rows[name] for name in ("service_name", "operation", "span_kind")},
+        "facet": facets or pa.repeat("", rows.num_rows),
+        "hour_of_week": hour_of_week(rows["start_unix_nano"].to_numpy()).astype(np.int16),
+        "flagged": pa.repeat(False, rows.num_rows),
+        "bucket": bucket_of(values).astype(np.int32),
+        "sample_count": pa.repeat(1, rows.num_rows),
+    }
+    return pa.table(columns).cast(DELTA_SCHEMA)
