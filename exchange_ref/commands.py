@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,7 @@ from exchange_ref.command_options import (
 if TYPE_CHECKING:
     from exchange_ref.exchange import ExchangeConfig
     from exchange_ref.run import RunOptions
+    from exchange_ref.services.wallet import RetryPolicy
     from exchange_ref.settings import Settings
 
 
@@ -101,31 +103,21 @@ def run(
 ) -> None:
     """Trade now, with seeded traders, until a time or a signal."""
     from exchange_ref.faults.schedule import Schedule, read_schedule
-    from exchange_ref.load.arrivals import Mix
     from exchange_ref.load.tides import Tide
-    from exchange_ref.run import RunOptions
 
-    population = find_population(traders)
     settings = override_settings(
         otlp=otlp, rate=rate, transfer_share=transfer_share, cancel_share=cancel_share, broker=broker,
         seed=seed, gateway=gateway, api=exchange_api, data=data,
     )  # fmt: skip
-    options = RunOptions(
-        exchange=_config(settings),
-        otlp=settings.exchange_otlp,
-        rate_per_s=settings.exchange_rate,
-        seed=settings.exchange_seed,
+    options = replace(
+        _options(settings, traders, retry_policy(client_attempts, client_timeout)),
         schedule=read_schedule(faults) if faults is not None else Schedule(0, ()),
         labels=labels,
-        admin_token=settings.exchange_admin_token,
-        mix=Mix(settings.exchange_transfer_share, settings.exchange_cancel_share),
         duration_s=parse_seconds("--for", for_),
         tide=Tide(
             day_s=parse_seconds("--rhythm", rhythm) or 0.0,
             burst_every_s=parse_seconds("--bursts", bursts) or 0.0,
         ),
-        retry=retry_policy(client_attempts, client_timeout),
-        population=population,
     )
     _run_and_report(options, report, as_json=as_json)
 
@@ -155,10 +147,8 @@ def history(
 ) -> None:
     """Write a past that a baseline can be learned from: orders executed now, their spans dated back."""
     from exchange_ref.errors import InvalidUse
-    from exchange_ref.load.arrivals import Mix
-    from exchange_ref.run import History, RunOptions
+    from exchange_ref.run import History
 
-    population = find_population(traders)
     duration_s = parse_seconds("history", length)
     if duration_s is None:
         raise InvalidUse("history needs a length such as 24h")
@@ -166,16 +156,9 @@ def history(
         otlp=otlp, rate=rate, transfer_share=transfer_share, cancel_share=cancel_share, broker=broker,
         seed=seed, gateway=gateway, api=exchange_api, data=data,
     )  # fmt: skip
-    options = RunOptions(
-        exchange=_config(settings),
-        otlp=settings.exchange_otlp,
-        rate_per_s=settings.exchange_rate,
-        seed=settings.exchange_seed,
+    options = replace(
+        _options(settings, traders, retry_policy(client_attempts, client_timeout)),
         history=History(duration_s, orders_per_hour),
-        admin_token=settings.exchange_admin_token,
-        mix=Mix(settings.exchange_transfer_share, settings.exchange_cancel_share),
-        retry=retry_policy(client_attempts, client_timeout),
-        population=population,
     )
     _run_and_report(options, report, as_json=as_json)
 
@@ -231,6 +214,23 @@ def _config(settings: Settings) -> ExchangeConfig:
         sampled_share=settings.exchange_sampled_share,
         price_seed=settings.exchange_seed,
         broker_command=settings.exchange_broker_command,
+    )
+
+
+def _options(settings: Settings, traders: str, retry: RetryPolicy) -> RunOptions:
+    """What all runs have in common."""
+    from exchange_ref.load.arrivals import Mix
+    from exchange_ref.run import RunOptions
+
+    return RunOptions(
+        exchange=_config(settings),
+        otlp=settings.exchange_otlp,
+        rate_per_s=settings.exchange_rate,
+        seed=settings.exchange_seed,
+        admin_token=settings.exchange_admin_token,
+        mix=Mix(settings.exchange_transfer_share, settings.exchange_cancel_share),
+        retry=retry,
+        population=find_population(traders),
     )
 
 

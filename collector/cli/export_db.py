@@ -96,7 +96,7 @@ def export_db(
 
 def _pages(source: Source, table: Table, span: Range, batch_id: int) -> Iterator[QueryResult]:
     bounds = source.run(
-        f"SELECT epoch_ns(min(t)), epoch_ns(max(t)), count(*)"  # noqa: S608  # constant names, numbers
+        "SELECT epoch_ns(min(t)), epoch_ns(max(t)), count(*)"  # noqa: S608  # constant names, numbers
         f' FROM (SELECT "{table.time_column}" AS t FROM {table.name} WHERE {_within(table, span, batch_id)})',
         1,
     ).table.to_pylist()[0]
