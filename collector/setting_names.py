@@ -33,9 +33,25 @@ def check_names(environment: Iterable[str], models: Iterable[type[BaseSettings]]
     Raises:
         UnknownSetting: names the variable and the nearest known one.
     """
-    known = known_names(models)
+    models = list(models)
+    known, constants = known_names(models), _constants(models)
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known:
+            if name in constants:
+                raise UnknownSetting(
+                    f"{name} is no setting: Spyhop always uses {constants[name]!r}",
+                    hint=f"unset {name}; `spyhop settings` lists what can be set",
+                )
             near = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {near[0]}?" if near else "unset it, or see `spyhop settings`"
             raise UnknownSetting(f"unknown setting {name}", hint=advice)
+
+
+def _constants(models: Iterable[type[BaseSettings]]) -> dict[str, object]:
+    """Environment variable → value of what is a field for code alone, some of which were settings once."""
+    return {
+        PREFIX + name.upper(): field.get_default(call_default_factory=True, validated_data={})
+        for model in models
+        for name, field in model.model_fields.items()
+        if is_constant(field)
+    }

@@ -90,7 +90,7 @@ class Settings(SpyhopSettings):
         default_factory=list,
         description='Web origins, as a JSON list, whose pages may send OTLP/HTTP, e.g. ["https://shop.example"].',
     )
-    otlp_http_timeout_s: float = Field(
+    otlp_http_timeout_s: float = constant(
         default=15.0,
         gt=0,
         description="Seconds in which an OTLP/HTTP client must send its headers, and each piece of its body. "
@@ -149,7 +149,7 @@ class Settings(SpyhopSettings):
         le=10_000,
         description="Operations for which /metrics has rate, errors and duration; 0: own figures only.",
     )
-    sql_max_rows: int = Field(
+    sql_max_rows: int = constant(
         default=10_000, ge=1, description="Rows that /api/sql returns as JSON or CSV when no limit is given."
     )
     sql_limit_rows: int = Field(

@@ -31,12 +31,12 @@ class Settings(SpyhopSettings):
     dashboard_port: int = Field(
         default=8501, ge=0, le=65535, description="Port of the dashboard; 0 picks a free one"
     )
-    dashboard_refresh_s: float = Field(default=2.0, ge=0.5, description="Seconds between live refreshes")
+    dashboard_refresh_s: float = constant(default=2.0, ge=0.5, description="Seconds between live refreshes")
     dashboard_rater: str = Field(
         default_factory=_account_name,
         description="Name under which feedback is stored unless the page says other",
     )
-    dashboard_window_min: int = Field(
+    dashboard_window_min: int = constant(
         default=15, ge=1, le=1440, description="Minutes of the time range with which pages open"
     )
     dashboard_analyze_timeout_s: float = constant(

@@ -75,7 +75,7 @@ class Settings(SpyhopSettings):
         le=24,
         description="Any other stable new level is normal after so long, if no incident is open on it.",
     )
-    baseline_drift_per_day: float = Field(
+    baseline_drift_per_day: float = constant(
         0.05,
         ge=0,
         le=0.5,
@@ -84,7 +84,7 @@ class Settings(SpyhopSettings):
     incident_window_s: float = constant(
         30.0, gt=0, description="Anomalies within this time of each other may be one incident."
     )
-    incident_min_traces: int = Field(
+    incident_min_traces: int = constant(
         3, ge=1, description="Anomalous traces of one operation that an incident needs."
     )
     incident_min_spread_s: float = constant(

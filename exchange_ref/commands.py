@@ -210,8 +210,6 @@ def _config(settings: Settings) -> ExchangeConfig:
         gateway=settings.exchange_gateway,
         api=settings.exchange_api,
         broker=settings.exchange_broker,
-        order_ttl_s=settings.exchange_order_ttl_s,
-        sampled_share=settings.exchange_sampled_share,
         price_seed=settings.exchange_seed,
         broker_command=settings.exchange_broker_command,
     )

@@ -44,16 +44,10 @@ class Settings(BaseSettings):
         default=Path("spyhop-data/exchange"),
         description="Folder for the exchange's database, journal and accepted orders.",
     )
-    exchange_order_ttl_s: float = Field(
-        default=30.0, gt=0, description="Seconds after which a resting order expires."
-    )
     exchange_admin_token: str = Field(
         default="",
         description="Token for /admin/ at the gateway, which switches faults and load, also for the "
         "dashboard; closed without one.",
-    )
-    exchange_sampled_share: float = Field(
-        default=1.0, ge=0, le=1, description="Share of traces that are recorded, decided at their start."
     )
 
     @field_validator("exchange_gateway", "exchange_api")

@@ -47,7 +47,7 @@ class Settings(SpyhopSettings):
         ge=10_000,
         description="Bytes read of one answer of the endpoint; a longer one is not used.",
     )
-    llm_max_concurrent: int = Field(
+    llm_max_concurrent: int = constant(
         default=2, ge=1, description="Model requests at the same time; others wait within their deadline."
     )
 

@@ -184,7 +184,7 @@ def self_times_of_every_reader(store: Store, trace_id: str) -> dict[str, dict[st
     baselines = Baselines(Settings())
     settled = load_sql("detectors.learning.queries", "settled_spans")
     own = store.read(
-        f"{settled} AND s.trace_id = $trace_id ORDER BY s.start_time",
+        f"FROM ({settled}) WHERE trace_id = $trace_id ORDER BY start_unix_nano",
         {"after": 0, "upto": 1, "trace_id": trace_id},
     )
     ids = own["span_id"].to_pylist()
