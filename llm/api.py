@@ -103,24 +103,48 @@ def build_router(
 
 
 async def _events(explainer: Explainer, request: AnalyzeRequest) -> AsyncIterator[str]:
-    """`delta` events with the checked text, then `explanation`; comments while a model thinks.
+    """`delta` events with the text, then `explanation`; comments while a model thinks.
 
-    The model's own tokens are not passed on: what has not been checked is not shown.
+    Of a model's answer each sentence is a `delta` once it is checked, while the next is written: nothing
+    unchecked is shown. Where the text turns out otherwise (code's sentence about the cause goes in
+    front, or the model failed in the middle), `replace` gives all of it.
     """
-    work = asyncio.ensure_future(
-        run_in_threadpool(explainer.analyse, request.subject, refresh=request.refresh)
-    )
-    while not (await asyncio.wait({work}, timeout=_KEEP_ALIVE_S))[0]:
-        yield ": working\n\n"
+    loop, lines = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+
+    def heard(line: str | None) -> None:
+        loop.call_soon_threadsafe(lines.put_nowait, line)
+
+    def analyse() -> Explanation:
+        try:
+            return explainer.analyse(request.subject, refresh=request.refresh, on_line=heard)
+        finally:
+            heard(None)
+
+    work = asyncio.ensure_future(run_in_threadpool(analyse))
+    told, coming = "", asyncio.ensure_future(lines.get())
+    while True:
+        if not (await asyncio.wait({coming}, timeout=_KEEP_ALIVE_S))[0]:
+            yield ": working\n\n"
+            continue
+        line = coming.result()
+        if line is None:
+            break
+        coming = asyncio.ensure_future(lines.get())
+        piece = f" {line}" if told else line
+        told += piece
+        yield _event("delta", {"text": piece})
     try:
-        explanation: Explanation = work.result()
+        explanation = await work
     except SpyhopError as error:
         body = {"code": error.code, "message": str(error), "details": error.details}
         yield _event("error", {"error": body})
         return
     text = explanation.summary
-    for start in range(0, len(text), _CHUNK_CHARS):
-        yield _event("delta", {"text": text[start : start + _CHUNK_CHARS]})
+    if text.startswith(told):
+        for start in range(len(told), len(text), _CHUNK_CHARS):
+            yield _event("delta", {"text": text[start : start + _CHUNK_CHARS]})
+    else:
+        yield _event("replace", {"text": text})
     yield _event("explanation", explanation.model_dump())
 
 

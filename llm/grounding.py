@@ -98,46 +98,58 @@ def check_summary(
         takes_own_words: for what a person confirmed or wrote: code's own sentences stand, word for word, and
             a sentence without a citation gets that of a fact that bears it out.
     """
-    entailment = _Lazy(evidence, draft)
-    checks: list[SentenceCheck] = []
-    place: tuple[str, str] | None = None
-    shown: set[str] = set()
-    for sentence in _sentences(summary)[:MAX_SENTENCES]:
+    checker = SentenceChecker(evidence, draft, takes_own_words=takes_own_words)
+    return tuple(checker.take(sentence) for sentence in sentences(summary)[:MAX_SENTENCES])
+
+
+class SentenceChecker:
+    """Checks the sentences of one text in their order, as they come."""
+
+    def __init__(self, evidence: Evidence, draft: Draft, *, takes_own_words: bool = False) -> None:
+        self._evidence = evidence
+        self._draft = draft
+        self._takes_own_words = takes_own_words
+        self._entailment = _Lazy(evidence, draft)
+        self._place: tuple[str, str] | None = None
+        self._shown: set[str] = set()
+
+    def take(self, sentence: str) -> SentenceCheck:
+        """What becomes of the next sentence."""
         cited = list(dict.fromkeys(_ID.findall(" ".join(_CITATION.findall(sentence)))))
         text = plain_text(_CITATION.sub(" ", sentence)).rstrip(".! ")
         text = redact_again(_SPACED.sub(r"\1", text), MAX_SENTENCE_CHARS + 1)
-        if takes_own_words and not cited:  # a person need not know the facts by number
-            ids = (fact.evidence_id for fact in evidence.facts)
-            cited = [i for i in ids if entailment.check(text, [i], place).holds][:1]
-        known = [i for i in cited if evidence.fact(i)]
+        if self._takes_own_words and not cited:  # a person need not know the facts by number
+            ids = (fact.evidence_id for fact in self._evidence.facts)
+            cited = [i for i in ids if self._entailment.check(text, [i], self._place).holds][:1]
+        known = [i for i in cited if self._evidence.fact(i)]
         rule = _form_rule(text, cited, known)
-        repeated = "" if rule else _repeated(text, known, evidence, draft)
-        if repeated and takes_own_words:
-            checks.append(_row(text, cited, "kept", OWN_WORDS, f"{text} [{', '.join(known)}]."))
-            continue
+        repeated = "" if rule else _repeated(text, known, self._evidence, self._draft)
+        if repeated and self._takes_own_words:
+            return _row(text, cited, "kept", OWN_WORDS, f"{text} [{', '.join(known)}].")
         if repeated:  # in code's punctuation, with the fact whose statement it is
-            fact = evidence.fact(repeated)
+            fact = self._evidence.fact(repeated)
             assert fact is not None
-            place = (fact.service, fact.operation)
-            checks.append(_row(text, cited, "kept", OWN_WORDS, said(fact)))
-            continue
+            self._place = (fact.service, fact.operation)
+            return _row(text, cited, "kept", OWN_WORDS, said(fact))
         if not rule:
-            verdict = entailment.check(_without_quote(text, known, evidence), known, place)
+            without_quote = _without_quote(text, known, self._evidence)
+            verdict = self._entailment.check(without_quote, known, self._place)
             rule = verdict.rule
             if verdict.holds:
-                place = verdict.place
-                line = f"{entailment.shown(text)} [{', '.join(known)}]."
-                checks.append(_row(text, cited, "kept", rule, line))
-                continue
-        fact = evidence.fact(known[0]) if known else None
+                self._place = verdict.place
+                line = f"{self._entailment.shown(text)} [{', '.join(known)}]."
+                return _row(text, cited, "kept", rule, line)
+        return self._replaced(text, cited, known, rule)
+
+    def _replaced(self, text: str, cited: list[str], known: list[str], rule: str) -> SentenceCheck:
+        """Code's sentence about the first fact that was cited, once."""
+        fact = self._evidence.fact(known[0]) if known else None
         line = said(fact) if fact else ""
-        if fact is None or line in shown:
-            checks.append(_row(text, cited, "dropped", rule, ""))
-            continue
-        shown.add(line)
-        place = (fact.service, fact.operation)
-        checks.append(_row(text, cited, "replaced", rule, line))
-    return tuple(checks)
+        if fact is None or line in self._shown:
+            return _row(text, cited, "dropped", rule, "")
+        self._shown.add(line)
+        self._place = (fact.service, fact.operation)
+        return _row(text, cited, "replaced", rule, line)
 
 
 class _Lazy:
@@ -244,7 +256,8 @@ def _causes(answered: Iterable[AnsweredCause], draft: Draft) -> tuple[tuple[Root
     return tuple(kept), bool(named)
 
 
-def _sentences(text: str) -> list[str]:
+def sentences(text: str) -> list[str]:
+    """Each with its citations."""
     text = strip_invisible(text)
     for abbreviation, words in _ABBREVIATIONS.items():
         text = text.replace(abbreviation, words)

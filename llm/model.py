@@ -7,7 +7,8 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from time import monotonic
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any, Literal, Protocol
 
 import httpx2
 import openai
@@ -24,6 +25,15 @@ _FORMATS: tuple[Format, ...] = ("json_schema", "json_object", "prompt")
 _NO_KEY = "none"  # the client insists on a key; local endpoints ignore it
 _RETRIES = 1  # for refused connections and 5xx; the deadline bounds all of it
 _UNDERSTOOD_WITHIN_TRIES = 5  # three formats and one change of the limit's name, then no more
+
+
+class Listener(Protocol):
+    """Told an answer while it is written."""
+
+    def begin(self) -> None:
+        """An answer begins, the first one or one that mends the form of the one before."""
+
+    def piece(self, text: str) -> None: ...
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -62,9 +72,13 @@ class Model:
         self._slots = threading.BoundedSemaphore(settings.llm_max_concurrent)
         self._format: Format = "json_schema"
         self._limit_name: LimitName = "max_completion_tokens"
+        self._streams = True
 
-    def ask(self, messages: list[dict[str, str]]) -> Answer:
+    def ask(self, messages: list[dict[str, str]], listener: Listener | None = None) -> Answer:
         """One answer within the total deadline, after at most one request to mend its form.
+
+        Args:
+            listener: told the pieces of the answer while it is written, where the endpoint streams.
 
         Raises:
             ModelFailed: whatever went wrong, in words for the notice.
@@ -74,7 +88,7 @@ class Model:
             raise ModelFailed("all model requests were busy until the deadline", reason="busy")
         try:
             # An event loop of its own: cancelling a task is the only way to end an answer that drips forever.
-            answer = asyncio.run(self._within(deadline_s - monotonic(), messages))
+            answer = asyncio.run(self._within(deadline_s - monotonic(), messages, listener))
         except ModelFailed as error:
             if error.reason in BROKEN:
                 self._budget.failed()
@@ -87,10 +101,12 @@ class Model:
         finally:
             self._slots.release()
 
-    async def _within(self, remaining_s: float, messages: list[dict[str, str]]) -> Answer:
+    async def _within(
+        self, remaining_s: float, messages: list[dict[str, str]], listener: Listener | None
+    ) -> Answer:
         try:
             async with asyncio.timeout(remaining_s), self._client() as client:
-                return await self._ask(client, messages)
+                return await self._ask(client, messages, listener)
         except TimeoutError as error:
             raise ModelFailed(
                 f"the model gave no answer within {self._settings.llm_deadline_s:g} s", reason="timeout"
@@ -138,8 +154,10 @@ class Model:
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _Bounded(response.stream, self._settings.llm_max_answer_bytes)
 
-    async def _ask(self, client: openai.AsyncOpenAI, messages: list[dict[str, str]]) -> Answer:
-        text = await self._complete(client, messages)
+    async def _ask(
+        self, client: openai.AsyncOpenAI, messages: list[dict[str, str]], listener: Listener | None
+    ) -> Answer:
+        text = await self._complete(client, messages, listener)
         try:
             return parse_answer(text)
         except ValueError as error:
@@ -152,7 +170,7 @@ class Model:
             {"role": "assistant", "content": text[:8000]},
             {"role": "user", "content": mend},
         ]
-        text = await self._complete(client, repaired)
+        text = await self._complete(client, repaired, listener)
         try:
             return parse_answer(text)
         except ValueError as error:
@@ -160,9 +178,16 @@ class Model:
                 "the model's answer did not have the form asked for, twice", reason="wrong_form"
             ) from error
 
-    async def _complete(self, client: openai.AsyncOpenAI, messages: list[dict[str, str]]) -> str:
+    async def _complete(
+        self, client: openai.AsyncOpenAI, messages: list[dict[str, str]], listener: Listener | None
+    ) -> str:
         for _ in range(_UNDERSTOOD_WITHIN_TRIES):
             try:
+                if listener is not None and self._streams:
+                    streamed = await self._streamed(client, messages, listener)
+                    if streamed is not None:
+                        return _text_of(streamed)
+                    self._streams = False  # asked for a stream, it answers in another way
                 return _text_of(await self._request(client, messages))
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 if not self._step_down(error):
@@ -172,6 +197,37 @@ class Model:
         )
 
     async def _request(self, client: openai.AsyncOpenAI, messages: list[dict[str, str]]) -> object:
+        self._budget.take()
+        completion = await client.chat.completions.create(**self._form(messages))
+        self._budget.spent(*_usage(completion, messages))
+        return completion
+
+    async def _streamed(
+        self, client: openai.AsyncOpenAI, messages: list[dict[str, str]], listener: Listener
+    ) -> object | None:
+        """The completion put together from its pieces; None where none came."""
+        self._budget.take()
+        pieces: list[str] = []
+        refusal, reason, came = "", None, False
+        stream = await client.chat.completions.create(**self._form(messages), stream=True)
+        listener.begin()
+        async for chunk in stream:
+            for choice in (getattr(chunk, "choices", None) or ())[:1]:
+                came = True
+                piece = getattr(choice.delta, "content", None)
+                refusal += getattr(choice.delta, "refusal", None) or ""
+                reason = choice.finish_reason or reason
+                if isinstance(piece, str):
+                    pieces.append(piece)
+                    listener.piece(piece)
+        if not came:
+            return None
+        message = SimpleNamespace(content="".join(pieces), refusal=refusal)
+        completion = SimpleNamespace(choices=[SimpleNamespace(message=message, finish_reason=reason)])
+        self._budget.spent(estimate_tokens(messages), len(message.content) // CHARS_PER_TOKEN)
+        return completion
+
+    def _form(self, messages: list[dict[str, str]]) -> dict[str, Any]:
         request: dict[str, Any] = {
             "model": self.name,
             "messages": messages,
@@ -182,10 +238,7 @@ class Model:
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif self._format == "json_object":
             request["response_format"] = {"type": "json_object"}
-        self._budget.take()
-        completion = await client.chat.completions.create(**request)
-        self._budget.spent(*_usage(completion, messages))
-        return completion
+        return request
 
     def _step_down(self, error: openai.APIStatusError) -> bool:
         """Choose the next simpler form of request; False when the refusal is not about the form."""

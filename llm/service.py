@@ -30,6 +30,7 @@ from llm.grounding import ground
 from llm.past import advice, context_structure, past_incidents
 from llm.propagation import propagation
 from llm.settings import Settings
+from llm.streamed import StreamedAnswer
 from llm.subject import load_case, require_subject, subject_basis, subject_size
 
 if TYPE_CHECKING:
@@ -71,8 +72,14 @@ class Explainer:
         self._model = _open_model(settings)
         self._locks = [threading.Lock() for _ in range(_SUBJECT_LOCKS)]
 
-    def analyse(self, subject: Subject, *, refresh: bool = False) -> Explanation:
+    def analyse(
+        self, subject: Subject, *, refresh: bool = False, on_line: Callable[[str], None] | None = None
+    ) -> Explanation:
         """The explanation of `subject`: the stored one, unless `refresh` or the subject has outgrown it.
+
+        Args:
+            on_line: told each sentence of a model's answer that may be shown, while others are written.
+                What is returned may begin with code's sentence about the cause, or hold none of these.
 
         One that somebody rated is only replaced by `refresh`: a rating must stay beside the words it rates.
 
@@ -80,13 +87,15 @@ class Explainer:
             NotFound: no such subject.
         """
         with self._locks[hash(subject) % len(self._locks)]:
-            return self._analyse(subject, refresh=refresh)
+            return self._analyse(subject, refresh=refresh, on_line=on_line)
 
     def require(self, subject: Subject) -> None:
         """Raises NotFound when nothing is stored under the subject's id."""
         require_subject(self._store, subject)
 
-    def _analyse(self, subject: Subject, *, refresh: bool) -> Explanation:
+    def _analyse(
+        self, subject: Subject, *, refresh: bool, on_line: Callable[[str], None] | None
+    ) -> Explanation:
         stored = None if refresh else self._newest(subject)
         if stored is not None and (stored["rated"] or not self._outgrown(stored, subject)):
             return _explanation(stored)
@@ -95,7 +104,7 @@ class Explainer:
         evidence = gather(case)
         draft = explain(evidence)
         context = build_context(evidence, draft, self._settings.llm_context_tokens)
-        text = self._narrate(evidence, draft, context)
+        text = self._narrate(evidence, draft, context, on_line)
         beside = self._beside(evidence, draft, context, propagation(case, evidence, draft))
         return self._keep(evidence, text, context, basis, beside)
 
@@ -111,11 +120,18 @@ class Explainer:
             "past": _json([incident.model_dump() for incident in past]),
         }
 
-    def _narrate(self, evidence: Evidence, draft: Draft, context: dict[str, object]) -> _Text:
+    def _narrate(
+        self,
+        evidence: Evidence,
+        draft: Draft,
+        context: dict[str, object],
+        on_line: Callable[[str], None] | None,
+    ) -> _Text:
         if self._model is None or not draft.root_causes:
             return _Text(draft, "deterministic", "")
         try:
-            answer = self._model.ask(render_messages(context))
+            listener = StreamedAnswer(evidence, draft, on_line) if on_line else None
+            answer = self._model.ask(render_messages(context), listener)
         except ModelFailed as error:
             notice = f"This is the text of code: {error.message}."
             return _Text(draft, "deterministic", notice, fallback_reason=error.reason)

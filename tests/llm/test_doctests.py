@@ -9,6 +9,7 @@ import llm.figures
 import llm.fingerprint
 import llm.parts
 import llm.roles
+import llm.streamed
 import llm.units
 
 
@@ -22,6 +23,7 @@ import llm.units
         llm.fingerprint,
         llm.parts,
         llm.roles,
+        llm.streamed,
         llm.units,
     ],
     ids=lambda m: m.__name__,

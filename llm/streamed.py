@@ -1,0 +1,68 @@
+"""A model's answer while it is written: each sentence is told when it is complete and checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+from llm.explanation import Draft, Evidence
+from llm.grounding import MAX_SENTENCES, SentenceChecker, sentences
+
+_SUMMARY = re.compile(r'"summary"\s*:\s*"((?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+)("?)')
+_MAY_END = re.compile(r"[.!?\]\"]")  # only such a piece can complete a sentence
+
+
+class StreamedAnswer:
+    """Told the pieces of an answer as they come; calls `on_line` with each sentence that may be shown.
+
+    What is told here is what `grounding.ground` shows of the same summary, sentence by sentence.
+    """
+
+    def __init__(self, evidence: Evidence, draft: Draft, on_line: Callable[[str], None]) -> None:
+        self._evidence = evidence
+        self._draft = draft
+        self._on_line = on_line
+        self.begin()
+
+    def begin(self) -> None:
+        """Another answer begins: the first had not the right form. What was told of it stands."""
+        self._text = ""
+        self._taken = 0
+        self._checker = SentenceChecker(self._evidence, self._draft)
+
+    def piece(self, text: str) -> None:
+        self._text += text
+        if not _MAY_END.search(text):
+            return
+        for sentence in complete_sentences(*partial_summary(self._text))[self._taken : MAX_SENTENCES]:
+            self._taken += 1
+            if line := self._checker.take(sentence).shown:
+                self._on_line(line)
+
+
+def partial_summary(text: str) -> tuple[str, bool]:
+    """The summary as far as it has come, and whether it is complete.
+
+    >>> partial_summary('{"summary": "A took 2 ms [E1]. B f')
+    ('A took 2 ms [E1]. B f', False)
+    >>> partial_summary('{"summary": "A took 2 ms [E1].", "root')
+    ('A took 2 ms [E1].', True)
+    """
+    match = _SUMMARY.search(text)
+    if match is None:
+        return "", False
+    return json.loads(f'"{match[1]}"', strict=False), bool(match[2])
+
+
+def complete_sentences(summary: str, is_complete: bool) -> list[str]:
+    """Those that no further text changes: behind each of them stands another, which is no citation.
+
+    >>> complete_sentences("A took 2 ms [E1]. B took 3 ms. [E2", False)
+    ['A took 2 ms [E1].']
+    """
+    found = sentences(summary)
+    if is_complete:
+        return found
+    is_citation = bool(found) and found[-1].startswith("[")
+    return found[:-2] if is_citation else found[:-1]
