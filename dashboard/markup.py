@@ -20,8 +20,9 @@ MAX_TEXT_CHARS = 4000
 STYLE = f"""
 <style>
 .sp {{ color: {TEXT}; font-variant-numeric: tabular-nums; }}
-.sp a {{ color: {LINK}; text-decoration: none; }}
-.sp a:hover, .sp a:focus {{ text-decoration: underline; }}
+.sp a {{ color: {LINK}; text-decoration: underline #58A6FF66; text-underline-offset: 3px; }}
+.sp table a, .sp .chip a {{ text-decoration: none; }}
+.sp a:hover, .sp a:focus {{ text-decoration: underline; text-decoration-color: currentcolor; }}
 .sp .muted {{ color: {MUTED}; }}
 .sp .chip {{ display: inline-block; border-radius: 4px; padding: 0 6px; font-weight: 600; color: #0B0E13;
   font-size: 12px; line-height: 20px; white-space: nowrap; }}
@@ -134,6 +135,7 @@ def table(head: Sequence[tuple[str, str]], rows: Iterable[Sequence[object]]) -> 
             ),
         ),
         css="scroll",
+        tabindex="0",  # scrolled by keys where it is wider than the page
     )
 
 

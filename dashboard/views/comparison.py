@@ -119,8 +119,8 @@ def compared(trace: Mapping[str, Any], other: Mapping[str, Any], usual_count: in
         "Self time is without that of what it calls."
     )
     columns = [
-        ("Call", "l wrap"), ("Service", "l"), ("", "l"), ("Times", ""), ("Self time here", ""), ("There", ""),
-        ("Difference", ""), ("Whole here", ""), ("There", ""),
+        ("Call", "l wrap"), ("Service", "l"), ("Differs in", "l"), ("Times", ""), ("Self time here", ""),
+        ("There", ""), ("Difference", ""), ("Whole here", ""), ("There", ""),
     ]  # fmt: skip
     lines = [_line(row, trace["trace_id"], longest_ns) for row in shown]
     return page(head, tag("div", " ".join(notes), css="muted"), table(columns, lines))

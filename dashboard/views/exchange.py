@@ -116,7 +116,7 @@ def ladder(pair: Mapping[str, Any], *, is_current: bool) -> Safe:
         (tag("strong", f"{pair['last_price']:,.2f}"), "", tag("span", f"{spread} · {outside}", css="muted"))
     )
     rows += [_level(level, most, "bid", GOOD) for level in bids]
-    head = [(f"{fmt.plain(pair['quote'], 8)}", ""), (f"{fmt.plain(pair['base'], 8)}", ""), ("", "l")]
+    head = [(f"{fmt.plain(pair['quote'], 8)}", ""), (f"{fmt.plain(pair['base'], 8)}", ""), ("Depth", "l")]
     note = f"{plural(pair['resting_orders'], 'resting order')} in all."
     if not is_current:
         note += " The matcher runs in a process of its own just now: this is the book from before."

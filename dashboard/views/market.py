@@ -202,7 +202,7 @@ def whales_table(whales: Sequence[Mapping[str, Any]], text: str) -> str:
             )
         )
     head = [
-        ("Account", "l"), ("", "l"), ("Largest whale", "l wrap"), ("× usual", ""), ("Worth", ""),
+        ("Account", "l"), ("Severity", "l"), ("Largest whale", "l wrap"), ("× usual", ""), ("Worth", ""),
         ("Whales", ""), ("Trace", "l"),
     ]  # fmt: skip
     return page(table(head, lines))
@@ -245,7 +245,7 @@ def signals_table(signals: Sequence[Mapping[str, Any]], text: str) -> str:
         for row in signals[:SHOWN]
     ]
     head = [
-        ("When", "l"), ("", "l"), ("Signal", "l"), ("What", "l wrap"), ("Account", "l"), ("σ", ""),
+        ("When", "l"), ("Severity", "l"), ("Signal", "l"), ("What", "l wrap"), ("Account", "l"), ("σ", ""),
         ("State", "l"), ("Trace", "l"),
     ]  # fmt: skip
     more = f", the newest {SHOWN} of {len(signals)}" if len(signals) > SHOWN else ""

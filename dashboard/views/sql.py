@@ -69,7 +69,10 @@ def render() -> None:
         if result is not None:
             _draw(statement, result)
         elif not wrong:
-            examples = (tag("div", to(title, "sql", sql=text)) for title, text in EXAMPLES.items())
+            examples = (
+                tag("div", to(title, "sql", sql=text), style="line-height:26px")
+                for title, text in EXAMPLES.items()
+            )
             st.html(page(tag("div", "Begin with one of these:", css="muted"), *examples, css="panel"))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.accessibility import install_axe
 from tests.dashboard.shop_api import build_api, serve
 from tests.dashboard.shop_world import World
 
@@ -17,6 +18,12 @@ def keep_main() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """axe-core's script."""
+    return install_axe(tmp_path_factory.mktemp("axe"))
 
 
 @pytest.fixture

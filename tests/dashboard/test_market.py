@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
 import streamlit as st
+from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
 import detectors.api.routes
@@ -23,7 +28,10 @@ from dashboard.data.presence import Watch
 from dashboard.views import frame
 from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings as DetectorSettings
+from tests.accessibility import complaints
+from tests.browsing import chromium, settle, watched_page
 from tests.dashboard.shop_rows import HOSTILE
+from tests.dashboard.test_exchange import TOKEN, Running
 from tests.dashboard.test_pages import shown
 
 ORDERS = 150
@@ -174,3 +182,44 @@ def test_accounts_are_those_with_the_largest_amounts() -> None:
     assert kept["account"].n_unique() == charts.ACCOUNTS_MAX
     assert kept.filter(pl.col("account") == charts.NOBODY).select("look", "amount").rows() == [("SEV1", 40.0)]
     assert kept["amount"].min() == 27.0
+
+
+@pytest.mark.browser
+def test_market_and_exchange_in_the_browser(url: str, axe: str, tmp_path: Path) -> None:
+    """Both pages are in the navigation; an order leads to its trace; axe-core finds nothing at 1440 and at
+    800 pixels."""
+    with (
+        Running(tmp_path) as exchange,
+        dashboard(url, exchange.url.removeprefix("http://")) as base,
+        chromium() as browser,
+        watched_page(browser, base) as page,
+    ):
+        page.goto("/market?live=false")
+        settle(page)
+        expect(page.get_by_text("A whale begins at")).to_be_visible()
+        assert complaints(page, axe) == []
+        page.goto("/exchange?live=false")
+        settle(page)
+        expect(page.get_by_text("Place an order")).to_be_visible()
+        assert complaints(page, axe) == []
+        page.get_by_role("button", name="Send").click()
+        expect(page.get_by_role("link", name="its trace →")).to_have_attribute("href", re.compile("id="))
+        page.get_by_role("link", name="Market").first.click()
+        settle(page)
+        expect(page.get_by_text("A whale begins at")).to_be_visible()
+
+
+@contextmanager
+def dashboard(url: str, exchange: str) -> Iterator[str]:
+    """The address of a dashboard process, which ends also when the test fails."""
+    run = f"from dashboard.serve import run; run({url!r}, '127.0.0.1', 0, exchange={exchange!r})"
+    given = {**os.environ, "SPYHOP_EXCHANGE_ADMIN_TOKEN": TOKEN}
+    with subprocess.Popen(
+        [sys.executable, "-c", run], stdout=subprocess.PIPE, text=True, env=given
+    ) as process:
+        try:
+            assert process.stdout
+            yield process.stdout.readline().split()[1]
+        finally:
+            process.terminate()
+            process.wait(60)

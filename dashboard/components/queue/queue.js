@@ -41,6 +41,8 @@ function drawQueue(root, queue) {
   root.replaceChildren(...nodes)
   root.scrollTop = top
   const current = queue.items[queue.current]
+  // A list without options is none.
+  root.setAttribute("role", queue.items.length ? "listbox" : "group")
   setAttributes(root, { "aria-activedescendant": current ? `item-${current.id}` : null })
 }
 

@@ -1,0 +1,58 @@
+"""axe-core in a page: what people cannot read, reach or operate."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+PACKAGE = Path(__file__).parent / "dashboard" / "axe"
+RUN = """async (runOnly) => {
+  const found = await axe.run(document, { resultTypes: ["violations"], runOnly })
+  // The rectangles of a chart's brush are Vega's own, and nothing names them.
+  const ours = ({ html }) => !html.includes("brush_brush")
+  const told = (id) => ({ html }) => `${id}: ${html.slice(0, 200)}`
+  return found.violations.flatMap(({ id, nodes }) => nodes.filter(ours).map(told(id)))
+}"""
+WIDTH = "document.querySelector('[data-testid=stMain]').scrollWidth"
+# Every rule at the usual width, at a narrow one those whose answer depends on the layout: half of the time.
+RULES = {
+    1440: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    800: ["target-size", "scrollable-region-focusable", "link-in-text-block", "meta-viewport", "region"],
+}
+
+
+def install_axe(folder: Path) -> str:
+    """axe-core's script, installed from the lock file, outside the repository."""
+    if shutil.which("npm") is None:
+        if os.environ.get("CI"):
+            pytest.fail("npm is needed here: CI is set")
+        pytest.skip("npm is not installed")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(PACKAGE / name, folder)
+    subprocess.run(
+        ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=180,
+    )
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+def complaints(page: Page, axe: str) -> list[str]:
+    """What is wrong with the open page at each width, that it is wider than its window included."""
+    found = []
+    page.evaluate(axe)
+    for width, rules in RULES.items():
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        wide = page.evaluate(WIDTH)
+        found += [f"{width}: {wide} pixels wide"] * (wide > width)
+        found += [f"{width}: {told}" for told in page.evaluate(RUN, rules)]
+    page.set_viewport_size({"width": next(iter(RULES)), "height": 1000})
+    return found
