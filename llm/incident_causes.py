@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 from llm.case import Anomaly, Case, Extent, Incident
 from llm.explanation import Cause, CauseKind, Fact
@@ -136,7 +135,7 @@ def _add_localisation(book: FactBook, case: Case, ranked: Mapping[str, object]) 
         if span is None:
             continue
         if kind == "metric":  # of the service; the span stands for the time
-            span = replace(span, operation=str(ranked.get("operation") or span.operation))
+            span = span._replace(operation=str(ranked.get("operation") or span.operation))
         if any(fact.span_id == span.span_id and fact.kind == kind for fact in book.facts):
             continue  # the exemplar trace already says so, with more figures
         statement = _localised_statement(span, kind, item)

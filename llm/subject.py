@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from typing import Any
 
 from collector.errors import NotFound
@@ -27,6 +26,7 @@ _COLUMNS = (
     "trace_id", "span_id", "parent_span_id", "service_name", "span_name", "span_kind", "start_unix_nano",
     "duration_ns", "status_code", "has_exception",
 )  # fmt: skip
+_UNKNOWN = (None, None, None)
 
 
 _EXISTS = {
@@ -141,30 +141,27 @@ def load_trace(store: Store, trace_id: str) -> TracedTrace:
     root = max(tree.roots, key=lambda index: int(length[index]))  # an orphan's branch is rarely the story
     on_path = set(found.critical_path(root))
     usual = _usual_times(store.read(_sql("trace_baselines"), wanted).to_pylist())
-    columns = {name: table[name].to_pylist() for name in _COLUMNS}
+    columns = [table[name].to_pylist() for name in _COLUMNS]
     own_ns = found.self_time_ns.tolist()
+    rows = list(zip(*columns, own_ns, strict=True))
     spans = []
     for index in [root, *(index for index in tree.order if index != root)]:
-        service, operation, kind = (
-            columns[name][index] for name in ("service_name", "span_name", "span_kind")
-        )
-        own_p50_ns, p50_ns, samples = usual.get(Operation(service, operation, kind), (None, None, None))
+        (
+            of_trace, span_id, parent_span_id, service, operation, kind, start_ns, duration_ns, status,
+            failed, self_ns,
+        ) = rows[index]  # fmt: skip
+        own_p50_ns, p50_ns, samples = usual.get(Operation(service, operation, kind), _UNKNOWN)
+        # All of a leaf's time is its own.
+        expected_ns = p50_ns if own_p50_ns is None and not tree.children[index] else own_p50_ns
         spans.append(
             TracedSpan(
-                trace_id=columns["trace_id"][index], span_id=columns["span_id"][index],
-                parent_span_id=columns["parent_span_id"][index],
-                service=service, operation=operation, kind=kind,
-                start_unix_nano=columns["start_unix_nano"][index], duration_ns=columns["duration_ns"][index],
-                self_time_ns=own_ns[index], on_critical_path=index in on_path,
-                # All of a leaf's time is its own.
-                expected_ns=p50_ns if own_p50_ns is None and not tree.children[index] else own_p50_ns,
-                sample_count=samples, status_code=columns["status_code"][index],
-                has_exception=columns["has_exception"][index],
+                of_trace, span_id, parent_span_id, service, operation, kind, start_ns, duration_ns, self_ns,
+                index in on_path, expected_ns, samples, status, failed,
             )
         )  # fmt: skip
     spans = _with_details(store, spans)
     waits = _message_waits(
-        store, TracedTrace(spans), message_waits(table, tree.parent), tree.parent, columns["span_id"]
+        store, TracedTrace(spans), message_waits(table, tree.parent), tree.parent, columns[1]
     )
     return TracedTrace(spans, waits, len(spans))
 
@@ -196,7 +193,7 @@ def _with_details(store: Store, spans: list[TracedSpan]) -> list[TracedSpan]:
         (row["span_id"], row["span_kind"]): row for row in store.read(_sql("span_details"), ids).to_pylist()
     }
     return [
-        replace(span, **_details(details[span.span_id, span.kind]))
+        span._replace(**_details(details[span.span_id, span.kind]))
         if (span.span_id, span.kind) in details
         else span
         for span in spans

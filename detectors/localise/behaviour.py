@@ -20,7 +20,7 @@ below it in another service deviates too, and a deviation counts for the share o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -90,14 +90,17 @@ def deviations(traces: Traces, events: Sequence[Events]) -> list[Deviation]:
     ]
     if not found:
         return []
-    explained = _explained(traces, np.unique(np.concatenate([d.rows for d in found])))
-    judged = [replace(d, own=float(1 - explained[d.rows].mean())) for d in found]
+    rows = np.concatenate([d.rows for d in found])
+    begins = np.cumsum([0, *(len(d.rows) for d in found[:-1])])
+    explained = _explained(traces, np.unique(rows))[rows].astype(np.float64)
+    own = 1 - np.add.reduceat(explained, begins) / np.diff(np.r_[begins, len(rows)])
+    judged = sorted(zip(found, own.tolist(), strict=True), key=lambda d: (-d[0].z * d[1], d[0].label))
     best: dict[tuple[str, int, str, bool], Deviation] = {}
     kept: Counter[tuple[str, int]] = Counter()
-    for deviation in sorted(judged, key=lambda d: (-d.score, d.label)):
+    for deviation, share in judged:
         key = (deviation.source, deviation.operation, deviation.label, deviation.more)
         if key not in best and kept[key[:2]] < _KEPT_MAX:
-            best[key] = deviation
+            best[key] = replace(deviation, own=share)
             kept[key[:2]] += 1
     return list(best.values())
 
@@ -122,11 +125,18 @@ def _compare(traces: Traces, events: Events, context: IntArray, deep: IntArray) 
     share, usual_share = k / np.maximum(n, 1), usual_k / np.maximum(usual_n, 1)
     more = known & (z >= _LEAST_Z) & events.more_is_bad[code] & (usual_share < _UNUSUAL_SHARE)
     less = known & (z <= -_LEAST_Z) & events.less_is_bad[code] & (usual_share >= _USUAL_SHARE)
-    members, shown = _Groups(np.where(traces.incident, context, -1)), _Groups(place)
+    striking = np.flatnonzero(more | less)
+    members = _groups(np.where(traces.incident, context, -1), at[striking])
+    shown = _groups(place, striking)
     found = []
-    for i in np.flatnonzero(more | less).tolist():
-        inside = members.rows(int(at[i]))
-        shows = np.isin(inside, events.rows[shown.rows(i)])
+    shows_it = np.zeros(
+        len(context), dtype=np.bool_
+    )  # one for all: a search in sets would cost twice as much
+    for i, inside, showing in zip(striking.tolist(), members, shown, strict=True):
+        rows = events.rows[showing]
+        shows_it[rows] = True
+        shows = shows_it[inside]
+        shows_it[rows] = False
         found.append(
             Deviation(
                 events.source,
@@ -150,16 +160,13 @@ def _weights(traces: Traces, context: IntArray) -> FloatArray:
     return (now / np.maximum(usual, 1))[context]
 
 
-class _Groups:
-    """The positions of each number in an array, found without a scan for each."""
-
-    def __init__(self, numbers: IntArray) -> None:
-        self._order = np.argsort(numbers, kind="stable")
-        self._sorted = numbers[self._order]
-
-    def rows(self, number: int) -> IntArray:
-        first, end = np.searchsorted(self._sorted, [number, number + 1])
-        return self._order[first:end]
+def _groups(numbers: IntArray, wanted: IntArray) -> Iterator[IntArray]:
+    """The positions of each wanted number in an array, found without a scan for each."""
+    order = np.argsort(numbers, kind="stable")
+    sorted_numbers = numbers[order]
+    begins = np.searchsorted(sorted_numbers, wanted).tolist()
+    ends = np.searchsorted(sorted_numbers, wanted, side="right").tolist()
+    return (order[begin:end] for begin, end in zip(begins, ends, strict=True))
 
 
 def signed_root(k: AnyArray, n: AnyArray, usual_k: AnyArray, usual_n: AnyArray) -> FloatArray:

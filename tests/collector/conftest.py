@@ -18,6 +18,7 @@ from collector.client import Client
 from collector.server import Server
 from collector.settings import Settings
 from collector.store.store import Store
+from tests.pace import patience_s
 
 _numbers = itertools.count(1)
 START_NS = 1_790_000_000_000_000_000
@@ -56,7 +57,7 @@ class Running:
 
     def landed(self, timeout_s: float = 10.0) -> None:
         """Wait until everything acknowledged is in the store."""
-        deadline_s = monotonic() + timeout_s
+        deadline_s = monotonic() + patience_s(timeout_s)
         while self.api.get("/readyz").json()["checks"]["spool"]["bytes"] > 0:
             assert monotonic() < deadline_s, "landing does not catch up"
             sleep(0.01)

@@ -13,6 +13,7 @@ from fastapi import APIRouter
 from collector.errors import DataFolderInUse
 from collector.server import Server
 from collector.settings import Settings
+from tests.pace import patience_s
 
 JSON = {"content-type": "application/json"}
 
@@ -70,7 +71,7 @@ def test_failing_store_is_told_and_heals(
         body = make_request(2).SerializeToString()
         headers = {"content-type": "application/x-protobuf"}
         assert running.http.post("/v1/traces", content=body, headers=headers).status_code == 200
-        deadline_s = monotonic() + 5
+        deadline_s = monotonic() + patience_s(5)
         while running.api.get("/readyz").status_code == 200:
             assert monotonic() < deadline_s
             sleep(0.01)

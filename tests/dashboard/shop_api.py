@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 
 from tests.dashboard.shop_rows import group_key, iso, page_of_groups
 from tests.dashboard.shop_world import World, explain
+from tests.pace import patience_s
 
 
 def build_api(world: World) -> FastAPI:
@@ -176,7 +177,7 @@ def serve(app: Any, port: int = 0) -> tuple[uvicorn.Server, threading.Thread, st
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patience_s(10)
     while not server.started:
         assert thread.is_alive()
         assert time.monotonic() < deadline

@@ -15,6 +15,8 @@ from typing import Any
 
 import duckdb
 
+from tests.pace import patience_s
+
 SPYHOP = [sys.executable, "-P", "-m", "spyhop"]
 
 
@@ -35,7 +37,7 @@ def processes_naming(text: str) -> list[int]:
 
 def wait_for(condition: Callable[[], bool], timeout_s: float) -> bool:
     """Whether `condition` became true in time."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + patience_s(timeout_s)
     while time.monotonic() < deadline:
         if condition():
             return True
@@ -64,7 +66,7 @@ class Running:
         """Send what Ctrl-C sends; the seconds until the process ended."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(timeout_s)
+        self.process.wait(patience_s(timeout_s))
         return time.monotonic() - began
 
 
@@ -76,7 +78,7 @@ def spyhop(
         [*SPYHOP, *arguments],
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=patience_s(timeout_s),
         check=False,
         env={**os.environ, **(env or {})},
     )

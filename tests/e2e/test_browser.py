@@ -15,8 +15,9 @@ from collector.client import Client
 from dashboard.demo.ports import free_port
 from tests.browsing import chromium, settle, watched_page
 from tests.e2e.support import Running, wait_for
+from tests.pace import patience_s
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(patience_s(180))]
 
 WHALE_AT_S = 12
 VISIBLE_S = 5.0
@@ -47,7 +48,7 @@ def test_the_whale_is_found_judged_and_found_again(start: Callable[..., Running]
     with chromium() as browser, watched_page(browser, f"http://127.0.0.1:{page_port}") as page:
         page.goto("/")
         whale = page.get_by_role("link", name=re.compile(r"BUY .* BTC")).first
-        whale.wait_for(timeout=(WHALE_AT_S + 30) * 1000)
+        whale.wait_for(timeout=patience_s(WHALE_AT_S + 30) * 1000)
         seen_s = time.time()
         assert wait_for(labels.exists, 10), exchange.text()
         label = json.loads(labels.read_text().splitlines()[0])

@@ -18,6 +18,7 @@ from exchange_ref.run import RunOptions, parse_otlp, prepare_report, run_until
 from exchange_ref.services.serving import bind
 from exchange_ref.telemetry.metrics import Gauges, Metrics
 from exchange_ref.telemetry.outputs import Exporters
+from tests.pace import check
 
 
 def run_for(folder: Path, seconds: float) -> tuple[dict[str, object], InMemorySpanExporter]:
@@ -62,7 +63,9 @@ def test_an_endpoint_that_is_gone_does_not_hold_up_the_end() -> None:
     )
     began = time.monotonic()
     metrics.shutdown(300)
-    assert 0.3 <= time.monotonic() - began < 2.0
+    took_s = time.monotonic() - began
+    assert took_s >= 0.3
+    check(took_s, 2.0)
 
 
 def test_a_port_in_use_says_which_option_helps() -> None:

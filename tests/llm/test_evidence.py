@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from llm.case import Anomaly, Case, Incident
@@ -56,7 +55,7 @@ def test_calls_of_one_operation_count_together() -> None:
 
 def test_off_the_critical_path_is_no_cause() -> None:
     """What ran beside the critical path did not make the trace slow."""
-    beside = replace(span("b", "upload", 500, 1, parent="a"), on_critical_path=False)
+    beside = span("b", "upload", 500, 1, parent="a", on_critical_path=False)
     assert gather(of_trace(span("a", "root", 5, 5), beside)).causes == ()
 
 

@@ -12,6 +12,7 @@ from collector.errors import RefusedQuery
 from collector.server import Server
 from collector.settings import Settings
 from collector.sql.query import QueryRunner
+from tests.pace import patience_s
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 # DuckDB 2.0.0 raises an INTERNAL error here, after which it refuses everything.
@@ -59,7 +60,7 @@ def test_a_query_that_closes_the_database(
     ).to_dicts() == [{"n": 60, "ids": 60}]
     ready = running.api.get("/readyz").json()
     assert ready["ready"] is True, ready
-    deadline_s = monotonic() + 30
+    deadline_s = monotonic() + patience_s(30)
     while running.api.get("/readyz").json()["checks"]["detection"]["lag_batches"]:
         assert monotonic() < deadline_s, "detection does not go on"
         sleep(0.2)
@@ -67,7 +68,7 @@ def test_a_query_that_closes_the_database(
 
 
 def wait_until_open(running: Any) -> None:
-    deadline_s = monotonic() + 30
+    deadline_s = monotonic() + patience_s(30)
     while True:
         answer: httpx2.Response = running.api.post(
             "/api/sql", json={"query": "SELECT count(*) FROM spans_recent"}, timeout=30

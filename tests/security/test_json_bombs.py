@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from collector.receive.parts import PARTS_MAX, part_count
+from tests.pace import check
 
 JSON_HEADERS = {"content-type": "application/json"}
 PROTOBUF_HEADERS = {"content-type": "application/x-protobuf"}
@@ -92,7 +93,7 @@ def test_refused_unparsed(process: Process, bomb: str) -> None:
             answer = http.post(f"/v1/{signal}", content=content, headers=JSON_HEADERS | headers)
             assert answer.status_code == status
             assert answer.json()["message"]
-            assert monotonic() - started_s < 10
+            check(monotonic() - started_s, 10)
         assert process.peak_bytes() - before_bytes < 300 * 1024 * 1024
 
 
@@ -130,8 +131,8 @@ def test_eight_at_once(process: Process, make_request: Callable[..., Any]) -> No
         done.set()
         exporting.result()
     assert statuses == [200, 200, 200, 400] * 2
-    assert sorted(waits_s)[len(waits_s) // 2] < 0.5
-    assert max(waits_s) < 10
+    check(sorted(waits_s)[len(waits_s) // 2], 0.5)
+    check(max(waits_s), 10)
     assert process.peak_bytes() - before_bytes < GROWTH_MAX_BYTES
 
 

@@ -12,6 +12,7 @@ from collector.errors import InvalidInput
 from collector.store.memory import check_memory_limit
 from collector.store.store import Store
 from tests.benchmarks.folder_faults import Served, make_request
+from tests.pace import patience_s
 
 
 @pytest.mark.parametrize("limit", ["60MB", "1KB", "100MiB"])
@@ -57,7 +58,7 @@ def test_fatal_checkpoint(tmp_path: Path) -> None:
     resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
     # A deleted log asks for a checkpoint at once.
     (folder / "spyhop.duckdb.wal").unlink()
-    deadline_s = monotonic() + 20
+    deadline_s = monotonic() + patience_s(20)
     while served.process.poll() is None and monotonic() < deadline_s:
         sleep(0.05)
     served.end()

@@ -19,6 +19,7 @@ from collector.http import latest
 from collector.server import Server
 from collector.settings import Settings
 from collector.store.store import Store
+from tests.pace import check, within_s
 
 PROCESS_PATHS = ["/healthz", "/readyz", "/metrics"]
 
@@ -68,8 +69,8 @@ def test_60_waiting_requests(gated: tuple[Any, Gate]) -> None:
             started_s = monotonic()
             assert running.api.get(path).status_code == 200
             waits_s.append(monotonic() - started_s)
-        assert sorted(waits_s)[len(waits_s) // 2] < 0.1
-        assert max(waits_s) < 5
+        check(sorted(waits_s)[len(waits_s) // 2], 0.1)
+        check(max(waits_s), 5)
         query = running.api.post("/api/sql", json={"query": "SELECT 1"}, timeout=20)
         assert query.status_code == 200
         sleep(0.1)
@@ -124,9 +125,8 @@ def test_readiness_that_hangs(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
     with TestClient(app, base_url="http://localhost") as client:
         assert client.get("/readyz").json() == {"ready": True, "checks": {"spool": {"failure": ""}}}
         go_on.clear()
-        started_s = monotonic()
-        assert client.get("/readyz").json()["ready"] is True
-        assert monotonic() - started_s < latest.WAIT_S + 1
+        with within_s(latest.WAIT_S + 1):
+            assert client.get("/readyz").json()["ready"] is True
         assert client.get("/metrics").text == "up 1\n"
         monkeypatch.setattr(api, "STALE_CHECKS_S", 0.1)
         answer = client.get("/readyz")

@@ -15,6 +15,7 @@ import pytest
 from collector.receive import grpc_patience
 from collector.receive.memory import give_back, resident_bytes
 from collector.signals import GRPC_METHODS, Signal
+from tests.pace import patience_s
 
 EXPORT = GRPC_METHODS[Signal.TRACES]
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 3, 4, 6, 8
@@ -122,7 +123,7 @@ def test_memory_grows_while_calls_are_silent(
     before_bytes = resident_bytes()
     with connect(running.addresses["otlp_grpc"]) as connection:
         sender = HalfSender(connection, 10)
-        deadline_s = monotonic() + 30
+        deadline_s = monotonic() + patience_s(30)
         while len(sender.reset) < 10:
             assert monotonic() < deadline_s, len(sender.reset)
             sender.step()

@@ -85,7 +85,12 @@ def slowdowns(traces: Traces) -> tuple[list[Slow], list[Slow]]:
 
 
 def _by_tails(found: list[Slow]) -> list[Slow]:
-    return [replace(slow, ratio=slow.peak, effect=slow.peak_effect) for slow in found]
+    return [
+        slow
+        if (slow.ratio, slow.effect) == (slow.peak, slow.peak_effect)
+        else replace(slow, ratio=slow.peak, effect=slow.peak_effect)
+        for slow in found
+    ]
 
 
 def slowdown(values_ns: FloatArray, usual: Sketch, quantile: float = _BULK_QUANTILE) -> tuple[float, float]:

@@ -48,6 +48,7 @@ def log_events(traces: Traces) -> Events:
 def logs(traces: Traces, found: list[Deviation]) -> Scores:
     """Scores in units of z: the strongest deviation of each service."""
     scores = Scores()
+    traces.prepare(int(row) for deviation in found for row in deviation.rows[:EVIDENCE_MAX])
     for deviation in found:
         key = traces.keys[deviation.operation]
         verb = "logged" if deviation.more else "did not log"

@@ -65,6 +65,7 @@ def _usual_counts(kind: IntArray, counts: IntArray, usual: np.ndarray) -> IntArr
 def repeats(traces: Traces, found: list[Deviation]) -> Scores:
     """Scores in units of z, at most 8: the strongest deviation of each service."""
     scores = Scores()
+    traces.prepare(int(row) for deviation in found for row in deviation.rows[:EVIDENCE_MAX])
     for deviation in found:
         key = traces.keys[deviation.operation]
         score = min(deviation.z, BEYOND_CHANCE_Z) * deviation.own

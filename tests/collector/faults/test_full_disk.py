@@ -10,13 +10,14 @@ import pytest
 from collector.server import Server
 from collector.settings import Settings
 from collector.signals import GRPC_METHODS, Signal
+from tests.pace import patience_s
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 ANYWHERE = "127.0.0.1:0"
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    deadline_s = monotonic() + timeout_s
+    deadline_s = monotonic() + patience_s(timeout_s)
     while not condition():
         assert monotonic() < deadline_s, "it does not happen"
         sleep(0.02)

@@ -10,6 +10,7 @@ import pytest
 from collector.errors import Unavailable
 from collector.wal.segment import Position, Record
 from collector.wal.spool import Spool
+from tests.pace import patience_s
 
 START = Position(0, 0)
 
@@ -148,7 +149,7 @@ def test_failure_ends_without_a_sender(
         patch.setattr("os.fdatasync", full)
         with pytest.raises(Unavailable):
             spool.append(1, b"lost").result(5)
-    deadline_s = monotonic() + 5
+    deadline_s = monotonic() + patience_s(5)
     while spool.status()["failure"]:
         assert monotonic() < deadline_s
         sleep(0.02)

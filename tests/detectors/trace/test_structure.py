@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from detectors.trace.critical_path import critical_path
 from detectors.trace.self_time import PARENT_COLUMNS, parent_index, self_time_ns
 from detectors.trace.tree import Tree, build_tree
+from tests.pace import check_cpu
 
 Row = tuple[str, str | None, int, int]  # span, parent, start, duration
 
@@ -165,11 +166,11 @@ def test_five_thousand_spans_within_twenty_milliseconds():
     parent = build_tree(spans).parent
     took = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         critical_path(parent, start, duration, 0)
         self_time_ns(parent, start, duration)
-        took.append(time.perf_counter() - began)
-    assert min(took) < 0.02
+        took.append(time.process_time() - began)
+    check_cpu(min(took), 0.02)
 
 
 def test_hours_long_spans_by_the_thousand_do_not_overflow():

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from detectors.localise import Analysis, Usual, analyse
+from tests.pace import check_cpu
 
 MS = 1_000_000
 
@@ -149,4 +150,4 @@ def test_a_thousand_traces_take_less_than_a_second(bad, found):
         began = time.process_time()
         found()
         took.append(time.process_time() - began)
-    assert min(took) < 1.0
+    check_cpu(min(took), 1.0)

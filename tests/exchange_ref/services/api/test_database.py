@@ -11,6 +11,7 @@ import pytest
 from exchange_ref.errors import FolderUnusable
 from exchange_ref.services.api.database import Database
 from exchange_ref.services.api.statements import INSERT_WALLETS, SELECT_WALLETS, STATEMENTS, UPDATE_WALLETS
+from tests.pace import check
 
 
 @pytest.fixture
@@ -69,7 +70,9 @@ def test_slow_reads_run_side_by_side(database: Database) -> None:
         await asyncio.gather(*(database.read(SELECT_WALLETS, ("ann",)) for _ in range(10)))
         return time.perf_counter() - started
 
-    assert 0.1 <= asyncio.run(scenario()) < 0.6
+    took_s = asyncio.run(scenario())
+    assert took_s >= 0.1
+    check(took_s, 0.6)
 
 
 def test_every_statement_is_a_span_name() -> None:
