@@ -51,9 +51,12 @@ class Running:
         self.server = server
         self.addresses = server.start()
         self.store = server.store
-        self.client = Client(self.addresses["api"])
-        self.http = httpx2.Client(base_url=self.addresses["otlp_http"], trust_env=False)
-        self.api = httpx2.Client(base_url=self.addresses["api"], trust_env=False)
+        # Patient: a machine that is busy with other work is late, not wrong.
+        self.client = Client(self.addresses["api"], timeout_s=patience_s(10))
+        self.http = httpx2.Client(
+            base_url=self.addresses["otlp_http"], trust_env=False, timeout=patience_s(5)
+        )
+        self.api = httpx2.Client(base_url=self.addresses["api"], trust_env=False, timeout=patience_s(5))
 
     def landed(self, timeout_s: float = 10.0) -> None:
         """Wait until everything acknowledged is in the store."""

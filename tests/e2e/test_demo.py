@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.support import DemoRun, processes_naming
 from tests.pace import patience_s
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(patience_s(240))]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.timeout(patience_s(240))]
 
 REPORT_KEYS = {
     "orders", "spans", "traces", "anomalies", "whales", "incidents", "explanations", "faults", "data_dir",

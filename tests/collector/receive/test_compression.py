@@ -64,9 +64,9 @@ WHOLE = {
     [
         ("", CONTENT),
         ("identity", CONTENT),
-        ("gzip", gzip.compress(CONTENT)),
-        ("GZIP", gzip.compress(CONTENT)),
-        ("gzip", gzip.compress(CONTENT[:100]) + gzip.compress(CONTENT[100:])),
+        ("gzip", gzip.compress(CONTENT, mtime=0)),
+        ("GZIP", gzip.compress(CONTENT, mtime=0)),
+        ("gzip", gzip.compress(CONTENT[:100], mtime=0) + gzip.compress(CONTENT[100:], mtime=0)),
         ("deflate", zlib.compress(CONTENT)),
         ("deflate", raw_deflate(CONTENT)),
         ("zlib", zlib.compress(CONTENT)),

@@ -1,0 +1,60 @@
+"""How a whole run uses the machine: `pytest -n auto` runs files side by side, `alone` ones by themselves."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+WORKERS_MAX = 4  # each holds its own servers: about 1.5 GB
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """`-n auto`: one for each core; none for a single file, which would wait for their start."""
+    places = [Path(argument.partition("::")[0]) for argument in config.args]
+    if len(places) == 1 and places[0].is_file():
+        return 0
+    return min(os.cpu_count() or 1, WORKERS_MAX)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs alone comes first: at the end one worker would wait for the other."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded now stays: the collector of garbage need not look through it after every test."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around the time limit of a test: waiting is not its fault
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test marked `alone` runs while no other worker runs any; its module's fixtures do, too."""
+    run = getattr(item.config, "workerinput", {}).get("testrunuid")
+    if run is None:
+        return (yield)
+    with room(run, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@contextmanager
+def room(run: str, *, alone: bool) -> Iterator[None]:
+    """Hold the room of one run, shared or alone.
+
+    Who wants it alone holds the door meanwhile, else others that come and go would never leave it empty.
+    """
+    locks = Path(tempfile.gettempdir()) / f"spyhop-tests-{run}"
+    locks.mkdir(exist_ok=True)
+    with (locks / "door").open("ab") as door, (locks / "room").open("ab") as held:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(held, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        yield
