@@ -8,11 +8,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
+import httpcore2
 import pytest
 
-WORKERS_MAX = 4  # each holds its own servers: about 1.5 GB
+WORKERS_MAX = 4  # each has servers of its own, and DuckDB uses several cores by itself
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -27,6 +29,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs alone comes first: at the end one worker would wait for the other."""
     items.sort(key=lambda item: item.get_closest_marker("alone") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_ssl_context() -> Iterator[None]:
+    """All HTTP clients share the certificates of the system, which each would read in 10 to 30 ms of CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", cache(httpcore2.default_ssl_context))
+        yield
 
 
 def pytest_collection_finish() -> None:

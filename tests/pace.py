@@ -14,9 +14,10 @@ A bound that holds as written costs no measurement.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from time import monotonic, process_time
@@ -60,6 +61,13 @@ def slowness() -> float:
 def patience_s(bound_s: float) -> float:
     """How long to wait here for what comes about within `bound_s` on the nominal machine: a time limit."""
     return bound_s * _recent_slowness(int(monotonic() / _RECENT_S))
+
+
+async def until(condition: Callable[[], object], bound_s: float = 10.0) -> None:
+    """Wait, beside the event loop, for what comes about within `bound_s` on the nominal machine."""
+    async with asyncio.timeout(patience_s(bound_s)):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 import tracemalloc
@@ -76,11 +75,9 @@ def test_200000_spans(shop: Any, explainer: Any, count: int) -> None:
     explainer.analyse(TRACE)
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    took_s = math.inf
-    for _ in range(2):  # servers of other tests in this process use CPU too
-        started_s = time.process_time()
-        explanation = explainer.analyse(TRACE, refresh=True)
-        took_s = min(took_s, time.process_time() - started_s)
+    started_s = time.process_time()
+    explanation = explainer.analyse(TRACE, refresh=True)
+    took_s = time.process_time() - started_s
     print(f"{took_s:.1f} s of CPU, {peak_bytes / 1e6:.0f} MB")
     assert re.search(r"took 4\.33 min of self time in 200,000 calls", explanation.summary)
     check_cpu(took_s, 5)

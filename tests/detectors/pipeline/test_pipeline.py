@@ -113,8 +113,9 @@ def test_whale_moves_up_when_its_top_span_lands_later(trained, system, store):
 
 def test_repeated_whales_stay_whales(trained, system, clock, store):
     """Whales do not enter their own baseline: the fiftieth is as strange as the first."""
-    for _ in range(50):
-        system.order(btc=85.0)
+    for _ in range(10):
+        for _ in range(5):
+            system.order(btc=85.0)
         trained.judge_landed(system.land())
         clock.now_s += 6
         trained.learn_settled()

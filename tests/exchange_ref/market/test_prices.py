@@ -4,7 +4,6 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import Callable
 
 from exchange_ref.engine.instruments import PAIRS
 from exchange_ref.engine.orders import OrderType
@@ -16,7 +15,7 @@ from exchange_ref.market.prices import (
     PriceSource,
     RandomWalk,
 )
-from tests.pace import check, patience_s
+from tests.pace import check, until
 
 
 def test_one_seed_one_walk() -> None:
@@ -114,9 +113,3 @@ def test_only_market_orders_wait_for_a_price(open_exchange) -> None:
     took = asyncio.run(main())
     check(max(took[OrderType.LIMIT]), 0.25)
     assert min(took[OrderType.MARKET]) > 0.9 * MAX_WAIT_S
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(patience_s(10)):
-        while not condition():
-            await asyncio.sleep(0.01)
