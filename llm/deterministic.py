@@ -70,6 +70,8 @@ def _when(window: tuple[str, str] | None) -> str:
     if window is None:
         return ""
     first, last = window
+    if first[:10] == last[:10] and first != last:  # "2026-11-03 12:00:00 UTC": the day once
+        return f"between {first[11:19]} and {last[11:19]} UTC on {first[:10]}"
     return f"at {first}" if first == last else f"between {first} and {last}"
 
 

@@ -19,6 +19,8 @@ MIN_SHARE = 0.25  # a cause of less than a quarter of the slowdown does not stan
 MAX_SLOW_OPERATIONS = 5
 MAX_ERRORS = 5
 MIN_REPEATS = 10  # calls of one operation in a trace, from which a loop is likelier than a slow callee
+# How instrumentations name an outgoing request; some senders leave the kind away.
+_OUTGOING = re.compile(r"HTTP (?:GET|PUT|POST|PATCH|DELETE|HEAD|OPTIONS)")
 _ASSET = re.compile(r"[A-Za-z0-9]{1,10}")
 ERROR_SCORE = 0.6  # above a minor share of the time, below the main one
 FAILURE_SCORE = 2.0  # where calls fail, above any share of the time: 1 is all of it
@@ -219,7 +221,7 @@ def error_statement(span: TracedSpan) -> str:
 def cause_kind(span: TracedSpan) -> CauseKind:
     if span.is_database_call:
         return "database"
-    if span.kind == "CLIENT":
+    if span.kind == "CLIENT" or _OUTGOING.fullmatch(span.operation):
         return "remote_call"
     return "own_code"
 

@@ -38,7 +38,7 @@ _INVISIBLE = re.compile(
 _UUID = re.compile(r"(?<![\w-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![\w-])", re.IGNORECASE)
 _ASIDE = re.compile("\ue000uuid(\\d+)\ue001")
 _IDENTIFIER = re.compile(
-    r"(?:(?:GET|PUT|POST|PATCH|DELETE|HEAD|OPTIONS|QUERY|SELECT|INSERT|UPDATE|UPSERT|MERGE|CALL|COMMIT|BEGIN|HGET"
+    r"(?:(?:GET|PUT|POST|PATCH|DELETE|HEAD|OPTIONS|HTTP|QUERY|SELECT|INSERT|UPDATE|UPSERT|MERGE|CALL|COMMIT|BEGIN|HGET"
     r"|HSET|MGET|SET|SEND|RECV|publish|receive|process|send|settle|poll|consume) )?"
     r"[A-Za-z0-9_/{}:.$@*-]{1,80}"
 )

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
-from llm.deterministic import explain, recommendations
+from llm.deterministic import _when, explain, recommendations
 from llm.explanation import Cause, Evidence, Fact, Subject
+from llm.facts import cause_kind
+from llm.traced import TracedSpan
 
 TRACE = "1" * 32
 FACT = Fact(
@@ -90,3 +93,19 @@ def test_templates_do_not_run_data() -> None:
     lines = "".join(recommendations(evidence(), cause))
     assert "{{ 7*7 }}" in lines
     assert "49" not in lines
+
+
+def test_a_stretch_within_a_day_names_the_day_once() -> None:
+    """Advice gives the day of a window once, and both days where it runs over midnight."""
+    within = ("2026-11-03 12:00:00 UTC", "2026-11-03 12:00:40 UTC")
+    over = ("2026-11-03 23:59:00 UTC", "2026-11-04 00:01:00 UTC")
+    assert _when(within) == "between 12:00:00 and 12:00:40 UTC on 2026-11-03"
+    assert _when(over) == "between 2026-11-03 23:59:00 UTC and 2026-11-04 00:01:00 UTC"
+    assert _when((within[0], within[0])) == "at 2026-11-03 12:00:00 UTC"
+
+
+def test_an_outgoing_request_without_a_kind_is_a_remote_call() -> None:
+    """ "HTTP POST" is a call of another service, though its sender left the kind away."""
+    span = TracedSpan("t", "s", None, "web", "HTTP POST", "INTERNAL", 0, 10, 10)
+    assert cause_kind(span) == "remote_call"
+    assert cause_kind(replace(span, operation="render page")) == "own_code"

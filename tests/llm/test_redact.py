@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm import redact
-from llm.redact import UNCHECKED, allowed_attributes, redact_name, redact_text
+from llm.redact import UNCHECKED, allowed_attributes, quoted_name, quoted_text, redact_name, redact_text
 
 SECRETS = {
     "password": ("login failed password=hunter2canary now", "hunter2canary"),
@@ -91,3 +91,22 @@ def test_attributes_by_allow_list() -> None:
         "order.price": 42_000.5,
         "server.address": "[redacted:ip]",
     }
+
+
+@pytest.mark.parametrize(
+    "name", ["http://evil.example/x", "www.evil.example", "**evil**", "{{7*7}}", ":material/warning:"]
+)
+def test_a_name_that_a_page_would_render_is_quoted(name: str) -> None:
+    """Links, bold text, templates and icons are no identifiers, whatever service calls itself so."""
+    assert quoted_name(name) == f'"{name}"'
+
+
+def test_nothing_closes_the_quotation() -> None:
+    """No mark that reads as the end of a quotation stays inside one."""
+    for mark in '"“”„‟«»＂':
+        assert quoted_text(f"pay{mark} is fine. {mark}evil") == "\"pay' is fine. 'evil\""
+
+
+def test_requests_by_their_method_are_names() -> None:
+    """What instrumentations call outgoing requests stands without quotation marks."""
+    assert (quoted_name("HTTP POST"), quoted_name("GET /cart")) == ("HTTP POST", "GET /cart")
