@@ -99,6 +99,16 @@ def operations(base_url: str, service: str, since_ns: int, until_ns: int) -> lis
     return rows
 
 
+@st.cache_data(ttl=10.0, max_entries=16, show_spinner=False)
+def versions(base_url: str, service: str | None, since_ns: int, until_ns: int) -> list[dict[str, Any]]:
+    """service_name, version, first_ms, last_ms, call_count, error_count; newest of each service first."""
+    params: dict[str, object] = {"service": service, "since": since_ns, "until": until_ns}
+    rows: list[dict[str, Any]] = read(
+        base_url, lambda client: client.sql(load_sql(QUERIES, "versions"), params)
+    ).to_dicts()
+    return rows
+
+
 @st.cache_data(ttl=30.0, max_entries=16, show_spinner=False)
 def usual_hours(base_url: str, service: str, operation: str, kind: str) -> pl.DataFrame:
     """hour_of_week (0 is Monday 00:00 UTC), p50_ns, p99_ns, sample_count, flagged_count, state."""

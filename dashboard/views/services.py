@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -14,7 +15,8 @@ from dashboard.charts import course, hours
 from dashboard.charts import map as service_map
 from dashboard.components import map as service_boxes
 from dashboard.condition import degrades, judge
-from dashboard.data.services import operation_series, operations, topology, usual_hours
+from dashboard.data.services import operation_series, operations, topology, usual_hours, versions
+from dashboard.deploys import deploys
 from dashboard.markup import Safe, join, page, table, tag
 from dashboard.searching import quoted
 from dashboard.theme import BAD
@@ -24,6 +26,7 @@ from dashboard.views.bar import trouble_since_ns
 from dashboard.views.status import to
 
 MAP_REFRESH_S = 10.0
+DEPLOYS_SHOWN = 12
 SLOW_FACTOR = 1.5  # of the usual p99
 
 
@@ -45,6 +48,7 @@ def _read_map() -> dict[str, Any]:
         "rows": rows,
         "troubled": {name for row in open_ones for name in row.get("services") or []},
         "text": frame.window().text,
+        "versions": versions(url, None, frame.window().since_ns, frame.window().until_ns),
     }
 
 
@@ -70,8 +74,54 @@ def _draw_map(found: dict[str, Any]) -> None:
         )
         st.html(page(tag("div", legend, css="muted")))
     st.html(status.service_table(found["rows"], pl.DataFrame(), found["troubled"]))
+    st.html(deploys_line(found["versions"], found["text"]))
     if told["edges"]:
         st.html(edge_table(told))
+
+
+def deploys_line(rows: Sequence[Mapping[str, Any]], text: str) -> str:
+    """What was deployed in the time range, newest first, each with the way to the traces around it. Pure."""
+    found = deploys(rows)
+    if not found:
+        why = "" if rows else "; no span says a service.version or deployment.id"
+        return page(tag("div", f"No deploy in the {text}{why}.", css="muted"))
+    items = [
+        tag(
+            "div",
+            to(fmt.plain(deploy.service, 80), "services", service=deploy.service),
+            f" {fmt.plain(deploy.before, 40)} → ",
+            tag("strong", fmt.plain(deploy.version, 40)),
+            f" at {fmt.clock_of(fmt.from_nano(deploy.at_ms * 1_000_000))}  ",
+            to(
+                "traces around it →",
+                "traces",
+                q=f"{{ resource.service.name = {quoted(deploy.service)} }}",
+                range="5m",
+                **frame.around(fmt.from_nano(deploy.at_ms * 1_000_000), timedelta(minutes=2)),
+            ),
+            style="line-height:26px",
+        )
+        for deploy in found[:DEPLOYS_SHOWN]
+    ]
+    return page(tag("div", f"Deploys in the {text}", css="muted"), *items)
+
+
+def versions_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Versions of one service with their calls; empty without any. Pure."""
+    if not rows:
+        return ""
+    lines = [
+        (
+            fmt.plain(row["version"], 60),
+            fmt.clock_of(fmt.from_nano(row["first_ms"] * 1_000_000)),
+            fmt.clock_of(fmt.from_nano(row["last_ms"] * 1_000_000)),
+            fmt.count(row["call_count"]),
+            fmt.percent(row["error_count"] / row["call_count"]),
+        )
+        for row in rows
+    ]
+    head = [("Version", "l"), ("First seen", "l"), ("Last seen", "l"), ("Calls", ""), ("Errors", "")]
+    return page(table(head, lines))
 
 
 def edge_table(told: Mapping[str, Any]) -> str:
@@ -117,17 +167,20 @@ def _service(service: str, operation: str | None, kind: str) -> None:
         )
     )
 
-    def read() -> list[dict[str, Any]]:
+    def read() -> dict[str, Any]:
         span = frame.window()
-        return operations(frame.api_url(), service, span.since_ns, span.until_ns)
+        bounds = (span.since_ns, span.until_ns)
+        return {
+            "operations": operations(frame.api_url(), service, *bounds),
+            "versions": versions(frame.api_url(), service, *bounds),
+        }
 
-    frame.region(
-        f"operations-{service}",
-        "The operations",
-        read,
-        lambda rows: st.html(operations_table(service, rows)),
-        5.0,
-    )
+    def draw(found: dict[str, Any]) -> None:
+        st.html(operations_table(service, found["operations"]))
+        if told := versions_table(found["versions"]):
+            st.html(told)
+
+    frame.region(f"operations-{service}", "The operations", read, draw, 5.0)
     if operation:
         _operation(service, operation, kind)
 

@@ -6,6 +6,8 @@ import polars as pl
 import pytest
 
 from dashboard.charts import red, sparkline
+from dashboard.deploys import deploys
+from dashboard.views.services import deploys_line
 
 SCHEMA = {
     "service_name": pl.String,
@@ -69,3 +71,18 @@ def test_sparkline_examples_hold() -> None:
     assert doctest.testmod(sparkline).failed == 0
     assert "img" not in sparkline.sparkline([1.0], "#fff", "x")
     assert "data:image/svg+xml;base64," in sparkline.sparkline([1.0, 2.0], "#fff", "x")
+
+
+def test_a_deploy_is_a_version_after_another() -> None:
+    """The first version that is seen is none, a roll-forward is one, services do not mix; names are text."""
+    rows = [
+        {"service_name": "shop", "version": "<b>2</b>", "first_ms": 2_000},
+        {"service_name": "shop", "version": "1", "first_ms": 1_000},
+        {"service_name": "bank", "version": "9", "first_ms": 3_000},
+    ]
+    (deploy,) = deploys(rows)
+    assert (deploy.service, deploy.before, deploy.version, deploy.at_ms) == ("shop", "1", "<b>2</b>", 2_000)
+    drawn = deploys_line(rows, "last 15m")
+    assert "<b>" not in drawn
+    assert "at=1970-01-01T00%3A02%3A02Z" in drawn
+    assert "no span says" in deploys_line([], "last 15m")

@@ -48,7 +48,7 @@ Opener = Callable[..., AppTest]
 
 
 def resource(service: str) -> dict[str, object]:
-    return {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+    return {"attributes": [text("service.name", service), text("service.version", "1.4.0")]}
 
 
 def text(key: str, value: str) -> dict[str, object]:
@@ -205,7 +205,9 @@ def test_the_map_and_a_service_say_who_calls_whom(opened: Opener) -> None:
     """The map's table has the edge with its failures; a service has its operations with their figures."""
     text_of_map = shown(opened("services"))
     assert re.search(r"shop → bank \S+/s 16\.7% ", text_of_map)
+    assert "No deploy in the last 15m." in text_of_map
     one = opened("services", service="bank", operation="charge", kind="SERVER")
+    assert re.search(r"1\.4\.0 \S+ UTC \S+ UTC 60 16\.7%", shown(one))
     assert re.search(r"charge server 60 16\.7% ", shown(one))
     assert "No span of this service" in shown(opened("services", service="nobody"))
 
