@@ -29,13 +29,15 @@ def process() -> Iterator[tuple[subprocess.Popen[str], str]]:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/"
     ) as running:
-        assert running.stdout
-        url = running.stdout.readline().split()[1]
-        # The socket listens from the start, so the first request waits for the application.
-        assert httpx2.get(f"{url}/_stcore/health", timeout=patience_s(20)).text == "ok"
-        check(time.monotonic() - began, 15)
-        yield running, url
-        running.kill()
+        try:
+            assert running.stdout
+            url = running.stdout.readline().split()[1]
+            # The socket listens from the start, so the first request waits for the application.
+            assert httpx2.get(f"{url}/_stcore/health", timeout=patience_s(20)).text == "ok"
+            check(time.monotonic() - began, 15)
+            yield running, url
+        finally:
+            running.kill()  # without it, leaving the block would wait for ever
 
 
 def test_it_serves_safely_from_any_folder_and_stops(process: tuple[subprocess.Popen[str], str]) -> None:
