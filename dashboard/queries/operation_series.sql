@@ -8,7 +8,7 @@ SELECT
 FROM spans
 WHERE
     service_name = $service
-    AND span_name = $operation
+    AND operation_of(span_name) = $operation
     AND start_time >= make_timestamp_ns($since::BIGINT) AND start_time < make_timestamp_ns($until::BIGINT)
 GROUP BY bucket_ms
 ORDER BY bucket_ms

@@ -3,7 +3,7 @@
 WITH requests AS (
     SELECT
         service_name,
-        CASE WHEN $of_users THEN span_name ELSE '' END AS operation,
+        CASE WHEN $of_users THEN operation_of(span_name) ELSE '' END AS operation,
         start_time, duration_ns, status_code,
         start_time >= make_timestamp_ns($now_from::BIGINT) AS is_now
     FROM spans

@@ -1,7 +1,7 @@
 -- Operations of a service in a time range, with what is usual for each; the most time in all first.
 WITH calls AS (
     SELECT
-        span_name AS operation, span_kind,
+        operation_of(span_name) AS operation, span_kind,
         count(*) AS call_count,
         count(*) FILTER (status_code = 'ERROR') AS error_count,
         quantile_cont(duration_ns, [0.5, 0.95, 0.99]) AS quantiles_ns,

@@ -109,7 +109,7 @@ def span_view(path: Path, present: set[str]) -> str:
     CREATE VIEW spans AS
     SELECT
         trace_id, span_id, nullif(parent_span_id::VARCHAR, '') AS parent_span_id, service_name,
-        span_name AS operation, span_name, coalesce({kind}, 'UNSPECIFIED') AS span_kind,
+        operation_of(span_name) AS operation, span_name, coalesce({kind}, 'UNSPECIFIED') AS span_kind,
         start_time_unix_nano::BIGINT AS start_unix_nano,
         make_timestamp_ns(start_time_unix_nano::BIGINT) AS start_time,
         (end_time_unix_nano - start_time_unix_nano)::BIGINT AS duration_ns,
@@ -119,7 +119,8 @@ def span_view(path: Path, present: set[str]) -> str:
         TRY_CAST({text} AS JSON)::VARIANT AS attributes,
         callee_of(coalesce({kind}, 'UNSPECIFIED'), TRY_CAST({text} AS JSON)::VARIANT) AS callee,
         split, nullif(case_id::VARCHAR, '') AS case_id, {run} AS run, (split = 'test')::BIGINT AS batch_id,
-        service_name || chr(31) || span_name || chr(31) || coalesce({kind}, 'UNSPECIFIED') AS operation_key,
+        service_name || chr(31) || operation_of(span_name) || chr(31) || coalesce({kind}, 'UNSPECIFIED')
+            AS operation_key,
         true AS is_new, false AS flagged, false AS in_incident
     FROM read_parquet({_literal(path)})
     """  # noqa: S608  # expressions of this module and an escaped path

@@ -87,7 +87,8 @@ class IncidentFolder:
                 raise InvalidInput(f"{path} has no {name}", hint="every folder of labelled incidents has one")
         with duckdb.connect() as con:
             con.execute("SET TimeZone = 'UTC'")
-            con.execute(load_sql("collector.store.schema", "16_callee"))
+            for name in ("16_callee", "17_operation"):
+                con.execute(load_sql("collector.store.schema", name))
             present = check_columns(con, path / "spans.parquet", SPANS)
             con.execute(span_view(path / "spans.parquet", present))
             has_logs = (path / "logs.parquet").is_file()

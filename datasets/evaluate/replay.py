@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -27,6 +27,7 @@ from detectors.baseline.models import Baselines
 from detectors.incidents.tracker import Incident
 from detectors.pipeline.detection import Detection
 from detectors.pipeline.reader import Position, StoredSpans, apart
+from detectors.pipeline.writer import Outcome, Writer
 from detectors.settings import Settings
 from detectors.spans.error_rate import Erroneous
 from detectors.stats.arrays import IntArray
@@ -36,6 +37,8 @@ _PASS_NS = 1_000_000_000
 _NEVER = np.iinfo(np.int64).max
 # Passes that are read at once: to ask the store in each for its second took 15 ms, half of a pass.
 _PASSES_AHEAD = 500
+# Passes that are written at once; one where amounts are judged, which ask for the whales that are stored.
+_PASSES_WRITTEN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +117,15 @@ def _replay_run(
                     if rows is not None:
                         _insert(con, name, rows, landed_with(_times(rows), ended[last]))
             landed = FolderSpans(store, ended[last], signals)
+            writer = _Gathered(store, passes=1 if baselines.names_with_amounts() else _PASSES_WRITTEN)
             detection = Detection(
-                store, baselines, settings, float(ended[0]) / 1e9, landed=landed, position_every_s=math.inf
+                store,
+                baselines,
+                settings,
+                float(ended[0]) / 1e9,
+                landed=landed,
+                position_every_s=math.inf,
+                writer=writer,
             )
             incidents: dict[str, Incident] = {}
             for number, row in enumerate(last.tolist(), start=1):
@@ -126,6 +136,7 @@ def _replay_run(
                 if learning[number - 1]:
                     settled_s = now_ns / 1e9 - settings.detect_learn_delay_s
                     baselines.add(detection.detectors.waits_to_learn(settled_s))
+            writer.flush()
             return Replayed(
                 store.read(load_sql(_QUERIES, "replayed_anomalies"), {"test_from": test_from}),
                 store.read(load_sql(_QUERIES, "replayed_incidents")),
@@ -134,6 +145,33 @@ def _replay_run(
             )
         finally:
             store.close()
+
+
+class _Gathered(Writer):
+    """Writes several passes of a replay at once, and nothing of the detectors' state: nobody begins from it.
+
+    Row for row what the passes would have written one by one: 367 passes of a system with five faults took
+    20.7 s of 78 (`strangers.py web`), of which a checkpoint each 16 ms, the commits 14.
+    """
+
+    def __init__(self, store: Store, passes: int) -> None:
+        super().__init__(store)
+        self._most = passes
+        self._passes: list[tuple[Outcome, int]] = []
+
+    def write(self, outcome: Outcome, now_unix_nano: int) -> None:
+        grouped = outcome.grouped
+        changed = {key: incident.snapshot() for key, incident in grouped.changed.items()}  # as they are now
+        kept = replace(outcome, state=(), grouped=replace(grouped, changed=changed))
+        self._passes.append((kept, now_unix_nano))
+        if len(self._passes) >= self._most:
+            self.flush()
+
+    def flush(self) -> None:
+        """Store what is left."""
+        if self._passes:
+            self.write_all(self._passes)
+            self._passes = []
 
 
 class FolderSpans:

@@ -57,7 +57,10 @@ def describe_trace(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
     on_path = set(path)
     begin, end = int(start.min()), int((start + duration).max())
     hours = hour_of_week(start)
-    rows = spans.drop_columns(["trace_id", "span_count", "linked_trace_id", "linked_span_id"]).to_pylist()
+    rows = spans.drop_columns(
+        ["operation", "trace_id", "span_count", "linked_trace_id", "linked_span_id"]
+    ).to_pylist()
+    operations = spans["operation"].to_pylist()
     described = []
     for i in tree.order:
         row, parent = rows[i], int(tree.parent[i])
@@ -76,7 +79,7 @@ def describe_trace(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
                 "orphan": tree.orphan[i],
                 "outlives_parent": parent != NO_PARENT
                 and bool(start[i] + duration[i] > start[parent] + duration[parent]),
-                **_compare(row, int(hours[i]), baselines),
+                **_compare(row, operations[i], int(hours[i]), baselines),
             }
         )
     return {
@@ -87,8 +90,8 @@ def describe_trace(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
     }
 
 
-def _compare(row: dict[str, Any], hour: int, baselines: Baselines) -> dict[str, Any]:
-    model = baselines.duration(row["service_name"], row["span_name"], row["span_kind"], hour)
+def _compare(row: dict[str, Any], operation: str, hour: int, baselines: Baselines) -> dict[str, Any]:
+    model = baselines.duration(row["service_name"], operation, row["span_kind"], hour)
     if model is None:
         return {"baseline": None, "excess_ns": None, "percentile": None, "sigma": None}
     tail = model.tail

@@ -14,6 +14,10 @@ that began before its last one did, and, until the end, one of its operations th
 incident and at least SEV3. A lone SEV5 stays a lone anomaly. Of metrics only a resource that grows without
 end is an event.
 
+One fault is one incident. Trouble of an operation that begins within `_TOGETHER_S` of an open incident, in a
+service that is anomalous there too, is that incident's; so is a silence that began with it, in a service that
+one of its services calls, directly or not: what is dead is first refused, and half a minute later missed.
+
 A sustained shift (`detectors.spans.latency_shift`) and the window detectors have counted moments already: the
 operation is in trouble as soon as that is less likely than `incident_significance`, with as many traces and
 as wide a spread.
@@ -27,16 +31,16 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
 
 from scipy.special import ndtr, pdtrc
 
-from detectors.model.anomaly import METRIC, Anomaly
+from detectors.model.anomaly import METRIC, SILENCE, THROUGHPUT, Anomaly
 from detectors.model.operation import Operation
-from detectors.model.roles import Role, detectors_of
+from detectors.model.roles import Role, detectors_of, role_of
 from detectors.settings import Settings
 
 _WINDOWS_S = (5.0, 30.0, 300.0)
@@ -47,6 +51,16 @@ _LEAST_PROBABILITY = 1e-4
 _FIRST_TRACES_KEPT, _TRACES_KEPT = 100, 200
 _NEVER_NOISE = 3  # the mildest severity (5σ) that chance does not bring in days of ordinary traffic
 _AHEAD_NS = 86_400 * 10**9  # how far a clock may be ahead of ours
+_NS = 1_000_000_000
+# Two operations in trouble within so many seconds have one fault; two faults of which the second was its own
+# incident in a real shop began 30 s apart.
+_TOGETHER_S = 20
+# A job that runs once a minute is not healthy again after two quiet minutes: so many of the usual pauses.
+_QUIET_CALLS = 5
+_SPACING_MAX_S = 300.0
+
+# service → those that call it, directly or not
+Callers = Callable[[str], Collection[str]]
 
 
 @dataclass(slots=True)
@@ -82,6 +96,16 @@ class Incident:
             anomalies=self.anomalies.copy(),
         )
 
+    @property
+    def spacing_s(self) -> float:
+        """How far apart its anomalous traces begin, on average."""
+        if self.trace_count < 2:
+            return 0.0
+        return min(
+            (self.last_span_unix_nano - self.first_span_unix_nano) / _NS / (self.trace_count - 1),
+            _SPACING_MAX_S,
+        )
+
     def replace(self, raised: Mapping[str, Anomaly]) -> bool:
         """Take over what known anomalies have become, by id; whether any was known."""
         known = [raised[a.anomaly_id] for a in self.anomalies if a.anomaly_id in raised]
@@ -97,6 +121,10 @@ class Incident:
     def take(self, anomaly: Anomaly, now_unix_nano: int) -> Anomaly:
         self.anomaly_count += 1
         self.severity = min(self.severity, anomaly.severity)
+        if anomaly.detector == THROUGHPUT and role_of(self.kind) is Role.CALL:
+            return self._kept(
+                anomaly
+            )  # its span is the last one before it fell silent: nothing was wrong there
         if anomaly.trace_id not in self.traces:
             self.trace_count += 1
             self.traces[anomaly.trace_id] = None
@@ -108,6 +136,9 @@ class Incident:
         start = min(anomaly.start_unix_nano, now_unix_nano + _AHEAD_NS)
         self.first_span_unix_nano = min(self.first_span_unix_nano, start)
         self.last_span_unix_nano = max(self.last_span_unix_nano, start)
+        return self._kept(anomaly)
+
+    def _kept(self, anomaly: Anomaly) -> Anomaly:
         self.services.add(anomaly.service_name)
         self.operations.add(anomaly.operation_key)
         taken = anomaly.in_incident(self.incident_id)
@@ -137,8 +168,13 @@ class Grouped:
 class IncidentTracker:
     """Groups anomalies in the order of detection. Not thread-safe; the pipeline owns it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, callers: Callers = lambda _: ()) -> None:
+        """
+        Args:
+            callers: who calls a service, as detection knows it.
+        """
         self._settings = settings
+        self._callers = callers
         self._calls = detectors_of(Role.CALL)
         self._spans: dict[Operation, deque[tuple[float, int]]] = {}
         self._flags: dict[Operation, deque[_Flag]] = {}
@@ -243,6 +279,9 @@ class IncidentTracker:
         return touched
 
     def _take_event(self, anomaly: Anomaly, now_s: float, now_ns: int, outcome: Grouped) -> Anomaly:
+        begun_with = self._silenced_with(anomaly)
+        if begun_with is not None:
+            return self._join(begun_with, anomaly, now_ns, outcome)
         for incident in self.open.values():
             same = incident.kind == anomaly.detector and incident.cell == anomaly.cell
             if same and now_s - incident.active_s <= self._settings.incident_window_s:
@@ -253,18 +292,55 @@ class IncidentTracker:
         incident.active_s = now_s
         return self._join(incident, anomaly, now_ns, outcome)
 
-    def _match(
-        self, anomaly: Anomaly, now_s: float, *, trace_within_s: float, operation_within_s: float
-    ) -> Incident | None:
-        of_calls = [i for i in self.open.values() if i.kind in self._calls]
-        for incident in of_calls:
-            if anomaly.trace_id in incident.traces and now_s - incident.active_s <= trace_within_s:
-                return incident
-        for incident in of_calls:
-            known = anomaly.operation_key in incident.operations
-            if known and now_s - incident.active_s <= operation_within_s:
+    def _silenced_with(self, anomaly: Anomaly) -> Incident | None:
+        """The incident of calls that began as this fell silent, in its service or one that calls it."""
+        since = anomaly.details.get("since_unix_s")
+        if anomaly.details.get("rule") != SILENCE or not isinstance(since, int):
+            return None
+        around = {anomaly.service_name, *self._callers(anomaly.service_name)}
+        for incident in [*self.open.values(), *(ended for _, ended in self._ended.values())]:
+            near = abs(incident.first_span_unix_nano // _NS - since) <= _TOGETHER_S
+            if incident.kind in self._calls and near and incident.services & around:
                 return incident
         return None
+
+    def _same_fault(self, own: Sequence[Anomaly]) -> Incident | None:
+        """The open incident of calls that began with these, in a service of theirs."""
+        begun = min(a.start_unix_nano for a in own)
+        traces = {a.trace_id for a in own}
+        services = {a.service_name for a in own}
+        services |= {f.anomaly.service_name for f in self._pending.values() if f.anomaly.trace_id in traces}
+        for incident in self.open.values():
+            near = (
+                abs(incident.first_span_unix_nano - begun) <= max(_TOGETHER_S, 2 * incident.spacing_s) * _NS
+            )
+            if incident.kind in self._calls and near and incident.services & services:
+                return incident
+        return None
+
+    def _match(
+        self,
+        anomaly: Anomaly,
+        now_s: float,
+        *,
+        trace_within_s: float = math.inf,
+        operation_within_s: float = math.inf,
+    ) -> Incident | None:
+        """The incident of calls that was in trouble so lately, and lasts, by trace or by operation."""
+        of_calls = [(i, now_s - i.active_s) for i in self.open.values() if i.kind in self._calls]
+        for incident, quiet_s in of_calls:
+            within_s = min(trace_within_s, self._lasts_s(incident))
+            if anomaly.trace_id in incident.traces and quiet_s <= within_s:
+                return incident
+        for incident, quiet_s in of_calls:
+            within_s = min(max(operation_within_s, 2 * incident.spacing_s), self._lasts_s(incident))
+            if anomaly.operation_key in incident.operations and quiet_s <= within_s:
+                return incident
+        return None
+
+    def _lasts_s(self, incident: Incident) -> float:
+        """How long it lasts without news."""
+        return max(self._settings.incident_resolve_s, _QUIET_CALLS * incident.spacing_s)
 
     def _explained_by(self, anomaly: Anomaly) -> Incident | None:
         """The incident of calls whose time or severity covers an anomaly that was reported late."""
@@ -284,11 +360,8 @@ class IncidentTracker:
 
     def _raise_incident(self, operation: Operation, now_s: float, now_ns: int, outcome: Grouped) -> None:
         """Open an incident for an operation in trouble, or keep the one alive that it belongs to."""
-        resolve_s = self._settings.incident_resolve_s
         flags = list(self._flags[operation])
-        incident = self._match(
-            flags[-1].anomaly, now_s, trace_within_s=resolve_s, operation_within_s=resolve_s
-        )
+        incident = self._match(flags[-1].anomaly, now_s)
         lone = [f for f in self._pending.values() if f.anomaly.operation_key == operation]
         if incident is None:
             window_s = self._trouble(operation, lone, now_s, since_s=-math.inf)
@@ -298,7 +371,7 @@ class IncidentTracker:
             return
         own = [f.anomaly for f in lone if now_s - f.at_s <= window_s]
         if incident is None:
-            incident = self._new(own[0], now_s, now_ns)
+            incident = self._same_fault(own) or self._new(own[0], now_s, now_ns)
         incident.active_s = now_s
         traces = {a.trace_id for a in own}
         members = {a.anomaly_id for a in own}
@@ -368,7 +441,7 @@ class IncidentTracker:
         for anomaly_id in [i for i, f in self._pending.items() if f.at_s < oldest_s]:
             del self._pending[anomaly_id]
         for incident in list(self.open.values()):
-            if now_s - incident.active_s > self._settings.incident_resolve_s:
+            if now_s - incident.active_s > self._lasts_s(incident):
                 self.end(incident.incident_id, now_s)
                 outcome.changed[incident.incident_id] = incident
         for incident_id in [i for i, (ended_s, _) in self._ended.items() if ended_s < oldest_s]:

@@ -20,6 +20,7 @@ METRIC = "metric"
 MARKET = "market"
 RENAMED = {"gap": MESSAGE_WAIT}  # until schema version 6; filters of the API still take it
 GROWTH = "growth"  # a rule of METRIC
+SILENCE = "silence"  # a rule of THROUGHPUT
 
 
 @dataclass(frozen=True, slots=True)

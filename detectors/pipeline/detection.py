@@ -55,19 +55,21 @@ class Detection:
         *,
         landed: Landed | None = None,
         position_every_s: float = _POSITION_EVERY_S,
+        writer: Writer | None = None,
         registry: Registry = DETECTORS,
     ) -> None:
         """
         Args:
             landed: where spans come from, when not from the store.
             position_every_s: how far the stored position may lag behind passes that found nothing.
+            writer: of anomalies and incidents; None: one that stores each pass at once.
         """
         self._baselines = baselines
         self._settings = settings
         self._reader = Reader(store, settings, set_aside or SetAside(store), landed)
         self.detectors = DetectorSet(store, baselines, settings, now_s, registry)
-        self.tracker = IncidentTracker(settings)
-        self.writer = Writer(store)
+        self.tracker = IncidentTracker(settings, self.detectors.callers)
+        self.writer = writer or Writer(store)
         self._lone = HeldBack(settings)
         self.tracker.open = self.writer.load_open(now_s)
         self._unwritten: tuple[Outcome, Reading | None] | None = None
@@ -218,7 +220,7 @@ class Detection:
         """Begin anew from what is stored."""
         self._unwritten = None
         self.detectors.reload(now_s)
-        self.tracker = IncidentTracker(self._settings)
+        self.tracker = IncidentTracker(self._settings, self.detectors.callers)
         self._lone = HeldBack(self._settings)
         self.tracker.open = self.writer.load_open(now_s)
 

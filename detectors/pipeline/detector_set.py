@@ -144,6 +144,20 @@ class DetectorSet:
         """Times in which an operation was suddenly faster."""
         return self._the(FasterWatch).episodes
 
+    def callers(self, service_name: str) -> set[str]:
+        """The services that call one, directly or not, as far as calls have been seen."""
+        keys = self.operations.keys
+        called_by: dict[str, set[str]] = {}
+        for parent, child in self._the(StructureWatch).pairs:
+            called_by.setdefault(keys[child][0], set()).add(keys[parent][0])
+        found: set[str] = set()
+        pending = [service_name]
+        while pending:
+            fresh = called_by.get(pending.pop(), set()) - found
+            found |= fresh
+            pending += fresh
+        return found
+
     def growing(self) -> set[str]:
         """The cells of resources that grow without end."""
         return self._the(GrowthWatch).growing()

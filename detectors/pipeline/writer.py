@@ -59,12 +59,16 @@ class Writer:
 
     def write(self, outcome: Outcome, now_unix_nano: int) -> None:
         """Store all of it or, with an error, nothing."""
+        self.write_all([(outcome, now_unix_nano)])
+
+    def write_all(self, passes: Sequence[tuple[Outcome, int]]) -> None:
+        """Store what some passes found, each with its time, in one transaction."""
         try:
-            self._write(outcome, now_unix_nano, again=False)
+            self._write(passes, again=False)
         except duckdb.ConstraintException:  # some of it was written before
-            self._write(outcome, now_unix_nano, again=True)
+            self._write(passes, again=True)
         with self._lock:
-            for incident_id in self._causes.keys() - outcome.open_ids:
+            for incident_id in self._causes.keys() - passes[-1][0].open_ids:
                 del self._causes[incident_id]
 
     def record(self, incident: Incident, analysis: Analysis) -> bool:
@@ -93,23 +97,28 @@ class Writer:
             except duckdb.TransactionException as error:
                 raise Conflict("the rows are being updated", hint="try again") from error
 
-    def _write(self, outcome: Outcome, now_unix_nano: int, *, again: bool) -> None:
-        grouped = outcome.grouped
-        ended = [i.incident_id for i in grouped.changed.values() if i.state == "resolved"]
-
+    def _write(self, passes: Sequence[tuple[Outcome, int]], *, again: bool) -> None:
         def write(con: duckdb.DuckDBPyConnection) -> None:
-            anomaly_rows.insert(con, grouped.anomalies, now_unix_nano, again=again)
-            save_held(con, outcome.held, now_unix_nano)
-            if outcome.held and now_unix_nano - self._forgot_ns >= _FORGET_EVERY_NS:
-                forget_held(con, now_unix_nano)
-                self._forgot_ns = now_unix_nano
-            anomaly_rows.move(con, outcome.moved)
-            anomaly_rows.raise_known(con, outcome.raised)
-            anomaly_rows.promote(con, grouped.promoted)
-            save_incidents(con, grouped.changed.values(), self._causes)
-            anomaly_rows.resolve(con, ended, now_unix_nano)
-            checkpoint.write(con, outcome.state, now_unix_nano)
-            save_positions(con, dict(outcome.positions), now_unix_nano)
+            for outcome, now_unix_nano in passes:
+                self._write_pass(con, outcome, now_unix_nano, again=again)
 
         with self._lock:
             self._store.change(write)
+
+    def _write_pass(
+        self, con: duckdb.DuckDBPyConnection, outcome: Outcome, now_unix_nano: int, *, again: bool
+    ) -> None:
+        grouped = outcome.grouped
+        anomaly_rows.insert(con, grouped.anomalies, now_unix_nano, again=again)
+        save_held(con, outcome.held, now_unix_nano)
+        if outcome.held and now_unix_nano - self._forgot_ns >= _FORGET_EVERY_NS:
+            forget_held(con, now_unix_nano)
+            self._forgot_ns = now_unix_nano
+        anomaly_rows.move(con, outcome.moved)
+        anomaly_rows.raise_known(con, outcome.raised)
+        anomaly_rows.promote(con, grouped.promoted)
+        save_incidents(con, grouped.changed.values(), self._causes)
+        ended = [i.incident_id for i in grouped.changed.values() if i.state == "resolved"]
+        anomaly_rows.resolve(con, ended, now_unix_nano)
+        checkpoint.write(con, outcome.state, now_unix_nano)
+        save_positions(con, dict(outcome.positions), now_unix_nano)

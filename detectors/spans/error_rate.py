@@ -4,7 +4,8 @@ Calls with status ERROR against the operation's own learned rate, which leans on
 system's while it has few (`detectors.stats.beta_binomial`). An operation that always fails once in ten calls
 is quiet at one in ten. At least three calls in three different seconds of the window (or, beyond doubt, in
 four quarters of a second), three times the usual rate, and two points above it. Each failed span of the
-window is an anomaly, so each refers to a stored span.
+window is an anomaly, so each refers to a stored span. Operations that are called a few times a minute are
+judged by their newest calls (`rare_calls`).
 
 >>> from detectors.stats.beta_binomial import exceedance
 >>> import numpy as np
@@ -28,13 +29,16 @@ from detectors.model.operation import Operation
 from detectors.model.severity import bounded_by_share
 from detectors.model.text import share_text
 from detectors.settings import Settings
+from detectors.spans.rare_calls import RareCalls
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
 from detectors.stream.batch import Batch, Operations
 from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import Exemplars, window_anomaly
 from detectors.stream.rate_rows import NOBODY, TABLE, rate_row, rate_state, rates_of
 
-_RULE = Rule()
+# Twenty calls say little, and the prior of 30 trials lets them: at a hundred, a job that runs once a minute
+# was not judged for its first two hours.
+_RULE = Rule(min_trials=20)
 MEASURE = "error"
 # A rate that a person or a day has confirmed counts as much as a window's spread can use.
 _ADOPTED_CALLS_MIN = 200
@@ -73,6 +77,7 @@ class ErrorWatch(Detector):
         self._operations = operations
         self.rates = Rates(_RULE)
         self._exemplars = Exemplars()
+        self._rare = RareCalls()
         self.erroneous: deque[Erroneous] = deque(maxlen=_ERRONEOUS_KEPT)
         self._newest: dict[int, int] = {}  # of each series, until when its newest stretch lasts
 
@@ -128,12 +133,18 @@ class ErrorWatch(Detector):
         self.rates.add(batch.codes, batch.ticks, np.ones(len(failed)), failed.astype(np.float64))
         rows = np.flatnonzero(failed)
         self._exemplars.forget(batch.head - WINDOWS_S[-1])
+        rare = self._rare.observe(batch, rows, self.rates)
         if not len(rows):
             return []
         self.rates.add_moments(batch.codes[rows], batch.ticks[rows], batch.ended()[rows])
         self._exemplars.keep(batch.spans, batch.codes[rows], batch.ticks[rows], rows)
         found: list[Anomaly] = []
-        for alarm in self.rates.judge(np.unique(batch.codes[rows]), batch.head):
+        alarms = [
+            (alarm, self._exemplars.take(alarm.code, batch.head, alarm.window_s))
+            for alarm in self.rates.judge(np.unique(batch.codes[rows]), batch.head)
+        ]
+        known = {alarm.code for alarm, _ in alarms}
+        for alarm, spans in [*alarms, *(one for one in rare if one[0].code not in known)]:
             share = alarm.hits / alarm.trials
             callee = batch.operations.callees[alarm.code]
             self._note(batch, alarm, callee)
@@ -151,7 +162,7 @@ class ErrorWatch(Detector):
                 "calls": alarm.trials,
                 **({"callee": callee} if callee else {}),
             }
-            for row in self._exemplars.take(alarm.code, batch.head, alarm.window_s):
+            for row in spans:
                 anomaly = window_anomaly(
                     ERROR,
                     row,

@@ -22,19 +22,19 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import betainc, ndtri
 
-from detectors.model.anomaly import THROUGHPUT, Anomaly
+from detectors.model.anomaly import SILENCE, THROUGHPUT, Anomaly
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.arrival_rate import Arrivals, Usual
 from detectors.stats.beta_binomial import discoveries
-from detectors.stats.slots import last
+from detectors.stats.slots import SLOTS, last
 from detectors.stream.batch import Batch, Operations
 from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import window_anomaly
 from detectors.stream.newest_spans import NewestSpans
 
 _TABLE = "arrival_rates"
-SILENCE, FLOOD = "silence", "flood"
+FLOOD = "flood"
 _LAG_S = 10
 _WINDOW_S = 30
 _LEAST_MEAN = 20.0  # spans that a window must usually hold, to be missed
@@ -186,9 +186,23 @@ class ThroughputWatch(Detector):
             expected=mean / _WINDOW_S,
             unit="spans/s",
             sample_count=buckets,
-            details={"text": text, "rule": rule, "window_s": _WINDOW_S, "until_unix_s": head - _LAG_S},
+            details={
+                "text": text,
+                "rule": rule,
+                "window_s": _WINDOW_S,
+                "since_unix_s": self._since_s(code, head) if rule == SILENCE else head - _LAG_S - _WINDOW_S,
+                "until_unix_s": head - _LAG_S,
+            },
             subject=f"{rule}|{head}|{callee}" if callee else f"{rule}|{head}",
         )
+
+    def _since_s(self, code: int, head: int) -> int:
+        """When a silent operation was last seen as often as in half of the seconds before."""
+        ticks = np.arange(head - SLOTS + 1, head - _LAG_S + 1)
+        counts = self.arrivals.counts[code, ticks % SLOTS]
+        seen = np.flatnonzero(counts > 0)
+        lively = seen[counts[seen] >= np.median(counts[seen])] if len(seen) else seen
+        return int(ticks[lively[-1]]) if len(lively) else head - _LAG_S - _WINDOW_S
 
     def _end(self, head: int, troubled: set[int], seen: FloatArray) -> None:
         """An episode is over when spans come as usual again, or have come so for long."""

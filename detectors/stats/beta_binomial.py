@@ -222,6 +222,49 @@ class Rates:
             )
         return alarms
 
+    def recent_trials(self, codes: IntArray, head: int, window_s: int) -> FloatArray:
+        """How many trials each of these series has in its newest seconds."""
+        return np.asarray(self._trials[codes][:, last(head, window_s)].sum(axis=1), dtype=np.float64)
+
+    def judge_calls(
+        self,
+        code: int,
+        windows: Sequence[tuple[int, int]],
+        seconds: int,
+        own: tuple[int, int],
+    ) -> Alarm | None:
+        """Score the newest trials of one series, whatever time they took.
+
+        Args:
+            windows: (trials, hits), the newest so many.
+            seconds: in how many different ones hits fell.
+            own: trials and hits of all windows, which may have been learned already.
+
+        Returns:
+            An alarm without its `window_s`: whoever counts trials knows when they were.
+        """
+        rule = self.rule
+        if self.past_trials[code] < rule.min_trials or seconds < rule.min_seconds:
+            return None
+        alpha, beta = (float(side[0]) for side in self._learned(np.array([code])))
+        learned = min(own[1], self.past_hits[code])
+        alpha, beta = alpha - learned, max(beta - (own[0] - own[1]), 1.0)
+        usual, strength = alpha / (alpha + beta), min(1.0, _STRENGTH_MAX / (alpha + beta))
+        best: tuple[float, int, int] = (1.0, 0, 0)
+        for trials, hits in windows:
+            share = hits / max(trials, 1)
+            if hits < rule.min_hits or share < max(rule.min_ratio * usual, usual + rule.min_excess):
+                continue
+            chance = exceedance(
+                *(np.array([float(x)]) for x in (hits, trials, alpha * strength, beta * strength))
+            )
+            best = min(best, (float(chance[0]), hits, trials))
+        p = min(best[0] * len(windows), 1.0)
+        if p > rule.discovery_rate / max(self.ready_count(), 1):
+            return None
+        sigma = float(-ndtri(max(p, _LEAST_P)))
+        return Alarm(code, sigma, 0, best[1], best[2], usual, int(self.past_trials[code]))
+
     def past(self, code: int) -> tuple[float, float]:
         """(trials, hits) that were learned of a series."""
         return float(self.past_trials[code]), float(self.past_hits[code])

@@ -1,5 +1,5 @@
 -- Chosen spans of one trace, with all that their senders told of them.
-SELECT span_id, service_name, span_name, status_code, status_message,
+SELECT span_id, service_name, operation_of(span_name) AS span_name, status_code, status_message,
        attributes::JSON::VARCHAR AS attributes,
        list_transform(events, lambda e: {'name': e."name", 'attributes': e.attributes::JSON})::JSON::VARCHAR AS events
 FROM spans

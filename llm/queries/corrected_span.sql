@@ -11,7 +11,7 @@ known AS (
     FROM (SELECT unnest(facts) AS fact FROM said)
     WHERE fact.span_id = $span_id
     UNION ALL
-    SELECT 1, service_name, span_name
+    SELECT 1, service_name, operation_of(span_name)
     FROM spans
     WHERE $span_id <> '' AND span_id = $span_id
       AND trace_id IN (SELECT unnest(list_append(list_transform(facts, lambda f: f.trace_id), trace_id)) FROM said)

@@ -94,6 +94,34 @@ def test_nothing_is_scored_while_learning(watch, detector, how):
     assert [a for a in watch.run(60, **how) if a.detector == detector] == []
 
 
+def minutes(watch: Watch, count: int, failing: Callable[[int], bool]) -> list[list[Anomaly]]:
+    """A job that runs once a minute; what each run showed of errors."""
+    shown = []
+    for number in range(count):
+        found = watch.observe(watch.traffic.second(watch.now_ns, orders=1, failing=float(failing(number))))
+        shown.append([anomaly for anomaly in found if anomaly.detector == "error"])
+        watch.now_ns += 60 * S
+        watch.now_s += 60
+    return shown
+
+
+def test_a_job_that_runs_once_a_minute_and_dies_is_found(watch):
+    """Windows of seconds never hold three of its calls: its newest are judged, whatever time they took."""
+    assert not any(minutes(watch, 40, lambda _: False))
+    shown = minutes(watch, 5, lambda _: True)
+    assert not shown[1]
+    failed = [anomaly for anomaly in shown[3] if anomaly.operation == "POST /orders"]
+    assert len({anomaly.trace_id for anomaly in failed}) == 4
+    assert failed[0].text == "4 of 4 calls failed in 181 s, usually <1%"
+    assert all(anomaly.severity <= 3 for anomaly in failed)
+    assert len([a for a in shown[4] if a.operation == "POST /orders"]) == 1  # the new one alone
+
+
+def test_a_job_that_always_fails_once_in_eight_runs_is_quiet(watch):
+    """What is usual of a rare operation is learned as well, and two failures in a row are no proof."""
+    assert not any(minutes(watch, 120, lambda number: number % 8 == 0 or number in {57, 89}))
+
+
 @each_fault
 def test_flagged_seconds_are_not_learned(watch, detector, how):
     """A fault that lasts a minute and comes again is found again, as severe."""

@@ -28,7 +28,7 @@ SELECT
         ELSE hash(trace_id, parent_span_id)
     END AS producer_hash,
     callee_of(span_kind, attributes) AS callee,
-    service_name || chr(31) || span_name || chr(31) || span_kind AS operation_key,
+    service_name || chr(31) || operation_of(span_name) || chr(31) || span_kind AS operation_key,
     service_name, span_name, attributes
 FROM spans
 WHERE batch_id > after_batch AND batch_id <= upto_batch;
@@ -41,7 +41,7 @@ SELECT
     span_id,
     parent_span_id,
     service_name,
-    span_name AS operation,
+    operation_of(span_name) AS operation,
     span_kind,
     epoch_ns(start_time) AS start_unix_nano,
     duration_ns,

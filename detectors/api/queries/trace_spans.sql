@@ -1,7 +1,7 @@
 -- One trace for people: what the tree needs, what is shown, and the anomalies on each span. Where it has more spans
 -- than $limit: roots, those that failed or are anomalous, then the longest, which are those that hold the others.
 SELECT
-    s.trace_id, s.span_id, s.parent_span_id, s.service_name, s.span_name, s.span_kind,
+    s.trace_id, s.span_id, s.parent_span_id, s.service_name, s.span_name, operation_of(s.span_name) AS operation, s.span_kind,
     epoch_ns(s.start_time) AS start_unix_nano, s.duration_ns, s.status_code, s.status_message,
     links[1].trace_id AS linked_trace_id, links[1].span_id AS linked_span_id,
     s.attributes::JSON::VARCHAR AS attributes,

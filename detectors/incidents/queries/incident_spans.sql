@@ -1,6 +1,6 @@
 -- Everything localisation needs of some traces.
 SELECT
-    trace_id, span_id, parent_span_id, service_name, span_name AS operation, span_kind,
+    trace_id, span_id, parent_span_id, service_name, operation_of(span_name) AS operation, span_kind,
     epoch_ns(start_time) AS start_unix_nano, duration_ns, status_code, status_message
 FROM spans
 WHERE

@@ -1,6 +1,6 @@
 -- The newest traces of some time that began like those of an incident and in which nothing was anomalous.
 WITH roots AS (
-    SELECT DISTINCT service_name, span_name
+    SELECT DISTINCT service_name, operation_of(span_name) AS operation
     FROM spans
     WHERE
         trace_id IN (SELECT unnest($trace_ids::VARCHAR[])) AND parent_span_id IS NULL
@@ -11,7 +11,7 @@ FROM spans
 WHERE
     parent_span_id IS NULL
     AND start_time >= time_at($begin) AND start_time < time_at($end)
-    AND (service_name, span_name) IN (SELECT (service_name, span_name) FROM roots)
+    AND (service_name, operation_of(span_name)) IN (SELECT (service_name, operation) FROM roots)
     AND trace_id NOT IN (SELECT trace_id FROM anomalies)
 ORDER BY start_time DESC
 LIMIT $limit

@@ -4,7 +4,7 @@ WITH own AS (
     SELECT DISTINCT trace_id, start_time >= time_at($since) AS is_after
     FROM spans
     WHERE
-        service_name = $service AND span_name = $operation AND span_kind = $kind
+        service_name = $service AND operation_of(span_name) = $operation AND span_kind = $kind
         AND start_time >= time_at($earliest) AND start_time < time_at($latest)
         AND (start_time < time_at($before) OR start_time >= time_at($since))
     QUALIFY row_number() OVER (PARTITION BY is_after ORDER BY hash(trace_id)) <= 300

@@ -14,7 +14,7 @@ SELECT
     count(s.span_id) FILTER (s.status_code = 'ERROR') AS failed_count
 FROM found f
 LEFT JOIN spans s
-    ON s.service_name = f.service_name AND s.span_name = f.operation AND s.span_kind = f.span_kind
+    ON s.service_name = f.service_name AND operation_of(s.span_name) = f.operation AND s.span_kind = f.span_kind
     AND s.start_time >= time_at($since) AND s.start_time <= time_at($until)
 GROUP BY ALL
 ORDER BY ALL

@@ -4,7 +4,7 @@ WITH own AS (
     SELECT trace_id, start_time, duration_ns
     FROM spans
     WHERE
-        service_name = $service AND span_name = $operation AND span_kind = $kind
+        service_name = $service AND operation_of(span_name) = $operation AND span_kind = $kind
         AND start_time >= time_at($since) AND start_time <= time_at($until)
         AND batch_id <= $upto
 ), chosen AS (

@@ -6,7 +6,7 @@
 -- spans among 120,000, and 16 so.
 WITH landed AS MATERIALIZED (
     SELECT
-        trace_id, span_id, service_name, span_name AS operation, span_kind,
+        trace_id, span_id, service_name, operation_of(span_name) AS operation, span_kind,
         epoch_ns(start_time) AS start_unix_nano, duration_ns,
         json_extract_string(
             attributes::JSON,
@@ -16,7 +16,7 @@ WITH landed AS MATERIALIZED (
             ]
         ) AS held
     FROM spans
-    WHERE batch_id > $after AND batch_id <= $upto AND ($names IS NULL OR list_contains($names, span_name))
+    WHERE batch_id > $after AND batch_id <= $upto AND ($names IS NULL OR list_contains($names, operation_of(span_name)))
 ), carrying AS (
     SELECT
         * EXCLUDE (held),

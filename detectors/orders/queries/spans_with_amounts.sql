@@ -4,7 +4,7 @@
 SELECT
     * EXCLUDE (service_name, span_name, attributes, carries),
     CASE WHEN carries THEN service_name END AS service_name,
-    CASE WHEN carries THEN span_name END AS operation,
+    CASE WHEN carries THEN operation_of(span_name) END AS operation,
     CASE WHEN carries THEN TRY_CAST(attributes['order.quantity'] AS DOUBLE) END AS order_quantity,
     CASE WHEN carries THEN attributes['order.pair']::VARCHAR END AS order_pair,
     CASE WHEN carries THEN attributes['order.side']::VARCHAR END AS order_side,
@@ -24,4 +24,4 @@ SELECT
             attributes['user.id']::VARCHAR, attributes['enduser.id']::VARCHAR, attributes['account.id']::VARCHAR
         )
     END AS account
-FROM (SELECT *, list_contains($names::VARCHAR[], span_name) AS carries FROM landed_spans($after, $upto))
+FROM (SELECT *, list_contains($names::VARCHAR[], operation_of(span_name)) AS carries FROM landed_spans($after, $upto))

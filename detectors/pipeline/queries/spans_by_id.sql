@@ -1,5 +1,5 @@
 -- Those of some spans that are stored.
-SELECT trace_id, span_id, service_name, span_name AS operation, span_kind,
+SELECT trace_id, span_id, service_name, operation_of(span_name) AS operation, span_kind,
        epoch_ns(start_time) AS start_unix_nano, duration_ns
 FROM spans
 WHERE

@@ -238,3 +238,59 @@ def test_title_of_a_service_that_is_gone_is_what_its_callers_met():
     said = [{"text": f"{text}; GET in shop: connection refused"}]
     assert title_of(incident, [{**cause, "evidence": said}]) == text
     assert "stock" not in title_of(incident, [])
+
+
+def _at(stream: Stream, service: str, second: int, severity: int = 1) -> Anomaly:
+    found = stream.slow(0, severity)
+    return replace(
+        found,
+        service_name=service,
+        operation=f"work of {service}",
+        start_unix_nano=second * SECOND_NS + stream.traces * 1_000_000,
+    )
+
+
+@pytest.mark.parametrize(("later_s", "incidents"), [(5, 1), (60, 2)])
+def test_two_operations_of_a_service_in_trouble_at_once_are_one_incident(later_s, incidents):
+    """One fault behind orders and transfers, which share no trace, is one incident; a minute later, two."""
+    stream = Stream()
+    for second in range(120):
+        stream.now_s = second
+        begun = [("orders", 50), ("transfers", 50 + later_s)]
+        slow = [
+            replace(_at(stream, "wallet", second), operation=name)
+            for name, since in begun
+            for _ in range(20)
+            if since <= second < since + 20
+        ]
+        stream.tracker.observe(float(second), second * SECOND_NS, {OPERATION: 50}, slow)
+    assert len([*stream.tracker.open, *stream.tracker._ended]) == incidents
+
+
+@pytest.mark.parametrize(
+    ("service", "since_s", "kinds"),
+    [
+        ("stock", 52, ["latency"]),
+        ("stock", 100, ["latency", "throughput"]),
+        ("mail", 52, ["latency", "throughput"]),
+    ],
+)
+def test_what_fell_silent_with_an_incident_of_its_callers_belongs_to_it(service, since_s, kinds):
+    """A dead service is refused first and missed half a minute later: one incident, unless the silence began
+    later or in a service that nobody in the incident calls."""
+    stream = Stream()
+    stream.tracker = IncidentTracker(Settings(), lambda name: {"web"} if name == "stock" else set())
+    for second in range(120):
+        stream.now_s = second
+        slow = [_at(stream, "web", second) for _ in range(20)] if 50 <= second < 90 else []
+        if second == 105:
+            silent = replace(
+                _at(stream, service, 49),
+                detector="throughput",
+                details={"rule": "silence", "since_unix_s": since_s},
+            )
+            slow.append(silent)
+        stream.tracker.observe(float(second), second * SECOND_NS, {OPERATION: 50}, slow)
+    assert sorted(i.kind for i in stream.tracker.open.values()) == kinds
+    (calls,) = [i for i in stream.tracker.open.values() if i.kind == "latency"]
+    assert len(calls.traces) == 200
