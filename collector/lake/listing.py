@@ -13,8 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from collector.lake.parquet import partial_of
+from collector.store.file_columns import NANOSECONDS, WRITTEN_FORMAT
 from collector.store.lake import quoted, refresh_shared_views
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
@@ -74,12 +77,24 @@ class Listing:
         return True
 
     def _take_in_one(self, con: duckdb.DuckDBPyConnection, path: Path) -> None:
-        query = load_sql("collector.lake.queries", "foreign_files").format(listing=quoted(path))
         try:
-            files = con.sql(query).to_arrow_table()
+            files = _listed_files(con, path)
         except duckdb.Error as error:  # somebody else's file: their rows are missing here, ours are not
             log.warning("%s cannot be read: %s", path, str(error).partition("\n")[0])
             return
+        newer = pc.greater(files["file_format"], WRITTEN_FORMAT)
+        if pc.any(newer).as_py():
+            log.warning("%s lists files that a newer Spyhop wrote: their rows are missing here", path)
+            files = files.filter(pc.invert(newer))
         con.register("listed", files)
         con.execute("INSERT INTO lake_foreign_files BY NAME FROM listed")
         con.unregister("listed")
+
+
+def _listed_files(con: duckdb.DuckDBPyConnection, path: Path) -> pa.Table:
+    described = con.sql(f"FROM read_parquet({quoted(path)})").columns
+    is_stated = "file_format" in described
+    query = load_sql("collector.lake.queries", "foreign_files").format(
+        listing=quoted(path), file_format="file_format" if is_stated else NANOSECONDS
+    )
+    return con.sql(query).to_arrow_table()

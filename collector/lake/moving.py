@@ -17,14 +17,8 @@ import duckdb
 from collector.decode.columns import LAST_TIME_NS
 from collector.lake.parquet import new_path, partial_of, write_file
 from collector.lake.shredding import shredding_option
-from collector.store.lake import (
-    SealedSignal,
-    file_columns,
-    file_list,
-    quoted,
-    refresh_views,
-    unpacked_rows,
-)
+from collector.store.file_columns import WRITTEN_FORMAT, columns_of, read_columns, written_columns
+from collector.store.lake import SealedSignal, file_list, quoted, refresh_views, unpacked_rows
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 
@@ -47,6 +41,7 @@ class LakeFile(NamedTuple):
 
     path: str
     row_count: int
+    file_format: int = WRITTEN_FORMAT
 
 
 def seal(
@@ -78,7 +73,7 @@ def seal(
         ).fetchall()
         condition += f' AND "{signal.time_column}" <= make_timestamp_ns({last_ns})'
     ((has_packed,),) = con.execute(f"SELECT EXISTS (FROM {signal.packed_table} {condition})").fetchall()
-    written, _ = file_columns(con, signal.table)
+    written = written_columns(columns_of(con, signal.table), signal.time_column)
     source = f"FROM {signal.table}"
     if has_packed:
         source = f"FROM ({source} UNION ALL BY NAME {unpacked_rows(con, signal)})"
@@ -92,8 +87,8 @@ def seal(
         moving.execute(
             f'INSERT INTO lake_files SELECT $1, $2, $3, min("{signal.time_column}"),'  # noqa: S608  # as above
             f' max("{signal.time_column}"), min(batch_id), max(batch_id), count(*), $4,'
-            f" make_timestamp_ns($5), NULL FROM {places} {condition}",
-            [path, signal.label, hours.start, (store.lake / path).stat().st_size, now_ns],
+            f" make_timestamp_ns($5), NULL, $6 FROM {places} {condition}",
+            [path, signal.label, hours.start, (store.lake / path).stat().st_size, now_ns, WRITTEN_FORMAT],
         )
         deleted = sum(
             moving.execute(f"DELETE FROM {table} {condition}").fetchall()[0][0]  # noqa: S608  # as above
@@ -113,8 +108,8 @@ def compact(
     *,
     now_ns: int,
 ) -> int:
-    """Rewrite several listed files as one; returns its rows. The old files stay on disk until no query can be
-    reading them.
+    """Rewrite listed files as one of the present format; returns its rows. The old files stay on disk until
+    no query can be reading them.
 
     Args:
         hours: the first one's begin, and the last one's end.
@@ -125,18 +120,16 @@ def compact(
         "SELECT max(last_batch_id) FROM lake_files WHERE path IN (FROM unnest(?::VARCHAR[]))", [paths]
     ).fetchall()[0]
     path = _announce(con, signal, hours, newest_batch_id, now_ns)
-    # By name: files of an older schema may lack a column.
-    rows = (
-        f"SELECT * FROM read_parquet({file_list(store.lake, paths)}, hive_partitioning = false,"  # noqa: S608  # own paths, quoted
-        " union_by_name = true)"
-    )
+    rows = _rows_of(con, store, signal, files)
     # Files that are few in paths each may be many together, and rare ones stand in none of their columns.
     copied = write_file(con, store.lake / path, signal, rows, expected, shredding=shredding_option(con, rows))
     store.share(store.lake / path)
     _check_counts(copied, expected, path)
     with store.transaction() as moving:
         size_bytes = (store.lake / path).stat().st_size
-        moving.execute(load_sql(_QUERIES, "list_compacted"), [path, size_bytes, now_ns, paths])
+        moving.execute(
+            load_sql(_QUERIES, "list_compacted"), [path, size_bytes, now_ns, paths, WRITTEN_FORMAT]
+        )
         moving.execute(
             "UPDATE lake_files SET expired_at = make_timestamp_ns(?)"
             " WHERE path IN (FROM unnest(?::VARCHAR[]))",
@@ -156,6 +149,27 @@ def remove_unfinished(store: Store) -> int:
                 name.unlink(missing_ok=True)
         con.execute("DELETE FROM lake_writes")
     return len(paths)
+
+
+def _rows_of(
+    con: duckdb.DuckDBPyConnection, store: Store, signal: SealedSignal, files: list[LakeFile]
+) -> str:
+    """A SELECT of all rows of the files, in the columns of the present format."""
+    columns = columns_of(con, signal.table)
+    selects = []
+    for file_format in sorted({file.file_format for file in files}):
+        paths = [file.path for file in files if file.file_format == file_format]
+        # By name: files of an older schema may lack a column.
+        stored = (
+            f"read_parquet({file_list(store.lake, paths)}, hive_partitioning = false, union_by_name = true)"
+        )
+        if file_format == WRITTEN_FORMAT:
+            selects.append(f"SELECT * FROM {stored}")  # noqa: S608  # own paths, quoted
+        else:
+            written = written_columns(columns, signal.time_column)
+            read = read_columns(columns, signal.time_column, file_format)
+            selects.append(f"SELECT {written} FROM (SELECT {read} FROM {stored})")  # noqa: S608  # as above
+    return selects[0] if len(selects) == 1 else f"FROM ({' UNION ALL BY NAME '.join(selects)})"
 
 
 def _announce(

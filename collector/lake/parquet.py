@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import duckdb
 
+from collector.store.file_columns import unix_nano_column
 from collector.store.lake import SealedSignal, quoted
 
 # Measured on 1 M spans of tests/benchmarks/fleet.sql: Parquet 2 encodings 37.0 bytes a span against 40.9.
@@ -84,10 +85,12 @@ def make_durable(partial: Path, target: Path) -> None:
 
 
 def _order(signal: SealedSignal, row_count: int) -> str:
+    time = f'"{unix_nano_column(signal.time_column)}"'
+    order = f"{signal.order}, {time}"
     if not signal.in_slices:
-        return signal.order
+        return order
     slice_s = max(1, min(_SLICE_MAX_S, _HOUR_S * _ROWS_PER_SLICE // max(1, row_count)))
-    return f'epoch_ns("{signal.time_column}") // {slice_s * 1_000_000_000}, {signal.order}'
+    return f"{time} // {slice_s * 1_000_000_000}, {order}"
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from time import monotonic, time_ns
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -26,6 +26,7 @@ from collector.lake.listing import Listing
 from collector.lake.moving import Hours, LakeFile, compact, remove_unfinished, seal
 from collector.lake.retention import delete_expired, expire
 from collector.lake.thin import THIN_ROWS, ThinFile, files_to_share, share, span_max
+from collector.store.file_columns import WRITTEN_FORMAT
 from collector.store.lake import SEALED_SIGNALS, SealedSignal
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
@@ -118,6 +119,8 @@ class Sealer:
         delete_expired(self._store, self._clock_ns())
         self._listing.take_in()
         self._totals = self._read_totals()
+        if self._policy.seal_after_s:
+            self._rewrite_older()  # last: a file that cannot be read must not hold up the rest
         return moved
 
     def _read_totals(self) -> dict[str, object]:
@@ -183,7 +186,7 @@ class Sealer:
         query = load_sql(_QUERIES, "hours_with_files")
         for signal in SEALED_SIGNALS:
             for hour in self._store.read(query, [signal.label, quiet_since_ns]).to_pylist():
-                listed = list(map(LakeFile, hour["paths"], hour["row_counts"]))
+                listed = list(map(LakeFile, hour["paths"], hour["row_counts"], hour["file_formats"]))
                 files = files_to_compact(listed, quiet=hour["is_quiet"], rows_max=self._rows_max)
                 if self._stopping.is_set():
                     return
@@ -196,13 +199,18 @@ class Sealer:
                 end = max(thin.end for thin in group)
                 self._compact(signal, (group[0].start, end), [thin.file for thin in group])
 
+    def _rewrite_older(self) -> None:
+        """One file of an older format a look, so that a large lake is rewritten in the background."""
+        quiet_since_ns = self._clock_ns() - int(self._policy.patience_s * 1e9)
+        bounds = [WRITTEN_FORMAT, self._rows_max, quiet_since_ns]
+        for row in self._store.read(load_sql(_QUERIES, "older_file"), bounds).to_pylist():
+            signal = next(signal for signal in SEALED_SIGNALS if signal.label == row["signal"])
+            self._compact(signal, (row["start"], row["last_hour"] + _HOUR), [_lake_file(row)])
+
     def _thin_files(self, signal: SealedSignal, quiet_since_ns: int) -> list[list[ThinFile]]:
         query = load_sql(_QUERIES, "thin_files")
         rows = self._store.read(query, [signal.label, quiet_since_ns, THIN_ROWS]).to_pylist()
-        files = [
-            ThinFile(LakeFile(row["path"], row["row_count"]), row["start"], row["last_hour"] + _HOUR)
-            for row in rows
-        ]
+        files = [ThinFile(_lake_file(row), row["start"], row["last_hour"] + _HOUR) for row in rows]
         return files_to_share(files, self._span_max)
 
     def _compact(self, signal: SealedSignal, hours: tuple[datetime, datetime], files: list[LakeFile]) -> None:
@@ -220,3 +228,7 @@ class Sealer:
         finally:
             self._working = None
             con.close()
+
+
+def _lake_file(row: dict[str, Any]) -> LakeFile:
+    return LakeFile(row["path"], row["row_count"], row["file_format"])

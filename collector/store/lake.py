@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import duckdb
 
+from collector.store.file_columns import columns_of, file_time, read_columns, struct_fields
+
 LAKE_FOLDER = "lake"  # in the data folder, unless another is chosen
 # A file of several hours would widen the bounds of its day's others.
 _SHARED_PATH = "CASE WHEN date_trunc('hour', last_time) > hour_start THEN path END"
@@ -21,7 +23,7 @@ class SealedSignal(NamedTuple):
     packed_table: str  # the same rows where a path of attributes is not typed: variants as bytes
     view: str
     time_column: str
-    order: str  # neighbours compress well and are read together
+    order: str  # and then by time: neighbours compress well and are read together
     in_slices: bool  # in order of time first, in slices that hold whole traces: see `collector.lake.parquet`
 
 
@@ -32,17 +34,17 @@ SEALED_SIGNALS = (
         "spans_packed",
         "spans",
         "start_time",
-        "service_name, span_name, start_time",
+        "service_name, span_name",
         in_slices=True,
     ),
-    SealedSignal("logs", "logs_recent", "logs_packed", "logs", "time", "service_name, time", in_slices=True),
+    SealedSignal("logs", "logs_recent", "logs_packed", "logs", "time", "service_name", in_slices=True),
     SealedSignal(
         "metrics",
         "metrics_recent",
         "metrics_packed",
         "metrics",
         "time",
-        "service_name, metric_name, time",
+        "service_name, metric_name",
         in_slices=False,  # a series is read over time, and has no trace
     ),
 )
@@ -71,22 +73,11 @@ def refresh_shared_views(con: duckdb.DuckDBPyConnection, lake: Path) -> None:
         con.execute(f"CREATE OR REPLACE VIEW all_{signal.view} AS " + " UNION ALL BY NAME ".join(branches))
 
 
-def file_columns(con: duckdb.DuckDBPyConnection, table: str) -> tuple[str, str]:
-    """The SELECT lists that write and read a file. Parquet holds VARIANT as a column of its own only, so a
-    list of structs that hold some is written as one VARIANT, which keeps every type inside it."""
-    nested = [(name, kind) for name, kind in _columns(con, table) if "VARIANT" in kind and kind != "VARIANT"]
-    if not nested:
-        return "*", "*"
-    written = ", ".join(f'"{name}"::VARIANT AS "{name}"' for name, _ in nested)
-    read = ", ".join(f'"{name}"::{kind} AS "{name}"' for name, kind in nested)
-    return f"* REPLACE ({written})", f"* REPLACE ({read})"
-
-
 def unpacked_rows(con: duckdb.DuckDBPyConnection, signal: SealedSignal) -> str:
     """A SELECT of the packed rows, with the columns of the others."""
     replaced = ", ".join(
         f'{_unpacked(name, kind)} AS "{name}"'
-        for name, kind in _columns(con, signal.table)
+        for name, kind in columns_of(con, signal.table)
         if "VARIANT" in kind
     )
     return f"SELECT * REPLACE ({replaced}) FROM {signal.packed_table}"  # noqa: S608  # names of the schema
@@ -103,17 +94,6 @@ def _unpacked(name: str, kind: str) -> str:
     return f'list_transform("{name}", lambda e: struct_pack({fields}))'
 
 
-def struct_fields(kind: str) -> list[tuple[str, str]]:
-    """The fields of `STRUCT(a T, …)[]`, as DESCRIBE prints it. Types that hold a comma do not occur there."""
-    inside = kind.removeprefix("STRUCT(").removesuffix(")[]")
-    names_and_kinds = (field.strip().split(" ", 1) for field in inside.split(","))
-    return [(name.strip('"'), inner) for name, inner in names_and_kinds]
-
-
-def _columns(con: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, str]]:
-    return con.execute(f"SELECT column_name, column_type FROM (DESCRIBE {table})").fetchall()  # noqa: S608  # constant names
-
-
 def quoted(text: object) -> str:
     """A SQL string literal: DuckDB's COPY and views take no parameters."""
     return "'{}'".format(str(text).replace("'", "''"))
@@ -128,41 +108,48 @@ def _own_branches(con: duckdb.DuckDBPyConnection, signal: SealedSignal, lake: Pa
     """One SELECT a day, and one for each file that thin hours share. Its constant bounds let DuckDB drop the
     whole branch while planning, for a query of another time or of newer batches, without opening a file."""
     days = con.execute(
-        "SELECT list(path ORDER BY path), min(first_batch_id), max(last_batch_id),"  # noqa: S608  # a constant
+        "SELECT list(path ORDER BY path), file_format, min(first_batch_id), max(last_batch_id),"  # noqa: S608  # a constant
         " min(first_time)::VARCHAR, max(last_time)::VARCHAR"
         " FROM lake_files WHERE signal = ? AND expired_at IS NULL"
-        f" GROUP BY date_trunc('day', hour_start), {_SHARED_PATH} ORDER BY 4",
+        f" GROUP BY date_trunc('day', hour_start), {_SHARED_PATH}, file_format ORDER BY 5, file_format",
         [signal.label],
     ).fetchall()
-    _, columns = file_columns(con, signal.table)
-    for paths, first_batch_id, last_batch_id, first_time, last_time in days:
+    for paths, file_format, first_batch_id, last_batch_id, first_time, last_time in days:
         yield (
-            f"SELECT {columns} FROM read_parquet({file_list(lake, paths)}, hive_partitioning = false)"  # noqa: S608  # own paths, quoted
+            f"SELECT {_read(con, signal, file_format)} FROM {_files(lake, paths)}"  # noqa: S608  # own paths, quoted
             f" WHERE batch_id BETWEEN {first_batch_id} AND {last_batch_id}"
-            f" AND {_within(signal, first_time, last_time)}"
+            f" AND {_within(signal, file_format, first_time, last_time)}"
         )
 
 
 def _foreign_branches(con: duckdb.DuckDBPyConnection, signal: SealedSignal, lake: Path) -> Iterable[str]:
     """The same for other collectors, whose batch numbers mean nothing here."""
     days = con.execute(
-        "SELECT collector_id, list(path ORDER BY path),"  # noqa: S608  # a constant
+        "SELECT collector_id, list(path ORDER BY path), file_format,"  # noqa: S608  # a constant
         " min(first_time)::VARCHAR, max(last_time)::VARCHAR"
         " FROM lake_foreign_files WHERE signal = ?"
-        f" GROUP BY collector_id, date_trunc('day', hour_start), {_SHARED_PATH} ORDER BY 1, 3",
+        f" GROUP BY collector_id, date_trunc('day', hour_start), {_SHARED_PATH}, file_format"
+        " ORDER BY 1, 4, file_format",
         [signal.label],
     ).fetchall()
-    _, columns = file_columns(con, signal.table)
-    for collector_id, paths, first_time, last_time in days:
+    for collector_id, paths, file_format, first_time, last_time in days:
         yield (
-            f"SELECT {quoted(collector_id)} AS collector_id, {columns}"  # noqa: S608  # quoted
-            f" FROM read_parquet({file_list(lake, paths)}, hive_partitioning = false)"
-            f" WHERE {_within(signal, first_time, last_time)}"
+            f"SELECT {quoted(collector_id)} AS collector_id, {_read(con, signal, file_format)}"  # noqa: S608  # quoted
+            f" FROM {_files(lake, paths)}"
+            f" WHERE {_within(signal, file_format, first_time, last_time)}"
         )
 
 
-def _within(signal: SealedSignal, first_time: str, last_time: str) -> str:
+def _read(con: duckdb.DuckDBPyConnection, signal: SealedSignal, file_format: int) -> str:
+    return read_columns(columns_of(con, signal.table), signal.time_column, file_format)
+
+
+def _files(lake: Path, paths: Iterable[str]) -> str:
+    return f"read_parquet({file_list(lake, paths)}, hive_partitioning = false)"
+
+
+def _within(signal: SealedSignal, file_format: int, first_time: str, last_time: str) -> str:
     return (
-        f'"{signal.time_column}" BETWEEN TIMESTAMP_NS {quoted(first_time)}'
+        f"{file_time(signal.time_column, file_format)} BETWEEN TIMESTAMP_NS {quoted(first_time)}"
         f" AND TIMESTAMP_NS {quoted(last_time)}"
     )

@@ -203,7 +203,8 @@ class Learner:
     ) -> tuple[pa.Table, Lessons]:
         """(rows of sketches, what else these batches say)."""
         bounds = {"after": after, "upto": upto}
-        spans = self._store.read(load_sql(_QUERIES, "settled_spans"), bounds)
+        (times,) = self._store.read(load_sql(_QUERIES, "settled_bounds"), bounds).to_pylist()
+        spans = self._store.read(load_sql(_QUERIES, "settled_spans"), {**bounds, **times})
         see(spans)
         spans = self._exclusion.mark(spans, self._detected.episodes)
         stretches = self._detected.erroneous()

@@ -185,7 +185,7 @@ def self_times_of_every_reader(store: Store, trace_id: str) -> dict[str, dict[st
     settled = load_sql("detectors.learning.queries", "settled_spans")
     own = store.read(
         f"FROM ({settled}) WHERE trace_id = $trace_id ORDER BY start_unix_nano",
-        {"after": 0, "upto": 1, "trace_id": trace_id},
+        {"after": 0, "upto": 1, "earliest": 0, "latest": 2**63, "trace_id": trace_id},
     )
     ids = own["span_id"].to_pylist()
     whole = own.append_column("status_code", pa.repeat("UNSET", len(own)))

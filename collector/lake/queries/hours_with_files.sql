@@ -3,6 +3,7 @@ SELECT
     hour_start::TIMESTAMP AS hour_start,
     list(path ORDER BY row_count, path) AS paths,
     list(row_count ORDER BY row_count, path) AS row_counts,
+    list(file_format ORDER BY row_count, path) AS file_formats,
     max(sealed_at) <= make_timestamp_ns($2) AS is_quiet
 FROM lake_files
 WHERE signal = $1

@@ -8,7 +8,8 @@ SELECT
     last_time,
     row_count,
     size_bytes,
-    sealed_at
+    sealed_at,
+    file_format
 FROM lake_files, lake_identity
 WHERE expired_at IS NULL
 ORDER BY signal, hour_start, path

@@ -11,7 +11,8 @@ SELECT
     sum(row_count),
     $2,
     make_timestamp_ns($3),
-    NULL
+    NULL,
+    $5
 FROM lake_files
 WHERE path IN (FROM unnest($4::VARCHAR[]))
 GROUP BY signal

@@ -2,6 +2,7 @@
 SELECT
     path,
     row_count,
+    file_format,
     date_trunc('hour', first_time)::TIMESTAMP AS "start",
     date_trunc('hour', last_time)::TIMESTAMP AS last_hour
 FROM lake_files

@@ -11,8 +11,9 @@ CREATE TABLE IF NOT EXISTS lake_files (
     row_count      BIGINT       NOT NULL,
     size_bytes     BIGINT       NOT NULL,
     sealed_at      TIMESTAMP_NS NOT NULL,
-    expired_at     TIMESTAMP_NS            -- left the views, by retention or since a compacted file has its rows;
+    expired_at     TIMESTAMP_NS,           -- left the views, by retention or since a compacted file has its rows;
                                            -- the file itself goes when no query can be reading it
+    file_format    SMALLINT NOT NULL       -- how times stand in it: collector/store/file_columns.py
 );
 -- Files that are being written, committed before their first byte: what a crash leaves of them is removed, and
 -- no file that is not named here or in `lake_files` is ever touched, since it may be another collector's.
@@ -27,7 +28,8 @@ CREATE TABLE IF NOT EXISTS lake_foreign_files (
     signal       VARCHAR      NOT NULL,
     hour_start   TIMESTAMP_NS NOT NULL,
     first_time   TIMESTAMP_NS NOT NULL,
-    last_time    TIMESTAMP_NS NOT NULL
+    last_time    TIMESTAMP_NS NOT NULL,
+    file_format  SMALLINT NOT NULL         -- 1 where that collector's listing does not say
 );
 -- One row: names this store's files apart from those that other collectors write into the same lake.
 CREATE TABLE IF NOT EXISTS lake_identity (

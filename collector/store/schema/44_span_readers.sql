@@ -34,8 +34,10 @@ FROM spans
 WHERE batch_id > after_batch AND batch_id <= upto_batch;
 
 -- All spans of some traces. touched: the name of a table or CTE with trace_id, start_time and duration_ns, one row for
--- each span that the traces are chosen by. The time bounds let DuckDB skip the row groups that no such trace reaches.
-CREATE OR REPLACE MACRO whole_traces(touched) AS TABLE
+-- each span that the traces are chosen by. earliest, latest: bounds of the start (ns since 1970) that are known before.
+-- The time bounds let DuckDB skip the row groups that no such trace reaches; in lake files it does for the latter only,
+-- which are constants.
+CREATE OR REPLACE MACRO whole_traces(touched, earliest, latest) AS TABLE
 SELECT
     trace_id,
     span_id,
@@ -51,6 +53,7 @@ SELECT
 FROM spans
 WHERE
     trace_id IN (SELECT trace_id FROM query_table(touched))
+    AND start_time >= time_at(earliest) AND start_time <= time_at(latest)
     AND start_time >= (SELECT time_plus(min(start_time), -60000000000) FROM query_table(touched))
     AND start_time <= (
         SELECT time_plus(max(start_time), greatest(max(duration_ns), 0)::HUGEINT + 60000000000)

@@ -20,6 +20,6 @@ SELECT
     s.* EXCLUDE (failed, callee),
     epoch_ns(n.detected_at) AS flagged_unix_nano,
     (s.trace_id, s.span_id) IN (SELECT (trace_id, span_id) FROM own) AS is_own
-FROM whole_traces('own') s
+FROM whole_traces('own', $since::HUGEINT - 60000000000, 9223372036854775807) s
 LEFT JOIN noticed n ON n.trace_id = s.trace_id AND n.span_id = s.span_id
 WHERE s.batch_id <= $upto

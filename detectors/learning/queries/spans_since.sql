@@ -11,5 +11,5 @@ WITH own AS (
     SELECT DISTINCT trace_id FROM own ORDER BY hash(trace_id) LIMIT $most
 )
 SELECT s.* EXCLUDE (callee, batch_id), s.batch_id <= $upto AS is_new, false AS flagged, false AS in_incident
-FROM whole_traces('own') s
+FROM whole_traces('own', $since::HUGEINT - 60000000000, 9223372036854775807) s
 WHERE s.trace_id IN (SELECT trace_id FROM chosen)

@@ -139,14 +139,14 @@ def test_interrupted_by_stop(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None
     sealer = lake.make_sealer(interval_s=0.01, settle_s=0)
     started = threading.Event()
 
-    def slow(con: duckdb.DuckDBPyConnection, table: str) -> tuple[str, str]:
+    def slow(con: duckdb.DuckDBPyConnection, table: str) -> list[Any]:
         started.set()
         con.execute(
             "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE hash(a.range, b.range) = 1"
         )
-        return "*", "*"
+        return []
 
-    monkeypatch.setattr("collector.lake.moving.file_columns", slow)
+    monkeypatch.setattr("collector.lake.moving.columns_of", slow)
     sealer.start()
     assert started.wait(5)
     sealer.stop(5)
