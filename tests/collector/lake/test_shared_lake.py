@@ -44,8 +44,8 @@ class Collector:
         )
         assert self.process.stdout is not None
         addresses = json.loads(self.process.stdout.readline())
-        self.otlp = httpx2.Client(base_url=addresses["otlp_http"], trust_env=False)
-        self.api = httpx2.Client(base_url=addresses["api"], trust_env=False)
+        self.otlp = httpx2.Client(base_url=addresses["otlp_http"], trust_env=False, timeout=60)
+        self.api = httpx2.Client(base_url=addresses["api"], trust_env=False, timeout=60)
         self.sent: list[str] = []
 
     def send(self, hours: int) -> None:
@@ -76,7 +76,7 @@ class Collector:
         self.process.communicate(timeout=20)
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
     deadline_s = monotonic() + timeout_s
     while not condition():
         assert monotonic() < deadline_s, "it does not come about"
