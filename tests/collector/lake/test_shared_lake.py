@@ -212,6 +212,7 @@ def test_lake_of_version_2(lake: Any) -> None:
         con.execute("ALTER TABLE lake_identity DROP COLUMN lake_folder")
         con.execute("DROP VIEW feedback")
         con.execute("DROP TABLE feedback_events")
+        con.execute("ALTER TABLE baselines RENAME self_time_p50_ns TO exclusive_p50_ns")
         con.execute("DELETE FROM schema_version")
         con.execute("INSERT INTO schema_version SELECT 2, make_timestamp_ns(0), 'as it was'")
     lake.reopen()
