@@ -222,7 +222,7 @@ def test_a_step_without_rows_finds_and_changes_nothing(tmp_path):
 def test_what_is_committed_is_stored_once(lived):
     """After `committed` nothing is left to store; the next second of life changes something again."""
     assert lived.set.changed(0.0, everything=True) == []
-    lived.live(30)
+    lived.live(70)  # what is a minute old is learned
     changed = {state.table for state in lived.set.changed(0.0, everything=True)}
     assert changed >= {"window_rates", "arrival_rates", "level_points", "crossing_rates", "price_distances"}
     lived.save()
