@@ -1,29 +1,11 @@
-"""A click in a chart: points beside what is drawn, of which the nearest one is chosen. Pure."""
+"""What was clicked in a chart. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import altair as alt
-import polars as pl
-
 PICKED = "picked"
-
-
-def clickable(
-    drawn: alt.Chart, points: pl.DataFrame, fields: Sequence[str], x: alt.X, y: alt.Y
-) -> alt.LayerChart:
-    """`drawn` with a click that chooses the nearest of `points`.
-
-    Args:
-        fields: columns of `points` that the choice consists of; see `picked`.
-    """
-    choice = alt.selection_point(name=PICKED, fields=list(fields), nearest=True, on="click", clear="dblclick")
-    spots = (
-        alt.Chart(points).mark_point(opacity=0, size=60, cursor="pointer").encode(x=x, y=y).add_params(choice)
-    )
-    return alt.LayerChart(layer=[drawn, spots])
 
 
 def picked(selection: Mapping[str, Any] | None) -> dict[str, Any] | None:

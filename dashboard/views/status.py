@@ -134,7 +134,7 @@ def whale_strip(whales: Sequence[Mapping[str, Any]], now: datetime) -> str:
                     f", {fmt.age(whale.get('detected_at'), now)}",
                     css="muted",
                 ),
-                style="margin-right:22px;white-space:nowrap",
+                style="display:inline-block;margin-right:22px",
             )
         )
     return page(
