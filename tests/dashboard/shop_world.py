@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from collector.store.sqlfile import load_sql
 from tests.dashboard.shop_rows import (
     BIG_TRACE,
     GENAI_TRACE,
@@ -75,6 +76,7 @@ class World:
         self.lock = threading.Lock()
         self.db = duckdb.connect()
         self.db.execute(TABLES)
+        self.db.execute(load_sql("collector.store.schema", "17_operation"))
 
     def fill(self) -> None:
         """A slow database and a whale among ordinary traffic."""

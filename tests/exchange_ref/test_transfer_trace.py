@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from exchange_ref.engine.orders import OrderType, Side
 from exchange_ref.services.addresses import address_of
 from exchange_ref.services.wallet import NewOrder, NewTransfer
+from tests.pace import patience_s
 
 # service, name, kind, parent, links; parents and links by name, which is unique in each trace.
 WAY_IN = {
@@ -201,9 +202,9 @@ def test_the_load_mixes_transfers_and_cancels_in(open_exchange) -> None:
         async with open_exchange() as running:
             running.load._mix = Mix(transfer_share=0.2, cancel_share=0.2)
             stop = asyncio.Event()
-            asyncio.get_running_loop().call_later(1.0, stop.set)
+            asyncio.get_running_loop().call_later(patience_s(1.0), stop.set)
             await running.load.run(stop)
-            assert await running.load.settle(5.0)
+            assert await running.load.settle(patience_s(5.0))
             roots = [span.name for spans in running.traces().values() for span in spans if not span.parent]
             return tuple(
                 roots.count(name)

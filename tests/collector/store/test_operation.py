@@ -27,6 +27,7 @@ def con():
         ("process order-8f3a2b", "process order-{id}"),
         ("mail to ann.lee@shop.example", "mail to {id}"),
         ("user-000123 login", "user-{id} login"),
+        ("report of 2026-11-28 for 536-22-1234", "report of {id} for {id}"),
         ("GET 10.0.0.12:8080/health", "GET {id}:{id}/health"),
     ],
 )
