@@ -10,14 +10,14 @@ from exchange_ref.engine.orders import Deposit, Order, Transfer
 Command = Order | Transfer | Deposit | OpenTrade | CloseTrade
 
 
-def identity_of(command: Command) -> tuple[tuple[str, str], tuple[object, ...]]:
+def identity_of(command: Command) -> tuple[tuple[str, str], tuple[str | int, ...]]:
     """((user, client's id), content). Ids and times that the exchange gives are no content.
 
-    Content is plain strings and numbers: what is remembered must be nothing that a garbage collection walks.
+    Content is plain strings and numbers, which `Remembered` can keep as bytes.
     """
     match command:
         case Order():
-            content: tuple[object, ...] = (
+            content: tuple[str | int, ...] = (
                 command.symbol,
                 command.side.value,
                 command.type.value,

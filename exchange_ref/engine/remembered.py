@@ -1,12 +1,13 @@
 """What commands did, by what their clients call them, so that a repeat is answered and not executed again.
 
-A result is kept as nested tuples of strings and numbers. Python's collector lets go of such tuples when it
-meets them, so that 100,000 remembered results add nothing to what a full collection walks: as objects they
-made it take 0.2 to 0.4 s, which an order had to wait for (`tests/benchmarks/exchange_memory.py`).
+A result is kept as bytes, which Python's collector does not look at: 100,000 of them as objects make a full
+collection take 0.2 to 0.9 s, which an order has to wait for (`tests/benchmarks/exchange_memory.py`). Nested
+tuples are let go of one level a collection, and the last level only after a full one.
 """
 
 from __future__ import annotations
 
+import marshal
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from exchange_ref.cfd.words import TradeChange, TradeStatus
 from exchange_ref.engine.orders import BalanceChange, Fill, Result, Status
 
 Key = tuple[str, str]
-Content = tuple[object, ...]
+Content = tuple[str | int, ...]
 
 
 class Remembered:
@@ -27,13 +28,13 @@ class Remembered:
 
     def __init__(self, max_results: int) -> None:
         self._max_results = max_results
-        self._kept: OrderedDict[Key, tuple[Content, tuple[Any, ...]]] = OrderedDict()
+        self._kept: OrderedDict[Key, bytes] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def put(self, key: Key, asked: Content, result: Result) -> None:
-        self._kept[key] = asked, _packed(result)
+        self._kept[key] = marshal.dumps((asked, _packed(result)))
         if len(self._kept) > self._max_results:
             self._kept.popitem(last=False)
 
@@ -41,11 +42,21 @@ class Remembered:
         """What was asked for and what came of it; its wallets have no figures, and the orders of other people
         that it changed are not known any more."""
         kept = self._kept.get(key)
-        return None if kept is None else (kept[0], _unpacked(kept[1]))
+        if kept is None:
+            return None
+        asked, packed = _loaded(kept)
+        return asked, _unpacked(packed)
 
     def with_prefix(self, prefix: str) -> Iterator[Result]:
         """The results of those whose client's id begins so, oldest first."""
-        return (_unpacked(packed) for (_, name), (_, packed) in self._kept.items() if name.startswith(prefix))
+        return (
+            _unpacked(_loaded(kept)[1]) for (_, name), kept in self._kept.items() if name.startswith(prefix)
+        )
+
+
+def _loaded(kept: bytes) -> tuple[Content, tuple[Any, ...]]:
+    found: tuple[Content, tuple[Any, ...]] = marshal.loads(kept)  # noqa: S302 - of this process
+    return found
 
 
 def _packed(result: Result) -> tuple[Any, ...]:
