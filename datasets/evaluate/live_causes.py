@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.incidents.event_causes import causes_of_events
-from detectors.incidents.tracker import Incident
+from detectors.incidents.incident import Incident
 from detectors.model.anomaly import METRIC
 from detectors.model.roles import Role, detectors_of
 

@@ -24,7 +24,7 @@ from collector.store.store import Store
 from datasets.evaluate.incidents import NO_SIGNALS, Signals
 from datasets.evaluate.live_causes import Raised, raised
 from detectors.baseline.models import Baselines
-from detectors.incidents.tracker import Incident
+from detectors.incidents.incident import Incident
 from detectors.pipeline.detection import Detection
 from detectors.pipeline.reader import Position, StoredSpans, apart
 from detectors.pipeline.writer import Outcome, Writer

@@ -13,7 +13,7 @@ from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.baseline.models import Baselines
 from detectors.incidents.event_causes import causes_of_events
-from detectors.incidents.tracker import Incident
+from detectors.incidents.incident import Incident
 from detectors.localise import USUAL_TRACES_MAX, Analysis, Usual, analyse
 from detectors.model.roles import Role, detectors_of
 

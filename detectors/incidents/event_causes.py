@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from detectors.incidents.tracker import Incident
+from detectors.incidents.incident import Incident
 from detectors.localise import localise_amount
 from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores, evidence
 from detectors.localise.rank import ranked_causes

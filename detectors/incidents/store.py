@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from detectors.incidents.tracker import Incident
+from detectors.incidents.incident import Incident
 from detectors.model.anomaly import AMOUNT, LATENCY, METRIC, Anomaly
 from detectors.model.operation import Operation
 from detectors.model.roles import Role, detectors_of

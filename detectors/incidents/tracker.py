@@ -32,118 +32,31 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from scipy.special import ndtr, pdtrc
 
-from detectors.model.anomaly import METRIC, SILENCE, THROUGHPUT, Anomaly
+from detectors.incidents.incident import Incident
+from detectors.model.anomaly import METRIC, SILENCE, Anomaly
 from detectors.model.operation import Operation
-from detectors.model.roles import Role, detectors_of, role_of
+from detectors.model.roles import Role, detectors_of
 from detectors.settings import Settings
 
 _WINDOWS_S = (5.0, 30.0, 300.0)
 # Real tails are rougher than their fits: allow three times the claimed rate, and never less than 1e-4.
 _NOISE_FACTOR = 3.0
 _LEAST_PROBABILITY = 1e-4
-# Of one incident: its first ones, which are of what began it, and the newest; localisation samples these.
-_FIRST_TRACES_KEPT, _TRACES_KEPT = 100, 200
 _NEVER_NOISE = 3  # the mildest severity (5σ) that chance does not bring in days of ordinary traffic
-_AHEAD_NS = 86_400 * 10**9  # how far a clock may be ahead of ours
 _NS = 1_000_000_000
 # Two operations in trouble within so many seconds have one fault; two faults of which the second was its own
 # incident in a real shop began 30 s apart.
 _TOGETHER_S = 20
 # A job that runs once a minute is not healthy again after two quiet minutes: so many of the usual pauses.
 _QUIET_CALLS = 5
-_SPACING_MAX_S = 300.0
 
 # service → those that call it, directly or not
 Callers = Callable[[str], Collection[str]]
-
-
-@dataclass(slots=True)
-class Incident:
-    """An incident in memory; the table `incidents` holds the same, times in ns."""
-
-    incident_id: str
-    kind: str
-    opened_unix_nano: int
-    active_s: float  # when it was last in trouble, on the detector's clock
-    last_seen_unix_nano: int
-    state: str = "open"
-    severity: int = 5
-    worst_sigma: float = 0.0
-    exemplar_trace_id: str = ""
-    first_span_unix_nano: int = 2**63 - 1
-    last_span_unix_nano: int = 0
-    anomaly_count: int = 0
-    trace_count: int = 0
-    services: set[str] = field(default_factory=set)
-    operations: set[Operation] = field(default_factory=set)
-    traces: dict[str, None] = field(default_factory=dict)  # in order of arrival
-    anomalies: deque[Anomaly] = field(default_factory=lambda: deque(maxlen=2_000))
-    cell: str = ""  # of an incident of events: those of the same cell, such as whales, are one burst
-
-    def snapshot(self) -> Incident:
-        """As it is now, for another thread: 30 µs with the most anomalies that are kept."""
-        return replace(
-            self,
-            services=set(self.services),
-            operations=set(self.operations),
-            traces=dict(self.traces),
-            anomalies=self.anomalies.copy(),
-        )
-
-    @property
-    def spacing_s(self) -> float:
-        """How far apart its anomalous traces begin, on average."""
-        if self.trace_count < 2:
-            return 0.0
-        return min(
-            (self.last_span_unix_nano - self.first_span_unix_nano) / _NS / (self.trace_count - 1),
-            _SPACING_MAX_S,
-        )
-
-    def replace(self, raised: Mapping[str, Anomaly]) -> bool:
-        """Take over what known anomalies have become, by id; whether any was known."""
-        known = [raised[a.anomaly_id] for a in self.anomalies if a.anomaly_id in raised]
-        if known:
-            kept = (raised.get(a.anomaly_id, a).in_incident(self.incident_id) for a in self.anomalies)
-            self.anomalies = deque(kept, maxlen=self.anomalies.maxlen)
-            self.severity = min(self.severity, *(a.severity for a in known))
-            worst = max(known, key=lambda a: a.sigma)
-            if worst.sigma > self.worst_sigma:
-                self.worst_sigma, self.exemplar_trace_id = worst.sigma, worst.trace_id
-        return bool(known)
-
-    def take(self, anomaly: Anomaly, now_unix_nano: int) -> Anomaly:
-        self.anomaly_count += 1
-        self.severity = min(self.severity, anomaly.severity)
-        if anomaly.detector == THROUGHPUT and role_of(self.kind) is Role.CALL:
-            return self._kept(
-                anomaly
-            )  # its span is the last one before it fell silent: nothing was wrong there
-        if anomaly.trace_id not in self.traces:
-            self.trace_count += 1
-            self.traces[anomaly.trace_id] = None
-            if len(self.traces) > _TRACES_KEPT:
-                del self.traces[next(islice(self.traces, _FIRST_TRACES_KEPT, None))]
-        if anomaly.sigma > self.worst_sigma or not self.exemplar_trace_id:
-            self.worst_sigma, self.exemplar_trace_id = anomaly.sigma, anomaly.trace_id
-        # A clock of another century must not let the incident last until then: nothing would be learned.
-        start = min(anomaly.start_unix_nano, now_unix_nano + _AHEAD_NS)
-        self.first_span_unix_nano = min(self.first_span_unix_nano, start)
-        self.last_span_unix_nano = max(self.last_span_unix_nano, start)
-        return self._kept(anomaly)
-
-    def _kept(self, anomaly: Anomaly) -> Anomaly:
-        self.services.add(anomaly.service_name)
-        self.operations.add(anomaly.operation_key)
-        taken = anomaly.in_incident(self.incident_id)
-        self.anomalies.append(taken)
-        return taken
 
 
 class _Flag(NamedTuple):

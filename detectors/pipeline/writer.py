@@ -13,9 +13,10 @@ from collector.errors import Conflict
 from collector.store.store import Store
 from detectors.baseline.persist import save_positions
 from detectors.incidents.difference_store import save_differences
+from detectors.incidents.incident import Incident
 from detectors.incidents.lone_filter import forget_held, save_held
 from detectors.incidents.store import load_open, save_causes, save_incidents
-from detectors.incidents.tracker import Grouped, Incident
+from detectors.incidents.tracker import Grouped
 from detectors.localise import Analysis
 from detectors.model.anomaly import Anomaly
 from detectors.pipeline import anomaly_rows, checkpoint

@@ -11,7 +11,7 @@ import pytest
 
 from collector.store.store import Store
 from detectors.incidents import causes
-from detectors.incidents.tracker import Incident
+from detectors.incidents.incident import Incident
 from detectors.incidents.worker import CauseWorker
 from detectors.localise import Analysis
 from detectors.pipeline.detection import Detection
