@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Page
+
+from tests import npm
 
 PACKAGE = Path(__file__).parent / "dashboard" / "axe"
 RUN = """async (runOnly) => {
@@ -28,19 +26,7 @@ RULES = {
 
 def install_axe(folder: Path) -> str:
     """axe-core's script, installed from the lock file, outside the repository."""
-    if shutil.which("npm") is None:
-        if os.environ.get("CI"):
-            pytest.fail("npm is needed here: CI is set")
-        pytest.skip("npm is not installed")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(PACKAGE / name, folder)
-    subprocess.run(
-        ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        timeout=180,
-    )
+    npm.install(PACKAGE, folder)
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 

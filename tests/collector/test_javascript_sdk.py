@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import npm
 
 pytestmark = pytest.mark.node
 PROBE = Path(__file__).parent / "js"
@@ -18,20 +19,8 @@ PROBE = Path(__file__).parent / "js"
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sending script with its packages, installed from the lock file, outside the repository."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        if os.environ.get("CI"):
-            pytest.fail("node and npm are needed here: CI is set")
-        pytest.skip("node or npm is not installed")
     folder = tmp_path_factory.mktemp("js")
-    for name in ("package.json", "package-lock.json", "send.mjs"):
-        shutil.copy(PROBE / name, folder)
-    subprocess.run(
-        ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        timeout=180,
-    )
+    npm.install(PROBE, folder, ["send.mjs"])
     return folder
 
 

@@ -25,6 +25,9 @@ from exchange_ref.services.wallet import RetryPolicy
 from exchange_ref.telemetry.span_frames import from_frame, to_frame
 from exchange_ref.telemetry.tracing import MATCHER, Telemetry, link_to, under
 
+# What the kill does to waiting times is measured, which other work beside it hides.
+pytestmark = pytest.mark.alone
+
 
 def balances(engine: Engine) -> dict[tuple[str, str], tuple[int, int]]:
     return {
