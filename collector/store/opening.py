@@ -13,11 +13,11 @@ from collector.errors import DataFolderInUse, DataFolderUnusable
 from collector.store.database_files import DATABASE_FILE_NAME, LOG_SUFFIX, RESCUED_SUFFIX
 from collector.store.lake import LAKE_FOLDER
 from collector.wal.segment import Position, missing_segments
+from collector.wal.segment_folder import SEGMENT_SUFFIX
 
 Config = dict[str, str | bool | int | float | list[str]]
 
 SPOOL_FOLDER = "spool"
-SEGMENT_SUFFIX = ".log"
 _NEW_DATABASE = (
     "begin a new one with --new-database: what the spool holds lands in it, and the lake's rows are in"
     " all_spans, all_logs and all_metrics"

@@ -1,4 +1,4 @@
-"""The write-ahead log between an acknowledgement and DuckDB: a folder of segments (`segment.py`).
+"""The write-ahead log between an acknowledgement and DuckDB: a folder of segments (`segment_folder.py`).
 
 One thread writes. It takes whatever has gathered, writes it with few calls, makes it durable with one
 `fdatasync` and only then resolves the senders' futures, so a hundred senders share one sync. A process never
@@ -11,7 +11,6 @@ until then they stand in DuckDB's log alone, which may be damaged or deleted.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from concurrent.futures import Future
 from pathlib import Path
@@ -25,16 +24,11 @@ from collector.wal.segment import (
     Record,
     encode_record,
     missing_segments,
-    read_records,
-    whole_size_bytes,
 )
-from collector.wal.segment_file import SegmentFile, read_bytes
+from collector.wal.segment_file import SegmentFile
+from collector.wal.segment_folder import SegmentFolder
 from collector.wal.unlanded import Unlanded
 
-SEGMENT_SUFFIX = ".log"
-# Open handles keep the bytes of deleted segments. 1 GiB of spool and what waits for a checkpoint are 40 of
-# 32 MiB; with smaller ones only the newest are so kept.
-HANDLES_MAX = 128
 _PROBE_INTERVAL_S = 0.5
 
 log = logging.getLogger(__name__)
@@ -63,22 +57,20 @@ class Spool:
         self._max_bytes = max_bytes
         self._segment_bytes = segment_bytes
         self._changed = threading.Condition()
-        self._writing = (
-            threading.Lock()
-        )  # held while the segment written to may differ from its durable bytes
+        # Held while the segment written to may differ from its durable bytes.
+        self._writing = threading.Lock()
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
         self._closing = False
         self._failure = ""  # why the last write failed; empty when it did not
         self._refusal = ""  # why nothing may be acknowledged whatever the disk says
-        self._files: dict[int, SegmentFile] = {}  # the newest segments; others are opened to be read
         self._landed = landed
         self.missing: list[int] = []  # segments that were to be landed and are not there
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._segments = SegmentFolder(folder)
             self._sizes, self._landed_sizes = self._recover(landed, torn_folder)
             self._segment_id = max([*self._sizes, landed.segment_id]) + 1
-            self._begin_segment(self._segment_id)
+            self._segments.begin(self._segment_id)
         except OSError as error:
             raise DataFolderUnusable(
                 f"the spool {folder} cannot be written ({error.strerror or error})",
@@ -143,7 +135,7 @@ class Spool:
         """A record's payload; of a damaged one the bytes as they lie in the segment."""
         if isinstance(record, Record):
             return record.payload
-        return self._read_bytes(record.position, record.size_bytes)
+        return self._segments.read_bytes(record.position, record.size_bytes)
 
     def read(self, position: Position, max_bytes: int) -> tuple[list[Record | DamagedRecord], Position]:
         """Durable records from `position` on, at least one and about `max_bytes`; and where they end.
@@ -161,7 +153,7 @@ class Spool:
                 continue
             if segment_id > position.segment_id:
                 position = Position(segment_id, 0)
-            found = self._read_segment(position, size_bytes, max_bytes)
+            found = self._segments.read_records(position, size_bytes, max_bytes)
             if found:
                 records += found
                 max_bytes -= found[-1].end.offset_bytes - position.offset_bytes
@@ -185,13 +177,9 @@ class Spool:
         with self._writing:
             with self._changed:
                 done = [number for number in self._landed_sizes if number < checkpointed.segment_id]
-                files = [self._files.pop(number, None) for number in done]
                 for number in done:
                     del self._landed_sizes[number]
-            for number, file in zip(done, files, strict=True):
-                if file is not None:
-                    file.close()
-                self._path(number).unlink(missing_ok=True)
+            self._segments.delete(done)
 
     def kept_bytes(self) -> int:
         """Landed segments that wait for a checkpoint."""
@@ -211,8 +199,7 @@ class Spool:
     def fault(self) -> str:
         """The segment that another program deleted, replaced, cut or wrote to, as a clause; empty: none."""
         with self._writing:
-            with self._changed:
-                files = list(self._files.values())
+            files = self._segments.open_files().values()
             return next((fault for file in files if (fault := file.fault())), "")
 
     def rescue(self) -> str:
@@ -221,8 +208,8 @@ class Spool:
         Landing goes on from memory and open handles. After `refuse`.
         """
         with self._writing:
+            files = self._segments.open_files()
             with self._changed:
-                files = dict(self._files)
                 lost_bytes = sum(self._lost_bytes(segment_id, file) for segment_id, file in files.items())
             for file in files.values():
                 if not file.has_name():
@@ -238,8 +225,7 @@ class Spool:
             self._changed.notify_all()
         self._writer.join()
         if not was_closing:
-            for file in self._files.values():
-                file.close()
+            self._segments.close()
 
     def _refuse_unless_room(self, size_bytes: int) -> None:
         if self._closing:
@@ -283,15 +269,13 @@ class Spool:
                 waiting.durable.set_result(None)
 
     def _write_durably(self, group: list[_Waiting]) -> list[Record]:
-        is_unclean = self._files[self._segment_id].is_unclean
-        if is_unclean or self._sizes.get(self._segment_id, 0) >= self._segment_bytes:
-            self._begin_segment(self._segment_id + 1)
+        file = self._segments.open_files()[self._segment_id]
+        if file.is_unclean or self._sizes.get(self._segment_id, 0) >= self._segment_bytes:
+            file = self._segments.begin(self._segment_id + 1)
             with self._changed:
                 self._segment_id += 1
         offset_bytes = self._sizes.get(self._segment_id, 0)
-        self._files[self._segment_id].append(
-            [part for waiting in group for part in encode_record(waiting.signal, waiting.payload)]
-        )
+        file.append([part for waiting in group for part in encode_record(waiting.signal, waiting.payload)])
         records = []
         for waiting in group:
             position = Position(self._segment_id, offset_bytes)
@@ -312,50 +296,9 @@ class Spool:
     def _probe(self) -> None:
         """After a failed write: see whether the disk takes one again. Senders may wait for `failure` to end
         before they send anything, so it must not wait for them."""
-        path = self.folder / "probe"
-        try:
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            try:
-                os.write(file, bytes(4096))
-                os.fdatasync(file)
-            finally:
-                os.close(file)
-                path.unlink()
-        except OSError:
-            return
-        with self._changed:
-            self._failure = ""
-
-    def _read_segment(
-        self, position: Position, size_bytes: int, max_bytes: int
-    ) -> list[Record | DamagedRecord]:
-        rest_bytes = size_bytes - position.offset_bytes
-        if rest_bytes <= 0:
-            return []
-        content = self._read_bytes(position, min(rest_bytes, max_bytes))
-        records = list(read_records(content, *position))
-        if len(content) < rest_bytes:
-            if records and isinstance(records[-1], DamagedRecord):
-                records.pop()  # only cut off by the end of this read
-            if not records:  # one large record, or damage: the whole rest tells
-                content = self._read_bytes(position, rest_bytes)
-                records = list(read_records(content, *position))
-        return records
-
-    def _read_bytes(self, position: Position, size_bytes: int) -> bytes:
-        """The bytes from `position` on; zeros, which are no record, for those that are gone."""
-        with self._changed:
-            file = self._files.get(position.segment_id)
-            handle = None if file is None else file.duplicate()
-        try:
-            if handle is None:
-                handle = os.open(self._path(position.segment_id), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return bytes(size_bytes)
-        try:
-            return read_bytes(handle, position.offset_bytes, size_bytes).ljust(size_bytes, b"\0")
-        finally:
-            os.close(handle)
+        if self._segments.takes_writes():
+            with self._changed:
+                self._failure = ""
 
     def _lost_bytes(self, segment_id: int, file: SegmentFile) -> int:
         """Bytes of a segment that are neither landed, nor in the file, nor in memory."""
@@ -366,41 +309,11 @@ class Spool:
 
     def _recover(self, landed: Position, torn_folder: Path) -> tuple[dict[int, int], dict[int, int]]:
         """Sizes of the segments that are to be landed, and of those that have landed."""
-        sizes: dict[int, int] = {}
-        for path in sorted(self.folder.glob(f"*{SEGMENT_SUFFIX}")):
-            if path.stem.isdecimal():
-                sizes[int(path.stem)] = path.stat().st_size
-            else:
-                log.warning("%s is no spool segment and is left alone", path)
+        sizes = self._segments.sizes()
         landed_sizes = {number: sizes.pop(number) for number in sorted(sizes) if number < landed.segment_id}
         if sizes:
             last = max(sizes)
-            sizes[last] = _cut_torn_tail(self._path(last), torn_folder)
+            sizes[last] = self._segments.cut_torn_tail(last, torn_folder)
         self.missing = missing_segments(landed, sizes)
-        for number in sorted({**landed_sizes, **sizes})[-HANDLES_MAX:]:
-            self._files[number] = SegmentFile.open(self._path(number))
+        self._segments.open([*landed_sizes, *sizes])
         return sizes, landed_sizes
-
-    def _begin_segment(self, segment_id: int) -> None:
-        file = SegmentFile.create(self._path(segment_id))
-        with self._changed:
-            self._files[segment_id] = file
-            surplus = sorted(self._files)[:-HANDLES_MAX]
-            closed = [self._files.pop(number) for number in surplus]
-        for old in closed:
-            old.close()
-
-    def _path(self, segment_id: int) -> Path:
-        return self.folder / f"{segment_id:016d}{SEGMENT_SUFFIX}"
-
-
-def _cut_torn_tail(path: Path, torn_folder: Path) -> int:
-    """Cut after the last whole record; the rest was never acknowledged, but is kept for inspection."""
-    content = path.read_bytes()
-    whole = whole_size_bytes(content)
-    if whole < len(content):
-        torn_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (torn_folder / f"torn-{path.stem}-{whole}.bin").write_bytes(content[whole:])
-        os.truncate(path, whole)
-        log.warning("cut a torn tail of %d bytes from %s", len(content) - whole, path.name)
-    return whole
