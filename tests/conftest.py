@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,19 @@ import httpcore2
 import pytest
 
 WORKERS_MAX = 4  # each has servers of its own, and DuckDB uses several cores by itself
+
+COMPILED = Path(__file__).parent.parent / ".pytest_cache" / "compiled"
+
+
+def pytest_configure() -> None:
+    """Modules are compiled once, not in each of the processes that tests start.
+
+    Containers often set PYTHONDONTWRITEBYTECODE; `spyhop serve` then starts in 2.7 s of CPU instead of 0.8.
+    """
+    if sys.dont_write_bytecode:
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(COMPILED)
+        sys.dont_write_bytecode = False
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

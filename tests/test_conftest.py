@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -63,3 +64,29 @@ def test_a_single_file_needs_no_workers() -> None:
     """`-n auto` starts workers for folders only."""
     for arguments, parallel in (([f"{CONFTEST}::test"], False), ([str(CONFTEST.parent)], True)):
         assert (pytest_xdist_auto_num_workers(SimpleNamespace(args=arguments)) > 0) is parallel  # type: ignore[arg-type]
+
+
+STARTS_A_PROCESS = """
+import pathlib, subprocess, sys
+
+def test():
+    read = "import once; print(once.__cached__)"
+    done = subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, check=True)
+    assert pathlib.Path(done.stdout.strip()).exists()
+"""
+
+
+def test_processes_share_compiled_modules(tmp_path: Path) -> None:
+    """A process that a test starts keeps what it compiled, even where Python is told to write no bytecode."""
+    shutil.copy(CONFTEST, tmp_path)
+    (tmp_path / "once.py").touch()
+    (tmp_path / "test_it.py").write_text(STARTS_A_PROCESS)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "0"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
