@@ -230,10 +230,14 @@ def list_settings() -> None:
     from rich.table import Table
 
     table = Table("setting", "default", "what it does", box=None, header_style="bold")
+    shown: set[str] = set()  # the price list stands in two groups
     for group, model in SETTINGS.items():
         table.add_section()
         table.add_row(f"[bold cyan]{group}[/]")
         for name, variable in variables(model).items():
+            if variable in shown:
+                continue
+            shown.add(variable)
             field = model.model_fields[name]
             default = field.get_default(call_default_factory=True)
             table.add_row(variable, "" if default is None else str(default), field.description)

@@ -11,6 +11,14 @@ from collector.errors import UnknownSetting
 from collector.setting_fields import is_constant
 
 PREFIX = "SPYHOP_"
+# What to do instead of a setting that went. One that became a constant says its value by itself.
+REPLACED = {
+    "SPYHOP_LLM_INPUT_PRICE": "put the model into SPYHOP_GENAI_PRICES",
+    "SPYHOP_LLM_OUTPUT_PRICE": "put the model into SPYHOP_GENAI_PRICES",
+    "SPYHOP_EXCHANGE_SEED": "give `spyhop exchange` --seed",
+    "SPYHOP_EXCHANGE_TRANSFER_SHARE": "give `spyhop exchange` --transfer-share",
+    "SPYHOP_EXCHANGE_CANCEL_SHARE": "give `spyhop exchange` --cancel-share",
+}
 
 
 def variables(model: type[BaseSettings]) -> dict[str, str]:
@@ -42,6 +50,8 @@ def check_names(environment: Iterable[str], models: Iterable[type[BaseSettings]]
                     f"{name} is no setting: Spyhop always uses {constants[name]!r}",
                     hint=f"unset {name}; `spyhop settings` lists what can be set",
                 )
+            if name in REPLACED:
+                raise UnknownSetting(f"{name} is no setting any more", hint=f"unset it and {REPLACED[name]}")
             near = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {near[0]}?" if near else "unset it, or see `spyhop settings`"
             raise UnknownSetting(f"unknown setting {name}", hint=advice)

@@ -15,7 +15,22 @@ MIB = 1024 * 1024
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class Settings(SpyhopSettings):
+class ModelPrices(SpyhopSettings):
+    """The price list of language models: of those that are observed, and of the one that explains."""
+
+    genai_prices: dict[str, tuple[Price, Price]] = Field(
+        default_factory=dict,
+        description="Prices of a million input and output tokens by how a model's name begins, as JSON: "
+        '{"gpt-4o": [2.5, 10]}.',
+    )
+
+    def price_of(self, model: str) -> tuple[float, float] | None:
+        """Of a million input and output tokens, by the longest beginning that fits; None: not in the list."""
+        fitting = [start for start in self.genai_prices if model.startswith(start)]
+        return self.genai_prices[max(fitting, key=len)] if fitting else None
+
+
+class Settings(ModelPrices):
     data: Path = Field(
         default=Path("spyhop-data"), description="The data folder: database, spool, quarantine."
     )
@@ -40,8 +55,9 @@ class Settings(SpyhopSettings):
         default_factory=list,
         description="Host names, as a JSON list, that the API answers to besides the local ones and its own.",
     )
-    api_max_body_bytes: int = Field(
-        default=MIB, ge=1024, description="Largest request body of the HTTP API, in bytes."
+    # The longest SQL text and the longest feedback are 100 kB and 64 kB.
+    api_max_body_bytes: int = constant(
+        MIB, ge=1024, description="Largest request body of the HTTP API, in bytes."
     )
     api_timeout_s: float = constant(
         15.0,
@@ -109,8 +125,8 @@ class Settings(SpyhopSettings):
     spool_segment_bytes: int = constant(
         32 * MIB, ge=64 * 1024, description="Size at which a spool segment is closed, in bytes."
     )
-    land_interval_ms: int = Field(
-        default=200,
+    land_interval_ms: int = constant(
+        200,
         ge=1,
         description="Least time between two landings, in which small requests gather, in milliseconds.",
     )
@@ -124,10 +140,10 @@ class Settings(SpyhopSettings):
         ge=0,
         description="Minutes after the end of an hour at which its rows move to Parquet; 0: never.",
     )
-    seal_settle_min: float = Field(
+    seal_settle_min: float = constant(
         10.0, ge=0, description="Minutes for which landed rows stay in the database at least."
     )
-    seal_interval_s: float = Field(
+    seal_interval_s: float = constant(
         60.0, gt=0, description="Seconds between two looks for hours to seal or to expire."
     )
     retention_hours: float = Field(
@@ -137,11 +153,6 @@ class Settings(SpyhopSettings):
         default=0,
         ge=0,
         description="Bytes of this server's Parquet files beyond which its oldest hours go; 0: unlimited.",
-    )
-    genai_prices: dict[str, tuple[Price, Price]] = Field(
-        default_factory=dict,
-        description="Prices of a million input and output tokens by how a model's name begins, as JSON: "
-        '{"gpt-4o": [2.5, 10]}.',
     )
     metrics_operations: int = constant(
         500,
@@ -166,7 +177,7 @@ class Settings(SpyhopSettings):
     sql_check_s: float = constant(
         3.0, gt=0, description="Seconds in which a query must be parsed, bound and rehearsed."
     )
-    sql_places: int = Field(default=4, ge=1, le=6, description="Queries of /api/sql that run at once.")
+    sql_places: int = constant(4, ge=1, le=6, description="Queries of /api/sql that run at once.")
     sql_timeout_s: float = Field(
         default=30.0, gt=0, description="Seconds after which /api/sql stops a query."
     )

@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     from exchange_ref.settings import Settings
 
 Otlp = Annotated[str | None, typer.Option(help="OTLP/gRPC endpoint, http://HOST:PORT.")]
-TransferShare = Annotated[float | None, typer.Option(help="Share of arrivals that are transfers.")]
-CancelShare = Annotated[float | None, typer.Option(help="Share of arrivals that cancel an order.")]
+# Defaults of what is an option alone: trades of a shop that mostly sells.
+SEED = 7
+TRANSFER_SHARE = 0.05
+CANCEL_SHARE = 0.02
+
+TransferShare = Annotated[float, typer.Option(min=0, max=0.4, help="Share of arrivals that are transfers.")]
+CancelShare = Annotated[
+    float, typer.Option(min=0, max=0.4, help="Share of arrivals that cancel a resting order.")
+]
 Broker = Annotated[str | None, typer.Option(help="Message broker: memory or amqp://…")]
 Report = Annotated[Path | None, typer.Option(help="Write the final report to this file.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of the traders.")]
+Seed = Annotated[int, typer.Option(help="Seed of the traders.")]
 Gateway = Annotated[str | None, typer.Option(help="Address of the gateway, HOST:PORT.")]
 ExchangeApi = Annotated[str | None, typer.Option(help="Address of the exchange API, HOST:PORT.")]
 Data = Annotated[Path | None, typer.Option(help="Folder for database, journal and accepted orders.")]

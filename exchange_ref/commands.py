@@ -12,6 +12,9 @@ import typer
 from typer.core import TyperGroup
 
 from exchange_ref.command_options import (
+    CANCEL_SHARE,
+    SEED,
+    TRANSFER_SHARE,
     AsJson,
     Broker,
     CancelShare,
@@ -74,8 +77,8 @@ def run(
     *,
     otlp: Otlp = None,
     rate: Annotated[float | None, typer.Option(help="Mean orders per second.")] = None,
-    transfer_share: TransferShare = None,
-    cancel_share: CancelShare = None,
+    transfer_share: TransferShare = TRANSFER_SHARE,
+    cancel_share: CancelShare = CANCEL_SHARE,
     broker: Broker = None,
     faults: Annotated[Path | None, typer.Option(help="YAML schedule of faults.")] = None,
     labels: Annotated[
@@ -85,7 +88,7 @@ def run(
     for_: Annotated[
         str | None, typer.Option("--for", help="Stop after this time: 60s, 2m. Default: never.")
     ] = None,
-    seed: Seed = None,
+    seed: Seed = SEED,
     gateway: Gateway = None,
     exchange_api: ExchangeApi = None,
     data: Data = None,
@@ -103,14 +106,15 @@ def run(
 ) -> None:
     """Trade now, with seeded traders, until a time or a signal."""
     from exchange_ref.faults.schedule import Schedule, read_schedule
+    from exchange_ref.load.arrivals import Mix
     from exchange_ref.load.tides import Tide
 
     settings = override_settings(
-        otlp=otlp, rate=rate, transfer_share=transfer_share, cancel_share=cancel_share, broker=broker,
-        seed=seed, gateway=gateway, api=exchange_api, data=data,
-    )  # fmt: skip
+        otlp=otlp, rate=rate, broker=broker, gateway=gateway, api=exchange_api, data=data
+    )
     options = replace(
-        _options(settings, traders, retry_policy(client_attempts, client_timeout)),
+        _options(settings, seed, traders, retry_policy(client_attempts, client_timeout)),
+        mix=Mix(transfer_share, cancel_share),
         schedule=read_schedule(faults) if faults is not None else Schedule(0, ()),
         labels=labels,
         duration_s=parse_seconds("--for", for_),
@@ -132,11 +136,11 @@ def history(
     rate: Annotated[
         float | None, typer.Option(help="Orders executed per second, now, whatever they are dated.")
     ] = None,
-    transfer_share: TransferShare = None,
-    cancel_share: CancelShare = None,
+    transfer_share: TransferShare = TRANSFER_SHARE,
+    cancel_share: CancelShare = CANCEL_SHARE,
     broker: Broker = None,
     report: Report = None,
-    seed: Seed = None,
+    seed: Seed = SEED,
     gateway: Gateway = None,
     exchange_api: ExchangeApi = None,
     data: Data = None,
@@ -147,17 +151,18 @@ def history(
 ) -> None:
     """Write a past that a baseline can be learned from: orders executed now, their spans dated back."""
     from exchange_ref.errors import InvalidUse
+    from exchange_ref.load.arrivals import Mix
     from exchange_ref.run import History
 
     duration_s = parse_seconds("history", length)
     if duration_s is None:
         raise InvalidUse("history needs a length such as 24h")
     settings = override_settings(
-        otlp=otlp, rate=rate, transfer_share=transfer_share, cancel_share=cancel_share, broker=broker,
-        seed=seed, gateway=gateway, api=exchange_api, data=data,
-    )  # fmt: skip
+        otlp=otlp, rate=rate, broker=broker, gateway=gateway, api=exchange_api, data=data
+    )
     options = replace(
-        _options(settings, traders, retry_policy(client_attempts, client_timeout)),
+        _options(settings, seed, traders, retry_policy(client_attempts, client_timeout)),
+        mix=Mix(transfer_share, cancel_share),
         history=History(duration_s, orders_per_hour),
     )
     _run_and_report(options, report, as_json=as_json)
@@ -202,7 +207,7 @@ def scenario(
         raise ExchangeError(f"{'; '.join(told)}; see {out / 'scenario.json'}")
 
 
-def _config(settings: Settings) -> ExchangeConfig:
+def _config(settings: Settings, seed: int) -> ExchangeConfig:
     from exchange_ref.exchange import ExchangeConfig
 
     return ExchangeConfig(
@@ -210,23 +215,21 @@ def _config(settings: Settings) -> ExchangeConfig:
         gateway=settings.exchange_gateway,
         api=settings.exchange_api,
         broker=settings.exchange_broker,
-        price_seed=settings.exchange_seed,
+        price_seed=seed,
         broker_command=settings.exchange_broker_command,
     )
 
 
-def _options(settings: Settings, traders: str, retry: RetryPolicy) -> RunOptions:
+def _options(settings: Settings, seed: int, traders: str, retry: RetryPolicy) -> RunOptions:
     """What all runs have in common."""
-    from exchange_ref.load.arrivals import Mix
     from exchange_ref.run import RunOptions
 
     return RunOptions(
-        exchange=_config(settings),
+        exchange=_config(settings, seed),
         otlp=settings.exchange_otlp,
         rate_per_s=settings.exchange_rate,
-        seed=settings.exchange_seed,
+        seed=seed,
         admin_token=settings.exchange_admin_token,
-        mix=Mix(settings.exchange_transfer_share, settings.exchange_cancel_share),
         retry=retry,
         population=find_population(traders),
     )

@@ -17,12 +17,6 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:4317", description="OTLP/gRPC endpoint that spans are sent to."
     )
     exchange_rate: float = Field(default=50.0, gt=0, le=5_000, description="Mean orders per second.")
-    exchange_transfer_share: float = Field(
-        default=0.05, ge=0, le=0.4, description="Share of arrivals that are transfers."
-    )
-    exchange_cancel_share: float = Field(
-        default=0.02, ge=0, le=0.4, description="Share of arrivals that cancel a resting order."
-    )
     exchange_broker: str = Field(
         default="memory",
         description="Message broker between API and matcher: memory, or amqp://USER:PASSWORD@HOST:PORT/.",
@@ -32,7 +26,6 @@ class Settings(BaseSettings):
         description="Command that stops and starts the broker's server for a broker_outage, called with "
         "stop and start (service rabbitmq-server); without one, the connection is cut instead.",
     )
-    exchange_seed: int = Field(default=7, description="Seed of the traders.")
     exchange_gateway: str = Field(
         default="127.0.0.1:8000",
         description="Address of the gateway, also for the dashboard; port 0 picks a free one.",

@@ -1,7 +1,7 @@
 """What a model may be asked in an hour: calls, tokens, cost; and how long a dead endpoint is left alone.
 
 A sliding hour over the requests that were sent. Tokens are those that the endpoint counts, else an estimate
-at four characters each; cost follows from the prices that are set.
+at four characters each; cost follows from SPYHOP_GENAI_PRICES.
 """
 
 from __future__ import annotations
@@ -87,11 +87,10 @@ class Budget:
         return sum(usage.input_tokens + usage.output_tokens for usage in self._used)
 
     def _cost(self) -> float:
-        prices = self._settings
-        return sum(
-            usage.input_tokens * prices.llm_input_price + usage.output_tokens * prices.llm_output_price
-            for usage in self._used
-        ) / 1e6  # fmt: skip
+        price = self._settings.price_of(self._settings.llm_model or "")
+        assert price is not None, "settings with a limit of cost have the model's price"
+        cost = sum(usage.input_tokens * price[0] + usage.output_tokens * price[1] for usage in self._used)
+        return cost / 1e6
 
     def _forget(self, now: float) -> None:
         while self._calls and now - self._calls[0] >= HOUR_S:

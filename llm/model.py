@@ -49,8 +49,7 @@ class _Bounded(httpx2.AsyncByteStream):
             read_bytes += len(chunk)
             if read_bytes > self._limit_bytes:
                 raise ModelFailed(
-                    f"the model's answer is longer than {self._limit_bytes:,} bytes"
-                    " (SPYHOP_LLM_MAX_ANSWER_BYTES)",
+                    f"the model's answer is longer than {self._limit_bytes:,} bytes",
                     reason="answer_too_long",
                 )
             yield chunk

@@ -6,10 +6,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from collector.setting_fields import SpyhopSettings, constant
+from collector.setting_fields import constant
+from collector.settings import ModelPrices
 
 
-class Settings(SpyhopSettings):
+class Settings(ModelPrices):
     """Without a base URL and a model, explanations are deterministic and nothing leaves the process."""
 
     llm_base_url: str | None = Field(
@@ -62,10 +63,8 @@ class Settings(SpyhopSettings):
         default=5_000_000, ge=0, description="Tokens of prompts and answers in an hour."
     )
     llm_max_cost_per_hour: float | None = Field(
-        default=None, ge=0, description="Cost in an hour, by the prices below; no limit without."
+        default=None, ge=0, description="Cost in an hour, by SPYHOP_GENAI_PRICES; no limit without."
     )
-    llm_input_price: float = Field(default=0.0, ge=0, description="Price of a million tokens of prompts.")
-    llm_output_price: float = Field(default=0.0, ge=0, description="Price of a million tokens of answers.")
 
     @field_validator("llm_allowed_hosts")
     @classmethod
@@ -74,6 +73,17 @@ class Settings(SpyhopSettings):
         host = urlsplit(info.data.get("llm_base_url") or "").hostname
         if host and hosts and host not in hosts:
             raise ValueError(f"SPYHOP_LLM_BASE_URL names {host!r}, which is not among them")
+        return value
+
+    @field_validator("llm_max_cost_per_hour")
+    @classmethod
+    def _has_a_price(cls, value: float | None, info: ValidationInfo) -> float | None:
+        model, prices = info.data.get("llm_model"), info.data.get("genai_prices", {})
+        if value is not None and model and not any(model.startswith(start) for start in prices):
+            raise ValueError(
+                f"SPYHOP_GENAI_PRICES has no price of {model!r}, without which no cost is known: add"
+                f' {{"{model}": [INPUT, OUTPUT]}}, of a million tokens'
+            )
         return value
 
     @property

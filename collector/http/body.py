@@ -20,7 +20,7 @@ BODIES_AT_ONCE = 4
 class BodyLimits(NamedTuple):
     max_bytes: int
     timeout_s: float  # longest wait for the next piece
-    setting: str  # that holds `max_bytes`, for the message
+    hint: str  # what a sender of a longer body can do
 
 
 class Share:
@@ -92,7 +92,7 @@ async def read_body(
     """
     too_large = TooLarge(
         f"the body is larger than {limits.max_bytes} bytes",
-        hint=f"send less at once, or raise {limits.setting}",
+        hint=limits.hint,
         details={"max_bytes": limits.max_bytes},
     )
     digits = content_length.lstrip("0")

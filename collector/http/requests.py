@@ -26,7 +26,7 @@ class WholeRequests:
 
     def __init__(self, app: App, *, max_body_bytes: int, timeout_s: float) -> None:
         self._app = app
-        self._limits = BodyLimits(max_body_bytes, timeout_s, "SPYHOP_API_MAX_BODY_BYTES")
+        self._limits = BodyLimits(max_body_bytes, timeout_s, "send less at once")
         self._room = BodyRoom(_SMALL_BODIES_AT_ONCE * max_body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

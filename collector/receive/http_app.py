@@ -91,7 +91,9 @@ class HttpReceiver:
             body_timeout_s: longest wait for the next piece of a body.
         """
         self._intake = intake
-        self._limits = BodyLimits(max_body_bytes, body_timeout_s, "SPYHOP_OTLP_MAX_BODY_BYTES")
+        self._limits = BodyLimits(
+            max_body_bytes, body_timeout_s, "send less at once, or raise SPYHOP_OTLP_MAX_BODY_BYTES"
+        )
         self._room = BodyRoom(BODIES_AT_ONCE * max_body_bytes)
         self._turns = HttpTurns(intake, max_body_bytes)
         self._token = token or TokenCheck()

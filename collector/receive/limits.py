@@ -26,7 +26,7 @@ class Limits(NamedTuple):
     """
 
     value_bytes: int = 1024 * 1024  # SPYHOP_OTLP_MAX_VALUE_BYTES
-    name_chars: int = 4096  # SPYHOP_OTLP_MAX_NAME_CHARS
+    name_chars: int = 4096
 
 
 DEFAULT_LIMITS = Limits()
@@ -76,7 +76,7 @@ def cut_metric_names(metrics: Any, limits: Limits, cut: Counter[str]) -> None:
 def cut_name(item: Any, attributes: Any, limits: Limits, cut: Counter[str]) -> None:
     """Cut the name of a span or metric that is longer than `limits.name_chars`."""
     item.name = item.name[: limits.name_chars]
-    cut[f"the name was cut at {limits.name_chars} characters (SPYHOP_OTLP_MAX_NAME_CHARS)"] += 1
+    cut[f"the name was cut at {limits.name_chars} characters"] += 1
     _add_mark(attributes, 1)
 
 

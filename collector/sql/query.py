@@ -169,9 +169,7 @@ class QueryRunner:
     @contextmanager
     def _place(self, timeout_s: float) -> Iterator[_Place]:
         if not self._places.acquire(timeout=min(WAIT_FOR_PLACE_S, timeout_s)):
-            raise Unavailable(
-                f"{self.bounds.places} queries are running", hint="retry later, or raise SPYHOP_SQL_PLACES"
-            )
+            raise Unavailable(f"{self.bounds.places} queries are running", hint="retry later")
         place = _Place(self._places)
         try:
             yield place

@@ -119,15 +119,28 @@ def _pair(key: str, value: str | int) -> KeyValue:
     return KeyValue(key=key, value=AnyValue(**member))
 
 
+# `spyhop serve` that seals what has just landed.
+SEAL_SOON = """
+import collector.settings, spyhop
+
+class Settings(collector.settings.Settings):
+    seal_settle_min: float = 0.0
+    seal_interval_s: float = 1.0
+
+collector.settings.Settings = Settings
+spyhop.main()
+"""
+
+
 class Served:
     """`spyhop serve` on a folder, and the most memory that it and its children have had together."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, seals: bool) -> None:
         self.folder = folder
         anywhere = {f"SPYHOP_{name}": "127.0.0.1:0" for name in ("OTLP_GRPC", "OTLP_HTTP", "API")}
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "spyhop", "serve", "--data", str(folder)],
-            env={**os.environ, **anywhere, **settings},
+            [sys.executable, "-P", "-c", SEAL_SOON, "serve", "--data", str(folder)],
+            env={**os.environ, **anywhere, **({} if seals else {"SPYHOP_SEAL_AFTER_MIN": "0"})},
             stdout=subprocess.DEVNULL,
         )
         self.peak_mb = 0
@@ -208,11 +221,11 @@ def measure(kind: str, count: int, *, distinct: bool) -> dict[str, Any]:
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "data"
-        with Served(folder, SPYHOP_SEAL_AFTER_MIN="0") as served:
+        with Served(folder, seals=False) as served:
             result |= _land(served, kind, count, distinct=distinct)
             result |= _ask(served, "landed", of_key, usual, expected)
             served.end(signal.SIGKILL)
-        with Served(folder, SPYHOP_SEAL_SETTLE_MIN="0", SPYHOP_SEAL_INTERVAL_S="1") as served:
+        with Served(folder, seals=True) as served:
             result |= _seal(served, view, count)
             result |= _ask(served, "sealed", of_key, usual, expected)
             started_s = monotonic()

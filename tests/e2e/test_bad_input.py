@@ -76,11 +76,11 @@ def test_unknown_setting(tmp_path: Path) -> None:
 
 def test_setting_with_a_wrong_value(tmp_path: Path) -> None:
     """A setting whose value does not parse is named with that value."""
-    done = spyhop("serve", "--data", str(tmp_path), *FREE, env={"SPYHOP_LAND_INTERVAL_MS": "soon"})
+    done = spyhop("serve", "--data", str(tmp_path), *FREE, env={"SPYHOP_SQL_TIMEOUT_S": "soon"})
 
     assert done.returncode == 2
     line = one_line(done.stderr)
-    assert "SPYHOP_LAND_INTERVAL_MS" in line
+    assert "SPYHOP_SQL_TIMEOUT_S" in line
     assert "soon" in line
 
 

@@ -33,7 +33,7 @@ def model(settings: Settings, clock: Clock, **limits: Any) -> Model:
 @pytest.mark.parametrize(
     ("limits", "reason"),
     [({"llm_max_calls_per_hour": 2}, "limit_calls"), ({"llm_max_tokens_per_hour": 4}, "limit_tokens"),
-     ({"llm_max_cost_per_hour": 4.0, "llm_input_price": 1e6, "llm_output_price": 1e6}, "limit_cost")],
+     ({"llm_max_cost_per_hour": 4.0, "genai_prices": {"": (1e6, 1e6)}}, "limit_cost")],
 )  # fmt: skip
 def test_limits_of_an_hour(endpoint: Any, model_settings: Settings, limits: Any, reason: str) -> None:
     """Beyond a limit nothing is sent and the reason is named; an hour later it goes on."""
@@ -87,3 +87,12 @@ def test_other_hosts_are_refused() -> None:
         Settings(llm_base_url="http://evil.example/v1", llm_model="m", llm_allowed_hosts=hosts)
     for url in ("http://llm.internal:80/v1", "http://127.0.0.1:1/v1", None):
         assert Settings(llm_base_url=url, llm_model="m", llm_allowed_hosts=hosts).llm_base_url == url
+
+
+def test_a_limit_of_cost_needs_a_price() -> None:
+    """Without one of the model the settings are refused; the longest beginning of its name counts."""
+    with pytest.raises(ValidationError, match="SPYHOP_GENAI_PRICES has no price of 'm-large'"):
+        Settings(llm_model="m-large", llm_max_cost_per_hour=1.0, genai_prices={"n": (1, 2)})
+    prices = {"m": (1.0, 2.0), "m-large": (3.0, 4.0), "m-larger": (5.0, 6.0)}
+    settings = Settings(llm_model="m-large", llm_max_cost_per_hour=1.0, genai_prices=prices)
+    assert settings.price_of("m-large") == (3.0, 4.0)
