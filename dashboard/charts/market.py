@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import altair as alt
@@ -27,8 +28,9 @@ def price_chart(prices: pl.DataFrame, marks: Sequence[Mapping[str, Any]]) -> alt
         prices: bucket_ms and price.
         marks: at_ms, anomaly_id, severity and `text`.
     """
-    x = alt.X("time:T", axis=alt.Axis(format="%H:%M", title=None, tickCount=8), scale=alt.Scale(type="utc"))
     known = prices.drop_nulls("price").select(_time("bucket_ms"), "price")
+    clock = "%H:%M" if _spans_minutes(known) else "%H:%M:%S"
+    x = alt.X("time:T", axis=alt.Axis(format=clock, title=None, tickCount=8), scale=alt.Scale(type="utc"))
     line = (
         alt.Chart(known)
         .mark_line(strokeWidth=1.8, point=known.height <= 40, color=LINK)
@@ -143,6 +145,14 @@ def _severity_colour(field: str = "severity") -> alt.Color:
         scale=alt.Scale(domain=["usual", *looks], range=[LINK, *looks.values()]),
         legend=None,
     )
+
+
+def _spans_minutes(rows: pl.DataFrame) -> bool:
+    """Whether minutes tell the ticks of their times apart."""
+    if rows.is_empty():
+        return True
+    first, last = rows.select(pl.col("time").min().alias("first"), pl.col("time").max().alias("last")).row(0)
+    return bool(last - first >= timedelta(minutes=8))
 
 
 def _time(column: str) -> pl.Expr:

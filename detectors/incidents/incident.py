@@ -32,6 +32,7 @@ class Incident:
     severity: int = 5
     worst_sigma: float = 0.0
     exemplar_trace_id: str = ""
+    exemplar_sigma: float = 0.0  # what that trace shows by itself
     first_span_unix_nano: int = 2**63 - 1
     last_span_unix_nano: int = 0
     anomaly_count: int = 0
@@ -69,9 +70,8 @@ class Incident:
             kept = (raised.get(a.anomaly_id, a).in_incident(self.incident_id) for a in self.anomalies)
             self.anomalies = deque(kept, maxlen=self.anomalies.maxlen)
             self.severity = min(self.severity, *(a.severity for a in known))
-            worst = max(known, key=lambda a: a.sigma)
-            if worst.sigma > self.worst_sigma:
-                self.worst_sigma, self.exemplar_trace_id = worst.sigma, worst.trace_id
+            for anomaly in known:
+                self._show(anomaly)
         return bool(known)
 
     def take(self, anomaly: Anomaly, now_unix_nano: int) -> Anomaly:
@@ -85,13 +85,20 @@ class Incident:
             self.traces[anomaly.trace_id] = None
             if len(self.traces) > _TRACES_KEPT:
                 del self.traces[next(islice(self.traces, _FIRST_TRACES_KEPT, None))]
-        if anomaly.sigma > self.worst_sigma or not self.exemplar_trace_id:
-            self.worst_sigma, self.exemplar_trace_id = anomaly.sigma, anomaly.trace_id
+        self._show(anomaly)
         # A clock of another century must not let the incident last until then: nothing would be learned.
         start = min(anomaly.start_unix_nano, now_unix_nano + _AHEAD_NS)
         self.first_span_unix_nano = min(self.first_span_unix_nano, start)
         self.last_span_unix_nano = max(self.last_span_unix_nano, start)
         return self._kept(anomaly)
+
+    def _show(self, anomaly: Anomaly) -> None:
+        """People see the trace that is the most unusual by itself: the σ of a shift is that of many traces,
+        and the one that completes it may be nearly usual."""
+        self.worst_sigma = max(self.worst_sigma, anomaly.sigma)
+        own_sigma = anomaly.span_sigma or anomaly.sigma  # 0 where a count is judged and no span
+        if own_sigma > self.exemplar_sigma or not self.exemplar_trace_id:
+            self.exemplar_sigma, self.exemplar_trace_id = own_sigma, anomaly.trace_id
 
     def _kept(self, anomaly: Anomaly) -> Anomaly:
         self.services.add(anomaly.service_name)

@@ -72,6 +72,7 @@ def load_open(store: Store, now_s: float) -> tuple[dict[str, Incident], dict[str
             severity=row["severity"],
             worst_sigma=row["worst_sigma"] or 0.0,
             exemplar_trace_id=row["exemplar_trace_id"],
+            exemplar_sigma=row["worst_sigma"] or 0.0,
             first_span_unix_nano=row["first_span_unix_nano"],
             last_span_unix_nano=row["last_span_unix_nano"],
             anomaly_count=row["anomaly_count"],

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from dashboard.charts import red, sparkline
+from dashboard.charts.market import price_chart
 from dashboard.deploys import deploys
 from dashboard.views.services import deploys_line
 
@@ -86,3 +87,10 @@ def test_a_deploy_is_a_version_after_another() -> None:
     assert "<b>" not in drawn
     assert "at=1970-01-01T00%3A02%3A02Z" in drawn
     assert "no span says" in deploys_line([], "last 15m")
+
+
+@pytest.mark.parametrize(("minutes", "shown"), [(2, "%H:%M:%S"), (15, "%H:%M")])
+def test_ticks_of_prices_are_told_apart(minutes: int, shown: str) -> None:
+    """A chart of a few minutes has seconds at its ticks, else one label stands ten times."""
+    prices = pl.DataFrame({"bucket_ms": [0, minutes * 60_000], "price": [1.0, 2.0]})
+    assert f'"format": "{shown}", "tickCount": 8' in price_chart(prices, []).to_json(indent=None)

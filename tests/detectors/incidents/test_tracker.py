@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from detectors.incidents.causes import evenly
+from detectors.incidents.incident import Incident
 from detectors.incidents.store import title_of
 from detectors.incidents.tracker import Grouped, IncidentTracker
 from detectors.model.anomaly import AMOUNT, LATENCY, Anomaly, anomaly_id
@@ -294,3 +295,16 @@ def test_what_fell_silent_with_an_incident_of_its_callers_belongs_to_it(service,
     assert sorted(i.kind for i in stream.tracker.open.values()) == kinds
     (calls,) = [i for i in stream.tracker.open.values() if i.kind == "latency"]
     assert len(calls.traces) == 200
+
+
+def test_the_trace_that_is_shown_is_the_most_unusual_by_itself():
+    """A shift's σ is that of many traces: the one that completes it, itself nearly usual, is not shown. What
+    has no σ of its own counts by that of its finding."""
+    stream = Stream()
+    incident = Incident("i", LATENCY, 0, 0.0, 0)
+    slowest, shift, failed = (stream.slow(number, 3) for number in range(3))
+    incident.take(slowest, 0)  # 5σ by itself
+    incident.take(replace(shift, sigma=9.0, details={"span_sigma": 3.2, "shift_sigma": 9.0}), 0)
+    assert (incident.worst_sigma, incident.exemplar_trace_id) == (9.0, slowest.trace_id)
+    incident.take(replace(failed, sigma=8.0, details={"span_sigma": 0.0}), 0)
+    assert incident.exemplar_trace_id == failed.trace_id
