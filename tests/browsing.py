@@ -13,6 +13,8 @@ from typing import NoReturn
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.pace import patience_s
+
 # A machine with much else to do takes its time; what is waited for is a condition, never a moment.
 expect.set_options(timeout=30_000)
 FLAGS = [
@@ -68,7 +70,7 @@ def watched_page(browser: Browser, base_url: str) -> Iterator[Page]:
 
 def settle(page: Page) -> None:
     """Wait until Streamlit is connected and idle, twice in a row, and has raised nothing."""
-    deadline, quiet = time.monotonic() + 60, 0
+    deadline, quiet = time.monotonic() + patience_s(60), 0
     while quiet < 2:
         assert time.monotonic() < deadline, "the page did not settle"
         quiet = quiet + 1 if page.evaluate(IDLE) else 0

@@ -13,7 +13,12 @@ from functools import cache
 from pathlib import Path
 
 import httpcore2
+import hypothesis
 import pytest
+
+# An example that takes longer than usual says something of the machine alone.
+hypothesis.settings.register_profile("spyhop", deadline=None)
+hypothesis.settings.load_profile("spyhop")
 
 WORKERS_MAX = 4  # each has servers of its own, and DuckDB uses several cores by itself
 

@@ -72,7 +72,7 @@ def amounts(base_url: str, cell: str, since: int, until: int, limit: int = AMOUN
 
 @st.cache_data(ttl=TTL_S, max_entries=8, show_spinner=False)
 def signals(base_url: str, since: int, until: int) -> list[dict[str, Any]]:
-    """Anomalies of amounts and of the market with `account` and `details`, newest first; 500 at most."""
+    """Anomalies of amounts and of the market with their `details`, newest first; 500 at most."""
     rows: list[dict[str, Any]] = _frame(
         base_url, "market_signals", {"since": since, "until": until}
     ).to_dicts()

@@ -185,7 +185,7 @@ def whales_table(whales: Sequence[Mapping[str, Any]], text: str) -> str:
         return page(tag("div", f"No whale in the {text}.", css="muted"), css="panel")
     by_account: dict[str, list[Mapping[str, Any]]] = {}
     for whale in whales:
-        by_account.setdefault(whale["account"] or charts.NOBODY, []).append(whale)
+        by_account.setdefault(whale["details"].get("account") or charts.NOBODY, []).append(whale)
     ranked = sorted(by_account.items(), key=lambda pair: (min(w["severity"] for w in pair[1]), -len(pair[1])))
     lines = []
     for account, mine in ranked[:SHOWN]:
@@ -235,9 +235,7 @@ def signals_table(signals: Sequence[Mapping[str, Any]], text: str) -> str:
             severity_chip(row["severity"]),
             fmt.plain(row["details"].get("rule") or row["cell"], 40),
             to(fmt.plain(_said(row), 240), "incident", anomaly=row["anomaly_id"]),
-            fmt.plain(
-                ", ".join(map(str, row["details"].get("accounts") or [row["account"] or fmt.DASH])), 60
-            ),
+            fmt.plain(", ".join(map(str, row["details"].get("accounts") or [fmt.DASH])), 60),
             fmt.sigma(row["sigma"]),
             f"{STATE_ICONS.get(row['state'], '●')} {row['state']}",
             to("trace →", "trace", id=row["trace_id"], span=row["span_id"]),

@@ -32,6 +32,7 @@ from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stream.detector import Detector, Input, Step, Verdict
 from detectors.stream.upper_tail import Exceeding, exceeding, tail_anomaly
 
+ACCOUNT_CHARACTERS = 128  # kept of an account's name, which a client may make as long as it likes
 # ids → columns of `queries/known_whales.sql` of those that are stored
 FindStored = Callable[[list[str]], list[dict[str, Any]]]
 
@@ -157,7 +158,11 @@ def _whale(row: dict[str, Any], one: Exceeding) -> Anomaly:
         one.sigma,
         one.severity,
         observed=row["amount"],
-        details={"asset": row["asset"], "side": row["side"], "attribute": row["attribute"], "kind": kind},
+        details={
+            **{name: row[name] for name in ("asset", "side", "attribute")},
+            "kind": kind,
+            **({"account": row["account"][:ACCOUNT_CHARACTERS]} if row["account"] else {}),
+        },
         unit=row["asset"],
         # Not by span: the same whale seen higher up, in a span that lands later, must stay one anomaly.
         subject=kind,

@@ -86,7 +86,7 @@ def test_now_says_what_is_broken_since_when_and_why(open_page: Opener, api_url: 
     )
     assert "Likely start SELECT wallets in kx-exchange, 99% of the excess" in text
     assert "Trend steady" in text or "Trend getting" in text
-    assert "Whales BUY 402.5 BTC 497× usual" in text
+    assert "Whales BUY 402.5 BTC 497× usual, account user-&lt;b&gt;7, " in text
     assert text.count("Whale: BUY") == 0  # no incident's place
     assert "Do next: SELECT wallets in kx-exchange" in text
     assert re.search(r"kx-matcher ✓ as usual \d\.\d+/s \S+ / \S+ 1\d(\.\d)? ms 12", text)
