@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from datasets.export.fingerprint import content_hash
-from datasets.export.gold import Reject, judge
-from datasets.export.labelled import InMemory, Labelled, Source
+from datasets.export import judging
+from datasets.export.gold import Reject
+from datasets.export.labelled import Database, InMemory, Labelled, Source
+from datasets.export.lesson import lesson_of
 from datasets.export.rejects import Rejects
 from datasets.export.row import Format, Judged, Row, Split
 from datasets.export.select import Filters, Selection, select
@@ -37,8 +38,7 @@ class Rows:
         if refusal := self.format.refusal(judged):
             self.rejects.append(Reject(example_id, refusal))
             return
-        mark = judged_hash(judged)
-        first = self._first_of.setdefault(mark, example_id)
+        first = self._first_of.setdefault(judged.lesson.content_hash, example_id)
         if first != example_id:
             self.rejects.append(Reject(example_id, f"duplicate of {first}"))
             return
@@ -51,31 +51,27 @@ class Rows:
                 reason = f"about {tokens} tokens, over {self.settings.export_max_row_tokens}"
                 self.rejects.append(Reject(example_id, reason))
             else:
-                yield Row(judged, split, text, mark, tokens)
+                yield Row(judged, split, text, tokens)
 
 
-def judged_hash(judged: Judged) -> bytes:
-    """Of what a row of the example teaches, whatever its format."""
-    cached: bytes | None = judged.__dict__.get("content_hash")
-    if cached is None:
-        example = judged.example
-        statements = (str(fact.get("statement", "")) for fact in example.context.get("facts", ()))
-        answers = (judged.chosen if judged.gold else "", judged.original)
-        structure = f"{example.verdict}|{example.prompt_version}|{sorted(example.context)}"
-        cached = content_hash((structure, *statements, *answers))
-        judged.__dict__["content_hash"] = cached
-    return cached
+def judged_examples(
+    source: Source, selection: Selection, rejects: Rejects, *, beside: bool = False
+) -> Iterator[tuple[Judged, Split]]:
+    """The selected examples, one at a time; what teaches nothing is added to `rejects`.
 
-
-def judged_examples(source: Source, selection: Selection, rejects: Rejects) -> Iterator[tuple[Judged, Split]]:
-    """The selected examples, one at a time; what teaches nothing is added to `rejects`."""
-    heads = {head.example_id: head for head in selection.chosen}
-    for example in source.labelled(selection.chosen):
-        verdict = judge(example)
-        if isinstance(verdict, Reject):
-            rejects.append(verdict)
+    Args:
+        beside: whether a second process judges where many are chosen; not in a server, which has other work.
+    """
+    splits = {head.example_id: selection.split_of(head) for head in selection.chosen}
+    if beside and isinstance(source, Database) and len(selection.chosen) >= judging.WORTH_A_PROCESS:
+        judged = judging.judge_beside(source.pages(selection.chosen))
+    else:
+        judged = ((example, lesson_of(example)) for example in source.labelled(selection.chosen))
+    for example, lesson in judged:
+        if isinstance(lesson, Reject):
+            rejects.append(lesson)
         else:
-            yield Judged(verdict), selection.split_of(heads[example.example_id])
+            yield Judged(example, lesson), splits[example.example_id]
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,9 @@ def write_folder(  # noqa: PLR0917
         ]
         unfit = Rejects()
         try:
-            for done, (judged, split) in enumerate(judged_examples(source, selection, unfit), start=1):
+            for done, (judged, split) in enumerate(
+                judged_examples(source, selection, unfit, beside=True), start=1
+            ):
                 for one in folders:
                     one.take(judged, split)
                 progress(done, len(selection.chosen))

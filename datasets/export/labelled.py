@@ -20,10 +20,10 @@ from collector.store.store import Store
 from llm.fingerprint import structure
 
 HEAD_PAGE_ROWS = 20_000  # of about 600 bytes
-PAGE_ROWS = 500  # a context is a few kB: some MB a page
+PAGE_ROWS = 250  # a context is a few kB: some MB a page
 
 _STRUCTURE = ("fact_kinds", "fact_services", "fact_operations", "candidate_services", "candidate_operations")
-ReadPage = Callable[[str, Mapping[str, object]], Sequence[Mapping[str, Any]]]
+ReadPage = Callable[[str, Mapping[str, object]], Iterable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +113,23 @@ class Database:
 
     @classmethod
     def of_client(cls, client: Client) -> Database:
-        return cls(lambda sql, params: client.sql(sql, params).to_dicts())
+        return cls(lambda sql, params: client.sql(sql, params).iter_rows(named=True))
 
     def heads(self) -> Iterator[Head]:
         sql = load_sql("datasets.export.queries", "labelled_heads")
-        at, last = -1, ""
-        while True:
-            rows = self._read(sql, {"at": at, "after": last, "page_rows": HEAD_PAGE_ROWS})
-            for row in rows:
+        position: tuple[int, str] | None = (-1, "")
+        while position is not None:
+            page = {"at": position[0], "after": position[1], "page_rows": HEAD_PAGE_ROWS}
+            position = None
+            for row in self._read(sql, page):
+                position = row["explained_unix_nano"], row["explanation_id"]
                 yield _head(row)
-            if not rows:
-                return
-            at, last = rows[-1]["explained_unix_nano"], rows[-1]["explanation_id"]
 
     def labelled(self, chosen: Sequence[Chosen]) -> Iterator[Labelled]:
+        return (labelled_of(row) for rows in self.pages(chosen) for row in rows)
+
+    def pages(self, chosen: Sequence[Chosen]) -> Iterator[Sequence[Mapping[str, Any]]]:
+        """As they are stored, some hundred at a time; `labelled_of` reads one."""
         sql = load_sql("datasets.export.queries", "labelled")
         for start in range(0, len(chosen), PAGE_ROWS):
             page = chosen[start : start + PAGE_ROWS]
@@ -137,8 +140,7 @@ class Database:
                 "feedback_ids": [head.example_id for head in page],
                 "revisions": [head.revision for head in page],
             }
-            for row in self._read(sql, parameters):
-                yield _labelled(row)
+            yield list(self._read(sql, parameters))
 
 
 class InMemory:
@@ -194,7 +196,7 @@ def _head_of(example: Labelled) -> Head:
     )  # fmt: skip
 
 
-def _labelled(row: Mapping[str, Any]) -> Labelled:
+def labelled_of(row: Mapping[str, Any]) -> Labelled:
     values = dict(row)
     values["example_id"] = values.pop("feedback_id")
     for name in ("root_causes", "evidence", "recommendations", "context"):

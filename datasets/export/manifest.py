@@ -36,15 +36,14 @@ class Statistics:
         return len(self.tokens)
 
     def take(self, row: Row) -> None:
-        example, gold = row.judged.example, row.judged.gold
+        example, lesson = row.judged.example, row.judged.lesson
         self.splits[row.split] += 1
-        self.label_sources[gold.label_source if gold else "thumbs-down"] += 1
+        self.label_sources[lesson.label_source] += 1
         self.verdicts[example.verdict] += 1
         self.prompt_versions[example.prompt_version] += 1
         self.models[example.model or "none"] += 1
         self.tokens.append(row.token_estimate)
-        if gold:
-            self.sentences.update(check.verdict for check in gold.checks)
+        self.sentences.update(lesson.sentences)
 
 
 def build_manifest(  # noqa: PLR0917
@@ -96,7 +95,7 @@ def file_entry(path: Path) -> dict[str, Any]:
 
 def provenance(row: Row) -> dict[str, Any]:
     """Where a row comes from. Raters stay behind: a person's name has no place in training data."""
-    example, gold = row.judged.example, row.judged.gold
+    example, lesson = row.judged.example, row.judged.lesson
     return {
         "example_id": example.example_id,
         "explanation_id": example.explanation_id,
@@ -105,11 +104,11 @@ def provenance(row: Row) -> dict[str, Any]:
         "split": row.split,
         "verdict": example.verdict,
         "is_adjudication": example.is_adjudication,
-        "label_source": gold.label_source if gold else "thumbs-down",
+        "label_source": lesson.label_source,
         "explanation_source": example.source,
         "model": example.model,
         "prompt_version": example.prompt_version,
-        "content_hash": row.content_hash.hex(),
+        "content_hash": lesson.content_hash.hex(),
         "token_estimate": row.token_estimate,
     }
 

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from datasets.export.gold import NO_CORRECTION, Gold, Wrong
+from datasets.export.gold import NO_CORRECTION
 from datasets.export.labelled import Labelled
+from datasets.export.lesson import Lesson
 from llm.answer import Answer
 from llm.context import render_messages
 
@@ -30,26 +31,17 @@ class Message(Record):
 class Judged:
     """An example with its prompt, shared by all formats of one export."""
 
-    def __init__(self, verdict: Gold | Wrong) -> None:
-        self.verdict = verdict
-        self.example: Labelled = verdict.example
-        self.gold: Gold | None = verdict if isinstance(verdict, Gold) else None
+    def __init__(self, example: Labelled, lesson: Lesson) -> None:
+        self.example = example
+        self.lesson = lesson
+        self.chosen = lesson.chosen  # empty where nobody knows what is right
+        self.original = lesson.original  # the rejected side of a preference
 
     @cached_property
     def prompt(self) -> list[Message]:
         """The live prompt: a model tuned on it can be put at SPYHOP_LLM_MODEL. Rendered for rows only."""
         messages = render_messages(self.example.context, self.example.prompt_version)
         return [Message(role=m["role"], content=m["content"]) for m in messages]  # type: ignore[arg-type]
-
-    @cached_property
-    def chosen(self) -> str:
-        assert self.gold is not None
-        return self.gold.answer.model_dump_json()
-
-    @cached_property
-    def original(self) -> str:
-        """What was said, as it would have been written; the rejected side of a preference."""
-        return self.verdict.original.model_dump_json()
 
     @property
     def system(self) -> str:
@@ -81,18 +73,17 @@ class Format:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of an export: JSON without a line break. `content_hash` ignores ids and figures."""
+    """A line of an export: JSON without a line break."""
 
     judged: Judged
     split: Split
     text: bytes
-    content_hash: bytes
     token_estimate: int
 
 
 def needs_gold(judged: Judged) -> str:
     """The reason why an example has no answer to follow; empty when it has one."""
-    return NO_CORRECTION if judged.gold is None else ""
+    return "" if judged.chosen else NO_CORRECTION
 
 
 def require_answer(text: str) -> None:

@@ -61,15 +61,14 @@ def _dpo(judged: Judged) -> Sequence[DpoRow]:
 
 
 def _rft(judged: Judged) -> Sequence[RftRow]:
-    assert judged.gold is not None
-    causes = judged.gold.answer.root_causes
+    service, operation = judged.lesson.cause
     return [
         RftRow(
             messages=judged.prompt,
             reference_answer=judged.chosen,
-            root_service=causes[0].service if causes else "",
-            root_operation=causes[0].operation if causes else "",
-            evidence_ids=causes[0].evidence_ids if causes else [],
+            root_service=service,
+            root_operation=operation,
+            evidence_ids=list(judged.lesson.evidence_ids),
         )
     ]
 

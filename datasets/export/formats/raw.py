@@ -34,14 +34,14 @@ def _build(judged: Judged) -> Sequence[RawRow]:
             explanation_id=example.explanation_id,
             verdict=example.verdict,  # type: ignore[arg-type]  # one of three in the store
             is_adjudication=example.is_adjudication,
-            label_source=judged.gold.label_source if judged.gold else "thumbs-down",
+            label_source=judged.lesson.label_source,
             error_tags=list(example.error_tags),
             explanation_source=example.source,
             model=example.model,
             prompt_version=example.prompt_version,
             prompt=judged.prompt,
             said=judged.original,
-            gold=judged.chosen if judged.gold else None,
+            gold=judged.chosen or None,
         )
     ]
 

@@ -40,7 +40,7 @@ class KtoRow(Record):
 
 def preference(judged: Judged) -> str:
     """The reason why an example is no pair of a better and a worse answer; empty when it is one."""
-    if judged.gold is None:
+    if not judged.chosen:
         return NO_CORRECTION
     return NOTHING_PREFERRED if judged.chosen == judged.original else ""
 
@@ -58,18 +58,17 @@ def _dpo(judged: Judged) -> Sequence[DpoRow]:
 
 
 def _is_avoided(judged: Judged) -> bool:
-    is_other = judged.gold is None or judged.chosen != judged.original
-    return judged.example.verdict == "wrong" and is_other
+    return judged.example.verdict == "wrong" and judged.chosen != judged.original
 
 
 def _neither(judged: Judged) -> str:
-    return "" if judged.gold is not None or _is_avoided(judged) else HALF_RIGHT
+    return "" if judged.chosen or _is_avoided(judged) else HALF_RIGHT
 
 
 def _kto(judged: Judged) -> Sequence[KtoRow]:
     """What is right, or was made right, is followed; what is wrong is avoided, what is half right neither."""
     rows: list[KtoRow] = []
-    if judged.gold is not None:
+    if judged.chosen:
         rows.append(KtoRow(prompt=judged.prompt, completion=said(judged.chosen), label=True))
     if _is_avoided(judged):
         rows.append(KtoRow(prompt=judged.prompt, completion=said(judged.original), label=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from collector.client import Client
 from collector.errors import InvalidInput, Unavailable
 from datasets.commands import register
 from datasets.errors import NothingToExport
+from datasets.export import judging
 from datasets.export import labelled as labelled_module
 from datasets.export.labelled import Chosen, Database
+from datasets.export.lesson import lesson_of
 from datasets.export.run import write_export
 
 
@@ -108,3 +111,30 @@ def test_export_path(rated: Any, api_url: str) -> None:
     wrong = httpx2.get(path, params={"format": "csv"}, trust_env=False)
     assert wrong.status_code == 400
     assert "trl-sft" in wrong.json()["error"]["message"]
+
+
+def test_second_process(rated: Any, api_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export that a second process helps to judge is, byte for byte, the one that one process makes."""
+    folders = []
+    for worth in (1_000_000, 1):
+        monkeypatch.setattr(judging, "WORTH_A_PROCESS", worth)
+        monkeypatch.setattr(labelled_module, "PAGE_ROWS", 1)
+        with Client(api_url) as client:
+            write_export(client, "all", tmp_path / str(worth), clock_ns=lambda: 0)
+        found = sorted((tmp_path / str(worth)).rglob("*.*"))
+        folders.append({path.relative_to(tmp_path / str(worth)): path.read_bytes() for path in found})
+    assert folders[0] == folders[1]
+    assert len(folders[0]) > 30
+
+
+def test_second_process_dies(rated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the second process is killed, this one judges what is left: nothing is missing or twice."""
+    monkeypatch.setattr(labelled_module, "PAGE_ROWS", 1)
+    source = Database.of_store(rated)
+    chosen = [Chosen.of(head) for head in source.heads()] * 10
+    judged = judging.judge_beside(source.pages(chosen))
+    found = [next(judged)]
+    for child in multiprocessing.active_children():
+        child.kill()
+    found += judged
+    assert found == [(example, lesson_of(example)) for example in source.labelled(chosen)]
