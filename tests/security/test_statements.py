@@ -35,7 +35,10 @@ def served(
     start_running: Callable[[Server], Any],
     make_settings: Callable[..., Any],
 ) -> Iterator[Any]:
-    settings = make_settings(tmp_path_factory.mktemp("served"), sql_timeout_s=2.0, sql_check_s=1.0)
+    # Files are compared before and after: the server lists its lake's files by itself after a minute.
+    settings = make_settings(
+        tmp_path_factory.mktemp("served"), sql_timeout_s=2.0, sql_check_s=1.0, seal_interval_s=3_600
+    )
     started = start_running(Server(settings))
     yield started
     started.stop()

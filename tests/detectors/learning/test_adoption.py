@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from collector.store.store import Store
 from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings
+from tests.detectors.conftest import Clock, System
 
 MS = 1_000_000
+# A pass is a quarter of an hour here: what is found in the next one still belongs to the same incident.
+SETTINGS = Settings(detect_learn_delay_s=0.0, incident_resolve_s=1_000.0)
 HOUR_S = 3_600
 PASS_S = 900
 OPERATION = "SELECT wallets"
@@ -26,8 +32,8 @@ class Days:
     """Hours of a shop whose database takes about 50 ms, an order every 15 s; the clock goes with it."""
 
     pipeline: Pipeline
-    system: object
-    clock: object
+    system: System
+    clock: Clock
     store: Store
 
     def live(
@@ -62,16 +68,48 @@ class Days:
 
 @pytest.fixture
 def settings() -> Settings:
-    # A pass is a quarter of an hour here: what is found in the next one still belongs to the same incident.
-    return Settings(detect_learn_delay_s=0.0, incident_resolve_s=1_000.0)
+    return SETTINGS
+
+
+def learned(folder: Path) -> Days:
+    """Two hours of normal traffic are learned, in a new folder."""
+    store, clock = Store.open(folder), Clock()
+    pipeline = Pipeline(store, SETTINGS, clock_ns=clock.time_ns, monotonic_s=clock.monotonic_s)
+    known = Days(pipeline, System(store), clock, store)
+    known.live(2)
+    return known
+
+
+@pytest.fixture(scope="module")
+def two_hours(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Clock, System]:
+    """The folder of a server that has learned and was stopped, when that was, and whose it is."""
+    folder = tmp_path_factory.mktemp("learned")
+    known = learned(folder)
+    known.store.close()
+    return folder, known.clock, known.system
+
+
+@pytest.fixture
+def store(two_hours, tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(shutil.copytree(two_hours[0], tmp_path / "data"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def clock(two_hours) -> Clock:
+    return replace(two_hours[1])
+
+
+@pytest.fixture
+def system(two_hours, store: Store) -> System:
+    return replace(two_hours[2], store=store, rng=copy.deepcopy(two_hours[2].rng), rows=[])
 
 
 @pytest.fixture
 def days(pipeline, system, clock, store) -> Days:
-    """Two hours of normal traffic have been learned."""
-    known = Days(pipeline, system, clock, store)
-    known.live(2)
-    return known
+    """Two hours of normal traffic have been learned, and the server has been started again."""
+    return Days(pipeline, system, clock, store)
 
 
 def test_a_deploy_that_is_slower_for_good_becomes_normal(days, system, store):
@@ -161,8 +199,10 @@ def test_what_an_engineer_expected_and_is_over_is_added(days, store):
     assert days.p50_ms == pytest.approx(50, rel=0.05)
 
 
-def test_an_expected_error_rate_is_usual_at_once(days, store):
+def test_an_expected_error_rate_is_usual_at_once(tmp_path):
     """Calls that fail once in five, because a partner is gone for good, are quiet after a word."""
+    days = learned(tmp_path / "mine")
+    store = days.store
     days.live(1, failed_share=0.2, gap_s=1.0)
     (incident,) = rows(store, "SELECT incident_id FROM incidents WHERE kind = 'error'")
     days.pipeline.expect_incident(incident["incident_id"], "kim")
@@ -172,6 +212,7 @@ def test_an_expected_error_rate_is_usual_at_once(days, store):
     flagged = rows(store, "SELECT count(*) AS n FROM anomalies WHERE detector = 'error'")[0]["n"]
     days.live(1, failed_share=0.2, gap_s=1.0)
     assert rows(store, "SELECT count(*) AS n FROM anomalies WHERE detector = 'error'")[0]["n"] == flagged
+    store.close()
 
 
 def test_an_adopted_level_survives_a_restart_and_a_recalculation(days, system, store, settings, clock):
