@@ -1,4 +1,4 @@
-"""How a whole run uses the machine: `pytest -n auto` runs files side by side, `alone` ones by themselves."""
+"""How a run uses the machine: files side by side, one worker a core; `alone` ones by themselves."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """`-n auto`: one for each core; none for a single file, which would wait for their start."""
+    """One for each core; none for a single file, which would wait for their start."""
     places = [Path(argument.partition("::")[0]) for argument in config.args]
     if len(places) == 1 and places[0].is_file():
         return 0
@@ -46,8 +46,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs alone comes first: at the end one worker would wait for the other."""
-    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
+    """What runs alone comes first, then what takes long: at the end one worker would wait for the other."""
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("alone", "long")])
 
 
 @pytest.fixture(scope="session", autouse=True)

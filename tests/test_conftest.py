@@ -9,8 +9,9 @@ import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
-from tests.conftest import pytest_xdist_auto_num_workers, room
+from tests.conftest import pytest_collection_modifyitems, pytest_xdist_auto_num_workers, room
 
 CONFTEST = Path(__file__).with_name("conftest.py")
 TESTS = """
@@ -41,6 +42,17 @@ def test_alone_means_alone(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.index("test_c.py") < done.stdout.index("test_a.py")
+
+
+def test_what_takes_long_begins_early() -> None:
+    """After what runs alone come the files that are marked `long`, and the rest as it was collected."""
+
+    def item(name: str, *marks: str) -> Any:
+        return SimpleNamespace(name=name, get_closest_marker=lambda mark: mark if mark in marks else None)
+
+    items = [item("a"), item("b", "long"), item("c"), item("d", "alone"), item("e", "alone", "long")]
+    pytest_collection_modifyitems(items)
+    assert [one.name for one in items] == ["e", "d", "b", "a", "c"]
 
 
 def test_all_others_share_the_room() -> None:

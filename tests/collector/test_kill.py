@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
+
+pytestmark = pytest.mark.long
 
 SERVE = """
 import json, sys

@@ -14,7 +14,7 @@ from tests.accessibility import complaints
 from tests.browsing import chromium, settle, watched_page
 from tests.dashboard.shop_rows import GENAI_TRACE, SLOW_TRACE, WHALE_TRACE, span_id
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

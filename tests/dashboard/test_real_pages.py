@@ -34,6 +34,8 @@ from tests.browsing import chromium, settle, watched_page
 from tests.dashboard.shop_rows import HOSTILE
 from tests.dashboard.test_pages import shown
 
+pytestmark = pytest.mark.long
+
 ORDERS = 60
 PATIENCE_S = 60.0
 # Elements that only an injection could have made, in the page and in the components' own trees.

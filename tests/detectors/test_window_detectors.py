@@ -21,6 +21,8 @@ from detectors.spans.client_error_rate import RefusalWatch
 from detectors.spans.error_rate import ErrorWatch
 from tests.detectors.world import MS, START_NS, S, Traffic
 
+pytestmark = pytest.mark.long
+
 Change = Callable[[pa.Table], pa.Table]
 
 

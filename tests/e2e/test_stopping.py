@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.support import Running, processes_naming, wait_for
 from tests.pace import check, patience_s
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.timeout(patience_s(120))]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(patience_s(120))]
 
 READY_S = 10.0
 STOP_S = 5.0

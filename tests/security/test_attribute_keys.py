@@ -25,6 +25,8 @@ from collector.store.typed_paths import AT_ONCE_MAX, IN_TABLE_MAX, ROWS_MIN, TYP
 from collector.wal.spool import Spool
 from tests.collector.conftest import any_value
 
+pytestmark = pytest.mark.long
+
 HOUR_NS = 3_600_000_000_000
 NOON_NS = 1_790_000_000_000_000_000 // HOUR_NS * HOUR_NS
 COUNT = 400  # items, each with a key of its own

@@ -17,6 +17,8 @@ from collector.wal.segment import Position
 from collector.wal.spool import Spool
 from tests.benchmarks.folder_faults import Served, make_request, play
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     ("fault", "kill"),

@@ -14,6 +14,8 @@ from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings
 from tests.detectors.conftest import Clock, System
 
+pytestmark = pytest.mark.long
+
 MS = 1_000_000
 # A pass is a quarter of an hour here: what is found in the next one still belongs to the same incident.
 SETTINGS = Settings(detect_learn_delay_s=0.0, incident_resolve_s=1_000.0)

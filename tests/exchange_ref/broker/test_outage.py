@@ -34,6 +34,8 @@ from exchange_ref.services.api.statements import SELECT_WALLETS
 from exchange_ref.services.wallet import NewOrder, Outcome, RetryPolicy
 from exchange_ref.telemetry.span_export import BoundedSpanExport
 
+pytestmark = pytest.mark.long
+
 
 class RealServer:
     """Debian's RabbitMQ, which this test has started."""

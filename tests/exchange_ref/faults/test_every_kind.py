@@ -22,6 +22,8 @@ from exchange_ref.faults.registry import CONTROLS, KINDS, LASTING
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import parse_schedule
 
+pytestmark = pytest.mark.long
+
 FIRST_AT_S = 0.8
 FOR_S = 0.8
 # Kinds that need longer to show: a few collections, trades at the new price, a rate.
