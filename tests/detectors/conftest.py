@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -125,26 +127,46 @@ class System:
         return self.batch_id
 
 
+SETTINGS = Settings(detect_learn_delay_s=5.0)
+
+
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(detect_learn_delay_s=5.0)
+    return SETTINGS
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The folder of a server that was stopped, when that was, and whose spans it has."""
+
+    folder: Path
+    clock: Clock
+    system: System
+
+
+@pytest.fixture(scope="module")
+def learned() -> Learned | None:
+    """What each test of a module goes on from, in a copy: nothing, unless the module says so."""
+    return None
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock(learned: Learned | None) -> Clock:
+    return replace(learned.clock) if learned else Clock()
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path)
+def store(tmp_path: Path, learned: Learned | None) -> Iterator[Store]:
+    opened = Store.open(shutil.copytree(learned.folder, tmp_path / "learned") if learned else tmp_path)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def system(store: Store) -> System:
-    return System(store)
+def system(store: Store, learned: Learned | None) -> System:
+    if learned is None:
+        return System(store)
+    return replace(learned.system, store=store, rng=copy.deepcopy(learned.system.rng), rows=[])
 
 
 @pytest.fixture

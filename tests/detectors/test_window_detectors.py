@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import copyreg
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -30,10 +33,15 @@ def same(spans: pa.Table) -> pa.Table:
     return spans
 
 
+def turned(spans: pa.Table) -> pa.Table:
+    return spans.take(pa.array(range(spans.num_rows - 1, -1, -1)))
+
+
 class Watch:
     """Windows over a store, fed second by second."""
 
     def __init__(self, store: Store, change: Change = same) -> None:
+        self.store = store
         self.baselines = Baselines(Settings())
         self.windows = DetectorSet(store, self.baselines, Settings(), 0.0)
         self.held: list[Operation] = []
@@ -56,6 +64,13 @@ class Watch:
     def observe(self, spans: pa.Table) -> list[Anomaly]:
         return list(self.windows.observe(self.windows.step(spans, self.now_s, held=self.held)).new)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Watch:
+        """All that was learned once more, over the same store."""
+        memo[id(self.store)] = self.store
+        again = Watch.__new__(Watch)
+        vars(again).update(copy.deepcopy(vars(self), memo))
+        return again
+
     def the(self, kind: type) -> Any:
         return next(detector for detector in self.windows.detectors if isinstance(detector, kind))
 
@@ -63,6 +78,35 @@ class Watch:
 @pytest.fixture
 def watch(store: Store) -> Watch:
     return Watch(store)
+
+
+Lived = Callable[..., Watch]
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
+    """`lived(seconds, failing=0.01)`: one that has lived through so much, and found nothing.
+
+    Most tests begin with the same minutes, 10 ms of CPU a second: each of them gets a copy.
+    """
+    store = Store.open(tmp_path_factory.mktemp("windows"))
+    kept: dict[object, Watch] = {}
+
+    def live(
+        seconds: int, *, service: str = "api", at_ns: int = START_NS, change: Change = same, **how: float
+    ) -> Watch:
+        key = (seconds, service, at_ns, change, *how.items())
+        if key not in kept:
+            kept[key] = Watch(store, change)
+            kept[key].traffic.service, kept[key].now_ns = service, at_ns
+            assert kept[key].run(seconds, **how) == []
+        return copy.deepcopy(kept[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        for make in (threading.Lock, threading.RLock):  # which cannot be copied: the other gets a new one
+            patch.setitem(copyreg.dispatch_table, type(make()), lambda _, make=make: (make, ()))
+        yield live
+    store.close()
 
 
 FAULTS: dict[str, dict[str, object]] = {
@@ -79,9 +123,9 @@ def test_steady_traffic_is_quiet(watch):
 
 
 @each_fault
-def test_fault_is_found_within_four_seconds(watch, detector, how):
+def test_fault_is_found_within_four_seconds(lived, detector, how):
     """Each fault is found by its own detector, at spans that are part of it."""
-    assert watch.run(90, failing=0.01) == []
+    watch = lived(90, failing=0.01)
     began = watch.now_ns
     found = [a for a in watch.run(4, **how) if a.detector == detector]
     assert found
@@ -125,9 +169,9 @@ def test_a_job_that_always_fails_once_in_eight_runs_is_quiet(watch):
 
 
 @each_fault
-def test_flagged_seconds_are_not_learned(watch, detector, how):
+def test_flagged_seconds_are_not_learned(lived, detector, how):
     """A fault that lasts a minute and comes again is found again, as severe."""
-    watch.run(90)
+    watch = lived(90)
     first = [a for a in watch.run(60, **how) if a.detector == detector]
     watch.run(60)
     again = [a for a in watch.run(10, **how) if a.detector == detector]
@@ -136,31 +180,23 @@ def test_flagged_seconds_are_not_learned(watch, detector, how):
 
 
 @each_fault
-def test_order_of_spans_does_not_matter(store, tmp_path, detector, how):
+def test_order_of_spans_does_not_matter(lived, detector, how):
     """Batches turned around give the same anomalies."""
-    turned = Watch(store, lambda spans: spans.take(pa.array(range(spans.num_rows - 1, -1, -1))))
-    other = Store.open(tmp_path / "other")
-    straight = Watch(other)
-    for each in (straight, turned):
-        each.run(90)
-    one, two = straight.run(5, **how), turned.run(5, **how)
-    other.close()
+    one, two = lived(90).run(5, **how), lived(90, change=turned).run(5, **how)
     assert {a.anomaly_id for a in one} == {a.anomaly_id for a in two} != set()
 
 
 @each_fault
-def test_names_do_not_matter(watch, detector, how):
+def test_names_do_not_matter(lived, detector, how):
     """A service with another name fares the same."""
-    watch.traffic.service = "ünïcödé ☃"
-    assert watch.run(90) == []
+    watch = lived(90, service="ünïcödé ☃")
     assert [a for a in watch.run(4, **how) if a.detector == detector]
 
 
 @each_fault
-def test_time_does_not_matter(watch, detector, how):
+def test_time_does_not_matter(lived, detector, how):
     """Neither does the century."""
-    watch.now_ns = 4_000_000_000 * S
-    assert watch.run(90) == []
+    watch = lived(90, at_ns=4_000_000_000 * S)
     assert [a for a in watch.run(4, **how) if a.detector == detector]
 
 
@@ -195,9 +231,9 @@ ODD: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", ODD.values(), ids=list(ODD))
-def test_odd_spans_raise_no_error(watch, change):
+def test_odd_spans_raise_no_error(lived, change):
     """Whatever is sent, detection goes on, and sees the next fault after it."""
-    watch.run(60)
+    watch = lived(60)
     watch.change = change
     watch.run(10)
     watch.change = same
@@ -206,9 +242,9 @@ def test_odd_spans_raise_no_error(watch, change):
 
 
 @pytest.mark.parametrize("jump_s", [-86_400, -200, -30, 30, 200, 86_400])
-def test_clock_that_jumps_is_no_anomaly(watch, jump_s):
+def test_clock_that_jumps_is_no_anomaly(lived, jump_s):
     """All clocks jump: nothing is reported, and the next fault is found."""
-    watch.run(400)
+    watch = lived(420)
     watch.now_ns += jump_s * S
     assert [a.text for a in watch.run(60)] == []
     assert [a for a in watch.run(5, failing=0.5) if a.detector == "error"]
@@ -230,9 +266,9 @@ def test_clock_of_one_host_that_is_ahead_blinds_nobody(watch):
     assert [a for a in watch.run(5, failing=0.5) if a.detector == "error"]
 
 
-def test_answers_of_a_4xx_are_seen_at_their_spans(watch):
+def test_answers_of_a_4xx_are_seen_at_their_spans(lived):
     """Four in ten calls answer 401, and none of them has status ERROR: SEV3 at most."""
-    watch.run(90)
+    watch = lived(90)
     found = watch.run(4, refusing=0.4)
     assert {(a.detector, a.operation, a.details["rule"]) for a in found} == {
         ("error", "POST /orders", "refused")
@@ -249,9 +285,9 @@ def test_usual_answers_of_a_4xx_are_quiet_and_hide_no_other(watch):
     assert {a.details["http_status"] for a in found} == {429}
 
 
-def test_dead_partner_is_told_from_others_that_are_called_the_same(watch):
+def test_dead_partner_is_told_from_others_that_are_called_the_same(lived):
     """One call in 181 is of a partner, all are named GET: when each of its calls fails, it is named."""
-    watch.run(180)
+    watch = lived(180)
     found = [a for a in watch.run(12, dead_partner=True) if a.detector == "error"]
     assert {(a.service_name, a.operation, a.details["callee"]) for a in found} == {
         ("api", "GET", "partner-3.example:443")
@@ -262,27 +298,27 @@ def test_dead_partner_is_told_from_others_that_are_called_the_same(watch):
 CHILDLESS = {"trace_id": "t", "span_id": "s", "start_unix_nano": START_NS, "duration_ns": MS}
 
 
-def test_call_that_is_made_no_more_is_missed_among_its_namesakes(watch, monkeypatch):
+def test_call_that_is_made_no_more_is_missed_among_its_namesakes(lived, monkeypatch):
     """The prices are no longer asked for, while partners are."""
+    watch = lived(90)
     monkeypatch.setattr(watch.the(StructureWatch), "_find_childless", lambda *_: [CHILDLESS])
-    watch.run(90)
     found = [a for a in watch.run(15, asks_prices=False) if a.detector == "structure"]
     assert {(a.details["rule"], a.details["child_callee"]) for a in found} == {("missing", "prices:80")}
 
 
-def test_calls_of_a_service_that_nobody_hears_of_are_not_missed(watch, monkeypatch):
+def test_calls_of_a_service_that_nobody_hears_of_are_not_missed(lived, monkeypatch):
     """A worker whose exporter lost its spans may have taken every message; one that is heard of has not."""
+    watch = lived(90)
     monkeypatch.setattr(watch.the(StructureWatch), "_find_childless", lambda *_: [CHILDLESS])
-    watch.run(90)
     missing = [a for a in watch.run(15, worker_lost=True) if a.detector == "structure"]
     assert missing == []
     watch.run(60)
     assert [a for a in watch.run(15, silent=True) if a.detector == "structure"]
 
 
-def test_silence_of_one_service_is_missed(watch):
+def test_silence_of_one_service_is_missed(lived):
     """The consumer stops while the rest goes on: it is found within a minute, once, at its last span."""
-    assert watch.run(420) == []
+    watch = lived(420)
     stopped = watch.now_ns
     found = watch.run(60, worker_lost=True)
     missed = [a for a in found if a.detector == "throughput"]
@@ -293,24 +329,24 @@ def test_silence_of_one_service_is_missed(watch):
 
 
 @pytest.mark.parametrize("orders", [0, 4, 60])
-def test_change_of_load_is_no_anomaly(watch, orders):
+def test_change_of_load_is_no_anomaly(lived, orders):
     """Nothing comes at all (a stopped collector), a fifth (night), three times as much (a surge): quiet."""
-    watch.run(420)
+    watch = lived(420)
     found = watch.run(90, orders=orders) if orders else []
     if not orders:
         watch.now_ns += 90 * S
     assert [a.text for a in [*found, *watch.run(90)]] == []
 
 
-def test_call_that_was_never_made_is_reported_mildly(watch):
+def test_call_that_was_never_made_is_reported_mildly(lived):
     """A new path is for the queue: SEV5, and no incident by itself."""
-    watch.run(120)
+    watch = lived(120)
     found = watch.run(5, new_call=True)
     assert {(a.detector, a.operation, a.severity) for a in found} == {("structure", "DELETE stock", 5)}
     assert all(a.shift_sigma == 0.0 for a in found)
 
 
-def test_missing_child_is_found_at_a_parent_without_it(watch, monkeypatch):
+def test_missing_child_is_found_at_a_parent_without_it(lived, monkeypatch):
     """A call that is always made and then is not: the parents without it are what is shown."""
     parent = {"trace_id": "f" * 32, "span_id": "a" * 16, "start_unix_nano": START_NS, "duration_ns": MS}
     asked: list[tuple[str, str]] = []
@@ -319,8 +355,8 @@ def test_missing_child_is_found_at_a_parent_without_it(watch, monkeypatch):
         asked.append((caller[0][1], child[0][1]))
         return [parent]
 
+    watch = lived(120)
     monkeypatch.setattr(watch.the(StructureWatch), "_find_childless", childless)  # its only way out
-    watch.run(120)
     found = watch.run(12, queries=0)
     assert asked == [("POST /orders", "SELECT stock")]
     assert [(a.trace_id, a.operation) for a in found] == [("f" * 32, "POST /orders")]
@@ -340,17 +376,13 @@ def test_what_was_learned_outlives_a_restart(watch, store):
     assert store.read("SELECT count(*) AS n FROM arrival_rates WHERE bucket_count >= 30")["n"][0].as_py() == 8
 
 
-def test_batches_of_any_size_give_the_same_anomalies(store, tmp_path):
+def test_batches_of_any_size_give_the_same_anomalies(lived):
     """Ten seconds that land at once, as after an outage of the collector, are judged like ten batches."""
-    other = Store.open(tmp_path / "other")
-    live, late = Watch(store), Watch(other)
-    for each in (live, late):
-        each.run(90)
+    live, late = lived(90), lived(90)
     one = live.run(10, failing=0.3)
     spans = pa.concat_tables([late.traffic.second(late.now_ns + i * S, failing=0.3) for i in range(10)])
     late.now_s += 10
     two = late.observe(spans)
-    other.close()
     assert {a.operation for a in one} == {a.operation for a in two} == {"submit", "POST /orders"}
 
 

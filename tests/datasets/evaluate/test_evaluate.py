@@ -11,11 +11,13 @@ from datasets.evaluate.incidents import CaseLabel, IncidentFolder
 from datasets.evaluate.localisation_scores import score_ranking, scored
 from detectors.localise import SOURCES
 from spyhop import app
+from tests.datasets.evaluate.incident_folder import write_incidents
 
 
-@pytest.fixture
-def result(folder):
-    with IncidentFolder.open(folder.path) as opened:
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    written = write_incidents(tmp_path_factory.mktemp("incidents"))
+    with IncidentFolder.open(written.path) as opened:
         return evaluate(opened)
 
 

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import copy
 import math
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ import pytest
 from collector.store.store import Store
 from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings
-from tests.detectors.conftest import Clock, System
+from tests.detectors.conftest import Clock, Learned, System
 
 pytestmark = pytest.mark.long
 
@@ -73,7 +71,7 @@ def settings() -> Settings:
     return SETTINGS
 
 
-def learned(folder: Path) -> Days:
+def two_hours(folder: Path) -> Days:
     """Two hours of normal traffic are learned, in a new folder."""
     store, clock = Store.open(folder), Clock()
     pipeline = Pipeline(store, SETTINGS, clock_ns=clock.time_ns, monotonic_s=clock.monotonic_s)
@@ -83,29 +81,11 @@ def learned(folder: Path) -> Days:
 
 
 @pytest.fixture(scope="module")
-def two_hours(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Clock, System]:
-    """The folder of a server that has learned and was stopped, when that was, and whose it is."""
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Learned:
     folder = tmp_path_factory.mktemp("learned")
-    known = learned(folder)
-    known.store.close()
-    return folder, known.clock, known.system
-
-
-@pytest.fixture
-def store(two_hours, tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(shutil.copytree(two_hours[0], tmp_path / "data"))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def clock(two_hours) -> Clock:
-    return replace(two_hours[1])
-
-
-@pytest.fixture
-def system(two_hours, store: Store) -> System:
-    return replace(two_hours[2], store=store, rng=copy.deepcopy(two_hours[2].rng), rows=[])
+    days = two_hours(folder)
+    days.store.close()
+    return Learned(folder, days.clock, days.system)
 
 
 @pytest.fixture
@@ -203,7 +183,7 @@ def test_what_an_engineer_expected_and_is_over_is_added(days, store):
 
 def test_an_expected_error_rate_is_usual_at_once(tmp_path):
     """Calls that fail once in five, because a partner is gone for good, are quiet after a word."""
-    days = learned(tmp_path / "mine")
+    days = two_hours(tmp_path / "mine")
     store = days.store
     days.live(1, failed_share=0.2, gap_s=1.0)
     (incident,) = rows(store, "SELECT incident_id FROM incidents WHERE kind = 'error'")

@@ -6,6 +6,7 @@ import pytest
 
 from collector.store.store import Store
 from detectors.pipeline.worker import Pipeline
+from tests.detectors.conftest import SETTINGS, Clock, Learned, System
 
 MS = 1_000_000
 
@@ -23,14 +24,25 @@ def settle(pipeline: Pipeline, system, clock) -> None:
     pipeline.learn_settled()
 
 
-@pytest.fixture
-def known(trained, system, clock):
-    """A system whose three operations have some thousand traces behind them."""
-    for _ in range(5):
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Learned:
+    """Three operations with some thousand traces behind them."""
+    folder = tmp_path_factory.mktemp("learned")
+    store, clock = Store.open(folder), Clock()
+    system = System(store)
+    pipeline = Pipeline(store, SETTINGS, clock_ns=clock.time_ns, monotonic_s=clock.monotonic_s)
+    for _ in range(6):
         for _ in range(400):
             system.order()
-        settle(trained, system, clock)
-    return trained
+        settle(pipeline, system, clock)
+    store.close()
+    return Learned(folder, clock, system)
+
+
+@pytest.fixture
+def known(pipeline):
+    """The system has learned, and the server has been started again."""
+    return pipeline
 
 
 def test_every_settled_trace_has_one_score(known, system, clock, store):
