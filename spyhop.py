@@ -181,7 +181,7 @@ def serve(
         given["new_database"] = True
     settings = collector.settings.Settings(**given)
     try:
-        run(settings, _build_services, _say_addresses)
+        run(settings, build_services, _say_addresses)
     finally:
         gc.enable()
     _leave()
@@ -194,7 +194,7 @@ def _leave() -> NoReturn:
     os._exit(0)
 
 
-def _build_services(store: Store) -> tuple[Sequence[APIRouter], Sequence[Worker]]:
+def build_services(store: Store) -> tuple[Sequence[APIRouter], Sequence[Worker]]:
     import datasets.export.api
     import detectors.api.routes
     import llm.api

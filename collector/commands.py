@@ -18,6 +18,13 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
+Api = Annotated[str | None, typer.Option(help="The server's URL; default SPYHOP_API.")]
+DataFolder = Annotated[
+    Path | None, typer.Option(help="Read this data folder directly; no server may own it.")
+]
+Start = Annotated[str | None, typer.Option(help="Instead of --since: a time, ISO 8601.")]
+
+
 def register(app: typer.Typer) -> None:
     """Add the collector's commands."""
 
@@ -25,18 +32,13 @@ def register(app: typer.Typer) -> None:
     def sql(
         query: Annotated[str | None, typer.Argument(help="One read-only statement; a shell without.")] = None,
         output: Annotated[Format, typer.Option("--format", help="How rows are printed.")] = Format.TABLE,
-        api: Annotated[str | None, typer.Option(help="The server's URL; default SPYHOP_API.")] = None,
-        data: Annotated[
-            Path | None, typer.Option(help="Read this data folder directly; no server may own it.")
-        ] = None,
+        api: Api = None,
+        data: DataFolder = None,
         limit: Annotated[int | None, typer.Option(help="Most rows to print.", min=0)] = None,
     ) -> None:
         """Query traces, logs, metrics and anomalies with SQL, read-only."""
         from collector.cli.shell import open_source, print_rows, run_shell
-        from collector.errors import InvalidInput
 
-        if api is not None and data is not None:
-            raise InvalidInput("--api and --data exclude each other", hint="give one of them")
         with open_source(api, data) as source:
             if query is not None:
                 print_rows(source, query, output.value, limit, sys.stdout)
@@ -50,21 +52,16 @@ def register(app: typer.Typer) -> None:
         ],
         *,
         since: Annotated[str | None, typer.Option(help="So long back: 15m, 2h, 7d; an hour without.")] = None,
-        start: Annotated[str | None, typer.Option(help="Instead of --since: a time, ISO 8601.")] = None,
+        start: Start = None,
         end: Annotated[str | None, typer.Option(help="A time, ISO 8601; now without.")] = None,
         limit: Annotated[int, typer.Option(help="Most traces.", min=1, max=1000)] = 20,
         as_json: Annotated[bool, typer.Option("--json", help="Print the API's answer.")] = False,
-        api: Annotated[str | None, typer.Option(help="The server's URL; default SPYHOP_API.")] = None,
-        data: Annotated[
-            Path | None, typer.Option(help="Read this data folder directly; no server may own it.")
-        ] = None,
+        api: Api = None,
+        data: DataFolder = None,
     ) -> None:
         """Find traces, newest first, in a subset of TraceQL (docs/search.md)."""
         from collector.cli.search import run_search
-        from collector.errors import InvalidInput
 
-        if api is not None and data is not None:
-            raise InvalidInput("--api and --data exclude each other", hint="give one of them")
         asked = {"q": query, "since": since, "start": start, "end": end, "limit": limit}
         run_search(asked, api=api, data=data, as_json=as_json, out=sys.stdout)
 
@@ -73,23 +70,18 @@ def register(app: typer.Typer) -> None:
         out: Annotated[Path, typer.Argument(metavar="FILE", help="DuckDB file to make.")],
         *,
         since: Annotated[str | None, typer.Option(help="So long back: 15m, 2h, 7d; all without.")] = None,
-        start: Annotated[str | None, typer.Option(help="Instead of --since: a time, ISO 8601.")] = None,
+        start: Start = None,
         end: Annotated[str | None, typer.Option(help="A time, ISO 8601; whatever there is without.")] = None,
-        api: Annotated[str | None, typer.Option(help="The server's URL; default SPYHOP_API.")] = None,
-        data: Annotated[
-            Path | None, typer.Option(help="Read this data folder directly; no server may own it.")
-        ] = None,
+        api: Api = None,
+        data: DataFolder = None,
     ) -> None:
         """Copy spans, logs, metrics, anomalies and incidents into a file that any DuckDB opens."""
         import time
 
         from collector.cli.export_db import export_db as copy
         from collector.cli.shell import open_source
-        from collector.errors import InvalidInput
         from collector.search.times import LAST_NS, Range, range_of
 
-        if api is not None and data is not None:
-            raise InvalidInput("--api and --data exclude each other", hint="give one of them")
         now_ns = time.time_ns()
         span = range_of(start or (None if since else "0"), end, since, now_ns=now_ns)
         if end is None:

@@ -141,7 +141,7 @@ class Server:
         Args:
             on_stopped: called from another thread when DuckDB can do nothing more.
         """
-        self._settings = settings
+        self.settings = settings
         self._on_stopped = on_stopped
         self._build = build
         self._exits = ExitStack()
@@ -159,7 +159,7 @@ class Server:
 
     def stop(self) -> None:
         """Drain and close, in about `drain_timeout_s` at most."""
-        self._deadline_s = monotonic() + self._settings.drain_timeout_s
+        self._deadline_s = monotonic() + self.settings.drain_timeout_s
         if self._api is not None:
             self._api.begin_stop()  # together with the receivers: each takes 0.15 s
         self._exits.close()
@@ -170,7 +170,7 @@ class Server:
         return any(part.is_busy for part in self._writers)
 
     def _start(self) -> dict[str, str]:
-        settings = self._settings
+        settings = self.settings
         self._deadline_s = monotonic() + settings.drain_timeout_s
         # Ports first: they cost nothing, and a taken one should not touch the data folder.
         api_address = parse_address(settings.api)
@@ -192,21 +192,21 @@ class Server:
         self._writers.append(self._sealer)
         self._exits.callback(self._stop_part, self._sealer)
 
-        self._spool = Spool(
+        self.spool = Spool(
             store.folder / "spool",
             landed=read_position(store)[0],
             max_bytes=settings.spool_max_bytes,
             segment_bytes=settings.spool_segment_bytes,
             torn_folder=store.folder / "quarantine",
         )
-        self._lander = Lander(
-            store, self._spool, interval_ms=settings.land_interval_ms, max_bytes=settings.land_max_bytes
+        self.lander = Lander(
+            store, self.spool, interval_ms=settings.land_interval_ms, max_bytes=settings.land_max_bytes
         )
-        self._lander.start()
-        self._writers.append(self._lander)
-        self._exits.callback(self._stop_part, self._lander)
-        self._exits.callback(self._spool.close)
-        self._watch = FolderWatch(store, self._spool, on_stopped=self._on_stopped)
+        self.lander.start()
+        self._writers.append(self.lander)
+        self._exits.callback(self._stop_part, self.lander)
+        self._exits.callback(self.spool.close)
+        self._watch = FolderWatch(store, self.spool, on_stopped=self._on_stopped)
         self._watch.start()
         self._exits.callback(self._stop_part, self._watch)
 
@@ -214,11 +214,11 @@ class Server:
         self._disk = DiskWatch(store.folder, reserve_bytes=settings.disk_reserve_bytes)
         limits = Limits(settings.otlp_max_value_bytes, settings.otlp_max_name_chars)
         times = TimeLimits(settings.otlp_max_age_days, settings.otlp_max_ahead_s)
-        self._intake = Intake(self._spool, self._disk, limits, times=times)
+        self.intake = Intake(self.spool, self._disk, limits, times=times)
         timeout_s = settings.otlp_http_timeout_s
         origins = Origins(settings.otlp_http_cors_origins)
         http_receiver: Any = HttpReceiver(
-            self._intake,
+            self.intake,
             max_body_bytes=settings.otlp_max_body_bytes,
             body_timeout_s=timeout_s,
             token=token,
@@ -226,7 +226,7 @@ class Server:
         )
         if settings.otlp_http_cors_origins:
             http_receiver = with_cors(http_receiver, origins)
-        routers = [*routers, senders_router(self._intake.senders)]
+        routers = [*routers, senders_router(self.intake.senders)]
         queries = self._query_runner(store)
         app = create_app(
             store,
@@ -242,7 +242,7 @@ class Server:
         # A short path, which Unix sockets need, in a folder of this user alone.
         inner_folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="spyhop-")))
         grpc_receiver = GrpcReceiver(
-            self._intake,
+            self.intake,
             inner_folder / "grpc",
             max_body_bytes=settings.otlp_max_body_bytes,
             threads=settings.otlp_grpc_threads,
@@ -273,7 +273,7 @@ class Server:
         return addresses
 
     def _open_store(self) -> Store:
-        settings = self._settings
+        settings = self.settings
         store = Store.open(
             settings.data,
             lake=settings.lake,
@@ -286,8 +286,8 @@ class Server:
         return store
 
     def _query_runner(self, store: Store) -> QueryRunner:
-        spill = Spill(store.folder, self._settings.disk_reserve_bytes)
-        queries = self._exits.enter_context(QueryRunner(store, bounds_of(self._settings), spill=spill))
+        spill = Spill(store.folder, self.settings.disk_reserve_bytes)
+        queries = self._exits.enter_context(QueryRunner(store, bounds_of(self.settings), spill=spill))
         queries.warm_up()
         return queries
 
@@ -295,11 +295,11 @@ class Server:
         part.stop(max(0.1, self._deadline_s - monotonic()))
 
     def _readiness(self) -> tuple[bool, dict[str, object]]:
-        spool, landing = self._spool.status(), self._lander.status()
+        spool, landing = self.spool.status(), self.lander.status()
         disk = self._disk.status()
         folder = self._watch.status()
         checks: dict[str, object] = {"spool": spool, "landing": landing, "disk": disk, "folder": folder}
-        checks["senders"] = self._intake.senders.summary()
+        checks["senders"] = self.intake.senders.summary()
         checks["lake"] = self._sealer.status()
         checks |= {worker.name: worker.status() for worker in self._workers}
         is_ready = not any(check["failure"] for check in (spool, landing, disk, folder))
@@ -307,11 +307,11 @@ class Server:
 
     def _prometheus(self, is_open: bool) -> bytes:
         own = own_figures(
-            self._intake.counts(),
-            self._lander.totals,
-            replaced_spans=self._lander.replaced_spans,
-            spool=self._spool.status(),
-            landing=self._lander.status(),
+            self.intake.counts(),
+            self.lander.totals,
+            replaced_spans=self.lander.replaced_spans,
+            spool=self.spool.status(),
+            landing=self.lander.status(),
             disk=self._disk.status(),
             folder=self._watch.status(),
         )

@@ -138,21 +138,15 @@ class Exchange:
             )
             self.prices = PriceFeed(self.price_source)
             self.service = OrderService(
-                wallets=self.wallets,
-                traced=self.statements,
-                matcher=self.matcher_client,
-                prices=self.prices,
+                self.wallets,
+                self.prices,
                 log=logs[EXCHANGE],
                 metrics=self.metrics,
                 new_id=lambda: uuid.uuid4().hex,
                 now_ns=time.time_ns,
             )
-            transfers = TransferService(
-                self.wallets, self.matcher_client, lambda: uuid.uuid4().hex, time.time_ns
-            )
-            self.trades = TradeService(
-                self.wallets, self.matcher_client, self.prices, lambda: uuid.uuid4().hex, time.time_ns
-            )
+            transfers = TransferService(self.wallets, lambda: uuid.uuid4().hex, time.time_ns)
+            self.trades = TradeService(self.wallets, self.prices, lambda: uuid.uuid4().hex, time.time_ns)
             self.watch = Watch(self.trades, self.prices, telemetry.tracer(EXCHANGE), logs[EXCHANGE])
             api = build_app(
                 self.service,

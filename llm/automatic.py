@@ -82,7 +82,7 @@ class AutomaticExplainer:
     def look(self) -> bool:
         """Explain the worst incident that waits. Returns whether there was one."""
         now_s = self._monotonic_s()
-        due = [row for row in self._candidates() if self._is_due(row, now_s)]
+        due = [row for row in self.candidates() if self._is_due(row, now_s)]
         self._waiting = len(due)
         if not due:
             return False
@@ -103,7 +103,7 @@ class AutomaticExplainer:
             self._explained += 1
         return True
 
-    def _candidates(self) -> list[dict[str, Any]]:
+    def candidates(self) -> list[dict[str, Any]]:
         now_ns = self._clock_ns()
         parameters = {
             "severity": self._max_severity, "limit": QUEUE_INCIDENTS,

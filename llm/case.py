@@ -5,32 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from detectors.model.anomaly import Anomaly
 from llm.explanation import Subject
 from llm.traced import TracedSpan, TracedTrace
-
-
-@dataclass(frozen=True)
-class Anomaly:
-    """A row of `anomalies`, as far as an explanation needs it. `observed` and `expected` are in `unit`."""
-
-    anomaly_id: str
-    detector: str
-    severity: int
-    sigma: float
-    trace_id: str
-    span_id: str
-    service: str
-    operation: str
-    span_kind: str
-    start_unix_nano: int
-    duration_ns: int
-    observed: float
-    expected: float
-    unit: str
-    cell: str
-    sample_count: int
-    details: Mapping[str, object] = field(default_factory=dict)
-    incident_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from llm.case import Anomaly
+from detectors.model.anomaly import Anomaly
 from llm.explanation import Cause, CauseKind
 from llm.facts import FactBook, asset, place
 from llm.redact import allowed_attributes, quoted_text, redact_name
@@ -45,7 +45,7 @@ def add_event(book: FactBook, span: TracedSpan, anomaly: Anomaly) -> list[Cause]
     samples = anomaly.sample_count
     return [
         Cause(
-            service=redact_name(anomaly.service),
+            service=redact_name(anomaly.service_name),
             operation=redact_name(anomaly.operation),
             kind=kind,
             statement=said,

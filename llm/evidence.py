@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from llm.case import Anomaly, Case, Incident
+from detectors.model.anomaly import Anomaly
+from llm.case import Case, Incident
 from llm.event_facts import EVENTS, add_event, add_observation
 from llm.explanation import Cause, Evidence, Fact
 from llm.facts import (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from llm.case import Anomaly, Case, Extent, Incident
+from detectors.model.anomaly import Anomaly
+from llm.case import Case, Extent, Incident
 from llm.explanation import Cause, CauseKind, Fact
 from llm.facts import FactBook, asset, cause_kind, error_statement, place, time_confidence
 from llm.redact import quoted_name, quoted_text, redact_name, redact_text
@@ -201,8 +202,8 @@ def span_of(case: Case, anomaly: Anomaly) -> TracedSpan:
     if known is not None:
         return known
     return TracedSpan(
-        anomaly.trace_id, anomaly.span_id, None, anomaly.service, anomaly.operation, anomaly.span_kind,
-        anomaly.start_unix_nano, anomaly.duration_ns, anomaly.duration_ns,
+        anomaly.trace_id, anomaly.span_id, None, anomaly.service_name, anomaly.operation, anomaly.span_kind,
+        anomaly.start_unix_nano, anomaly.span_duration_ns, anomaly.span_duration_ns,
     )  # fmt: skip
 
 

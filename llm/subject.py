@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import fields
 from typing import Any
 
 from collector.errors import NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.baseline.sketch_index import MESSAGE_WAIT
+from detectors.model.anomaly import Anomaly
 from detectors.model.operation import Operation
 from detectors.stats.arrays import IntArray
 from detectors.stats.sketch import Sketch
 from detectors.trace.analysis import MessageWaits, analyse_trace, message_waits
 from detectors.trace.tree import build_tree
-from llm.case import Anomaly, Case, Extent, Incident, Version
+from llm.case import Case, Extent, Incident, Version
 from llm.explanation import Subject
 from llm.traced import MessageWait, TracedSpan, TracedTrace
 
@@ -255,26 +257,8 @@ def _span(row: dict[str, Any]) -> TracedSpan:
 
 
 def _anomaly(row: dict[str, Any]) -> Anomaly:
-    return Anomaly(
-        anomaly_id=row["anomaly_id"],
-        detector=row["detector"],
-        severity=row["severity"],
-        sigma=row["sigma"],
-        trace_id=row["trace_id"],
-        span_id=row["span_id"],
-        service=row["service_name"],
-        operation=row["operation"],
-        span_kind=row["span_kind"],
-        start_unix_nano=row["start_unix_nano"],
-        duration_ns=row["span_duration_ns"],
-        observed=row["observed"],
-        expected=row["expected"],
-        unit=row["unit"],
-        cell=row["cell"],
-        sample_count=row["sample_count"],
-        details=_object(row["details"]),
-        incident_id=row["incident_id"],
-    )
+    columns = {field.name: row[field.name] for field in fields(Anomaly)}
+    return Anomaly(**{**columns, "details": _object(row["details"])})
 
 
 def _incident(row: dict[str, Any]) -> Incident:

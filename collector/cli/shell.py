@@ -19,7 +19,7 @@ from rich.table import Table
 
 from collector.cli.completion import line_editing
 from collector.client import Client
-from collector.errors import DataFolderInUse, DataFolderUnusable, SpyhopError
+from collector.errors import DataFolderInUse, DataFolderUnusable, InvalidInput, SpyhopError
 from collector.http.address import parse_address
 from collector.settings import Settings
 from collector.sql import render
@@ -75,9 +75,12 @@ def open_source(api: str | None, data: Path | None) -> Iterator[ServerSource | F
     """The server at `api`, or the folder `data` or its owner, or the server that the settings name.
 
     Raises:
+        InvalidInput: both are given.
         DataFolderUnusable: `data` holds no database.
         DataFolderInUse: another process owns it and serves no API.
     """
+    if api is not None and data is not None:
+        raise InvalidInput("--api and --data exclude each other", hint="give one of them")
     settings = Settings()
     url = api or settings.api
     if data is not None:

@@ -80,7 +80,7 @@ def seal(
     selected = f"SELECT {written} {source} {condition}"
     # Typed rows alone have few enough paths.
     shredding = shredding_option(con, selected) if has_packed else ""
-    path = _announce(con, signal, (hours.start, hours.end), hours.last_batch_id, now_ns)
+    path = announce(con, signal, (hours.start, hours.end), hours.last_batch_id, now_ns)
     copied = write_file(con, store.lake / path, signal, selected, hours.row_count, shredding=shredding)
     store.share(store.lake / path)
     with store.transaction() as moving:
@@ -95,7 +95,7 @@ def seal(
             for table in (signal.table, signal.packed_table)
         )
         _check_counts(copied, deleted, path)
-        _settle(store, moving, path)
+        settle(store, moving, path)
     return copied
 
 
@@ -119,7 +119,7 @@ def compact(
     (newest_batch_id,) = con.execute(
         "SELECT max(last_batch_id) FROM lake_files WHERE path IN (FROM unnest(?::VARCHAR[]))", [paths]
     ).fetchall()[0]
-    path = _announce(con, signal, hours, newest_batch_id, now_ns)
+    path = announce(con, signal, hours, newest_batch_id, now_ns)
     rows = _rows_of(con, store, signal, files)
     # Files that are few in paths each may be many together, and rare ones stand in none of their columns.
     copied = write_file(con, store.lake / path, signal, rows, expected, shredding=shredding_option(con, rows))
@@ -135,7 +135,7 @@ def compact(
             " WHERE path IN (FROM unnest(?::VARCHAR[]))",
             [now_ns, paths],
         )
-        _settle(store, moving, path)
+        settle(store, moving, path)
     return copied
 
 
@@ -172,7 +172,7 @@ def _rows_of(
     return selects[0] if len(selects) == 1 else f"FROM ({' UNION ALL BY NAME '.join(selects)})"
 
 
-def _announce(
+def announce(
     con: duckdb.DuckDBPyConnection,
     signal: SealedSignal,
     hours: tuple[datetime, datetime],
@@ -185,7 +185,7 @@ def _announce(
     return path
 
 
-def _settle(store: Store, con: duckdb.DuckDBPyConnection, path: str) -> None:
+def settle(store: Store, con: duckdb.DuckDBPyConnection, path: str) -> None:
     con.execute("DELETE FROM lake_writes WHERE path = ?", [path])
     refresh_views(con, store.lake)
 

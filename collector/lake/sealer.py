@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from time import monotonic, time_ns
+from time import time_ns
 from typing import Any, NamedTuple
 
 import duckdb
@@ -27,6 +27,7 @@ from collector.lake.moving import Hours, LakeFile, compact, remove_unfinished, s
 from collector.lake.retention import delete_expired, expire
 from collector.lake.thin import THIN_ROWS, ThinFile, files_to_share, share, span_max
 from collector.store.file_columns import WRITTEN_FORMAT
+from collector.store.interrupt import interrupt_until_end
 from collector.store.lake import SEALED_SIGNALS, SealedSignal
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
@@ -69,12 +70,12 @@ class Sealer:
         self._clock_ns = clock_ns
         self._span_max = span_max(policy.retention_s)
         self._landed = LandedLog(keep_s=policy.patience_s)
-        self._listing = Listing(store)
+        self.listing = Listing(store)
         self._stopping = threading.Event()
         self._working: duckdb.DuckDBPyConnection | None = None
         self._failure = ""
         self._totals = self._read_totals()
-        self._rows_max = rows_that_fit(store.memory_limit_bytes())  # halved when memory does not suffice
+        self.rows_max = rows_that_fit(store.memory_limit_bytes())  # halved when memory does not suffice
         self._thread = threading.Thread(target=self._loop, name="sealing", daemon=True)
 
     def start(self) -> None:
@@ -83,12 +84,7 @@ class Sealer:
     def stop(self, timeout_s: float) -> None:
         """Give up a move under way: it has not happened then."""
         self._stopping.set()
-        deadline_s = monotonic() + timeout_s
-        while self._thread.is_alive() and monotonic() < deadline_s:
-            working = self._working
-            if working is not None:
-                working.interrupt()  # again and again: between two statements there is nothing to interrupt
-            self._thread.join(0.05)
+        interrupt_until_end(self._thread, lambda: self._working, timeout_s)
 
     @property
     def is_busy(self) -> bool:
@@ -115,12 +111,12 @@ class Sealer:
             retention_s=self._policy.retention_s,
             max_bytes=self._policy.retention_max_bytes,
         )
-        self._listing.publish()  # before files go: who reads the listing must find what it names
+        self.listing.publish()  # before files go: who reads the listing must find what it names
         delete_expired(self._store, self._clock_ns())
-        self._listing.take_in()
+        self.listing.take_in()
         self._totals = self._read_totals()
         if self._policy.seal_after_s:
-            self._rewrite_older()  # last: a file that cannot be read must not hold up the rest
+            self.rewrite_older()  # last: a file that cannot be read must not hold up the rest
         return moved
 
     def _read_totals(self) -> dict[str, object]:
@@ -155,7 +151,7 @@ class Sealer:
                         return moved
                     with self._in_smaller_pieces(hours.row_count), self._interruptible() as con:
                         moved += seal(
-                            self._store, con, signal, hours, now_ns=self._clock_ns(), rows_max=self._rows_max
+                            self._store, con, signal, hours, now_ns=self._clock_ns(), rows_max=self.rows_max
                         )
         return moved
 
@@ -166,10 +162,10 @@ class Sealer:
             yield
         except duckdb.OutOfMemoryException:
             remove_unfinished(self._store)
-            if self._rows_max <= ROWS_PER_FILE_MIN:
+            if self.rows_max <= ROWS_PER_FILE_MIN:
                 raise
-            self._rows_max = max(ROWS_PER_FILE_MIN, min(self._rows_max, row_count) // 2)
-            log.warning("memory is short: files of %d rows at most from now on", self._rows_max)
+            self.rows_max = max(ROWS_PER_FILE_MIN, min(self.rows_max, row_count) // 2)
+            log.warning("memory is short: files of %d rows at most from now on", self.rows_max)
 
     def _due_hours(self, signal: SealedSignal, settled: int, patient: int) -> list[Hours]:
         until_ns = self._clock_ns() - int(self._policy.seal_after_s * 1e9)
@@ -187,7 +183,7 @@ class Sealer:
         for signal in SEALED_SIGNALS:
             for hour in self._store.read(query, [signal.label, quiet_since_ns]).to_pylist():
                 listed = list(map(LakeFile, hour["paths"], hour["row_counts"], hour["file_formats"]))
-                files = files_to_compact(listed, quiet=hour["is_quiet"], rows_max=self._rows_max)
+                files = files_to_compact(listed, quiet=hour["is_quiet"], rows_max=self.rows_max)
                 if self._stopping.is_set():
                     return
                 if files:
@@ -199,10 +195,10 @@ class Sealer:
                 end = max(thin.end for thin in group)
                 self._compact(signal, (group[0].start, end), [thin.file for thin in group])
 
-    def _rewrite_older(self) -> None:
+    def rewrite_older(self) -> None:
         """One file of an older format a look, so that a large lake is rewritten in the background."""
         quiet_since_ns = self._clock_ns() - int(self._policy.patience_s * 1e9)
-        bounds = [WRITTEN_FORMAT, self._rows_max, quiet_since_ns]
+        bounds = [WRITTEN_FORMAT, self.rows_max, quiet_since_ns]
         for row in self._store.read(load_sql(_QUERIES, "older_file"), bounds).to_pylist():
             signal = next(signal for signal in SEALED_SIGNALS if signal.label == row["signal"])
             self._compact(signal, (row["start"], row["last_hour"] + _HOUR), [_lake_file(row)])

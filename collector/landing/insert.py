@@ -107,12 +107,12 @@ class Insertion:
         if _PACKED in table.column_names:
             is_packed = table[_PACKED]
             table = table.drop_columns([_PACKED])
-            _insert(self._con, packed_table, self._batch_id, pack(table.filter(is_packed)))
+            insert_rows(self._con, packed_table, self._batch_id, pack(table.filter(is_packed)))
             table = table.filter(pc.invert(is_packed))
-        _insert(self._con, typed_table, self._batch_id, table)
+        insert_rows(self._con, typed_table, self._batch_id, table)
 
 
-def _insert(con: duckdb.DuckDBPyConnection, target: str, batch_id: int, rows: pa.Table) -> None:
+def insert_rows(con: duckdb.DuckDBPyConnection, target: str, batch_id: int, rows: pa.Table) -> None:
     if rows.num_rows == 0:
         return
     con.register("decoded", rows)

@@ -24,6 +24,7 @@ from collector.landing.insert import Insertion, Tables, Totals
 from collector.signals import Signal
 from collector.store.dedupe import RecentKeys, load_recent
 from collector.store.faults import MACHINE_FAULTS
+from collector.store.interrupt import interrupt_until_end
 from collector.store.lake import SEALED_SIGNALS
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
@@ -69,17 +70,17 @@ class Lander:
         self._max_bytes = max_bytes
         self._clock_ns = clock_ns
         self._quarantine_folder = store.folder / "quarantine"
-        self._position, self.totals = read_position(store)
-        self._checkpoints = Checkpoints(store, spool, self._position)
+        self.position, self.totals = read_position(store)
+        self._checkpoints = Checkpoints(store, spool, self.position)
         self.replaced_spans = 0  # since the process began
         # The first is the decoding thread's once that has started.
-        self._recent, self._typed = _remembered(store)
+        self._recent, self.typed = _remembered(store)
         self._piece_bytes = min(max_bytes, PIECE_BYTES_MAX)
         self._reader = BatchReader(
             spool,
             self._recent,
-            self._typed,
-            self._position,
+            self.typed,
+            self.position,
             interval_s=interval_ms / 1000,
             max_bytes=self._piece_bytes,
         )
@@ -103,12 +104,7 @@ class Lander:
         self._reader.finish()
         self._thread.join(timeout_s)
         self._reader.abandon()
-        deadline_s = monotonic() + INTERRUPT_TIMEOUT_S
-        while self.is_busy and monotonic() < deadline_s:
-            working = self._working
-            if working is not None:
-                working.interrupt()  # again and again: between two statements there is nothing to interrupt
-            self._thread.join(0.05)
+        interrupt_until_end(self._thread, lambda: self._working, INTERRUPT_TIMEOUT_S)
 
     @property
     def is_busy(self) -> bool:
@@ -124,17 +120,17 @@ class Lander:
         lag = self._reader.lag
         return {
             "batch_id": self.totals.traces_batch_id,
-            "lag_s": round(max(running_s, self._last_lag_s, lag.lag_s(now_s, self._position)), 3),
-            "failure": self._failure or self._reader.failure or lag.failure(now_s, self._position),
+            "lag_s": round(max(running_s, self._last_lag_s, lag.lag_s(now_s, self.position)), 3),
+            "failure": self._failure or self._reader.failure or lag.failure(now_s, self.position),
         }
 
     def land_available(self) -> int:
         """Land one piece of what is durable now; returns the number of its records. Not while started."""
 
         def decode(records: Records) -> Tables:
-            return to_insert(decode_records(records), self._typed, self._recent)
+            return to_insert(decode_records(records), self.typed, self._recent)
 
-        batch = read_batch(self._spool, decode, self._position, self._piece_bytes, monotonic())
+        batch = read_batch(self._spool, decode, self.position, self._piece_bytes, monotonic())
         if batch is None:
             return 0
         self._land(batch.records, batch.end, batch.tables)
@@ -143,7 +139,7 @@ class Lander:
     def look_for_room(self) -> None:
         """Let paths have the places of those whose rows have all been sealed or deleted."""
         for signal in SEALED_SIGNALS:
-            paths = self._typed[Signal[signal.label.upper()]]
+            paths = self.typed[Signal[signal.label.upper()]]
             if paths.is_crowded:
                 query = f"SELECT min(batch_id) AS oldest FROM {signal.table}"  # noqa: S608  # constant name
                 oldest = self._store.read(query)["oldest"][0].as_py()
@@ -168,7 +164,7 @@ class Lander:
         retry_s = RETRY_FIRST_S
         while True:
             try:
-                if len(taken) == 1 and self._position <= first.records[0].position:
+                if len(taken) == 1 and self.position <= first.records[0].position:
                     self._land_together(first, taken)
                 self._land_singly(taken[-1])
             except Exception as error:  # acknowledged spans wait in the spool: say it and try again
@@ -192,7 +188,7 @@ class Lander:
         batch, size_bytes, record_count, row_count = first, 0, 0, 0
         try:
             with self._transaction() as con:
-                insertion = Insertion(con, self.totals, self._typed)
+                insertion = Insertion(con, self.totals, self.typed)
                 while True:
                     if batch.tables is None:
                         raise ValueError("a record cannot be decoded")
@@ -225,35 +221,33 @@ class Lander:
 
     def _land_singly(self, end: Position) -> None:
         """Land what is left before `end`, each piece in a transaction of its own."""
-        while self._position < end:
-            records, _ = self._spool.read(self._position, self._piece_bytes)
+        while self.position < end:
+            records, _ = self._spool.read(self.position, self._piece_bytes)
             records = [record for record in records if record.position < end]
             if not records:
-                raise OSError(f"the spool cannot be read at {self._position}")
+                raise OSError(f"the spool cannot be read at {self.position}")
             self._land(records, records[-1].end)
 
     def _land(self, records: Records, end: Position, tables: Tables | None = None) -> None:
         """Land all, or, when something among them cannot be stored, all but that."""
         try:
             if tables is None:
-                tables = to_insert(decode_records(records), self._typed)
-            self._commit(tables, end, len(records))
+                tables = to_insert(decode_records(records), self.typed)
+            self.commit(tables, end, len(records))
         except MACHINE_FAULTS:
             raise
         except (ValueError, pa.ArrowException, duckdb.Error) as error:
             if len(records) == 1:
                 self._quarantine(records[0], str(error))
-                self._commit({}, end, 1, quarantined_count=1)
+                self.commit({}, end, 1, quarantined_count=1)
                 return
             half = len(records) // 2
             self._land(records[:half], records[half].position)
             self._land(records[half:], end)
 
-    def _commit(
-        self, tables: Tables, end: Position, record_count: int, *, quarantined_count: int = 0
-    ) -> None:
+    def commit(self, tables: Tables, end: Position, record_count: int, *, quarantined_count: int = 0) -> None:
         with self._transaction() as con:
-            insertion = Insertion(con, self.totals, self._typed)
+            insertion = Insertion(con, self.totals, self.typed)
             insertion.insert(tables)
             totals = insertion.set_position(end, self._clock_ns(), quarantined_count=quarantined_count)
         insertion.committed()
@@ -270,7 +264,7 @@ class Lander:
             self._working = None
 
     def _landed(self, end: Position, totals: Totals, record_count: int, replaced_count: int) -> None:
-        self._position, self.totals = end, totals
+        self.position, self.totals = end, totals
         if replaced_count:
             self.replaced_spans += replaced_count
             log.info("%d spans came again with a later end; the later versions are kept", replaced_count)

@@ -113,7 +113,7 @@ class TraceTranslator:
     """Remembers what it encoded. Several threads may use one: at worst two encode the same attribute."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, bytes] = {}
+        self.known: dict[bytes, bytes] = {}
 
     def translate(self, body: bytes) -> bytes | None:
         """The `ExportTraceServiceRequest` of an OTLP JSON body; None when only the exact way can tell."""
@@ -152,7 +152,7 @@ class TraceTranslator:
             parts.append(_TIME.pack(0x39, start))
         if end := int(span.end_time_unix_nano):
             parts.append(_TIME.pack(0x41, end))
-        known = self._known
+        known = self.known
         for raw in span.attributes:
             text = bytes(raw)
             parts.append(known.get(text) or self._learn(text))
@@ -169,9 +169,9 @@ class TraceTranslator:
     def _learn(self, text: bytes) -> bytes:
         encoded = _attribute(text)
         if len(text) <= _KNOWN_TEXT_MAX:
-            if len(self._known) >= _KNOWN_MAX:
-                self._known = {}
-            self._known[text] = encoded
+            if len(self.known) >= _KNOWN_MAX:
+                self.known = {}
+            self.known[text] = encoded
         return encoded
 
 

@@ -59,6 +59,10 @@ class RecentKeys:
         self.add(ordered)
         return np.flatnonzero(np.isin(keys, suspicious)) if len(suspicious) else _NOWHERE
 
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return sum(map(len, (*self._young, *self._old)))
+
     def contains(self, keys: Keys) -> npt.NDArray[np.bool_]:
         found = np.zeros(len(keys), dtype=bool)
         for run in (*self._young, *self._old):

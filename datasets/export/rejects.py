@@ -17,15 +17,15 @@ class Rejects:
     """
 
     def __init__(self, rejects: Iterable[Reject] = ()) -> None:
-        self._kept: list[Reject] = []
+        self.kept: list[Reject] = []
         self.kinds: Counter[str] = Counter()
         self.extend(rejects)
 
     def append(self, reject: Reject) -> None:
         self.kinds[_kind(reject.reason)] += 1
-        self._kept.append(reject)
-        if len(self._kept) >= 2 * MAX_LISTED_REJECTS:
-            self._kept = self.listed()
+        self.kept.append(reject)
+        if len(self.kept) >= 2 * MAX_LISTED_REJECTS:
+            self.kept = self.listed()
 
     def extend(self, rejects: Iterable[Reject]) -> None:
         for reject in rejects:
@@ -36,13 +36,13 @@ class Rejects:
         every = Rejects()
         for each in (self, *others):
             every.kinds += each.kinds
-            every._kept += each._kept
-        every._kept = every.listed()
+            every.kept += each.kept
+        every.kept = every.listed()
         return every
 
     def listed(self) -> list[Reject]:
         """The first ones by example and reason."""
-        return sorted(self._kept, key=lambda r: (r.example_id, r.reason))[:MAX_LISTED_REJECTS]
+        return sorted(self.kept, key=lambda r: (r.example_id, r.reason))[:MAX_LISTED_REJECTS]
 
     def __len__(self) -> int:
         return self.kinds.total()

@@ -105,7 +105,7 @@ class CauseFinder:
         incident = watched.incident
         began_s = self._monotonic_s()
         try:
-            self._record(incident, self._analyse(incident, watched))
+            self._record(incident, self.analyse(incident, watched))
         finally:
             watched.took_s = self._monotonic_s() - began_s
         return True
@@ -122,7 +122,7 @@ class CauseFinder:
             chosen.looked_s = now_s
             return chosen
 
-    def _analyse(self, incident: Incident, watched: _Watched) -> Analysis:
+    def analyse(self, incident: Incident, watched: _Watched) -> Analysis:
         if incident.kind in detectors_of(Role.EVENT):
             return Analysis(causes_of_events(incident), [])
         traces = {

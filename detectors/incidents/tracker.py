@@ -93,7 +93,7 @@ class IncidentTracker:
         self._flags: dict[Operation, deque[_Flag]] = {}
         self._pending: dict[str, _Flag] = {}  # by anomaly id, lone so far
         self.open: dict[str, Incident] = {}
-        self._ended: dict[str, tuple[float, Incident]] = {}  # for a while, with the time of their end
+        self.ended: dict[str, tuple[float, Incident]] = {}  # for a while, with the time of their end
 
     def observe(
         self,
@@ -153,11 +153,11 @@ class IncidentTracker:
         incident = self.open.pop(incident_id, None)
         if incident is not None:
             incident.state = "resolved"
-            self._ended[incident_id] = (now_s, incident)
+            self.ended[incident_id] = (now_s, incident)
 
     def reopened(self, incident_id: str) -> None:
         """A person has opened it again: what is late must not end it once more."""
-        self._ended.pop(incident_id, None)
+        self.ended.pop(incident_id, None)
 
     def still_grows(self, cells: Collection[str], now_s: float) -> None:
         """Resources of these cells go on growing: their incidents last although nothing new is said."""
@@ -211,7 +211,7 @@ class IncidentTracker:
         if anomaly.details.get("rule") != SILENCE or not isinstance(since, int):
             return None
         around = {anomaly.service_name, *self._callers(anomaly.service_name)}
-        for incident in [*self.open.values(), *(ended for _, ended in self._ended.values())]:
+        for incident in [*self.open.values(), *(ended for _, ended in self.ended.values())]:
             near = abs(incident.first_span_unix_nano // _NS - since) <= _TOGETHER_S
             if incident.kind in self._calls and near and incident.services & around:
                 return incident
@@ -258,7 +258,7 @@ class IncidentTracker:
     def _explained_by(self, anomaly: Anomaly) -> Incident | None:
         """The incident of calls whose time or severity covers an anomaly that was reported late."""
         key, start = anomaly.operation_key, anomaly.start_unix_nano
-        for incident in [*self.open.values(), *(ended for _, ended in self._ended.values())]:
+        for incident in [*self.open.values(), *(ended for _, ended in self.ended.values())]:
             if incident.kind not in self._calls:
                 continue
             known = key in incident.operations or anomaly.trace_id in incident.traces
@@ -357,5 +357,5 @@ class IncidentTracker:
             if now_s - incident.active_s > self._lasts_s(incident):
                 self.end(incident.incident_id, now_s)
                 outcome.changed[incident.incident_id] = incident
-        for incident_id in [i for i, (ended_s, _) in self._ended.items() if ended_s < oldest_s]:
-            del self._ended[incident_id]
+        for incident_id in [i for i, (ended_s, _) in self.ended.items() if ended_s < oldest_s]:
+            del self.ended[incident_id]

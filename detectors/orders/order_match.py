@@ -40,7 +40,7 @@ class Book:
 
     def __init__(self) -> None:
         self._orders: OrderedDict[str, Order] = OrderedDict()
-        self._alike: dict[_Place, deque[Order]] = {}
+        self.alike: dict[_Place, deque[Order]] = {}
         self._count = 0
 
     def is_new(self, trace_id: str) -> bool:
@@ -60,7 +60,7 @@ class Book:
         order.number = self._count
         place = _place(order)
         partner = self._partner(order, place)
-        self._alike.setdefault(place, deque(maxlen=_ALIKE_MAX)).append(order)
+        self.alike.setdefault(place, deque(maxlen=_ALIKE_MAX)).append(order)
         if partner is not None:
             partner.crossed = order.crossed = True
         return partner
@@ -73,7 +73,7 @@ class Book:
             return None
         found: Order | None = None
         for step in (size - 1, size, size + 1):
-            for other in self._alike.get((pair, price, other_side, step), ()):
+            for other in self.alike.get((pair, price, other_side, step), ()):
                 if crosses(other, order):
                     found = other if found is None or other.number < found.number else found
                     break
@@ -89,12 +89,12 @@ class Book:
 
     def _drop(self, order: Order) -> None:
         place = _place(order)
-        here = self._alike.get(place)
+        here = self.alike.get(place)
         if here is not None:
             if order in here:
                 here.remove(order)
             if not here:
-                del self._alike[place]
+                del self.alike[place]
 
 
 def _place(order: Order) -> _Place:

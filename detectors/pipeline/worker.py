@@ -58,14 +58,14 @@ class Pipeline:
         self._monotonic_s = monotonic_s
         self.baselines = Baselines(self.settings, load_book(store), load_forms(store))
         self._set_aside = SetAside(store, clock_ns)
-        self._detection = Detection(store, self.baselines, self.settings, monotonic_s(), self._set_aside)
-        self._learner = Learner(
-            store, self.baselines, self.settings, self._detection.detectors, self._set_aside
+        self.detection = Detection(store, self.baselines, self.settings, monotonic_s(), self._set_aside)
+        self.learner = Learner(
+            store, self.baselines, self.settings, self.detection.detectors, self._set_aside
         )
         # What an earlier run judged and did not learn counts as judged now.
-        self._learner.note_judged(self._detection.position, monotonic_s())
-        self._causes = CauseFinder(store, self.baselines, self._detection.writer.record, monotonic_s)
-        self._cause_worker = CauseWorker(self._causes, monotonic_s)
+        self.learner.note_judged(self.detection.position, monotonic_s())
+        self.causes = CauseFinder(store, self.baselines, self.detection.writer.record, monotonic_s)
+        self._cause_worker = CauseWorker(self.causes, monotonic_s)
         self._pass = threading.Lock()  # a pass and a recalculation exclude each other
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -96,12 +96,12 @@ class Pipeline:
     def status(self) -> dict[str, object]:
         newest = self._store.newest_traces_batch_id
         return {
-            "position": self._detection.position,
+            "position": self.detection.position,
             "newest_batch_id": newest,
-            "lag_batches": max(newest - self._detection.position, 0),
-            "learn_position": self._learner.position,
+            "lag_batches": max(newest - self.detection.position, 0),
+            "learn_position": self.learner.position,
             "operations": self.baselines.counts(),
-            "windows": self._detection.detectors.status,
+            "windows": self.detection.detectors.status,
             "localisation": self._cause_worker.status(),
             "set_aside": self._set_aside.status(),
             "incident_resolve_s": self.settings.incident_resolve_s,
@@ -119,17 +119,17 @@ class Pipeline:
         before = self._figures["anomaly_count"]
         self._begun_s = self._monotonic_s()
         with self._pass:
-            for span in self._detection.ranges(upto_batch_id):
-                self._set_aside.read("detect", span, self._judge, self._batches, self._detection.pass_over)
+            for span in self.detection.ranges(upto_batch_id):
+                self._set_aside.read("detect", span, self._judge, self._batches, self.detection.pass_over)
             self._passed_s = self._monotonic_s()
             self._localise()
         return int(self._figures["anomaly_count"] - before)
 
     def _judge(self, after: int, upto: int) -> None:
         began_s = self._monotonic_s()
-        found = self._detection.judge(after, upto, began_s, self._clock_ns(), self._clock_ns)
+        found = self.detection.judge(after, upto, began_s, self._clock_ns(), self._clock_ns)
         ended_s = self._monotonic_s()
-        self._learner.note_judged(upto, ended_s)
+        self.learner.note_judged(upto, ended_s)
         self._hand_over(found)
         self._figures["span_count"] += found.span_count
         self._figures["anomaly_count"] += found.anomaly_count
@@ -141,33 +141,33 @@ class Pipeline:
     def end_quiet_incidents(self) -> None:
         """A pass without spans: time alone ends incidents, and late spans may have changed causes."""
         with self._pass:
-            position = self._detection.position
+            position = self.detection.position
             now_s, now_ns = self._monotonic_s(), self._clock_ns()
-            self._hand_over(self._detection.judge(position, position, now_s, now_ns, self._clock_ns))
+            self._hand_over(self.detection.judge(position, position, now_s, now_ns, self._clock_ns))
             self._passed_s = self._monotonic_s()
             self._localise()
 
     def _hand_over(self, found: Found) -> None:
         """Incidents that this pass has stored: snapshots, since it goes on changing them."""
-        incidents = self._detection.tracker.open
+        incidents = self.detection.tracker.open
         going_on = [incidents[i].snapshot() for i in found.incident_ids if i in incidents]
-        self._causes.ended(i for i in found.incident_ids if i not in incidents)
-        self._causes.changed(going_on, self._monotonic_s())
+        self.causes.ended(i for i in found.incident_ids if i not in incidents)
+        self.causes.changed(going_on, self._monotonic_s())
         if going_on:
             self._cause_worker.wake()
 
     def _localise(self) -> None:
         if self._thread is None:
-            self._causes.find(self._monotonic_s())
+            self.causes.find(self._monotonic_s())
 
     def learn_settled(self) -> int:
         """Learn what has settled; returns how many sketch rows were added."""
         with self._pass:
-            settled = self._learner.settled_batch_id(self._monotonic_s())
+            settled = self.learner.settled_batch_id(self._monotonic_s())
             now_s = self._monotonic_s()
-            waited = self._detection.detectors.waits_to_learn(now_s - self.settings.detect_learn_delay_s)
-            added = self._learner.take(waited, self._clock_ns())
-            added += self._learner.learn(settled, self._clock_ns())
+            waited = self.detection.detectors.waits_to_learn(now_s - self.settings.detect_learn_delay_s)
+            added = self.learner.take(waited, self._clock_ns())
+            added += self.learner.learn(settled, self._clock_ns())
             took_s = self._monotonic_s() - now_s
             self._figures["last_learn_ms"] = round(took_s * 1e3, 2)
             self._learn_due_s = now_s + max(self.settings.detect_learn_interval_s, (1 + _LEARN_REST) * took_s)
@@ -176,7 +176,7 @@ class Pipeline:
     def set_anomaly_state(self, anomaly_id: str, state: object, said_by: str | None = None) -> dict[str, Any]:
         """What a person decided of one anomaly; its incident follows when all its anomalies agree."""
         with self._pass:
-            row = self._detection.writer.change(
+            row = self.detection.writer.change(
                 lambda store: rows.set_anomaly_state(store, anomaly_id, state, self._clock_ns(), said_by)
             )
             if row["incident"]:
@@ -186,7 +186,7 @@ class Pipeline:
     def set_group_state(self, group_id: str, state: object, said_by: str | None = None) -> dict[str, Any]:
         """What a person decided of all anomalies of one operation; an incident of no others follows."""
         with self._pass:
-            changed = self._detection.writer.change(
+            changed = self.detection.writer.change(
                 lambda store: set_group_state(store, group_id, state, self._clock_ns(), said_by)
             )
             if changed["incident_id"] is not None:
@@ -212,34 +212,34 @@ class Pipeline:
         """
         with self._pass:
             incident = rows.get_incident(self._store, incident_id)
-            position = self._detection.position
-            adopted = self._learner.expect(incident, said_by, position, self._clock_ns())
+            position = self.detection.position
+            adopted = self.learner.expect(incident, said_by, position, self._clock_ns())
             row = self._set_incident_state(incident_id, "resolved", said_by)
             self._follow(row)
         return {"incident": row, "adopted": adopted}
 
     def _set_incident_state(self, incident_id: str, state: object, said_by: str | None) -> dict[str, Any]:
-        return self._detection.writer.change(
+        return self.detection.writer.change(
             lambda store: rows.set_incident_state(store, incident_id, state, self._clock_ns(), said_by)
         )
 
     def _follow(self, incident: dict[str, Any]) -> None:
         if incident["state"] == "resolved":
-            self._detection.tracker.end(incident["incident_id"], self._monotonic_s())
-            self._causes.ended([incident["incident_id"]])
+            self.detection.tracker.end(incident["incident_id"], self._monotonic_s())
+            self.causes.ended([incident["incident_id"]])
         else:
-            self._detection.tracker.reopened(incident["incident_id"])
+            self.detection.tracker.reopened(incident["incident_id"])
 
     def recalculate(self) -> dict[str, int]:
         """Learn all stored spans again, without flagged samples; blocks until done."""
         with self._pass:
-            return self._learner.relearn(self._clock_ns())
+            return self.learner.relearn(self._clock_ns())
 
     def _run(self) -> None:
         while True:
             stopping = self._stopping.is_set()
             try:
-                self._work(0.0 if stopping else _WAIT_S)
+                self.work(0.0 if stopping else _WAIT_S)
                 self._figures["error"] = None
             except Exception as error:
                 # One bad pass must not end detection; it is tried again and stays visible on /readyz.
@@ -247,20 +247,20 @@ class Pipeline:
                 _log.exception("detection pass failed")
                 self._stopping.wait(_PAUSE_AFTER_ERROR_S)
             if stopping:
-                self._save()
+                self.save()
                 return
 
-    def _save(self) -> None:
+    def save(self) -> None:
         """What is not stored is judged once more, and learned again, by the next run."""
         try:
             with self._pass:
-                self._detection.save(self._monotonic_s(), self._clock_ns())
+                self.detection.save(self._monotonic_s(), self._clock_ns())
         except (SpyhopError, duckdb.Error) as error:
             _log.warning("the state of detection could not be stored at the end: %s", error)
 
-    def _work(self, wait_s: float) -> None:
-        newest = self._store.wait_landed(self._detection.position, wait_s)
-        if newest > self._detection.position:
+    def work(self, wait_s: float) -> None:
+        newest = self._store.wait_landed(self.detection.position, wait_s)
+        if newest > self.detection.position:
             self._stopping.wait(self.gathering_s())
             self.judge_landed(self._store.newest_traces_batch_id)
         elif self._monotonic_s() - self._passed_s >= _QUIET_PASS_S:

@@ -49,13 +49,13 @@ class Writer:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._causes: dict[str, list[dict[str, Any]]] = {}  # of open incidents; guarded by the lock
+        self.causes: dict[str, list[dict[str, Any]]] = {}  # of open incidents; guarded by the lock
         self._forgot_ns = 0
 
     def load_open(self, now_s: float) -> dict[str, Incident]:
         """The stored incidents that have not ended."""
         with self._lock:
-            incidents, self._causes = load_open(self._store, now_s)
+            incidents, self.causes = load_open(self._store, now_s)
         return incidents
 
     def write(self, outcome: Outcome, now_unix_nano: int) -> None:
@@ -69,8 +69,8 @@ class Writer:
         except duckdb.ConstraintException:  # some of it was written before
             self._write(passes, again=True)
         with self._lock:
-            for incident_id in self._causes.keys() - passes[-1][0].open_ids:
-                del self._causes[incident_id]
+            for incident_id in self.causes.keys() - passes[-1][0].open_ids:
+                del self.causes[incident_id]
 
     def record(self, incident: Incident, analysis: Analysis) -> bool:
         """Store what was found behind an incident; False where the incident is not stored.
@@ -83,7 +83,7 @@ class Writer:
                 if not save_causes(con, incident, analysis.causes):
                     return False
                 save_differences(con, {incident.incident_id: analysis.differences})
-            self._causes[incident.incident_id] = analysis.causes  # what detection writes of it says the same
+            self.causes[incident.incident_id] = analysis.causes  # what detection writes of it says the same
         return True
 
     def change(self, write: Callable[[Store], dict[str, Any]]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Writer:
         anomaly_rows.move(con, outcome.moved)
         anomaly_rows.raise_known(con, outcome.raised)
         anomaly_rows.promote(con, grouped.promoted)
-        save_incidents(con, grouped.changed.values(), self._causes)
+        save_incidents(con, grouped.changed.values(), self.causes)
         ended = [i.incident_id for i in grouped.changed.values() if i.state == "resolved"]
         anomaly_rows.resolve(con, ended, now_unix_nano)
         checkpoint.write(con, outcome.state, now_unix_nano)

@@ -47,8 +47,8 @@ class RabbitBroker:
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: AbstractRobustConnection | None = None
-        self._channel: AbstractRobustChannel | None = None
-        self._declared: set[str] = set()
+        self.channel: AbstractRobustChannel | None = None
+        self.declared: set[str] = set()
         self._arrived: dict[str, asyncio.Queue[AbstractIncomingMessage | None]] = {}
 
     async def start(self) -> None:
@@ -69,7 +69,7 @@ class RabbitBroker:
         channel = await self._connection.channel(publisher_confirms=True)
         assert isinstance(channel, AbstractRobustChannel)
         await channel.set_qos(prefetch_count=PREFETCHED_MESSAGES)
-        self._channel = channel
+        self.channel = channel
 
     async def publish(self, queue: str, message: Message) -> None:
         """Returns once the server has confirmed the message; waits out a lost connection.
@@ -144,10 +144,10 @@ class RabbitBroker:
 
     async def _declare(self, queue: str) -> None:
         """Durable, so that messages outlive a restart of the server."""
-        if queue not in self._declared:
+        if queue not in self.declared:
             await self._open_channel().declare_queue(queue, durable=True)
-            self._declared.add(queue)
+            self.declared.add(queue)
 
     def _open_channel(self) -> AbstractRobustChannel:
-        assert self._channel is not None, "start() comes first"
-        return self._channel
+        assert self.channel is not None, "start() comes first"
+        return self.channel

@@ -15,12 +15,10 @@ from exchange_ref.cfd.models import TradeReply, TradeRequest
 from exchange_ref.cfd.pricing import MARGIN_ASSET, check_levels, profit_units
 from exchange_ref.cfd.words import CloseTrade, OpenTrade, TradeChange, TradeSide, TradeStatus
 from exchange_ref.engine.instruments import PAIRS, UNITS_PER_ASSET
-from exchange_ref.engine.ledger import insufficient_funds
 from exchange_ref.engine.messages import encode_cfd
 from exchange_ref.engine.orders import OrderRejected, Result, Status
-from exchange_ref.market.prices import PriceFeed, Quote
+from exchange_ref.market.prices import PriceFeed, Quote, note_price
 from exchange_ref.services.api.database import Database
-from exchange_ref.services.api.matcher_client import MatcherClient
 from exchange_ref.services.api.statements import (
     INSERT_CFD_TRADES,
     RESET_CFD_TRADES,
@@ -42,14 +40,13 @@ class TradeService:
     def __init__(
         self,
         wallets: Wallets,
-        matcher: MatcherClient,
         prices: PriceFeed,
         new_id: Callable[[], str],
         now_ns: Callable[[], int],
     ) -> None:
         self._wallets = wallets
         self._traced = wallets.traced
-        self._matcher = matcher
+        self._matcher = wallets.matcher
         self._prices = prices
         self._new_id = new_id
         self._now_ns = now_ns
@@ -72,9 +69,7 @@ class TradeService:
         trade = await self._trade(user_id, request, server)
         server.set_attributes(trade_attributes(trade))
         check_levels(trade)
-        available = {asset: units for asset, units, _ in await self._wallets.read(user_id, server)}
-        if available.get(MARGIN_ASSET, 0) < trade.margin_units:
-            raise insufficient_funds(MARGIN_ASSET, trade.margin_units, available.get(MARGIN_ASSET, 0))
+        await self._wallets.check_funds(user_id, MARGIN_ASSET, trade.margin_units, server)
         row = (*map(_plain, astuple(trade)), self._now_ns())
         await self._traced.write(INSERT_CFD_TRADES, [row], server)
         # Watched before it is answered for: an answer can be lost, and the position is open all the same.
@@ -163,8 +158,7 @@ class TradeService:
     async def _ticks(self, asset: str, server: Span) -> int:
         """The reference price, not older than a price may be, noted on the request's span."""
         quote = await self._prices.fresh(f"{asset}/{MARGIN_ASSET}")
-        age_ms = (self._now_ns() - quote.at_unix_nano) / 1e6
-        server.set_attributes({"market.price": quote.price, "market.price_age_ms": age_ms})
+        note_price(server, quote, self._now_ns())
         return quote_ticks(asset, quote)
 
     def _standing(self, row: tuple[object, ...]) -> TradeReply:

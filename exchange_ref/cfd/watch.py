@@ -35,14 +35,14 @@ class Watch:
         self._tracer = tracer
         self._log = log
         self._task: asyncio.Task[None] | None = None
-        self._ending: dict[str, asyncio.Task[None]] = {}
+        self.ending: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="cfd-watch")
 
     async def stop(self) -> None:
         """What is being ended now is given up; the matcher's answer is in its journal."""
-        tasks = [*self._ending.values(), *([self._task] if self._task is not None else [])]
+        tasks = [*self.ending.values(), *([self._task] if self._task is not None else [])]
         for task in tasks:
             task.cancel()
         for task in tasks:
@@ -59,8 +59,8 @@ class Watch:
                 quote = quotes[trade.asset] = self._prices.newest(f"{trade.asset}/{MARGIN_ASSET}")
             ticks = quote_ticks(trade.asset, quote)
             status = ending(trade, ticks)
-            if status is not None and trade.trade_id not in self._ending:
-                self._ending[trade.trade_id] = asyncio.create_task(self._end(trade, ticks, status))
+            if status is not None and trade.trade_id not in self.ending:
+                self.ending[trade.trade_id] = asyncio.create_task(self._end(trade, ticks, status))
 
     async def _run(self) -> None:
         while True:
@@ -72,7 +72,7 @@ class Watch:
             if not await self._end_traced(trade, ticks, status):
                 await asyncio.sleep(RETRY_S)
         finally:
-            del self._ending[trade.trade_id]
+            del self.ending[trade.trade_id]
 
     async def _end_traced(self, trade: OpenTrade, ticks: int, status: TradeStatus) -> bool:
         """Returns whether that is done with, one way or the other."""

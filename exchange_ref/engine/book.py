@@ -19,12 +19,12 @@ MIN_STALE_ORDERS = 1_000
 class Book:
     """Resting orders of one pair. Every resting order has `remaining_lots` above zero."""
 
-    __slots__ = ("_heaps", "_levels", "_lots", "_resting", "_stale")
+    __slots__ = ("_heaps", "_lots", "_resting", "_stale", "levels")
 
     def __init__(self) -> None:
         # A key is the price with its sign turned for bids, so that the best price of a side is its minimum.
         self._heaps: dict[Side, list[int]] = {Side.BUY: [], Side.SELL: []}
-        self._levels: dict[Side, dict[int, deque[Order]]] = {Side.BUY: {}, Side.SELL: {}}
+        self.levels: dict[Side, dict[int, deque[Order]]] = {Side.BUY: {}, Side.SELL: {}}
         # What rests at each price, by the same keys; a price where nothing rests is not there.
         self._lots: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
         self._resting: dict[str, Order] = {}
@@ -41,7 +41,7 @@ class Book:
         assert order.remaining_lots > 0
         assert order.order_id not in self._resting
         key = _key(order.side, order.price_ticks)
-        levels = self._levels[order.side]
+        levels = self.levels[order.side]
         level = levels.get(key)
         if level is None:
             level = levels[key] = deque()
@@ -53,7 +53,7 @@ class Book:
 
     def best(self, side: Side) -> Order | None:
         """The order of `side` that is next to trade: the best price, and the oldest there."""
-        heap, levels = self._heaps[side], self._levels[side]
+        heap, levels = self._heaps[side], self.levels[side]
         while heap:
             level = levels[heap[0]]
             while level:
@@ -112,13 +112,13 @@ class Book:
 
         Runs when they outnumber the resting orders, so each order pays for it once.
         """
-        for side, levels in self._levels.items():
+        for side, levels in self.levels.items():
             kept = {
                 key: live
                 for key, level in levels.items()
                 if (live := deque(order for order in level if order.order_id in self._resting))
             }
-            self._levels[side] = kept
+            self.levels[side] = kept
             self._heaps[side] = list(kept)
             heapq.heapify(self._heaps[side])
         self._stale = 0

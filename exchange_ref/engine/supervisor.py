@@ -56,7 +56,7 @@ class Supervisor:
         publish: Callable[[str, Message], Awaitable[None]],
         take_span: Callable[[ReadableSpan], None],
     ) -> None:
-        self._arguments = (str(journal), str(order_ttl_s))
+        self.arguments = (str(journal), str(order_ttl_s))
         self._system = system
         self._publish = publish
         self._take_span = take_span
@@ -79,7 +79,7 @@ class Supervisor:
             sys.executable,
             "-m",
             "exchange_ref.engine.process",
-            *self._arguments,
+            *self.arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=MAX_LINE_BYTES,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator
 
 from exchange_ref.faults.clients import GatewayDelay, RetryStorm, WalletSlowClient
 from exchange_ref.faults.controls import ColdStart, DeployShift, LoadSurge, Noop, TimeOfDayShift
@@ -58,3 +60,12 @@ MOMENTARY: Final[dict[str, type[WhaleOrder | FatFinger | WashTrade]]] = {
 }
 CONTROLS: Final = frozenset(kind for kind, fault in LASTING.items() if fault.root_service is None)
 KINDS: Final = (*LASTING, *MOMENTARY)
+
+
+def _known(kind: str) -> str:
+    if kind not in KINDS:
+        raise ValueError(f"there is no fault {kind!r}; choose one of {', '.join(KINDS)}")
+    return kind
+
+
+KnownKind = Annotated[str, AfterValidator(_known)]

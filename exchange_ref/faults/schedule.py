@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from exchange_ref.errors import InvalidSchedule
 from exchange_ref.faults.fault import Fault
-from exchange_ref.faults.registry import KINDS, LASTING, MOMENTARY
+from exchange_ref.faults.registry import LASTING, MOMENTARY, KnownKind
 
 DEFAULT_DURATION_S = 8.0
 Where = tuple[str | int, ...]
@@ -27,17 +27,10 @@ Where = tuple[str | int, ...]
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    kind: str
+    kind: KnownKind
     at_s: float = Field(ge=0, allow_inf_nan=False)
     for_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     params: dict[str, Any] = {}
-
-    @field_validator("kind")
-    @classmethod
-    def _known(cls, kind: str) -> str:
-        if kind not in KINDS:
-            raise ValueError(f"there is no fault {kind!r}; choose one of {', '.join(KINDS)}")
-        return kind
 
 
 class _Schedule(BaseModel):

@@ -11,31 +11,22 @@ import statistics
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field
 
 from exchange_ref.engine.instruments import PAIRS
 from exchange_ref.engine.orders import Side
 from exchange_ref.faults.fault import Occurrence, Target
 from exchange_ref.faults.labels import Label
+from exchange_ref.faults.orders import PairParams
 from exchange_ref.load.traders import APPETITES
 from exchange_ref.telemetry.tracing import WALLET
 
 DISTANCE_FROM_MARKET = 0.02
 
 
-class WhaleOrderParams(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class WhaleOrderParams(PairParams):
     multiple: float = Field(400, ge=2, le=100_000)
-    pair: str = "BTC/USD"
     side: Side = Side.BUY
-
-    @field_validator("pair")
-    @classmethod
-    def _traded(cls, pair: str) -> str:
-        if pair not in PAIRS:
-            raise ValueError(f"{pair!r} is not traded; choose one of {', '.join(PAIRS)}")
-        return pair
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,8 @@ class Load:
         self._rng = rng
         self.rate_per_s = rate_per_s
         self.factors: dict[str, float] = {}
-        self._mix = mix
-        self._in_flight: set[asyncio.Task[Outcome]] = set()
+        self.mix = mix
+        self.in_flight: set[asyncio.Task[Outcome]] = set()
         self._gambles: set[asyncio.Task[None]] = set()
         self.recent: deque[NewOrder] = deque(maxlen=MAX_REMEMBERED_ORDERS)
         self.answered: deque[tuple[NewOrder, Outcome]] = deque(maxlen=MAX_REMEMBERED_ORDERS)
@@ -80,7 +80,7 @@ class Load:
     @property
     def arrivals_per_s(self) -> float:
         """Mean arrivals a second of whatever kind, while nothing multiplies the rate."""
-        return self.rate_per_s / self._mix.order_share
+        return self.rate_per_s / self.mix.order_share
 
     @property
     def rate_now_per_s(self) -> float:
@@ -92,18 +92,18 @@ class Load:
         loop = asyncio.get_running_loop()
         next_at_s = loop.time()
         while not stop.is_set():
-            next_at_s += self._rng.expovariate(self.rate_now_per_s / self._mix.order_share)
+            next_at_s += self._rng.expovariate(self.rate_now_per_s / self.mix.order_share)
             await wait_for_event(stop, next_at_s - loop.time())
             if stop.is_set():
                 return
-            if len(self._in_flight) >= MAX_IN_FLIGHT:
+            if len(self.in_flight) >= MAX_IN_FLIGHT:
                 self.counters.shed += 1
                 continue
             self.arrive()
 
     def arrive(self) -> None:
         """One arrival in the background: an order, or what else the mix and the traders want."""
-        mix = self._mix
+        mix = self.mix
         kind = self._rng.random() if mix.order_share < 1 else 1.0
         if kind < mix.transfer_share:
             self.counters.transfers += 1
@@ -155,8 +155,8 @@ class Load:
 
     def _follow(self, work: Coroutine[None, None, Outcome]) -> asyncio.Task[Outcome]:
         task = asyncio.create_task(work)
-        self._in_flight.add(task)
-        task.add_done_callback(self._in_flight.discard)
+        self.in_flight.add(task)
+        task.add_done_callback(self.in_flight.discard)
         return task
 
     async def settle(self, timeout_s: float) -> bool:
@@ -164,14 +164,14 @@ class Load:
         position lets go of it: holding is not being in flight."""
         for gamble in list(self._gambles):
             gamble.cancel()
-        if not self._in_flight:
+        if not self.in_flight:
             return True
-        _, pending = await asyncio.wait(list(self._in_flight), timeout=max(0.0, timeout_s))
+        _, pending = await asyncio.wait(list(self.in_flight), timeout=max(0.0, timeout_s))
         return not pending
 
     async def abandon(self) -> None:
         """Give up on what is still in flight."""
-        abandoned = [*self._in_flight, *self._gambles]
+        abandoned = [*self.in_flight, *self._gambles]
         for task in abandoned:
             task.cancel()
         await asyncio.gather(*abandoned, return_exceptions=True)

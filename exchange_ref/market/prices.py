@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from opentelemetry.trace import Span
+
 from exchange_ref.engine.instruments import PAIRS
 
 logger = logging.getLogger(__name__)
@@ -43,6 +45,13 @@ class Quote:
     at_unix_nano: int
 
 
+def note_price(span: Span, quote: Quote, now_ns: int) -> float:
+    """Put the price that a request is valued by on its span; returns the price's age in ms."""
+    age_ms = (now_ns - quote.at_unix_nano) / 1e6
+    span.set_attributes({"market.price": quote.price, "market.price_age_ms": age_ms})
+    return age_ms
+
+
 class RandomWalk:
     """Prices of all pairs: small steps and rare jumps, both log-normal."""
 
@@ -66,11 +75,11 @@ class PriceSource:
     """
 
     def __init__(self, walk: RandomWalk, now_ns: Callable[[], int]) -> None:
-        self._walk = walk
+        self.walk = walk
         self._now_ns = now_ns
         self._quotes: dict[str, tuple[float, int]] = {}
         self._server: asyncio.Server | None = None
-        self._pushing: set[asyncio.Task[None]] = set()
+        self.pushing: set[asyncio.Task[None]] = set()
         self.every_s: Callable[[], float] = lambda: PUSH_EVERY_S
         self.halted = False
 
@@ -85,26 +94,26 @@ class PriceSource:
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
-        for task in list(self._pushing):
+        for task in list(self.pushing):
             task.cancel()
-        await asyncio.gather(*self._pushing, return_exceptions=True)
+        await asyncio.gather(*self.pushing, return_exceptions=True)
 
     async def _serve(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._pushing.add(task)
+        self.pushing.add(task)
         try:
             while True:
                 if not self.halted or not self._quotes:
                     now_ns = self._now_ns()
-                    self._quotes = {symbol: (price, now_ns) for symbol, price in self._walk.step().items()}
+                    self._quotes = {symbol: (price, now_ns) for symbol, price in self.walk.step().items()}
                 writer.write(json.dumps(self._quotes).encode() + b"\n")
                 await writer.drain()
                 await asyncio.sleep(self.every_s())
         except (OSError, asyncio.CancelledError):  # the reader has gone, or this server goes
             logger.debug("a reader of prices is served no more")
         finally:
-            self._pushing.discard(task)
+            self.pushing.discard(task)
             writer.close()
 
 

@@ -14,10 +14,10 @@ import hmac
 import json
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from exchange_ref.faults.catalogue import catalogue
-from exchange_ref.faults.registry import KINDS, MOMENTARY
+from exchange_ref.faults.registry import KINDS, MOMENTARY, KnownKind
 from exchange_ref.faults.runner import AlreadyThere, FaultRunner
 from exchange_ref.faults.schedule import build_fault
 from exchange_ref.load.arrivals import Load
@@ -34,16 +34,9 @@ MOST_RATE_PER_S = 5_000
 class FaultRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    kind: str
+    kind: KnownKind
     for_s: float | None = Field(default=None, gt=0, le=86_400)
     params: dict[str, Any] = {}
-
-    @field_validator("kind")
-    @classmethod
-    def _known(cls, kind: str) -> str:
-        if kind not in KINDS:
-            raise ValueError(f"there is no fault {kind!r}; choose one of {', '.join(KINDS)}")
-        return kind
 
 
 class LoadRequest(BaseModel):

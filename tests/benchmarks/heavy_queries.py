@@ -118,8 +118,8 @@ def measure(spans_per_s: float, at_once: int) -> dict[str, Any]:
             go.set()
             sleep(_WARM_S)
             idle_bytes = tree_rss_bytes({generator.pid})
-            memory = MemoryWatch(lambda: server._lander.totals.spans, {generator.pid})
-            prober = _Prober(addresses["api"], lambda: server._lander.status()["lag_s"])
+            memory = MemoryWatch(lambda: server.lander.totals.spans, {generator.pid})
+            prober = _Prober(addresses["api"], lambda: server.lander.status()["lag_s"])
             started_s = perf_counter()
             outcomes = _ask_all(addresses["api"], at_once)
             seconds = perf_counter() - started_s
@@ -127,7 +127,7 @@ def measure(spans_per_s: float, at_once: int) -> dict[str, Any]:
             memory_mb = memory.stop()
             stop.set()
             sent = results.get(timeout=60)
-            while server._spool.status()["bytes"]:
+            while server.spool.status()["bytes"]:
                 sleep(0.05)
             span_count = sent["requests"] * SPANS_PER_REQUEST
             stored = server.store.read("SELECT count(*) AS n FROM spans")["n"].to_pylist()[0]

@@ -93,11 +93,11 @@ def measure(load: Load, max_seconds: float = 900) -> dict[str, Any]:
         try:
             assert results.get(timeout=120) == "ready"
             sleep(_SETTLE_S)
-            memory = MemoryWatch(lambda: server._lander.totals.spans, {generator.pid})
+            memory = MemoryWatch(lambda: server.lander.totals.spans, {generator.pid})
             cpu_s, started_s = tree_cpu_s({generator.pid}), perf_counter()
             go.set()
             sent = results.get(timeout=max_seconds)
-            while server._spool.status()["bytes"]:
+            while server.spool.status()["bytes"]:
                 sleep(0.005)
             landed_s = perf_counter() - started_s
             server_cpu_s = tree_cpu_s({generator.pid}) - cpu_s

@@ -49,7 +49,7 @@ def measure(span_count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         anywhere = "127.0.0.1:0"
         settings = Settings(data=Path(folder) / "d", otlp_grpc=anywhere, otlp_http=anywhere, api=anywhere)
-        server = Server(settings, spyhop._build_services)
+        server = Server(settings, spyhop.build_services)
         addresses = server.start()
         try:
             sleep(4)
@@ -97,7 +97,7 @@ def _land(server: Any, otlp_http: str, bodies: list[bytes]) -> None:
         for body in bodies:
             headers = {"content-type": "application/x-protobuf"}
             otlp.post("/v1/traces", content=body, headers=headers).raise_for_status()
-    while server._spool.status()["bytes"]:
+    while server.spool.status()["bytes"]:
         sleep(0.01)
 
 

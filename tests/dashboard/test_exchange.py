@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from streamlit.testing.v1 import AppTest
 
@@ -20,7 +19,6 @@ from collector.errors import InvalidInput, NotFound, Unauthenticated, Unavailabl
 from dashboard.data import exchange as calls
 from dashboard.truth import verdict
 from dashboard.views import exchange as page
-from dashboard.views import frame
 from exchange_ref.exchange import Exchange, ExchangeConfig
 from exchange_ref.faults.fault import Target
 from exchange_ref.faults.labels import LabelFile
@@ -31,7 +29,7 @@ from exchange_ref.load.traders import Traders
 from exchange_ref.services.admin import Admin
 from exchange_ref.services.market_data import market_data
 from exchange_ref.telemetry.span_export import BoundedSpanExport
-from tests.dashboard.test_pages import shown
+from tests.dashboard.page import Opener, shown
 
 TOKEN = "t0ken"
 PATIENCE_S = 60.0
@@ -91,26 +89,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture
 def opened(
-    monkeypatch: pytest.MonkeyPatch, running: Running, shared_api_url: str
-) -> Iterator[Callable[..., AppTest]]:
+    monkeypatch: pytest.MonkeyPatch, open_page: Opener, running: Running, shared_api_url: str
+) -> Callable[..., AppTest]:
     def run(token: str = TOKEN, url: str | None = None) -> AppTest:
-        monkeypatch.setenv("SPYHOP_DASHBOARD_API_URL", shared_api_url)
         monkeypatch.setenv("SPYHOP_EXCHANGE_GATEWAY", (url or running.url).removeprefix("http://"))
         monkeypatch.setenv("SPYHOP_EXCHANGE_ADMIN_TOKEN", token)
-        frame.settings.cache_clear()
-        frame.exchange.cache_clear()
-        st.cache_data.clear()
-        app = AppTest.from_string(
-            "from dashboard.views import exchange\n\nexchange.render()\n", default_timeout=60
-        )
-        app.session_state["live"] = False
-        app.run()
-        assert not app.exception
-        return app
+        return open_page("exchange", shared_api_url)
 
-    yield run
-    frame.settings.cache_clear()
-    frame.exchange.cache_clear()
+    return run
 
 
 def button(app: AppTest, label: str) -> Any:

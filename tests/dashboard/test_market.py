@@ -15,7 +15,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-import streamlit as st
 from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
@@ -25,14 +24,13 @@ from collector.settings import Settings
 from collector.store.store import Store
 from dashboard.charts import market as charts
 from dashboard.data.presence import Watch
-from dashboard.views import frame
 from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings as DetectorSettings
 from tests.accessibility import complaints
 from tests.browsing import chromium, settle, watched_page
+from tests.dashboard.page import Opener, shown
 from tests.dashboard.shop_rows import HOSTILE
 from tests.dashboard.test_exchange import TOKEN, Running
-from tests.dashboard.test_pages import shown
 
 ORDERS = 150
 PATIENCE_S = 60.0
@@ -108,24 +106,13 @@ def wait_for(url: str, count: str) -> None:
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Callable[..., AppTest]]:
+def opened(open_page: Opener, url: str) -> Callable[..., AppTest]:
     def run(**query: str) -> AppTest:
-        monkeypatch.setenv("SPYHOP_DASHBOARD_API_URL", url)
-        frame.settings.cache_clear()
-        st.cache_data.clear()
-        app = AppTest.from_string(
-            "from dashboard.views import market\n\nmarket.render()\n", default_timeout=60
-        )
-        app.session_state["live"] = False
-        for key, value in query.items():
-            app.query_params[key] = value
-        app.run()
-        assert not app.exception
+        app = open_page("market", url, **query)
         assert "could not be read" not in shown(app)
         return app
 
-    yield run
-    frame.settings.cache_clear()
+    return run
 
 
 def test_a_whale_stands_beside_the_amounts_of_others(opened: Callable[..., AppTest]) -> None:

@@ -8,13 +8,12 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import httpx2
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import detectors.api.routes
@@ -23,7 +22,6 @@ from collector.server import Server
 from collector.settings import Settings
 from collector.store.store import Store
 from dashboard.data.telemetry import genai_calls, usual_trace
-from dashboard.views import frame
 from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings as DetectorSettings
 from llm.feedback import FeedbackBook
@@ -31,8 +29,8 @@ from llm.service import Explainer
 from llm.settings import Settings as LlmSettings
 from tests.accessibility import complaints
 from tests.browsing import chromium, settle, watched_page
+from tests.dashboard.page import Opener, shown
 from tests.dashboard.shop_rows import HOSTILE
-from tests.dashboard.test_pages import shown
 
 pytestmark = pytest.mark.long
 
@@ -45,8 +43,6 @@ INJECTED = """() => {
   return roots.reduce((sum, root) => sum + root.querySelectorAll(found).length, 0)
 }"""
 ODD_TRACE, ODD_SPAN = "0d" * 16, "ab" * 8
-SCRIPT = "from dashboard.views import {name}\n\n{name}.render()\n"
-Opener = Callable[..., AppTest]
 
 
 def resource(service: str) -> dict[str, object]:
@@ -157,25 +153,15 @@ def send(otlp_url: str) -> None:
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Opener]:
+def opened(open_page: Opener, url: str) -> Opener:
     """Opens a page by name with query parameters; nothing may be raised and nothing refused."""
 
     def run(name: str, **query: str) -> AppTest:
-        monkeypatch.setenv("SPYHOP_DASHBOARD_API_URL", url)
-        monkeypatch.setenv("SPYHOP_DASHBOARD_RATER", "anna")
-        frame.settings.cache_clear()
-        st.cache_data.clear()
-        app = AppTest.from_string(SCRIPT.format(name=name), default_timeout=60)
-        app.session_state["live"] = False
-        for key, value in query.items():
-            app.query_params[key] = value
-        app.run()
-        assert not app.exception
+        app = open_page(name, url, **query)
         assert "could not be read" not in shown(app)
         return app
 
-    yield run
-    frame.settings.cache_clear()
+    return run
 
 
 def test_traces_are_searched_sorted_and_click_through(opened: Opener) -> None:

@@ -45,7 +45,7 @@ class Logs:
     def second(self, *lines: tuple[str, int, int], spans: int = 50) -> list[Anomaly]:
         """Live one second with lines of (body, severity number, how many)."""
         self.now += 1
-        for batch in self._spans(spans):
+        for batch in self.spans(spans):
             self.watch.advance(batch)
         rows = [
             {
@@ -63,7 +63,7 @@ class Logs:
         ]
         return self.watch.judge(pa.Table.from_pylist(rows)) if rows else []
 
-    def _spans(self, count: int) -> list[Batch]:
+    def spans(self, count: int) -> list[Batch]:
         spans = pa.table(
             {
                 **{name: [SPAN[name]] * count for name in ("trace_id", "span_id", "service_name")},
@@ -128,7 +128,7 @@ def test_lines_wait_for_the_spans_of_their_second():
             if late:
                 for back in range(4, -1, -1):
                     made.now -= back
-                    for batch in made._spans(50):
+                    for batch in made.spans(50):
                         made.watch.advance(batch)
                     made.now += back
         return found

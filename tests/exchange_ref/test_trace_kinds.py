@@ -115,9 +115,9 @@ def traces(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> dict[str
                     ended = await wallet.close_trade("trader-01", opened.reply["trade_id"])
                     found[kind] = [ended.trace_id]
             before = set(running.traces())
-            exchange.price_source._walk.prices["SOL/USD"] *= 0.9
+            exchange.price_source.walk.prices["SOL/USD"] *= 0.9
             async with asyncio.timeout(5):
-                while exchange.trades.open or exchange.watch._ending:
+                while exchange.trades.open or exchange.watch.ending:
                     await asyncio.sleep(0.01)
             now = set(running.traces())
             found["cfd trigger"] = sorted(now - before)

@@ -200,7 +200,7 @@ def test_the_load_mixes_transfers_and_cancels_in(open_exchange) -> None:
 
     async def main() -> tuple[int, int, int]:
         async with open_exchange() as running:
-            running.load._mix = Mix(transfer_share=0.2, cancel_share=0.2)
+            running.load.mix = Mix(transfer_share=0.2, cancel_share=0.2)
             stop = asyncio.Event()
             asyncio.get_running_loop().call_later(patience_s(1.0), stop.set)
             await running.load.run(stop)

@@ -84,7 +84,7 @@ def test_the_thread_survives_a_failure(slow_shop: Shop, explainer: Any, monkeypa
     automatic = AutomaticExplainer(slow_shop.store, explainer, 3, clock_ns=lambda: T0 + 60_000_000_000)
     told: list[object] = []
     fails, came = iter([True]), threading.Event()
-    candidates = automatic._candidates
+    candidates = automatic.candidates
 
     def once_broken() -> Any:
         if next(fails, False):
@@ -93,7 +93,7 @@ def test_the_thread_survives_a_failure(slow_shop: Shop, explainer: Any, monkeypa
         came.set()
         return candidates()
 
-    monkeypatch.setattr(automatic, "_candidates", once_broken)
+    monkeypatch.setattr(automatic, "candidates", once_broken)
     automatic.start()
     assert came.wait(30)
     while not explained(slow_shop):

@@ -38,7 +38,7 @@ __all__ = [
 def whole(tmp_path_factory: pytest.TempPathFactory, start_running: Callable[[Server], Any]) -> Iterator[Any]:
     """One server with everything that `spyhop serve` has, for tests that leave it as it is."""
     folder: Path = tmp_path_factory.mktemp("whole")
-    started = start_running(Server(make_settings(folder), spyhop._build_services))
+    started = start_running(Server(make_settings(folder), spyhop.build_services))
     yield started
     started.stop()
 

@@ -276,12 +276,12 @@ def test_crowded_table_makes_room(line: Line) -> None:
         span.start_time_unix_nano = span.end_time_unix_nano = NOON_NS + 50 * HOUR_NS
         span.attributes.extend(pair(*item) for item in many.items())
     line.land(Signal.TRACES, request.SerializeToString())
-    assert line.lander._typed[Signal.TRACES].is_crowded
+    assert line.lander.typed[Signal.TRACES].is_crowded
     line.seal()
     for n in range(20):
         line.land(*request_of("log", range(n, n + 1)))
     line.lander.look_for_room()
-    assert not line.lander._typed[Signal.TRACES].is_crowded
+    assert not line.lander.typed[Signal.TRACES].is_crowded
 
 
 def test_many_keys_in_one_span(line: Line) -> None:

@@ -35,7 +35,7 @@ def test_a_query_that_closes_the_database(
 ) -> None:
     """A query that makes DuckDB close the database is refused; the database is open again within seconds, and
     nothing that was acknowledged meanwhile is lost."""
-    running = make_running(Server(settings, spyhop._build_services))
+    running = make_running(Server(settings, spyhop.build_services))
     bodies = [make_request(10).SerializeToString() for _ in range(6)]
 
     def send(body: bytes) -> None:

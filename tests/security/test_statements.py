@@ -119,7 +119,7 @@ def test_places(served: Any) -> None:
     for thread in threads:
         thread.join()
     assert set(statuses) == {503, 504}
-    assert statuses.count(504) <= served.server._settings.sql_places
+    assert statuses.count(504) <= served.server.settings.sql_places
 
 
 def test_bytes_are_bounded(

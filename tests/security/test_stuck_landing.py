@@ -32,7 +32,7 @@ if how:
         if how == "statement":
             con.execute("SELECT count(*) FROM range(10_000_000_000_000)").fetchall()
         time.sleep(600)
-    collector.landing.insert._insert = stuck
+    collector.landing.insert.insert_rows = stuck
 anywhere = "127.0.0.1:0"
 settings = Settings(data=Path(sys.argv[1]), otlp_grpc=anywhere, otlp_http=anywhere, api=anywhere,
                     land_interval_ms=20, drain_timeout_s=1)

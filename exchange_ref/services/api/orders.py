@@ -9,15 +9,12 @@ from opentelemetry.trace import Span
 
 from exchange_ref.engine.attributes import order_attributes, result_attributes
 from exchange_ref.engine.instruments import PAIRS
-from exchange_ref.engine.ledger import insufficient_funds
 from exchange_ref.engine.messages import encode_cancel, encode_submit
 from exchange_ref.engine.orders import Cancel, Order, OrderRejected, OrderType, Result, Side, Status
-from exchange_ref.market.prices import PriceFeed
+from exchange_ref.market.prices import PriceFeed, note_price
 from exchange_ref.services.api.fees import FeeTiers
-from exchange_ref.services.api.matcher_client import MatcherClient
 from exchange_ref.services.api.models import OrderReply, OrderRequest
 from exchange_ref.services.api.statements import INSERT_ORDERS, SELECT_ORDERS
-from exchange_ref.services.api.traced_database import TracedDatabase
 from exchange_ref.services.api.wallets import Wallets
 from exchange_ref.telemetry.log_export import ServiceLog
 from exchange_ref.telemetry.metrics import Metrics
@@ -35,19 +32,17 @@ class OrderService:
 
     def __init__(
         self,
-        *,
         wallets: Wallets,
-        traced: TracedDatabase,
-        matcher: MatcherClient,
         prices: PriceFeed,
+        *,
         log: ServiceLog,
         metrics: Metrics,
         new_id: Callable[[], str],
         now_ns: Callable[[], int],
     ) -> None:
         self._wallets = wallets
-        self._traced = traced
-        self._matcher = matcher
+        self._traced = wallets.traced
+        self._matcher = wallets.matcher
         self._prices = prices
         self._log = log
         self._metrics = metrics
@@ -74,8 +69,7 @@ class OrderService:
         for admit in self.admitting:
             await admit(order)
         market_price = await self._price(order, server)
-        rows = await self._wallets.read(user_id, server)
-        self._check_funds(order, {asset: available for asset, available, _ in rows}, market_price)
+        await self._wallets.check_funds(user_id, *_cost(order, market_price), server)
         await self._traced.write(INSERT_ORDERS, [_row(order)], server)
         try:
             result = await self._matcher.execute(encode_submit(order), server)
@@ -162,27 +156,20 @@ class OrderService:
         else:
             quote = self._prices.newest(order.symbol)
         pair, now_ns = PAIRS[order.symbol], self._now_ns()
-        age_ms = (now_ns - quote.at_unix_nano) / 1e6
+        age_ms = note_price(server, quote, now_ns)
         price = float(order.price_ticks * pair.tick) or quote.price
-        server.set_attributes(
-            {
-                "market.price": quote.price,
-                "market.price_age_ms": age_ms,
-                "order.value_usd": float(order.quantity_lots * pair.lot) * price,
-            }
-        )
+        server.set_attribute("order.value_usd", float(order.quantity_lots * pair.lot) * price)
         self.priced.append((server.get_span_context().trace_id, now_ns, age_ms))
         return quote.price
 
-    def _check_funds(self, order: Order, available_units: dict[str, int], market_price: float) -> None:
-        """Turn away what can surely not be paid. The ledger decides; these rows may be a moment old."""
-        pair = PAIRS[order.symbol]
-        asset, needed_units = pair.base, pair.base_units(order.quantity_lots)
-        if order.side is Side.BUY:
-            price_ticks = order.price_ticks or round(market_price / float(pair.tick))
-            asset, needed_units = pair.quote, pair.notional_units(price_ticks, order.quantity_lots)
-        if available_units.get(asset, 0) < needed_units:
-            raise insufficient_funds(asset, needed_units, available_units.get(asset, 0))
+
+def _cost(order: Order, market_price: float) -> tuple[str, int]:
+    """The asset that an order needs, and how many units of it."""
+    pair = PAIRS[order.symbol]
+    if order.side is Side.SELL:
+        return pair.base, pair.base_units(order.quantity_lots)
+    price_ticks = order.price_ticks or round(market_price / float(pair.tick))
+    return pair.quote, pair.notional_units(price_ticks, order.quantity_lots)
 
 
 def _row(order: Order) -> tuple[object, ...]:

@@ -8,10 +8,8 @@ from opentelemetry.trace import Span
 
 from exchange_ref.engine.attributes import transfer_attributes
 from exchange_ref.engine.instruments import UNITS_PER_ASSET
-from exchange_ref.engine.ledger import insufficient_funds
 from exchange_ref.engine.messages import encode_transfer
 from exchange_ref.engine.orders import OrderRejected, Result, Status, Transfer
-from exchange_ref.services.api.matcher_client import MatcherClient
 from exchange_ref.services.api.models import TransferReply, TransferRequest
 from exchange_ref.services.api.statements import INSERT_TRANSFERS
 from exchange_ref.services.api.wallets import Wallets
@@ -24,11 +22,9 @@ class TransferService:
         now_ns: the clock, nanoseconds since 1970.
     """
 
-    def __init__(
-        self, wallets: Wallets, matcher: MatcherClient, new_id: Callable[[], str], now_ns: Callable[[], int]
-    ) -> None:
+    def __init__(self, wallets: Wallets, new_id: Callable[[], str], now_ns: Callable[[], int]) -> None:
         self._wallets = wallets
-        self._matcher = matcher
+        self._matcher = wallets.matcher
         self._new_id = new_id
         self._now_ns = now_ns
 
@@ -48,9 +44,7 @@ class TransferService:
             self._new_id(), user_id, to_user_id, request.client_transfer_id, request.asset, units
         )
         server.set_attributes(transfer_attributes(transfer))
-        available = {asset: units for asset, units, _ in await self._wallets.read(user_id, server)}
-        if available.get(request.asset, 0) < units:
-            raise insufficient_funds(request.asset, units, available.get(request.asset, 0))
+        await self._wallets.check_funds(user_id, request.asset, units, server)
         row = (
             transfer.transfer_id,
             user_id,

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from opentelemetry.trace import Span
 
 from exchange_ref.engine.instruments import ASSETS
+from exchange_ref.engine.ledger import insufficient_funds
 from exchange_ref.engine.messages import encode_deposit
 from exchange_ref.engine.orders import Deposit, OrderRejected, Result
 from exchange_ref.services.addresses import address_of, is_address
@@ -31,12 +32,22 @@ class Wallets:
 
     def __init__(self, database: Database, traced: TracedDatabase, matcher: MatcherClient) -> None:
         self._database = database
-        self._matcher = matcher
+        self.matcher = matcher
         self.traced = traced
         self.fetch: Callable[[str, Span], Awaitable[WalletRows]] = self._fetch_all
 
     async def read(self, user_id: str, server: Span) -> WalletRows:
         return await self.fetch(user_id, server)
+
+    async def check_funds(self, user_id: str, asset: str, units: int, server: Span) -> None:
+        """Turn away what can surely not be paid. The ledger decides; these rows may be a moment old.
+
+        Raises:
+            OrderRejected: less than `units` is available.
+        """
+        available = {asset: available for asset, available, _ in await self.read(user_id, server)}
+        if available.get(asset, 0) < units:
+            raise insufficient_funds(asset, units, available.get(asset, 0))
 
     async def user_of(self, address: str, server: Span) -> str:
         """Who receives at `address`.
@@ -60,7 +71,7 @@ class Wallets:
             OrderRejected: not above zero, or more than the ledger can hold.
         """
         deposit = Deposit(user_id, asset, units, uuid.uuid4().hex)
-        await self.store(await self._matcher.execute_untraced(encode_deposit(deposit)))
+        await self.store(await self.matcher.execute_untraced(encode_deposit(deposit)))
 
     async def store(self, result: Result) -> None:
         """Write wallet rows, rows of zero for the user's other assets so that later updates find them, and

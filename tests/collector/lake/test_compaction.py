@@ -104,10 +104,10 @@ def test_readers_see_each_row_once(lake: Any) -> None:
 
 
 STEPS = [
-    "collector.lake.moving._announce",
+    "collector.lake.moving.announce",
     "collector.lake.parquet.make_durable",
     "collector.lake.moving.write_file",
-    "collector.lake.moving._settle",
+    "collector.lake.moving.settle",
     "collector.lake.moving.refresh_views",
 ]
 

@@ -104,7 +104,7 @@ def test_older_and_new_file_become_one(lake: Any) -> None:
     lake.land_others()
     before = snapshot_of(lake.store)
     # A look that compacts the hour comes before one that would rewrite its older files alone.
-    lake.sealer._rewrite_older = lambda: None
+    lake.sealer.rewrite_older = lambda: None
     lake.pass_time(STRAGGLERS_WAIT_S)
     assert len(formats(lake)) == 6
     lake.pass_time(STRAGGLERS_WAIT_S)
@@ -141,7 +141,7 @@ def test_listing_of_a_newer_spyhop(
     writer.land(2, hours=1)
     with writer.store.transaction() as con:
         con.execute("UPDATE lake_files SET file_format = 3")
-    writer.sealer._listing.publish()
+    writer.sealer.listing.publish()
     reader = make_lake(Store.open(tmp_path / "b", lake=tmp_path / "lake"))
     own = reader.land(1)
     reader.sealer.run_once()

@@ -150,14 +150,14 @@ def test_interrupted_by_stop(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None
     sealer.start()
     assert started.wait(5)
     sealer.stop(5)
-    assert not sealer._thread.is_alive()
+    assert not sealer.is_busy
     assert lake.ids() == sorted(ids)
 
 
 def test_large_hour_in_several_files(lake: Any) -> None:
     """An hour with more rows than a file may have becomes several files, earliest rows first."""
     ids = lake.land(5)
-    lake.sealer._rows_max = 2
+    lake.sealer.rows_max = 2
     assert lake.settle_and_seal() == 2
     assert lake.ids() == sorted(ids)
     lake.pass_time(STRAGGLERS_WAIT_S)

@@ -194,7 +194,7 @@ def test_foreign_listing_is_not_trusted(tmp_path: Path, make_lake: Callable[[Sto
     lake.settle_and_seal()
     folder = lake.store.lake / "_files"
     (folder / "broken.parquet").write_bytes(b"nonsense")
-    own = pl.read_parquet(folder / f"{lake.sealer._listing.collector_id}.parquet")
+    own = pl.read_parquet(folder / f"{lake.sealer.listing.collector_id}.parquet")
     own.with_columns(path="../../" + pl.col("path"), collector_id=pl.lit("evil")).write_parquet(
         folder / "evil.parquet"
     )

@@ -63,7 +63,7 @@ def test_rows_and_position_together(line: Line, make_request: Callable[..., Any]
     line.land()
     assert line.count() == 5
     position, totals = read_position(line.store)
-    assert position == line.lander._position
+    assert position == line.lander.position
     assert (totals.spans, totals.batch_id) == (5, 1)
     assert line.spool.status()["bytes"] == 0
     assert line.store.wait_landed(0, 0) == 1
@@ -298,7 +298,7 @@ def test_half_landed_is_not_landed_again(
     """When the disk fails after a part of a batch has landed, the next attempt goes on behind that part."""
     logs = [log_request(number) for number in range(4)]
     line.send(logs[0], b"\x00poison", *logs[1:], signal=Signal.LOGS)
-    commit, attempts = line.lander._commit, []
+    commit, attempts = line.lander.commit, []
 
     def failing_once(*arguments: Any, **options: Any) -> None:
         attempts.append(arguments)
@@ -306,7 +306,7 @@ def test_half_landed_is_not_landed_again(
             raise duckdb.IOException("No space left on device")
         commit(*arguments, **options)
 
-    monkeypatch.setattr(line.lander, "_commit", failing_once)
+    monkeypatch.setattr(line.lander, "commit", failing_once)
     monkeypatch.setattr("collector.landing.land.RETRY_FIRST_S", 0.01)
     line.lander.start()
     while line.spool.status()["bytes"]:
@@ -352,7 +352,7 @@ def test_backlog_shares_a_transaction(
     position, totals = read_position(store)
     assert len(calls) == 21
     assert (totals.batch_id, totals.spans, totals.duplicate_spans) == (2, 40, 2)
-    assert position == line.lander._position
+    assert position == line.lander.position
     line.spool.close()
 
 

@@ -152,4 +152,4 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(100):
         body = body_of(with_attributes({"intValue": number}, {"stringValue": "x" * 300}))
         assert translator.translate(body) == exact(body)
-    assert 0 < len(translator._known) <= 10
+    assert 0 < len(translator.known) <= 10

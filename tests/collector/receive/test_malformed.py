@@ -33,7 +33,7 @@ class Sent:
         self.refused_services: set[str] = set()
         self.statuses: Counter[tuple[str, int]] = Counter()
         self.receiver = HttpReceiver(
-            running.server._intake, max_body_bytes=1024 * 1024, body_timeout_s=15
+            running.server.intake, max_body_bytes=1024 * 1024, body_timeout_s=15
         )  # the very application, without a socket
         self.loop = asyncio.new_event_loop()
 
@@ -66,8 +66,8 @@ class Sent:
         """All that was accepted is in the store or was there already; nothing of what was refused is."""
         running = self.running
         running.landed()
-        counts = running.server._intake.counts()
-        totals = running.server._lander.totals
+        counts = running.server.intake.counts()
+        totals = running.server.lander.totals
         accepted = {signal: counts.get((signal.label, "received"), 0) for signal in Signal}
         assert totals.quarantined_records == 0
         stored_services: set[str] = set()

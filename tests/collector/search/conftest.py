@@ -27,7 +27,7 @@ class Traces:
         self.request = ExportTraceServiceRequest()
         self._any_value = any_value
         self._resources: dict[str, Any] = {}
-        self._ids: dict[tuple[int, str], bytes] = {}
+        self.ids: dict[tuple[int, str], bytes] = {}
 
     def add(
         self,
@@ -44,12 +44,12 @@ class Traces:
         events: dict[str, dict[str, object]] | None = None,
         version: str = "1",
     ) -> None:
-        span_id = self._ids[trace, name] = (trace * 1000 + len(self._ids) + 1).to_bytes(8, "big")
+        span_id = self.ids[trace, name] = (trace * 1000 + len(self.ids) + 1).to_bytes(8, "big")
         start_ns = START_NS + trace * 1000 * MS + int(at_ms * MS)
         span = self._scope(service, version).spans.add(
             trace_id=trace.to_bytes(16, "big"),
             span_id=span_id,
-            parent_span_id=self._ids[trace, parent] if parent else b"",
+            parent_span_id=self.ids[trace, parent] if parent else b"",
             name=name,
             kind=KINDS[kind],
             start_time_unix_nano=start_ns,
@@ -137,7 +137,7 @@ def shop(served: Any, any_value: Callable[[object], Any]) -> Any:
     traces.add(
         3, "login", ms=5, kind="server", attributes={"user": "ann", "empty": "", "service.version": "own"}
     )
-    traces._ids[4, "lost"] = (4999).to_bytes(8, "big")
+    traces.ids[4, "lost"] = (4999).to_bytes(8, "big")
     odd = {"ratio": float("nan"), "limit": float("inf")}
     traces.add(4, "orphan", parent="lost", service="audit", version="2", ms=1, attributes=odd)
     answer = served.http.post(

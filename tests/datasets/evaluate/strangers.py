@@ -13,14 +13,13 @@ then an episode of a minute of each fault with two quiet minutes around it:
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from tests.datasets.evaluate.systems import START_NS, Span, around, span_rows, write_folder
+from tests.datasets.evaluate.systems import START_NS, Span, around, folder_parser, span_rows, write_folder
 
 FAULTS = ("slow", "errors", "dead", "skipped", "retries")
 _EPISODE_S, _BETWEEN_S = 60, 150
@@ -372,10 +371,7 @@ def write_stranger(path: Path, name: str, *, seed: int = 0, quiet_s: int = 0) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("name", choices=STRANGERS)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = folder_parser(__doc__, STRANGERS)
     parser.add_argument(
         "--quiet", type=int, default=0, metavar="SECONDS", help="nothing is wrong for so long"
     )

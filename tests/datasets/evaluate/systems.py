@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -253,15 +253,21 @@ def span_rows(root: Span, common: dict[str, str | None], begin: int) -> list[dic
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("system", choices=SYSTEMS)
+def folder_parser(page: str | None, names: Collection[str]) -> argparse.ArgumentParser:
+    """The arguments that all writers of folders take: which one of `names`, where to, and a seed."""
+    parser = argparse.ArgumentParser(description=(page or "").split("\n")[0])
+    parser.add_argument("name", choices=names)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def main() -> None:
+    parser = folder_parser(__doc__, SYSTEMS)
     parser.add_argument("--baseline", type=int, default=1_500)
     parser.add_argument("--test", type=int, default=1_200)
     given = parser.parse_args()
-    write_system(given.out, given.system, seed=given.seed, baseline=given.baseline, test=given.test)
+    write_system(given.out, given.name, seed=given.seed, baseline=given.baseline, test=given.test)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from tests.datasets.evaluate.systems import START_NS, Span, around, span_rows, write_folder
+from tests.datasets.evaluate.systems import START_NS, Span, around, folder_parser, span_rows, write_folder
 
 
 class Episode(NamedTuple):
@@ -166,11 +165,7 @@ def write_timeline(path: Path, name: str, *, seed: int = 0, baseline_s: int = 60
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("name", choices=TIMELINES)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    given = folder_parser(__doc__, TIMELINES).parse_args()
     write_timeline(given.out, given.name, seed=given.seed)
 
 

@@ -20,4 +20,4 @@ def test_all_are_counted_and_the_first_listed(monkeypatch: object) -> None:
     joined = first.joined(second)
     assert joined.listed() == every[:100]
     assert (len(joined), dict(joined.kinds)) == (5000, {"duplicate": 2500, "raters disagree": 2500})
-    assert max(len(first._kept), len(second._kept)) <= 200
+    assert max(len(first.kept), len(second.kept)) <= 200

@@ -265,7 +265,7 @@ def test_two_operations_of_a_service_in_trouble_at_once_are_one_incident(later_s
             if since <= second < since + 20
         ]
         stream.tracker.observe(float(second), second * SECOND_NS, {OPERATION: 50}, slow)
-    assert len([*stream.tracker.open, *stream.tracker._ended]) == incidents
+    assert len([*stream.tracker.open, *stream.tracker.ended]) == incidents
 
 
 @pytest.mark.parametrize(

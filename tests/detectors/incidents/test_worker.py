@@ -155,7 +155,7 @@ def test_stop_gives_up_in_time(running, gate, system):
 
 def test_nothing_is_written_of_an_incident_that_is_not_stored(pipeline, store):
     """A row that is gone, or never came to be, gets neither causes nor differences."""
-    detection: Detection = pipeline._detection  # what the worker owns
+    detection: Detection = pipeline.detection  # what the worker owns
     difference = {
         "key": "k", "value": "v", "service_name": "s", "operation": "o", "trace_id": "t", "span_id": "p",
         "share": 1.0, "usual_share": 0.0, "lift": 9.0, "z": 9.0, "trace_count": 3, "also": [],
@@ -164,7 +164,7 @@ def test_nothing_is_written_of_an_incident_that_is_not_stored(pipeline, store):
     assert not detection.writer.record(incident, Analysis([{"service": "s", "operation": "o"}], [difference]))
     assert number(store, "SELECT count(*) AS n FROM incidents") == 0
     assert number(store, "SELECT count(*) AS n FROM incident_differences") == 0
-    assert detection.writer._causes == {}
+    assert detection.writer.causes == {}
 
 
 def test_a_snapshot_does_not_change(trained, system, clock):
@@ -174,7 +174,7 @@ def test_a_snapshot_does_not_change(trained, system, clock):
             system.order(db_ns=150 * MS)
         trained.judge_landed(system.land())
         clock.now_s += 1
-    (incident,) = trained._detection.tracker.open.values()
+    (incident,) = trained.detection.tracker.open.values()
     taken = incident.snapshot()
     was = (len(taken.anomalies), len(taken.traces), taken.anomaly_count)
     for _ in range(50):

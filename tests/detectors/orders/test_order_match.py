@@ -86,4 +86,4 @@ def test_what_is_forgotten_meets_nobody():
     book.forget(1)
     assert book.take(Order("bought", 2, "BTC/USD", "ann", "BUY", 3.0, 100.0, filled=True)) is None
     book.forget(3)
-    assert book._alike == {}  # nothing else shows that memory is given back
+    assert book.alike == {}  # nothing else shows that memory is given back

@@ -51,7 +51,7 @@ def lived(store: Store, failing: set[int], monkeypatch: pytest.MonkeyPatch) -> d
                     failures += 1
         else:
             made.judge_landed(newest)
-    made._save()
+    made.save()
     rows = {
         name: store.read(f"SELECT * EXCLUDE (updated_at) FROM {name} ORDER BY ALL").to_pylist()
         for name in STATE

@@ -16,7 +16,7 @@ MS = 1_000_000
 
 @pytest.fixture
 def detection(pipeline: Pipeline) -> Detection:
-    return pipeline._detection  # what the worker owns
+    return pipeline.detection  # what the worker owns
 
 
 def stored_position(store: Store) -> int:
@@ -101,7 +101,7 @@ def test_many_new_spans_are_judged_in_ranges(store, system, clock):
         clock_ns=clock.time_ns,
         monotonic_s=clock.monotonic_s,
     )
-    detection = pipeline._detection  # what the worker owns
+    detection = pipeline.detection  # what the worker owns
     system.order()
     newest = system.land()
     count_landed(store)
@@ -133,10 +133,10 @@ def test_learning_rests_five_times_as_long_as_it_takes(pipeline, clock, monkeypa
         clock.now_s += 3
         return 0
 
-    monkeypatch.setattr(pipeline._learner, "learn", slow)
+    monkeypatch.setattr(pipeline.learner, "learn", slow)
     for _ in range(60):
         clock.now_s += 0.5
-        pipeline._work(0.0)
+        pipeline.work(0.0)
     assert len(begun) > 1
     assert min(later - earlier for earlier, later in pairwise(begun)) >= 18
     assert pipeline.status()["last_learn_ms"] == 3_000

@@ -59,7 +59,7 @@ def test_failed_commit_learns_nothing(trained, system, clock, store, monkeypatch
         with pytest.raises(RuntimeError):
             trained.learn_settled()
     assert learned(store) == before
-    trained._learner.note_judged(system.batch_id, clock.now_s - 10)
+    trained.learner.note_judged(system.batch_id, clock.now_s - 10)
     trained.learn_settled()
     assert learned(store)[0]["n"] == before[0]["n"] + 60
 

@@ -77,7 +77,7 @@ def test_failing_calls_become_one_incident_that_says_so(watched, system, clock, 
 
 def test_judging_failed_calls_again_stores_nothing_twice(watched, system, clock, store, monkeypatch):
     """A pass that could not be written is judged again, from what had been learned by then."""
-    watched._detection.save(clock.now_s, clock.time_ns())
+    watched.detection.save(clock.now_s, clock.time_ns())
 
     def fail(*_args: object) -> None:
         raise RuntimeError("disk full")
@@ -181,7 +181,7 @@ def test_recalculation_keeps_what_spans_alone_cannot_tell(watched, store):
 
 def test_learned_rates_are_there_for_sql(watched, store):
     """Sample counts and rates of every operation, after half a minute."""
-    watched._detection.save(0.0, 0)
+    watched.detection.save(0.0, 0)
     learned = rows(
         store,
         "SELECT operation, trial_count > 200 AS ready, hit_count FROM window_rates WHERE measure = 'error'"
@@ -195,15 +195,15 @@ def test_learned_rates_are_there_for_sql(watched, store):
 
 def test_slow_looks_at_causes_leave_detection_its_time(watched, system, clock, monkeypatch):
     """While a look at an incident's causes takes two seconds, the next one waits for ten."""
-    finder, looks = watched._causes, []
-    analyse = finder._analyse
+    finder, looks = watched.causes, []
+    analyse = finder.analyse
 
     def slow(incident, watched_incident):
         looks.append(clock.now_s)
         clock.now_s += 2
         return analyse(incident, watched_incident)
 
-    monkeypatch.setattr(finder, "_analyse", slow)
+    monkeypatch.setattr(finder, "analyse", slow)
     live(watched, system, clock, 20, share=3)
     pauses = [later - earlier for earlier, later in pairwise(looks)]
     assert pauses

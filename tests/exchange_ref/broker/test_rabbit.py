@@ -116,8 +116,8 @@ class Flaky:
 
 def flaky_broker() -> tuple[RabbitBroker, Flaky]:
     broker, channel = RabbitBroker("amqp://nobody"), Flaky()
-    broker._channel = channel
-    broker._declared = {"work"}
+    broker.channel = channel
+    broker.declared = {"work"}
     return broker, channel
 
 

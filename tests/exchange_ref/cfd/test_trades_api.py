@@ -26,7 +26,7 @@ async def usd(running, user: str = "trader-01") -> tuple[float, float]:
 
 async def until_none_is_open(running) -> None:
     async with asyncio.timeout(5):
-        while running.exchange.trades.open or running.exchange.watch._ending:
+        while running.exchange.trades.open or running.exchange.watch.ending:
             await asyncio.sleep(0.01)
 
 
@@ -103,7 +103,7 @@ def test_the_price_ends_a_trade(open_exchange, levels, factor: float, status: st
             before, _ = await usd(running)
             answer, _ = await ask(running, "POST", body={**BET, **levels})
             assert answer == 201
-            running.exchange.price_source._walk.prices["BTC/USD"] *= factor
+            running.exchange.price_source.walk.prices["BTC/USD"] *= factor
             await until_none_is_open(running)
             (_, [row]) = await ask(running, "GET")
             assert row["status"] == status
@@ -129,7 +129,7 @@ def test_open_trades_survive_a_restart(open_exchange) -> None:
             (_, [row]) = await ask(running, "GET")
             assert (row["trade_id"], row["status"]) == (opened["trade_id"], "OPEN")
             assert (await usd(running))[1] == 50
-            running.exchange.price_source._walk.prices["BTC/USD"] *= 0.9
+            running.exchange.price_source.walk.prices["BTC/USD"] *= 0.9
             await until_none_is_open(running)
             (_, [row]) = await ask(running, "GET")
             assert row["status"] == "LIQUIDATED"
@@ -148,7 +148,7 @@ def test_trades_are_executed_while_the_matcher_is_another_process(open_exchange)
             await exchange.matcher.hand_over(supervisor.go, supervisor.handle)
             _, lost = await ask(running, "POST", body=BET)
             _, kept = await ask(running, "POST", body={**BET, "asset": "ETH"})
-            exchange.price_source._walk.prices["BTC/USD"] *= 0.9
+            exchange.price_source.walk.prices["BTC/USD"] *= 0.9
             async with asyncio.timeout(5):
                 while len(exchange.trades.open) > 1:
                     await asyncio.sleep(0.01)

@@ -89,5 +89,5 @@ def test_removed_orders_far_from_the_front_are_forgotten() -> None:
     for number in range(1, 5_000):
         book.rest(order(number, Side.BUY, 50, 1))
         book.remove(str(number))
-    kept = sum(len(level) for level in book._levels[Side.BUY].values())
+    kept = sum(len(level) for level in book.levels[Side.BUY].values())
     assert kept <= book_module.MIN_STALE_ORDERS + 2

@@ -33,7 +33,7 @@ def test_arrivals_do_not_wait_for_answers(open_exchange) -> None:
             stop = asyncio.Event()
             asyncio.get_running_loop().call_later(0.5, stop.set)
             await running.load.run(stop)
-            in_flight = len(running.load._in_flight)
+            in_flight = len(running.load.in_flight)
             running.exchange.database.progress_hook = None
             assert await running.load.settle(5.0)
             assert in_flight >= 15

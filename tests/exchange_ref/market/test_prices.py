@@ -79,7 +79,7 @@ def test_prices_are_fresh_and_a_waiting_reader_gets_the_next_one() -> None:
         assert time.time_ns() - stale.at_unix_nano > 1e9
 
         source.halted = False
-        pushing = list(source._pushing)
+        pushing = list(source.pushing)
         for task in pushing:
             task.cancel()
         await asyncio.gather(*pushing, return_exceptions=True)

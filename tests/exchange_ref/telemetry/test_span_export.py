@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -9,6 +10,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from exchange_ref.telemetry.span_export import BoundedSpanExport
 from exchange_ref.telemetry.tracing import WALLET, Telemetry
+from tests.pace import until
 
 
 class Endpoint(SpanExporter):
@@ -61,8 +63,7 @@ def test_a_flush_sends_everything_in_order(export: BoundedSpanExport, endpoint: 
 def test_spans_leave_by_themselves(export: BoundedSpanExport, endpoint: Endpoint) -> None:
     """Without a flush or a full batch a span is exported after the delay."""
     end_spans(export, 1)
-    with export._export._changed:
-        assert export._export._changed.wait_for(lambda: export.exported_spans == 1, timeout=2)
+    asyncio.run(until(lambda: export.exported_spans == 1))
 
 
 def test_a_full_queue_drops_and_counts(export: BoundedSpanExport, endpoint: Endpoint) -> None:
