@@ -1,4 +1,4 @@
-"""How every other process reads: the server's HTTP API, with query results as Arrow."""
+"""The client of the server's HTTP API, by which every other process reads. Query results are Arrow."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Client:
         *,
         limit: int | None = None,
     ) -> tuple[pl.DataFrame, bool]:
-        """Like `sql`, but tells whether rows were left out instead of refusing."""
+        """Like `sql`, but says whether rows were left out instead of refusing."""
         content, is_truncated = self.sql_arrow(query, params, limit=limit)
         import polars as pl  # noqa: PLC0415  # the server imports this module too: 0.4 s of CPU at its start
 

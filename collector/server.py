@@ -1,4 +1,4 @@
-"""One process: receivers, spool, landing, workers and the HTTP API around one store."""
+"""The server: receivers, spool, landing, workers and the HTTP API around one store, in one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two kinds of fields of a settings class: what a user turns, and what only code does."""
+"""The two kinds of fields of a settings class: settings of a user, and constants that only code changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A misspelt setting must not be ignored in silence."""
+"""Refuses `SPYHOP_…` variables that no setting reads, with the nearest name or what to do instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text from telemetry for a person's eyes: what would steer a terminal is shown instead of obeyed."""
+"""Makes text of telemetry safe to print: characters that steer a terminal are shown, not sent."""
 
 from __future__ import annotations
 

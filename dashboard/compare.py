@@ -88,7 +88,7 @@ def _self_ns(span: Mapping[str, Any]) -> int:
 
 
 def telling(rows: Sequence[Row], most: int) -> list[Row]:
-    """The rows that tell the two apart, at most so many, in the order of the tree: calls of one side only,
+    """The rows in which the two differ, at most so many, in the order of the tree: calls of one side only,
     of another count or with other errors, and the largest differences of self time."""
     differs = [
         row

@@ -1,4 +1,4 @@
-"""How things stand, in words: phases of incidents, what is abnormal, and the sentence of the bar. Pure."""
+"""The system's condition in words: phases of incidents, abnormal figures, and the sentence of the bar. Pure."""
 
 from __future__ import annotations
 

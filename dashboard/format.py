@@ -1,4 +1,4 @@
-"""Numbers, times and texts as a person reads them. Pure functions."""
+"""Formats numbers, times and texts for people. Pure functions."""
 
 from __future__ import annotations
 

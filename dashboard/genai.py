@@ -1,4 +1,4 @@
-"""Calls of language models as the drawer shows them: model, tokens, cost, and what was said. Pure."""
+"""Calls of language models for the drawer: model, tokens, cost, prompt and completion. Pure."""
 
 from __future__ import annotations
 

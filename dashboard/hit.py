@@ -1,4 +1,4 @@
-"""What an incident hits and whether it grows: path through a trace, trend, further causes. Pure."""
+"""An incident's effect: its path through a trace, its trend, further causes. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Searches as the page writes them: conditions joined, attributes told apart. Pure."""
+"""Builds the text of searches: joined conditions, scopes of attributes. Pure."""
 
 from __future__ import annotations
 

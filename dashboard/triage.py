@@ -1,4 +1,4 @@
-"""What the queue shows, in which order, in which words. Pure."""
+"""The rows of the triage queue, their order and their texts. Pure."""
 
 from __future__ import annotations
 

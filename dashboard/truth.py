@@ -1,4 +1,4 @@
-"""A fault of the reference exchange, whose truth is known, against what was said of its time. Pure."""
+"""Compares a fault of the reference exchange, whose truth is known, with the findings of its time. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of the detectors are the shared ones; what is particular to them is named here."""
+"""Errors of the detectors, beside the shared ones of `collector/errors.py`."""
 
 from __future__ import annotations
 

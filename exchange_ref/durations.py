@@ -1,4 +1,4 @@
-"""Durations as people write them: `500ms`, `60s`, `2m`, `1h`."""
+"""Parses durations: `500ms`, `60s`, `2m`, `1h`."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ async def run_until(
 
 
 async def _send(load: Load, history: History | None, rng: random.Random, stop: asyncio.Event) -> None:
-    """The load of the present until `stop` is set, or of a history until it is told."""
+    """The load of the present until `stop` is set, or of a history until its end."""
     if history is None:
         await load.run(stop)
         return

@@ -1,4 +1,4 @@
-"""The structure a model is asked for, and how it is read from what came back."""
+"""The structure that a model is asked for, and the reader of its answers."""
 
 from __future__ import annotations
 

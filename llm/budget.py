@@ -1,4 +1,4 @@
-"""What a model may be asked in an hour: calls, tokens, cost; and how long a dead endpoint is left alone.
+"""Limits of model requests in an hour (calls, tokens, cost), and a pause after an endpoint that fails.
 
 A sliding hour over the requests that were sent. Tokens are those that the endpoint counts, else an estimate
 at four characters each; cost follows from SPYHOP_GENAI_PRICES.

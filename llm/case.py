@@ -1,4 +1,4 @@
-"""What is stored about a subject, before anything is concluded from it."""
+"""The stored rows about a subject, before any conclusion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fact → what a sentence that cites it may say: of which places, in which words, with which figures."""
+"""A fact → the places, words and figures of a sentence that cites it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A word of a clause with what stands around it, and the lists of words that several rules use."""
+"""A word of a clause with its neighbours, and the lists of words that several rules use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sentence → clauses and tokens: names and numbers in one form, and what joins one clause to the next."""
+"""A sentence → clauses and tokens: names and numbers in one form, and the words that join clauses."""
 
 from __future__ import annotations
 

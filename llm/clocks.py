@@ -1,4 +1,4 @@
-"""Times of day in sentences: each is the begin or the end of a stretch, and a fact gives it as such."""
+"""Checks times of day in sentences: each must be the begin or the end of a stretch in a fact."""
 
 from __future__ import annotations
 

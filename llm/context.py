@@ -1,4 +1,4 @@
-"""Facts → what a model is told: redacted, within a budget, as data in one block."""
+"""Facts → the prompt's data: redacted, within a budget, in one block."""
 
 from __future__ import annotations
 

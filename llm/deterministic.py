@@ -1,4 +1,4 @@
-"""Facts → explanation, without a model: the text that always stands."""
+"""Facts → explanation, without a model."""
 
 from __future__ import annotations
 

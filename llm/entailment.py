@@ -1,4 +1,4 @@
-"""Whether a sentence says only what the facts it cites say. What it does not understand, it refuses.
+"""Checks that a sentence says only what its cited facts say. A sentence that is not understood is refused.
 
 A sentence is cut into clauses. Each must be borne out by one cited fact alone: it names no other place, each
 of its numbers stands in that fact in the same part (seen, usual, difference, share, count), each of its words

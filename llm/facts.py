@@ -1,4 +1,4 @@
-"""Facts about one trace: where its time went against what is usual, what failed, what was unusually large."""
+"""Facts about one trace: time beyond the usual, failures, unusually large values."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def add_error_facts(book: FactBook, trace: TracedTrace, *, symptom_is_time: bool
     for span in trace.deepest_errors()[:MAX_ERRORS]:
         statement = error_statement(span)
         if any(fact.kind == "error" and fact.statement == statement for fact in book.facts):
-            continue  # the same failure once more says nothing new
+            continue  # the same failure once more is no new fact
         evidence_id = book.add(span, "error", statement, observed=span.duration_ns, unit="ns")
         failed = span.status_code == "ERROR"
         causes.append(

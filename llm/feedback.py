@@ -1,4 +1,4 @@
-"""Verdicts in the store: every word is kept, the latest of each reviewer counts."""
+"""Verdicts in the store: all are kept, and the latest of each reviewer counts."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ class FeedbackBook:
         return stored, own is None
 
     def incident_of(self, explanation_id: str) -> str:
-        """The incident that an explanation speaks of.
+        """The incident of an explanation.
 
         Raises:
             NotFound: no such explanation.
-            InvalidInput: it speaks of a lone anomaly or trace.
+            InvalidInput: it explains a lone anomaly or trace.
         """
         rows = self._store.read(
             load_sql("llm.queries", "incident_of_explanation"), {"explanation_id": explanation_id}

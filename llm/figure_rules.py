@@ -1,4 +1,4 @@
-"""Rules about figures: degrees, shares, counts, what is usual, and when.
+"""Rules about figures: degrees, shares, counts, usual values, and times.
 
 Each is true of a word that breaks it.
 """

@@ -1,4 +1,4 @@
-"""What incidents have in common once numbers and ids are taken away: their structure, and their words."""
+"""Fingerprints of incidents without numbers and ids: by structure, and by words."""
 
 from __future__ import annotations
 

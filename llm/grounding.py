@@ -1,4 +1,4 @@
-"""A model's answer → what of it the facts bear out. The model selects, orders and connects; code asserts.
+"""A model's answer → the part that the facts support. The model selects and orders; code asserts.
 
 Of the summary a sentence stays when the facts it cites entail it (`llm/entailment.py`). One that they do not
 entail gives way to code's own sentence about the first of them; one that cites nothing known is dropped. The
@@ -22,7 +22,7 @@ from llm.entailment import Entailment, Verdict
 from llm.explanation import Draft, Evidence, RootCause, SentenceCheck
 from llm.redact import redact_again, redact_name, strip_invisible
 
-MIN_SENTENCE_WORDS = 3  # what is left of a sentence that was all markup says nothing
+MIN_SENTENCE_WORDS = 3  # a sentence that was all markup has nothing left
 MAX_SENTENCE_CHARS = 600
 MAX_SENTENCES = 12  # four are asked for; more are read by nobody
 _CITATION = re.compile(r"\[\s*(E\d+(?:\s*[,;]\s*E\d+)*)\s*\]")
@@ -235,7 +235,7 @@ def _row(
 
 
 def _with_first_cause(checks: Iterable[SentenceCheck], draft: Draft) -> str:
-    """The shown sentences; where none speaks of the first cause, code's sentence about it goes first."""
+    """The shown sentences; where none names the first cause, code's sentence about it goes first."""
     lines = [check.shown for check in checks if check.shown]
     first = draft.root_causes[0] if draft.root_causes else None
     cited = set(_ID.findall(" ".join(group for line in lines for group in _CITATION.findall(line))))

@@ -1,4 +1,4 @@
-"""The detectors' ranking of an incident → causes whose statements their own facts support."""
+"""The detectors' ranking of an incident → causes with statements that their facts support."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm.units import clock, counted, percent, quantity
 
 MAX_INCIDENT_CAUSES = 5
 MIN_SEPARATE_TRACES = 3  # of one or two chance may be the reason
-MAX_SHARED_TRACES = 0.1  # of a separate cause's traces: some requests meet both faults
+MAX_SHARED_TRACES = 0.1  # of a separate cause's traces: some requests are hit by both faults
 _POOL = re.compile(r"pool|client\.connections?|connections?\.(?:usage|active|used|pending)", re.IGNORECASE)
 _LOAD = re.compile(r"cpu|\bload|utili[sz]ation|queue|backlog|lag|threads?\.active|saturation", re.IGNORECASE)
 MAX_EVIDENCE_PER_INCIDENT_CAUSE = 3
@@ -123,7 +123,7 @@ def _most_telling(facts: list[Fact], *, is_failing: bool) -> Fact:
 
 
 def _add_localisation(book: FactBook, case: Case, ranked: Mapping[str, object]) -> list[str]:
-    """Facts from the evidence of one ranked cause, as far as their spans are stored."""
+    """Facts from the evidence of one ranked cause whose spans are stored."""
     listed = ranked.get("evidence")
     added: list[str] = []
     for item in listed[:MAX_EVIDENCE_PER_INCIDENT_CAUSE] if isinstance(listed, list) else ():

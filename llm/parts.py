@@ -1,4 +1,4 @@
-"""A part of a whole, as in "60 of 61 calls failed": only the part is what failed."""
+"""Parts of a whole, as in "60 of 61 calls failed": only the part failed."""
 
 from __future__ import annotations
 

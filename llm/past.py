@@ -1,4 +1,4 @@
-"""Similar incidents of the past, with what engineers said of them.
+"""Similar incidents of the past, with the words of engineers on them.
 
 Those of the same structure go first (`llm/fingerprint.py`), then those whose explanations share rare words:
 cosine of TF-IDF vectors over the words without figures. (Embeddings of `wordllama` would need

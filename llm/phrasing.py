@@ -1,4 +1,4 @@
-"""What words that a fact licenses one by one may still not say together: rules over one clause.
+"""Rules over one clause whose words are each licensed by a fact, but wrong together.
 
 Each rule is a name, which the stored report gives, and a function that is true when the clause breaks it.
 """

@@ -1,9 +1,9 @@
-"""The way from the cause to the symptom: a chain of calls and messages, each of which stands in stored spans.
+"""The way from the cause to the symptom: a chain of calls and messages, each from stored spans.
 
-A slow or failing span holds up who waits for it: its parent, or whoever a message links it to. So the way
-climbs from the cause's span towards the root. Where the symptom lies on another branch, it turns at the span
-that both have in common, since that one waits for the one and calls the other. No edge is taken from anything
-but stored spans: where the symptom is not reached, the way ends and says so.
+A slow or failing span holds up the span that waits for it: its parent, or the span that a message links it
+to. So the way climbs from the cause's span towards the root. Where the symptom lies on another branch, it
+turns at the span that both have in common, since that one waits for the one and calls the other. No edge is
+taken from anything but stored spans: where the symptom is not reached, the way ends and says so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What may leave the process: attribute keys by allow-list, text through patterns, and closed on failure.
+"""Redacts all that leaves the process: attribute keys by allow-list, text by patterns; refuses on failure.
 
 Telemetry is written by whoever sends it. It may carry secrets (which must not reach a model, a stored
 explanation or an export) and invisible characters (which a person does not see and a model obeys).

@@ -1,4 +1,4 @@
-"""Rules about places: causes, effects, blame, and what joins two of them.
+"""Rules about places: causes, effects, blame, and the relation of two places.
 
 Each is true of a word that breaks it.
 """

@@ -1,4 +1,4 @@
-"""What reviewers should look at next, and how far they agree."""
+"""The queue of explanations to review, and the agreement of reviewers."""
 
 from __future__ import annotations
 

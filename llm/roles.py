@@ -1,4 +1,4 @@
-"""The part that a number plays in its sentence: what was seen, what is usual, the difference, a share, a count."""
+"""The role of a number in its sentence: observed, usual, difference, share or count."""
 
 # ruff: noqa: E501 - lists of words
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether digits or letters that could be a secret are one: check sums, form, and the word before them."""
+"""Decides whether digits or letters are a secret: check sums, form, and the word before them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a secret looks like in free text: ordered rules, each a pattern and what replaces its match.
+"""Patterns of secrets in free text: ordered rules, each with the replacement of its match.
 
 The order matters: what has a form of its own (a PEM block, a JWT) goes before what is known by the word
 beside it (`password=`), and that before what is known by its digits alone (cards, phone numbers).

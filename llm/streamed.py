@@ -1,4 +1,4 @@
-"""A model's answer while it is written: each sentence is told when it is complete and checked."""
+"""A model's answer while it is written: each sentence is passed on when it is complete and checked."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MAY_END = re.compile(r"[.!?\]\"]")  # only such a piece can complete a sentence
 
 
 class StreamedAnswer:
-    """Told the pieces of an answer as they come; calls `on_line` with each sentence that may be shown.
+    """Gets the pieces of an answer as they come; calls `on_line` with each sentence that may be shown.
 
-    What is told here is what `grounding.ground` shows of the same summary, sentence by sentence.
+    The sentences are those that `grounding.ground` shows of the same summary.
     """
 
     def __init__(self, evidence: Evidence, draft: Draft, on_line: Callable[[str], None]) -> None:
@@ -26,7 +26,7 @@ class StreamedAnswer:
         self.begin()
 
     def begin(self) -> None:
-        """Another answer begins: the first had not the right form. What was told of it stands."""
+        """Another answer begins, since the first had not the right form. Its sentences stay shown."""
         self._text = ""
         self._taken = 0
         self._checker = SentenceChecker(self._evidence, self._draft)
@@ -42,7 +42,7 @@ class StreamedAnswer:
 
 
 def partial_summary(text: str) -> tuple[str, bool]:
-    """The summary as far as it has come, and whether it is complete.
+    """The summary up to now, and whether it is complete.
 
     >>> partial_summary('{"summary": "A took 2 ms [E1]. B f')
     ('A took 2 ms [E1]. B f', False)

@@ -87,7 +87,7 @@ def load_case(store: Store, subject: Subject) -> Case:
     incident = _incident(store.read(_sql("incident"), {"id": subject.id}).to_pylist()[0])
     wanted = {"id": subject.id, "trace_id": incident.exemplar_trace_id, "limit": MAX_ANOMALIES}
     anomalies = [_anomaly(row) for row in store.read(_sql("incident_anomalies"), wanted).to_pylist()]
-    # Of failing calls the trace of one that failed, so that its deepest error can be told.
+    # Of failing calls the trace of a failed one, so that its deepest error can be named.
     failing = anomalies[0].trace_id if anomalies and anomalies[0].detector == "error" else ""
     trace = load_trace(store, failing or incident.exemplar_trace_id)
     version = _version(store, incident.incident_id)
@@ -113,7 +113,7 @@ def _version(store: Store, incident_id: str) -> Version | None:
 def _cited(
     store: Store, incident: Incident, anomalies: list[Anomaly], version: Version | None
 ) -> dict[tuple[str, str], TracedSpan]:
-    """The spans that the incident's causes and anomalies speak of; those not stored are left out."""
+    """The spans of the incident's causes and anomalies; those not stored are left out."""
     wanted = [(anomaly.trace_id, anomaly.span_id) for anomaly in anomalies]
     wanted += [(version.trace_id, version.span_id)] if version else []
     for cause in incident.root_causes:
@@ -131,7 +131,7 @@ def _cited(
 def load_trace(store: Store, trace_id: str) -> TracedTrace:
     """The trace in the order of its tree, all of its spans; empty when none of them is stored.
 
-    Attributes and exceptions are read of those spans only that a fact may speak of.
+    Attributes and exceptions are read only of spans that a fact may use.
     """
     wanted = {"trace_id": trace_id.lower()}
     table = store.read(_sql("trace_spans"), wanted)
@@ -181,7 +181,7 @@ def _usual_times(rows: list[dict[str, Any]]) -> dict[Operation, tuple[float | No
 
 
 def _with_details(store: Store, spans: list[TracedSpan]) -> list[TracedSpan]:
-    """`spans`, where those that facts may speak of carry their attributes, status message and exception."""
+    """`spans`; those that facts may use carry their attributes, status message and exception."""
     trace = TracedTrace(spans)
     worst: dict[Operation, TracedSpan] = {}
     for span in spans:

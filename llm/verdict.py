@@ -1,4 +1,4 @@
-"""What a reviewer says of an explanation: the body of `POST /api/monitor/feedback`, validated and cleaned."""
+"""A reviewer's verdict: the body of `POST /api/monitor/feedback`, validated and cleaned."""
 
 from __future__ import annotations
 

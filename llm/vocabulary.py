@@ -1,4 +1,4 @@
-"""The words that a model's sentence may use: neutral ones, and families that a fact must license.
+"""The words that a model's sentence may use: neutral words, and families that a fact must license.
 
 A word in none of these lists refuses its sentence. There are no negations, remedies, commands, wishes and
 conjunctions of cause here, and no names of things that only a fact can bring in (network, disk, team, deploy).

@@ -1,6 +1,6 @@
-"""What `spyhop export-db` does: copy the rows of a range of time into a DuckDB file of its own.
+"""`spyhop export-db`: copies the rows of a range of time into a new DuckDB file.
 
-The file is of DuckDB's oldest format (1.0), so that any DuckDB opens it: attributes and other values of any
+The file has DuckDB's oldest format (1.0), so that any DuckDB opens it. Attributes and other values of any
 type are JSON there. Rows are read up to one landed batch, whatever lands meanwhile.
 """
 

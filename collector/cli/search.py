@@ -1,4 +1,4 @@
-"""What `spyhop search` does: ask a server or a folder, and print a line for each trace."""
+"""`spyhop search`: asks a server or a folder and prints a line for each trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `spyhop sql` does: a source of rows, four ways to print them, and a small shell."""
+"""`spyhop sql`: a source of rows, five formats to print them in, and a small shell."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def print_rows(source: Source, query: str, output: str, limit: int | None, out: 
 
 
 def _write_text(pieces: Iterable[bytes], out: IO[str]) -> None:
-    """Exactly what is stored for a pipe or a file; on a terminal nothing of it steers."""
+    """The text as it is stored for a pipe or a file; on a terminal without characters that steer it."""
     shown = out.isatty() or isinstance(out, _Page)
     for piece in pieces:
         text = piece.decode()

@@ -1,4 +1,4 @@
-"""What the server and its decoding process say to each other over a socket.
+"""The messages between the server and its decoding process, over a socket.
 
 Request: how many records, the size and signal of each, then their payloads. Reply: `OK` and how many tables,
 then each as signal, size and Arrow IPC stream; or `REFUSED` and the reason as one UTF-8 text.

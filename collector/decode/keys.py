@@ -1,6 +1,6 @@
-"""Which attributes of each row are kept, in which order, and the dictionary of their keys.
+"""Sorts the attributes of each row, drops repeated keys, and makes the dictionary of the keys.
 
-Spans of one operation carry the same keys in the same order. What that sequence comes to is worked out once
+Spans of one operation carry the same keys in the same order. The result of a sequence is worked out once
 for all rows that have it: 0.15 µs a row of nine keys, 0.45 when each row is sorted for itself.
 """
 

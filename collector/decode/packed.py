@@ -1,4 +1,4 @@
-"""Rows whose variants stand as bytes: what DuckDB cannot shred costs the same whatever keys it holds."""
+"""Rows whose VARIANT values are bytes, which DuckDB cannot shred: their keys do not change their cost."""
 
 from __future__ import annotations
 

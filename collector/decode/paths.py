@@ -1,4 +1,4 @@
-"""Which keys the VARIANT columns of a table hold, and at which places.
+"""Counts the paths of keys in the VARIANT columns of a table.
 
 DuckDB gives every distinct path of a row group a column of its own: 1.3 MB and 20 ms for each of them. So the
 number of paths must be known before rows are stored.

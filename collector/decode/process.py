@@ -1,4 +1,4 @@
-"""Decoding in a second process, as long as there is much to decode.
+"""Decodes large batches in a second process.
 
 Receiving, decoding and landing share one interpreter lock, and DuckDB's inserts must wait for it between any
 two calls. A process takes 170 MB and half a second to start, so that there is one only while landing is
@@ -40,7 +40,7 @@ class Decoder:
     ) -> None:
         """
         Args:
-            process_bytes_min: from how many payload bytes on the other process is worth its way.
+            process_bytes_min: payload bytes from which on the other process decodes a batch.
         """
         self._process_bytes_min = process_bytes_min
         self._clock_s = clock_s

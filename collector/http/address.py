@@ -1,4 +1,4 @@
-"""`host:port`, as options and settings give it."""
+"""Parses `host:port` of options and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors as the HTTP API tells them: `{error: {code, message, details}}`, with a status for each class."""
+"""The HTTP API's answer to an error: `{error: {code, message, details}}`, with a status for each class."""
 
 from __future__ import annotations
 

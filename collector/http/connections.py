@@ -1,4 +1,4 @@
-"""What one HTTP connection may cost: time, header bytes, requests sent ahead; and how many there may be."""
+"""Limits of HTTP connections: time, header bytes, pipelined requests, and the number of connections."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def http_protocol(header_timeout_s: float, count_max: int = CONNECTIONS_MAX) -> 
             if self.transport.is_closing():
                 return
             if head_number and head_number == self._head_number:
-                # The parser says nothing of a header before it ends.
+                # The parser reports a header only when it has ended.
                 self._unended_bytes += len(data)
                 if self._unended_bytes > HEAD_BYTES_MAX:
                     self._refusal = _too_long()

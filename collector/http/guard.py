@@ -24,7 +24,7 @@ _API_HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
 }
-# What a person may come to by a link on somebody's page. A page cannot read what it links to.
+# Paths that a link on a foreign page may open. A page cannot read what it links to.
 _LINKED_PATHS = frozenset({"/docs", "/openapi.json"})
 
 
@@ -55,7 +55,7 @@ class OwnPagesOnly:
         await (refusal or self._app)(scope, receive, send)
 
     def _is_linked(self, path: str) -> bool:
-        """Whether a person may come to `path` by a link on somebody's page."""
+        """Whether a link on a foreign page may open `path`."""
         return True
 
     def _refusal(self, scope: Scope) -> Response | None:

@@ -1,4 +1,4 @@
-"""JSON that is refused before anything is made of it: not strict, nested deeply, or in very many parts."""
+"""Refuses JSON before it is parsed into objects: not strict, nested deeply, or of very many parts."""
 
 from __future__ import annotations
 

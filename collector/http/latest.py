@@ -1,4 +1,4 @@
-"""Answers about the process itself, which come at once whatever the process is busy with."""
+"""Answers about the process itself, given at once even when the process is busy."""
 
 from __future__ import annotations
 

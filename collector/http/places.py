@@ -1,4 +1,4 @@
-"""How many requests may be worked on at once, for each part of the API."""
+"""Limits how many requests each part of the API works on at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The entrance of the HTTP API: a request comes to the application whole, or not at all."""
+"""Reads and checks whole requests before the application of the HTTP API sees them."""
 
 from __future__ import annotations
 

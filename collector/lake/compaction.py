@@ -1,4 +1,4 @@
-"""Which files of an hour are worth rewriting as one."""
+"""Chooses the files of an hour to rewrite as one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def files_to_compact(
 ) -> list[LakeFile]:
     """The files of one hour, given smallest first, to rewrite as one now; empty when none.
 
-    A quiet hour is rewritten whole, as far as one file may hold it. One that still grows is rewritten only
+    A quiet hour is rewritten whole, up to the size of one file. An hour that still grows is rewritten only
     when it has many files, and then without those that are larger than all smaller ones together: each row
     is so rewritten a number of times that grows with the logarithm of the hour, not with its files.
     """

@@ -1,4 +1,4 @@
-"""Whether the lake's files are still those that were listed: they never change once written."""
+"""Checks that the lake's files are still those that were listed. A written file never changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Since when batches have landed, as far as this process has seen."""
+"""When this process first saw each batch landed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the collectors of one lake tell each other and every other engine: `_files/<collector>.parquet` in the
+"""The listing of a collector's files, for other collectors and engines: `_files/<collector>.parquet` in the
 lake names the files that hold a collector's rows now, each row once.
 
 A listing is replaced as a whole. A file that leaves it, since a compacted one has its rows or its time is

@@ -121,7 +121,7 @@ def compact(
     ).fetchall()[0]
     path = announce(con, signal, hours, newest_batch_id, now_ns)
     rows = _rows_of(con, store, signal, files)
-    # Files that are few in paths each may be many together, and rare ones stand in none of their columns.
+    # Each file may have few paths, and all together many; rare paths have no column in any of them.
     copied = write_file(con, store.lake / path, signal, rows, expected, shredding=shredding_option(con, rows))
     store.share(store.lake / path)
     _check_counts(copied, expected, path)
@@ -191,7 +191,7 @@ def settle(store: Store, con: duckdb.DuckDBPyConnection, path: str) -> None:
 
 
 def _last_ns(end: datetime) -> int:
-    """The last nanosecond before `end`, as far as there is one that a TIMESTAMP_NS can hold."""
+    """The last nanosecond before `end` that a TIMESTAMP_NS can hold."""
     seconds = calendar.timegm(end.timetuple())
     return min(seconds * 1_000_000_000 - 1, LAST_TIME_NS)
 

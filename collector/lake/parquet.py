@@ -1,4 +1,4 @@
-"""How a lake file is written: its name, its order, and that it is on disk before anything speaks of it."""
+"""Writes a lake file: its name, the order of its rows, and the sync to disk before anything refers to it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def partial_of(target: Path) -> Path:
 
 
 def make_durable(partial: Path, target: Path) -> None:
-    """The file and its name on disk, before any transaction speaks of it."""
+    """Sync the file and its name to disk, before any transaction refers to it."""
     _sync(partial, os.O_RDWR)
     partial.replace(target)
     for folder in (target.parent, target.parent.parent, target.parent.parent.parent):  # may all be new

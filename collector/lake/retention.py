@@ -1,4 +1,4 @@
-"""Rows and files that leave: by age, by size, and files whose rows stand in a compacted one."""
+"""Deletes rows and files: by age, by size, and files whose rows stand in a compacted one."""
 
 from __future__ import annotations
 

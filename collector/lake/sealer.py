@@ -1,6 +1,6 @@
-"""The lake's keeper: old hours move to Parquet, files of one hour become one, the oldest leave.
+"""Moves old hours to Parquet, joins the files of one hour, and deletes the oldest.
 
-How rows move without being lost or seen twice stands in `collector/lake/moving.py`.
+`collector/lake/moving.py` describes how rows move without being lost or seen twice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which paths of the VARIANT columns a lake file stores as columns: a bounded number, the most frequent.
+"""Chooses the paths of VARIANT columns that a lake file stores as columns: the most frequent, up to a bound.
 
 Left alone, DuckDB makes a column of every distinct path of the first row group.
 """
@@ -85,7 +85,7 @@ def _type_at(path: Path, types: Types, children: Mapping[Path, Iterable[Path]]) 
     counts = types.get(path)
     if not counts:
         return ""
-    kind = max(counts, key=lambda kind: (kind != "", counts[kind]))  # a null tells nothing
+    kind = max(counts, key=lambda kind: (kind != "", counts[kind]))  # a null has no type
     below = children.get(path, ())
     if kind == ARRAY:
         element = next((_type_at(child, types, children) for child in below if child[-1] == ITEM), "")

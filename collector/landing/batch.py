@@ -140,7 +140,7 @@ class BatchReader:
         except queue.Empty:
             return None
         if batch is None:
-            self._ready.put(None)  # whoever asks again is told again
+            self._ready.put(None)  # a later call raises the same error
         return batch
 
     def _loop(self) -> None:

@@ -1,4 +1,4 @@
-"""When landed spool segments may go: once a checkpoint has brought their rows into the database file.
+"""Deletes landed spool segments once a checkpoint has brought their rows into the database file.
 
 Until then the rows stand in DuckDB's log alone. When that log is deleted, cut or damaged, the database goes
 back to its last checkpoint, and with it the spool position, which is in the same transaction: landing then

@@ -1,4 +1,4 @@
-"""Decoded tables into an open transaction of the store, and the position that goes with them."""
+"""Inserts decoded tables and their spool position in an open transaction of the store."""
 
 from __future__ import annotations
 

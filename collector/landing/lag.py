@@ -1,4 +1,4 @@
-"""How old the oldest record is that has not landed, and whether landing falls behind for good."""
+"""Measures the age of the oldest record that has not landed, and whether landing falls behind for good."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class LagWatch:
                 self._notes = deque(list(self._notes)[::2])
 
     def lag_s(self, now_s: float, landed: Position) -> float:
-        """Age of the oldest record that has not landed, as far as it was noted; 0 when all has."""
+        """Age of the oldest noted record that has not landed; 0 when all has landed."""
         with self._guard:
             while self._notes and self._notes[0].end <= landed:
                 self._notes.popleft()

@@ -1,4 +1,4 @@
-"""Spool to store, exactly once: rows and the spool position they came from share a transaction.
+"""Lands spool records in the store exactly once: rows and their spool position share a transaction.
 
 While landing is behind, pieces of the spool follow each other into one transaction. From a row group
 (122,880 rows) on, DuckDB then writes compressed row groups straight into its file, instead of the rows into
@@ -282,7 +282,7 @@ class Lander:
 
 
 def read_position(store: Store) -> tuple[Position, Totals]:
-    """Where landing has come to in the spool, and its totals."""
+    """The position of landing in the spool, and its totals."""
     (row,) = store.read(load_sql("collector.landing.queries", "get_position")).to_pylist()
     position = Position(row.pop("segment_id"), row.pop("segment_offset_bytes"))
     return position, Totals(*row.values())

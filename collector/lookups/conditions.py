@@ -1,4 +1,4 @@
-"""Searches that other tools ask for in words of their own, made of the same parts as ours."""
+"""Translates the searches of other tools into the parts of our own search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole traces as OTLP messages: what was sent, again."""
+"""Whole traces as the OTLP messages that were sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may send: TLS, mutual TLS and a bearer token, the same for both receivers."""
+"""Access control of both receivers: TLS, mutual TLS and a bearer token."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TokenCheck:
             return
         sent = headers.get("authorization", "")
         is_bearer = sent[: len(_SCHEME)].lower() == _SCHEME
-        # Constant time: how long the comparison takes must not tell how much of a guess was right.
+        # Constant time: the duration of the comparison must not show how much of a guess was right.
         if not is_bearer or not hmac.compare_digest(sent[len(_SCHEME) :].strip().encode(), self._token):
             raise Unauthenticated(
                 "the bearer token is wrong" if is_bearer else "a bearer token is needed",

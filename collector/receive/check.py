@@ -1,4 +1,4 @@
-"""What a request must be before it is acknowledged; landing can then rely on it."""
+"""Checks a request before it is acknowledged, so that landing can rely on it."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def check_message(
 
 
 class _Findings(NamedTuple):
-    """What `Checked` tells of a request, while it is found."""
+    """The fields of `Checked` while they are collected."""
 
     rejected: Counter[str]
     cut: Counter[str]

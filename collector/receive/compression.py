@@ -1,4 +1,4 @@
-"""Request bodies, decompressed without ever holding more than the limit."""
+"""Decompresses request bodies without ever holding more than the limit."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
         case "gzip" | "x-gzip":
             pieces = _inflate(body, 16 + zlib.MAX_WBITS, "gzip")
         case "deflate" | "zlib":
-            # "deflate" means zlib, but some clients send it bare; zlib's first byte tells.
+            # "deflate" means zlib, but some clients send it bare; the first byte shows which.
             wrapped = bool(body) and body[0] & 0x0F == 8 and int.from_bytes(body[:2]) % 31 == 0
             pieces = _inflate(body, zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS, "deflate")
         case "zstd":

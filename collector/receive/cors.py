@@ -1,4 +1,4 @@
-"""Which web pages may send OTLP/HTTP: those of chosen origins, and no others.
+"""Lets web pages of chosen origins send OTLP/HTTP, and no others.
 
 Browsers ask before they send OTLP's content types across origins, but not when a page's own host name was
 made to point here (DNS rebinding). We serve no pages, so whatever a page sends comes from elsewhere.

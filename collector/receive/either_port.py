@@ -1,9 +1,9 @@
-"""Both OTLP ports take both protocols: HTTP/2 is told by its first bytes and led to gRPC's own server.
+"""Both OTLP ports take both protocols: the first bytes show HTTP/2, which is passed to gRPC's own server.
 
-A sender that speaks HTTP to 4317, or gRPC to 4318, is the commonest mistake there is, and neither side would
-say anything of it. gRPC's server takes no sockets of others, so it listens on a Unix socket in a folder that
-only this user may enter, and HTTP/2 connections are tunnelled there; TLS ends before that.
-A tunnel costs 0.21 ms of CPU for a request of 512 spans of 280 bytes, 0.4 µs a span.
+HTTP sent to 4317, or gRPC sent to 4318, is the commonest mistake, and neither side would report it. gRPC's
+server takes no sockets of others, so it listens on a Unix socket in a folder that only this user may enter,
+and HTTP/2 connections are tunnelled there; TLS ends before that. A tunnel costs 0.21 ms of CPU for a request
+of 512 spans of 280 bytes, 0.4 µs a span.
 """
 
 from __future__ import annotations

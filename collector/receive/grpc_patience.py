@@ -1,4 +1,4 @@
-"""gRPC calls that opened and then send nothing: each holds a thread, so they give way to others."""
+"""Cancels gRPC calls that have opened and send nothing, when others need their threads."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class TraceTranslator:
         self.known: dict[bytes, bytes] = {}
 
     def translate(self, body: bytes) -> bytes | None:
-        """The `ExportTraceServiceRequest` of an OTLP JSON body; None when only the exact way can tell."""
+        """The `ExportTraceServiceRequest` of an OTLP JSON body; None when only the exact way decodes it."""
         try:
             request = _request_decoder.decode(body)
             return b"".join([_sized(0x0A, self._resource_spans(each)) for each in request.resource_spans])

@@ -1,4 +1,4 @@
-"""Values and names that are too long to keep are cut at the limit, counted, and marked where they stood.
+"""Cuts values and names at the limit, counts them, and marks the place.
 
 The mark is the attribute `spyhop.truncated_values`, how many values were cut: on the span, log record, data
 point or exemplar, on the resource or scope, or, for a metric's own texts, in its metadata.

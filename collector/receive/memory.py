@@ -1,4 +1,4 @@
-"""The memory of this process, where Linux tells it."""
+"""The memory of this process; known on Linux only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies within the size limit that would be a hundred times as large once parsed."""
+"""Refuses bodies within the size limit that would be a hundred times as large once parsed."""
 
 from __future__ import annotations
 

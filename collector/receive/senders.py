@@ -1,7 +1,7 @@
-"""Who sends, what came of it, and why something was not taken: for the person who set the sender up.
+"""Remembers each sender, what was accepted of it, and why something was refused.
 
-Most exporters keep a refusal to themselves. So each is logged here, rate-limited, and `GET /api/senders` and
-/readyz show it.
+Most exporters hide a refusal from their user. So each is logged here, rate-limited, and `GET /api/senders`
+and /readyz show it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Sender(NamedTuple):
-    """What tells one sender from another. A port would not: it changes with each connection."""
+    """The identity of a sender. A port is no part of it, since it changes with each connection."""
 
     address: str = "unknown"
     agent: str = ""  # User-Agent

@@ -1,6 +1,6 @@
-"""Times that are not set, and times that no sender can mean: one rule for spans, log records and data points.
+"""Times that are missing or impossible: one rule for spans, log records and data points.
 
-An item without any time gets that of its receipt; what was made up is told in its attribute
+An item without any time gets the time of its receipt, and names what was filled in by its attribute
 `spyhop.time_source`. An item whose time lies outside of the range is refused: in 1970, where seconds sent as
 nanoseconds lie, retention would delete it at once, and 2262 would be the newest for ever.
 """
@@ -81,7 +81,7 @@ def are_log_times_sound(records: Any, times: TimeRange) -> bool:
 
 
 def set_log_times(times: TimeRange, made_up: Counter[str], reasons: Counter[str]) -> Callable[[Any], bool]:
-    """A function that gives a log record without any time one, and tells whether it can be stored."""
+    """A function that sets the time of a log record without one, and returns whether it can be stored."""
 
     def keep(record: Any) -> bool:
         time_ns = record.time_unix_nano or record.observed_time_unix_nano
@@ -102,7 +102,7 @@ def are_point_times_sound(points: Any, times: TimeRange) -> bool:
 
 
 def set_point_times(times: TimeRange, made_up: Counter[str], reasons: Counter[str]) -> Callable[[Any], bool]:
-    """A function that gives a data point without a time one, and tells whether it can be stored."""
+    """A function that sets the time of a data point without one, and returns whether it can be stored."""
 
     def keep(point: Any) -> bool:
         if not point.time_unix_nano:

@@ -1,4 +1,4 @@
-"""Who may be checked when: requests that cost much one at a time, others beside them."""
+"""Checks costly requests one at a time, and others beside them."""
 
 from __future__ import annotations
 

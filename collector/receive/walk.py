@@ -1,4 +1,4 @@
-"""The way from an export request to its items, the same in all three signals."""
+"""Walks from an export request to its items, for all three signals."""
 
 from __future__ import annotations
 

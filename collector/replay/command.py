@@ -1,4 +1,4 @@
-"""What `spyhop replay` shows: progress on a terminal, every refusal with its place, a summary."""
+"""The output of `spyhop replay`: progress on a terminal, every refusal with its place, a summary."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def _unwrapped(item: Any) -> Any:
 
 
 def _ids_as_hex(part: Any) -> None:
-    """Write ids that are base64, as Tempo and protobuf's own JSON have them, as hex; their length tells."""
+    """Write base64 ids (of Tempo, and of protobuf's JSON) as hex; their length shows the encoding."""
     if isinstance(part, list):
         for item in part:
             _ids_as_hex(item)

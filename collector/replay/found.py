@@ -1,4 +1,4 @@
-"""What a reader gives for each thing it meets in a file."""
+"""The results of reading a file: requests, and reasons why something cannot be sent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Converted(NamedTuple):
 
 
 def describe(document: object) -> str:
-    """What a JSON value is, in the words that help to see why nothing was found in it."""
+    """Describes a JSON value for the message that nothing was found in it."""
     match document:
         case dict():
             names = [str(name)[:40] for name in document]

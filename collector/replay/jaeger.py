@@ -68,7 +68,7 @@ def _is_trace_or_span(trace: object) -> bool:
 
 
 def _sources(trace: Mapping[str, Any]) -> list[Any]:
-    """Its spans; something that is no list is told as the one span that cannot be read."""
+    """Its spans; anything that is no list is reported as one span that cannot be read."""
     spans = trace.get("spans") or [] if "spans" in trace else [trace]
     return spans if isinstance(spans, list) else [spans]
 

@@ -1,4 +1,4 @@
-"""Files of telemetry to export requests. What a file holds is told by its content, never by its name.
+"""Reads files of telemetry as export requests. The content decides the format, never the name.
 
 - JSON: a document a line (what the OpenTelemetry Collector's file exporter writes), or one document; which
   documents are known stands in `documents.py`

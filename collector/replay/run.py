@@ -122,7 +122,7 @@ def _read(path: Path, report: Report) -> Iterator[tuple[_Checked | None, int]]:
 
 
 def _checked(item: Found | Refused, report: Report) -> Iterable[_Checked]:
-    """By the rules of our own receivers, so that what is refused is told with its place."""
+    """Checks by the rules of our own receivers, so that a refusal is reported with its place."""
     if isinstance(item, Refused):
         report.refused.append(item)
         return

@@ -65,7 +65,7 @@ class Sender:
 
         Raises:
             Unavailable: the endpoint cannot be reached, or takes nothing any more.
-            Unauthenticated: it wants another token.
+            Unauthenticated: it asks for another token.
         """
         if self._failure is not None:
             raise self._failure

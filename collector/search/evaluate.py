@@ -1,4 +1,4 @@
-"""Which spans of given traces a search means: their rows with the conditions in SQL, then sets of them."""
+"""Finds the spans of given traces that match a search: conditions in SQL, then sets of spans."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The first look: which spans may belong to a result, in conditions that DuckDB answers from few columns.
+"""Finds spans that may belong to a result, by conditions that DuckDB answers from few columns.
 
-They hold for more spans than the search means (a text "500" passes for the number), never for fewer: what
+The conditions hold for more spans than the search (a text "500" passes for the number), never for fewer: what
 passes is then judged exactly (`conditions.py`). `variant_typeof` would read every value of every span: 420 ms
 for 2 M spans, where a plain cast takes 8 to 13.
 """

@@ -1,4 +1,4 @@
-"""Figures over time of the spans that a search means: `{ … } | rate() by (resource.service.name)`."""
+"""Figures over time of the spans that match a search: `{ … } | rate() by (resource.service.name)`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""From words to a tree, by recursive descent. The grammar is a subset of TraceQL's, with its precedences:
+"""Parses the tokens of a search into a tree, by recursive descent. A subset of TraceQL's grammar:
 `&&` and `||` bind equally, from the left, and structural operators bind tighter.
 
-Written by hand, since each error shall say what is wrong at which place in the terms of the person who typed
+Written by hand, so that each error names the place and the fault in the terms of the person who typed
 it; a parser generator knows tokens.
 """
 

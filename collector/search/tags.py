@@ -1,4 +1,4 @@
-"""What can be asked for: the keys and values that landed, for completion. Bounded samples, newest first."""
+"""Keys and values that landed, for completion. Bounded samples, newest first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the text of a search to its words, each with its place. TraceQL's lexical rules."""
+"""Splits the text of a search into tokens, each with its place, by TraceQL's lexical rules."""
 
 from __future__ import annotations
 

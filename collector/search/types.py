@@ -1,4 +1,4 @@
-"""Whether an expression makes sense: what can be known of its types before any span is seen."""
+"""Checks the types of an expression as far as they are known before any span is read."""
 
 from __future__ import annotations
 

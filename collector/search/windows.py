@@ -1,4 +1,4 @@
-"""Where in time to look, so that DuckDB leaves out what lies elsewhere."""
+"""Ranges of time for a query, so that DuckDB skips the row groups outside them."""
 
 from __future__ import annotations
 

@@ -120,8 +120,8 @@ def _answer(  # noqa: PLR0911  # one for each way in which a query ends
 
 
 def _rehearse(cursor: duckdb.DuckDBPyConnection, prepared: Prepared, request: dict[str, Any]) -> None:
-    """Run it on the made-up rows. Only what would harm the server counts: that a made-up text is no number,
-    or that the time was too short, says nothing about the real rows.
+    """Run it on the made-up rows. Only harm to the server counts. A made-up text that is no number,
+    or too short a time, does not refuse the query: real rows may differ.
 
     Raises:
         TooLarge: a vector of its rows takes more memory than the process has.

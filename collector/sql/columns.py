@@ -1,4 +1,4 @@
-"""How a column of each of DuckDB's types leaves DuckDB: as the Arrow type that it has, or as text that keeps
+"""Casts for result columns of each DuckDB type: the Arrow type that it has, or text that keeps
 every digit. Arrow has no form for some (an interval of months, a bit string, a zone beside a time), and
 VARIANT would be two binary fields."""
 

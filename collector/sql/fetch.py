@@ -66,7 +66,7 @@ def fetch(
 
 
 def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """What DuckDB meets while it makes the rows comes through Arrow as text, and is its error again."""
+    """Turn the text by which Arrow reports an error of DuckDB into that error again."""
     try:
         yield from reader
     except (OSError, pa.ArrowException) as error:

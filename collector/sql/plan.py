@@ -1,4 +1,4 @@
-"""What a query does with values of VARIANT once it is bound: types stand in the plan, not in the tree."""
+"""Checks what a bound query does with VARIANT values: the plan has types, the parsed tree has none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other people's SQL: one statement, read-only, bounded in text, rows, bytes, memory and time.
+"""Runs users' SQL: one statement, read-only, bounded in text, rows, bytes, memory and time.
 
 A query is parsed, examined and rehearsed in a process that can do no harm (`child.py`), and what passes runs
 here, on a cursor of its own. Both ways stand behind `QueryRunner`: reader processes can take its place.
@@ -220,7 +220,7 @@ class QueryRunner:
 
     def _translated(self, error: duckdb.Error, stopped_because: str, timeout_s: float) -> Exception:
         if isinstance(error, DATABASE_ENDS):
-            # The rehearsal did not meet it: only real rows did. Whoever watches the database opens it again.
+            # Only real rows cause it, so the rehearsal passed. The watch of the database opens it again.
             if isinstance(error, duckdb.InternalException):
                 self._store.closed_by_query = first_lines(error)
             return RefusedQuery(

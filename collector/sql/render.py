@@ -1,4 +1,4 @@
-"""Query results as JSON, CSV, Arrow and Parquet: the one place that knows how, for the API and the shell.
+"""Renders query results as JSON, CSV, Arrow and Parquet, for the API and the shell.
 
 JSON and CSV take results of `run(as_text=True)`, in which DuckDB has made text of all that needs it.
 """

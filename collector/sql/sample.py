@@ -1,7 +1,7 @@
 """An empty copy of the store's tables and views in memory, with a vector of made-up rows in each.
 
-What a query does to a whole vector of rows, in time, memory and crashes, it does here first, where only a
-process of its own can suffer.
+A query that takes too much time or memory, or crashes, on a whole vector of rows does so here first, in a
+process of its own.
 """
 
 from __future__ import annotations

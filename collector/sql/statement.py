@@ -1,4 +1,4 @@
-"""From a user's text to the text that is run: parsed, examined, bound, and put between our own words."""
+"""Turns a user's text into the statement that runs: parsed, examined, bound, put into our SELECT."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def prepare(
     Args:
         con: a database with the same tables, in which the query is bound but not run.
         tables: lower-case names of what may be read.
-        limit_rows: the text returns one row more at most, which tells that there are more.
+        limit_rows: the statement returns at most one row more, which shows that there are more.
         as_text: values without a form in JSON become text, for formats without types and nesting.
 
     Raises:

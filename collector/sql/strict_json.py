@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it: DuckDB writes NaN and infinities bare, which no strict reader takes."""
+"""Strict JSON (RFC 8259) from DuckDB's, which writes NaN and infinities bare."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What the parsed form of a query may hold: a walk over the tree that DuckDB's `json_serialize_sql` gives.
+"""Checks the parsed form of a query, the tree that DuckDB's `json_serialize_sql` gives.
 
 Everything is refused that is not listed here, so that a kind of node that a later DuckDB adds stays out.
 DuckDB 2.0 types `WITH x AS (COPY … TO …) SELECT 1` as a SELECT, and a read-only transaction runs it: only the
-tree tells that it writes a file.
+tree shows that it writes a file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether `spyhop.duckdb` and its log are still the files that DuckDB has open, and how they are rescued.
+"""Checks that `spyhop.duckdb` and its log are still the files that DuckDB has open, and rescues them.
 
 No file of the database is opened here while DuckDB has it open: to close any handle of it would end the lock
 by which DuckDB keeps other processes out. DuckDB's own handles are found in /proc; without /proc (macOS) only

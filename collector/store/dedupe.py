@@ -1,4 +1,4 @@
-"""Which spans of a batch are stored already: a sender that got no answer sends its request again.
+"""Finds spans of a batch that are stored already: a sender without an answer sends its request again.
 
 A retry has the same content. Spans of one id that differ in kind, service or start are different spans, as
 Zipkin's CLIENT and SERVER of one call, and all are kept. Of two versions of one span, sent early and again

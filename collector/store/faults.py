@@ -1,4 +1,4 @@
-"""Whether a failed transaction is the fault of the machine or of the rows."""
+"""Decides whether a transaction failed because of the machine or because of its rows."""
 
 from __future__ import annotations
 

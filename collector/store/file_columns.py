@@ -1,4 +1,4 @@
-"""How rows of the database stand in a lake file, and how a file's rows become them again.
+"""Converts columns of the database to columns of a lake file, and back.
 
 DuckDB and Parquet hold nanoseconds in one column; Spark and Iceberg refuse a file that does. So a file has
 each time as `<time>`, in whole microseconds, and `<time>_ns_rest`, 0 to 999: their sum is exact in every

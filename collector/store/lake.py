@@ -1,4 +1,4 @@
-"""Which Parquet files belong to the store, and the views that join them with recent rows."""
+"""The Parquet files of the store, and the views that join them with recent rows."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ LOCK_FILE_NAME = "owner.json"
 
 
 class FolderLock:
-    """An exclusive `flock` on `owner.json`, whose text tells others who holds it and where to ask."""
+    """An exclusive `flock` on `owner.json`. Its text names the holder and the addresses of its server."""
 
     def __init__(self, folder: Path) -> None:
         """Lock `folder`, creating it when missing.

@@ -1,4 +1,4 @@
-"""The database of a data folder, opened, or a clear reason why it cannot be and what to do."""
+"""Opens the database of a data folder, or says clearly why it cannot and what to do."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def _damaged_log(path: Path, log_path: Path, config: Config, error: duckdb.Error
 
 
 def _checkpointed_position(path: Path, config: Config) -> Position | None:
-    """Where landing had come to at the last checkpoint: under another name DuckDB does not find the log."""
+    """The position of landing at the last checkpoint: under another name DuckDB does not find the log."""
     try:
         with tempfile.TemporaryDirectory(prefix=".look-", dir=path.parent) as name:
             linked = Path(name) / path.name

@@ -1,4 +1,4 @@
-"""Where a store's lake is, and that no copy of the store writes into it at the same time."""
+"""Finds a store's lake, and prevents a copy of the store from writing into it at the same time."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def locate_lake(con: duckdb.DuckDBPyConnection, folder: Path, given: Path | None
 
 
 def _check_files(con: duckdb.DuckDBPyConnection, lake: Path) -> None:
-    """A query of a missing file fails; so a lake that is not mounted, or has moved, is told at the start, and
-    a file that somebody deleted is taken out of the views."""
+    """Refuse a lake that is not mounted or has moved, and take deleted files out of the views: a query of a
+    missing file fails."""
     listed = dict(con.execute("SELECT path, expired_at IS NULL FROM lake_files").fetchall())
     missing = [path for path in listed if not (lake / path).exists()]
     lost = [path for path in missing if listed[path]]  # the rest: a crash came after their deletion

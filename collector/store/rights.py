@@ -1,6 +1,6 @@
-"""Who may read what Spyhop stores: its own user alone. Telemetry holds names, paths and messages of people.
+"""File permissions: only Spyhop's own user may read what it stores. Telemetry holds people's names and words.
 
-DuckDB makes files by itself, so the process's umask has to say it. A lake outside the data folder is for
+DuckDB makes files by itself, so the process's umask sets their rights. A lake outside the data folder is for
 other engines: its files get what the umask of the user who started the server allows.
 """
 

@@ -250,7 +250,7 @@ class Store:
             return self._newest_traces_batch_id
 
     def describe_owner(self, addresses: Mapping[str, str]) -> None:
-        """Tell other processes where this folder is served, e.g. `{"api": "http://127.0.0.1:4320"}`."""
+        """Write for other processes where this folder is served, e.g. `{"api": "http://127.0.0.1:4320"}`."""
         self._folder_lock.describe(addresses)
 
     def share(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which paths of attributes get columns of their own in `…_recent`; rows that hold another are stored packed.
+"""Chooses the paths of attributes that get columns in `…_recent`; rows with another path are stored packed.
 
 A checkpoint gives every distinct path of a row group its own column (1.3 MB and 20 ms each, measured with
 122,880 rows), and may merge row groups of any age. So the number of paths is bounded over all rows that a
@@ -146,7 +146,7 @@ def save_typed_paths(con: duckdb.DuckDBPyConnection, signal: Signal, paths: Type
     """Store them, if they have changed, in the transaction of the first rows that hold them.
 
     Returns:
-        What `paths.stored` is to be told after the COMMIT.
+        The argument of `paths.stored` after the COMMIT.
     """
     unstored = paths.unstored()
     if unstored is None:

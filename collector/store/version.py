@@ -1,4 +1,4 @@
-"""The version of the database file: checked before anything else touches it, then made the present one."""
+"""Checks the version of the database file before anything else touches it, and upgrades the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the data folder's disk can still take what is acknowledged: asked before it refuses."""
+"""Watches the free space of the data folder's disk, so that sending stops before the disk is full."""
 
 from __future__ import annotations
 

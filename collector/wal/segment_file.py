@@ -59,7 +59,7 @@ class SegmentFile:
             self._cut_back()
             raise
         # Twice 4 µs, beside a sync of 1 ms or more: that the file is deleted, replaced, cut or holds foreign
-        # bytes is noticed before anybody is told that these are durable.
+        # bytes is noticed before these bytes are acknowledged.
         size_bytes = self.size_bytes + sum(map(len, buffers))
         state = os.fstat(self._handle)
         if fault := self._name_fault(state) or self._size_fault(state, size_bytes):

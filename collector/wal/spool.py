@@ -49,7 +49,7 @@ class Spool:
         """Open the spool, cut a torn tail (kept in `torn_folder`) and start the writer.
 
         Args:
-            landed: where the store's landing has come to.
+            landed: the position up to which the store has landed.
             max_bytes: unlanded bytes beyond which `append` refuses.
         """
         self.folder = folder
@@ -284,7 +284,7 @@ class Spool:
         return records
 
     def _fail(self, group: list[_Waiting], error: OSError | Tampered) -> None:
-        """Nothing of the group counts as written: tell every sender."""
+        """Nothing of the group counts as written: every sender gets the error."""
         reason = str(error) if isinstance(error, Tampered) else error.strerror or str(error)
         log.error("the spool cannot be written: %s", reason)
         with self._changed:

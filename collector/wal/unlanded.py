@@ -1,4 +1,4 @@
-"""Durable records that have not landed, in memory too: they land although their segment was damaged since."""
+"""Keeps durable records in memory until they have landed, so that they land even from a damaged segment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people said of explanations."""
+"""Verdicts of people on explanations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Amounts, prices and what was found unusual in them, by SQL over the HTTP API."""
+"""Amounts, prices and their anomalies, by SQL over the HTTP API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health, anomalies, incidents, traces and what people decide of them.
+"""Health, anomalies, incidents, traces, and decisions of people on them.
 
 Reads are cached for about a refresh, so several tabs cost the server one. Writes drop what they change.
 """

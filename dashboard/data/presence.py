@@ -1,4 +1,4 @@
-"""Which pages have something to show: read beside the pages, so that none waits for it."""
+"""Finds the pages that have something to show, in a thread of its own, so that no page waits for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server itself: readiness with its checks, and who sends."""
+"""The server itself: readiness with its checks, and the senders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parts have done so far: orders from the exchange, all else from Spyhop."""
+"""The counts of a demo so far: orders from the exchange, all others from Spyhop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's verdict: the exchange's labels, which no span carries, against what Spyhop said."""
+"""The demo's verdict: Spyhop's findings against the exchange's labels, which no span carries."""
 
 from __future__ import annotations
 

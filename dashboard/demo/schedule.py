@@ -1,4 +1,4 @@
-"""Which fault the demo injects when: quiet first, so that a baseline exists, then one fault at a time."""
+"""The demo's schedule of faults: quiet first, so that a baseline exists, then one fault at a time."""
 
 from __future__ import annotations
 

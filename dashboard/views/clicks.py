@@ -1,4 +1,4 @@
-"""Charts that lead somewhere: what was clicked, once for each click."""
+"""Clicks in charts that lead to another page, each handled once."""
 
 from __future__ import annotations
 

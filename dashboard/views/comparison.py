@@ -91,7 +91,7 @@ def _draw(trace: Mapping[str, Any], found: Mapping[str, Any]) -> None:
 
 
 def compared(trace: Mapping[str, Any], other: Mapping[str, Any], usual_count: int | None) -> str:
-    """What tells the two apart. Pure."""
+    """The differences of the two. Pure."""
     rows = compare(trace, other)
     shown = telling(rows, ROWS_MAX)
     longest_ns = max(1, int(trace.get("duration_ns") or 0), int(other.get("duration_ns") or 0))

@@ -1,4 +1,4 @@
-"""One incident or anomaly: what was seen, why, where in its trace, and what the reader thinks of it."""
+"""One incident or anomaly: observation, causes, place in its trace, and the reader's verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which attributes set the traces of an incident apart from usual ones, as a table. Pure."""
+"""The attributes that set an incident's traces apart from usual ones, as a table. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engineer's word that an incident is what is normal now."""
+"""An engineer's decision that an incident's level is normal now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The explanation: what happened, the ranked causes, and the spans each claim rests on."""
+"""The explanation: summary, ranked causes, and the spans that support each claim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Was the explanation right? A rating, a correction, and what was said before."""
+"""Feedback on an explanation: a rating, a correction, and earlier verdicts."""
 
 from __future__ import annotations
 

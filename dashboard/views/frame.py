@@ -1,4 +1,4 @@
-"""What every page shares: server, time range, links, parts that stay live, and what to say on failure."""
+"""Parts that all pages share: server, time range, links, live regions, and texts on failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands below the verdict: course, attributes, anomalies, logs, similar incidents, all evidence."""
+"""The tabs below the verdict: course, attributes, anomalies, logs, similar incidents, all evidence."""
 
 from __future__ import annotations
 

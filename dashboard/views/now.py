@@ -1,4 +1,4 @@
-"""Now: what goes on, since when, whom it hits, what to do; then rate, errors, duration of each service."""
+"""Now: open incidents with their start, effect and next step; then rate, errors, duration of each service."""
 
 from __future__ import annotations
 

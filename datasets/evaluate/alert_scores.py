@@ -1,4 +1,4 @@
-"""What live detection would have told people: how often for nothing, and of how many cases."""
+"""Scores of live alerts: false alerts, and the share of cases that were alerted."""
 
 from __future__ import annotations
 

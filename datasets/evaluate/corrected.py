@@ -1,4 +1,5 @@
-"""Corrections → a folder of labelled incidents: what an engineer said becomes a case of `spyhop eval`.
+"""Corrections → a folder of labelled incidents: each correction of an engineer becomes a case of `spyhop
+eval`.
 
 A case's spans are those of the incident's traces; what is usual is learned from traces that began in the
 quarter of an hour before it and are in no incident. All is read over HTTP, while the server runs.

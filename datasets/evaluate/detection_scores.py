@@ -1,4 +1,4 @@
-"""How good flags are: by trace, and by case."""
+"""Scores of flags, by trace and by case."""
 
 from __future__ import annotations
 

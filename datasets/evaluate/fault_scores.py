@@ -1,4 +1,4 @@
-"""What detection and localisation make of each kind of fault, case by case."""
+"""Results of detection and localisation for each kind of fault, case by case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a table that share a text, found without looking at the others."""
+"""An index of the rows of a table that share a text."""
 
 from __future__ import annotations
 

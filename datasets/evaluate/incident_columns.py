@@ -1,4 +1,4 @@
-"""The columns of a folder of labelled incidents: which there must be, of what type, and how they are read."""
+"""The columns of a folder of labelled incidents: the required ones, their types, and how they are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engineer would have been told of a case: the causes of the incident that live detection opened."""
+"""The causes of the incident that live detection opens in a case."""
 
 from __future__ import annotations
 

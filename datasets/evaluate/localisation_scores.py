@@ -1,4 +1,4 @@
-"""How good a ranking is: hit@k, mean reciprocal rank, and whether the whole set comes first."""
+"""Scores of a ranking: hit@k, mean reciprocal rank, and whether the whole set comes first."""
 
 from __future__ import annotations
 

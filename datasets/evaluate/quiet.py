@@ -1,4 +1,4 @@
-"""What was raised where nothing was wrong: on ordinary traces, and while a control changed something."""
+"""False alarms: on ordinary traces, and while a control changed something."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dataset card: what the rows are, for people, with the header from which loaders learn the splits."""
+"""The dataset card: a description of the rows for people, with the header that names the splits for loaders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which examples are alike once numbers and ids are taken away: by it rows are split and duplicates found."""
+"""Fingerprints of examples without numbers and ids, by which rows are split and duplicates found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rated explanations as they come from the store: what was said, on what evidence, what an engineer thought.
+"""Rated explanations from the store: the text, its evidence, and the engineer's verdict.
 
 They are read twice, in bounded memory: all verdicts without the texts (`Head`), from which the rows and their
 split are chosen, and then the chosen ones in full (`Labelled`), page by page.

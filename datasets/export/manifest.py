@@ -1,4 +1,4 @@
-"""`manifest.json`: what an export holds, what it left out and why, and how to make it again."""
+"""`manifest.json`: the contents of an export, what was left out and why, and how to repeat it."""
 
 from __future__ import annotations
 

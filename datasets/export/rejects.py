@@ -1,4 +1,4 @@
-"""Why verdicts made no row: all counted by kind, and as many listed as a manifest lists."""
+"""The reasons why verdicts made no row: all counted by kind, and some listed for the manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a format is: a name, the structure of its rows, and a function from a judged example to its rows."""
+"""An export format: a name, the structure of its rows, and a function from a judged example to rows."""
 
 from __future__ import annotations
 

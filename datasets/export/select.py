@@ -1,4 +1,4 @@
-"""Which verdicts an export uses, and on which side of the split each falls. Texts are not read for that."""
+"""Chooses the verdicts of an export and the split of each, without reading texts."""
 
 from __future__ import annotations
 

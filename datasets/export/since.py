@@ -1,4 +1,4 @@
-"""A point in time as people write it on a command line."""
+"""Parses a point in time of the command line."""
 
 from __future__ import annotations
 

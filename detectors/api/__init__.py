@@ -1,1 +1,1 @@
-"""What the HTTP API reads, writes and answers."""
+"""The HTTP API of the detectors: routes, and what they read and write."""

@@ -1,4 +1,4 @@
-"""What the API reads and writes: anomalies, incidents, health, topology. Knows nothing of HTTP."""
+"""The API's reads and writes: anomalies, incidents, health, topology. Knows nothing of HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stored trace as people look at it: tree order, critical path, each span against its baseline."""
+"""A stored trace for the trace view: tree order, critical path, each span against its baseline."""
 
 from __future__ import annotations
 

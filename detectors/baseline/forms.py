@@ -270,7 +270,7 @@ class FormBook:
                 share = np.array(counts, dtype=np.float64)
                 total = share.sum()
                 share /= total
-                told = sizes <= 2 * total  # of larger ones it can say nothing
+                told = sizes <= 2 * total  # for larger ones there are too few samples
                 n = np.minimum(sizes, total)[:, None]
                 alone = np.power(share, n)  # nothing else was seen
                 novelty[0] += np.where(told, (n * alone * (1.0 - share)).sum(axis=1), 0.0)

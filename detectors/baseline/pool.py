@@ -1,4 +1,4 @@
-"""What the other operations of a service say of one with few samples: how its durations spread, not where.
+"""Estimates the spread of an operation with few samples from the other operations of its service.
 
 On the log scale an operation has a place m (its median) and a spread b (the mean log excess over the median
 of the half above it). Both differ between operations; the shape in units of the spread, z = (log x - m) / b,

@@ -1,4 +1,4 @@
-"""Which operations are pooled: of a service and kind, else of the kind, else all that are sampled alike."""
+"""Chooses the operations that are pooled: of a service and kind, else of the kind, else all sampled alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import islice
 from detectors.baseline.pool import Pool, pool
 from detectors.baseline.sketch_index import SeriesKey, SketchBook
 
-_OPERATIONS_MIN, _SAMPLES_MIN = 5, 200  # below, a larger group speaks
+_OPERATIONS_MIN, _SAMPLES_MIN = 5, 200  # below, a larger group is used
 _OPERATIONS_MAX = 200  # of one pool, the first that were met: to fit them takes 50 µs each
 _REFIT_GROWTH = 1.2
 

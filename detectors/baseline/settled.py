@@ -1,4 +1,4 @@
-"""Whole traces as learning and scoring see them: relatives and self times, worked out once for both."""
+"""Whole traces for learning and scoring: relatives and self times, computed once for both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detectors.trace.self_time import NO_PARENT
 
 @dataclass(frozen=True, slots=True)
 class SettledTraces:
-    """Some spans, and aligned with them what their traces say.
+    """Some spans, and figures of their traces aligned with them.
 
     spans: columns of `learning/queries/settled_spans.sql`.
     parent: its place, -1 of none; trace_of: the place of its trace in `trace_ids`; whole: of these, that no

@@ -1,4 +1,4 @@
-"""Who put what into which state, and when: appended in the transaction that changes the state."""
+"""Decisions on anomalies and incidents (who, what, when), appended where the state changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANONYMOUS = "anonymous"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A person's word; `said_by` is None where nobody said who."""
+    """A person's decision; `said_by` is None where no name was given."""
 
     state: str
     said_by: str | None

@@ -1,4 +1,4 @@
-"""What sets an incident's traces apart, between memory and the table."""
+"""Stores and reads the attributes that set an incident's traces apart."""
 
 from __future__ import annotations
 

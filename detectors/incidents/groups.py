@@ -1,4 +1,4 @@
-"""Anomalies as a person reads them: one row for an operation with a count, paged, and decided on together."""
+"""Anomalies grouped by operation with a count, paged, and decided on together."""
 
 from __future__ import annotations
 

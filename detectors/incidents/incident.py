@@ -1,4 +1,4 @@
-"""One incident in memory: what belongs to it, and what that makes of it."""
+"""One incident in memory: its anomalies and traces, and its severity, title and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps slow spans out of the anomalies that are none of their own: E = S(x) · N, S the chance of one span.
+"""Filters lone slow spans that chance explains: E = S(x) · N, S the chance of one span.
 
 Of a million spans an hour a thousand exceed 3σ with nothing wrong. A slow span that stands alone is an
 anomaly when chance gives no more than `detect_lone_per_hour` like it in an hour: N is how many spans were

@@ -1,4 +1,4 @@
-"""Incidents between memory and the table: what is open at start, and what is written."""
+"""Reads open incidents at a start, and writes them."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def title_of(incident: Incident, causes: list[dict[str, Any]]) -> str:
     if incident.kind in detectors_of(Role.EVENT):
         return _event_title(incident)
     if causes and causes[0]["service"] not in incident.services and causes[0].get("kind") == "error":
-        # Its own spans are gone, so that nothing was flagged there: what its callers met says it all.
+        # Its own spans are gone, so nothing was flagged there: the anomalies of its callers are the evidence.
         return str(causes[0]["evidence"][0]["text"]).partition(";")[0]
     flagged: dict[tuple[str, str], list[Anomaly]] = {}
     for anomaly in incident.anomalies:
@@ -128,7 +128,7 @@ def _event_title(incident: Incident) -> str:
     worst = max(incident.anomalies, key=lambda a: a.sigma)
     others = len({a.operation_key for a in incident.anomalies}) - 1
     more = f", and {others} more operation{'s' * (others > 1)}" if others else ""
-    if worst.detector == METRIC:  # what it says begins with the metric's name
+    if worst.detector == METRIC:  # the text begins with the metric's name
         return f"{worst.service_name}: {worst.text}{more.replace('operation', 'metric')}"
     return f"{worst.operation} in {worst.service_name}: {worst.text}{more}"
 

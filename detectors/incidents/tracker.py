@@ -166,7 +166,7 @@ class IncidentTracker:
                 incident.active_s = now_s
 
     def moved(self, anomaly: Anomaly) -> Incident | None:
-        """A known whale was seen in an enclosing span: its incident shall speak of that one."""
+        """A known whale was found again in an enclosing span: the incident now names that span."""
         for incident in self.open.values():
             for index, known in enumerate(incident.anomalies):
                 if known.anomaly_id == anomaly.anomaly_id:

@@ -35,7 +35,7 @@ def deployed(store: Store, operation: Operation, found: Step) -> list[dict[str, 
         {
             **dict(zip(("service", "operation", "kind"), operation, strict=True)),
             "earliest": first - _REACH_SLOTS * SLOT_NS,
-            # A deploy takes a while: the quarter of the change, and the one before it, say nothing.
+            # A deploy takes a while: the quarter of the change, and the one before it, are left out.
             "before": first - SLOT_NS,
             "since": first + SLOT_NS,
             "latest": min(found.last_slot + 1, found.first_slot + _REACH_SLOTS) * SLOT_NS,

@@ -88,7 +88,7 @@ class Exclusion:
             self._done[row["incident_id"], _key(row)] = row["since_unix_nano"]
 
     def mark(self, spans: pa.Table, episodes: Iterable[Episode]) -> pa.Table:
-        """`kept_out` for the incidents, versions and times of sudden speed that these spans meet."""
+        """`kept_out` for the incidents, versions and times of sudden speed that overlap these spans."""
         if not spans.num_rows:
             return spans
         bounds = {

@@ -201,7 +201,7 @@ class Learner:
     def _read(
         self, after: int, upto: int, see: Callable[[pa.Table], None] = lambda _: None
     ) -> tuple[pa.Table, Lessons]:
-        """(rows of sketches, what else these batches say)."""
+        """(rows of sketches, the other figures of these batches)."""
         bounds = {"after": after, "upto": upto}
         (times,) = self._store.read(load_sql(_QUERIES, "settled_bounds"), bounds).to_pylist()
         spans = self._store.read(load_sql(_QUERIES, "settled_spans"), {**bounds, **times})

@@ -1,4 +1,4 @@
-"""How slow each operation was, a quarter of an hour at a time: what a lasting change is told by.
+"""The level of each operation by quarters of an hour, by which a lasting change is recognised.
 
 A level is taken from *all* spans, flagged or not, since a level that lasts is flagged at first. It is kept
 against what was usual at that hour of week: r50 = ln(p50 / usual p50), and r90 likewise, so that the tides

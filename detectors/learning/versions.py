@@ -120,7 +120,7 @@ def save_version(con: duckdb.DuckDBPyConnection, version: Version) -> None:
 
 
 def of_operation(deltas: pa.Table, operation: Operation) -> pa.Table:
-    """The rows of `sketch_index.DELTA_SCHEMA` that speak of one operation."""
+    """The rows of `sketch_index.DELTA_SCHEMA` of one operation."""
     names = zip(("service_name", "operation", "span_kind"), operation, strict=True)
     chosen = pc.equal(1, 1)
     for column, name in names:

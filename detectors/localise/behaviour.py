@@ -1,4 +1,4 @@
-"""What operations do: which events their spans show, against how often they usually do.
+"""Compares how often the spans of operations show an event with how often they usually do.
 
 An event is a failure, a call to another operation, or a log message. For each operation, alone and by the two
 operations above it, k of its n spans show an event; usually k₀ of n₀ do. How surely the shares differ is

@@ -1,4 +1,4 @@
-"""Who failed first: the deepest span of a call that failed, followed to the end that knows why.
+"""Finds the span that failed first: the deepest failed span of a call, followed to the end that knows why.
 
 - A failure that a child has too is only passed on. An exception that a span recorded counts as one.
 - By convention the server span of a 4xx has no status ERROR, and its client span has: a failing client span

@@ -52,7 +52,7 @@ WEIGHTS = {
     VALUES: 0.4,
     METRICS: 0.5,
 }
-SOURCES = (*WEIGHTS, STALLS)  # the last has no opinion of its own, it tells whose the lost time was
+SOURCES = (*WEIGHTS, STALLS)  # the last only shares out the lost time
 _ONE_VIEW = (ERRORS, STRUCTURE, REPEATS, LOGS, VALUES)
 _CAUSES_MAX = 5
 # How far a cause can be relied on. Low: it only is where most of the time went, which may be as usual.
@@ -195,7 +195,7 @@ def ranked_causes(
 
 
 def _guilt(own: list[Finding], operations: Mapping[str, list[Finding]]) -> float:
-    """How much speaks against an operation, among those of its service.
+    """The score of an operation among those of its service.
 
     That others wait for it does not count where an operation of the service is slow by itself: behind one
     slow call the queue grows, and the wait of the others is longer than what they wait for.
@@ -218,7 +218,7 @@ def _cause(
     others = [finding for _, found in ranked[1:] for finding in found]
     evidence: dict[tuple[str, str, str], dict[str, Any]] = {}
     for findings in (main, others):
-        # In turns, so that what speaks for it in other ways is heard before more of the same.
+        # In turns, so that other kinds of evidence come before more of the same kind.
         by_score = sorted(findings, key=lambda f: -f.score)
         turns = zip_longest(*(finding.evidence for finding in by_score))
         for item in (item for turn in turns for item in turn if item is not None):

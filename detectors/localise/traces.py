@@ -1,7 +1,6 @@
-"""The spans and logs that localisation looks at, prepared once for all sources.
+"""The spans and logs of localisation, prepared once for all sources.
 
-The incident's traces and some usual ones stand in one table, so that both speak of operations in the same
-numbers.
+The incident's traces and some usual ones stand in one table, so that both number operations in the same way.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class Episode:
 
     scale: int
     level: float
-    least: float  # what counting alone may come to
+    least: float  # the largest change that counting alone explains
     grown: float  # when it was first seen
     since_unix_nano: int
     steps: int
@@ -151,7 +151,8 @@ class Growths:
         self._changed.clear()
 
     def take(self, code: int, unix_nano: int, figure: float, noise: float = 0.0) -> Growth | None:
-        """Take the points of a series in order of time; growth is told when it is seen, and as it gets worse.
+        """Take the points of a series in order of time; growth is reported when it is found, and when it gets
+        worse.
 
         Args:
             noise: how far counting alone may carry the figure.

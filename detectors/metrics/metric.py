@@ -1,7 +1,7 @@
 """Metrics that change their level: sigma = Phi^-1(1 - P(|T| > |D| / s)), D the change, s usual changes.
 
 A gauge is its value, a counter its rate between two points, a histogram the mean of what it gained. A
-counter that fell was reset: that point says nothing. Formula and sources: `detectors.stats.level_shift`. A
+counter that fell was reset: that point is skipped. Formula and sources: `detectors.stats.level_shift`. A
 change of a quarter or more, of 15% where a resource is held; where events are counted, also beyond what
 counting them allows. SEV4 at most: a figure that moved is a hint, and no incident by itself. A resource that
 grows without end is one (`detectors.metrics.resource_growth`).
@@ -41,7 +41,7 @@ _NS = 1e9
 _SEPARATOR = "\x1f"  # of service, metric and attributes in the name of a series
 _POINTS_OF_A_SHIFT = 4
 STALE_NS = 3_600_000_000_000
-# Beyond it a figure has no square, and a change of it no spread: it says nothing, as NaN and infinity do.
+# Beyond it a figure has no square, and its change no spread: it is skipped, as NaN and infinity are.
 FIGURE_MAX = 1e150
 # service, since, until (ns since 1970) → its newest stored span of that time, or at all; None without one
 SpanOf = Callable[[str, int, int], dict[str, Any] | None]
@@ -160,7 +160,7 @@ class MetricWatch(Detector):
         times.append(unix_nano)
 
     def _figure(self, row: dict[str, Any]) -> tuple[float, float]:
-        """(what is compared, how far it strays by counting alone); NaN where the point says nothing."""
+        """(the compared figure, its spread by counting alone); NaN where the point is skipped."""
         if row["metric_kind"] in ("histogram", "exponential_histogram", "summary"):
             return self._mean(row), 0.0
         figure = math.nan if row["figure"] is None else float(row["figure"])

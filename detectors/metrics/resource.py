@@ -1,4 +1,4 @@
-"""Which metrics speak of what a process, a host or a container uses up, by the names of their conventions.
+"""Recognises metrics of resources of a process, host or container, by the names of the conventions.
 
 OpenTelemetry's semantic conventions put the kind of machine first (`process.memory.usage`,
 `container.cpu.time`, `jvm.thread.count`), other senders put what is used anywhere in the name

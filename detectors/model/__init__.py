@@ -1,1 +1,1 @@
-"""What all detectors speak of: operations, anomalies, severity, and how they are put into words."""
+"""Types that all detectors share: operations, anomalies, severity, and their texts."""

@@ -1,4 +1,4 @@
-"""What every detector reports."""
+"""The anomaly, which every detector reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is watched: an operation is a service, a span name and a span kind."""
+"""The operation, which detectors watch: a service, a span name and a span kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an anomaly means for incidents. The view `detector_roles` of the schema is the one definition.
+"""The roles of detectors: what their anomalies mean for incidents. The view `detector_roles` defines them.
 
 Python reads it from its file, so that what SQL joins and what the tracker asks cannot differ.
 """

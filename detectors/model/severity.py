@@ -1,4 +1,4 @@
-"""Severity: what a sigma means, and what a small share of affected calls takes from it."""
+"""Severity from sigma, less where only a small share of calls is affected."""
 
 from __future__ import annotations
 

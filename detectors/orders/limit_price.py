@@ -98,7 +98,7 @@ class PriceWatch(Detector):
             pc.equal(orders["side"], "BUY").to_numpy(zero_copy_only=False),
             orders["trace_id"].combine_chunks(),
         )
-        # Second by second, so that a batch that covers minutes meets the prices of its own time.
+        # Second by second, so that each order of a batch is compared with the prices of its own time.
         place = columns.start // 1_000_000_000 * len(pairs.dictionary) + pairs.indices.to_numpy()
         order = np.lexsort((columns.start, place))
         edges = np.flatnonzero(np.r_[True, place[order][1:] != place[order][:-1], True])

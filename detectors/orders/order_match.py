@@ -1,4 +1,4 @@
-"""Which orders were filled by which, as far as their prices, sizes and times tell."""
+"""Matches orders with the orders that filled them, by price, size and time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _Place = tuple[str, float, str, int]  # pair, price, side, step of size
 
 @dataclass(slots=True, eq=False)  # an order is itself: comparing fields took most of forgetting
 class Order:
-    """One order as far as its spans have landed; `price`: of its fill, or its limit while there is none."""
+    """One order, from the spans of it that have landed; `price`: of its fill, or its limit while there is
+    none.
+    """
 
     trace_id: str
     at: int

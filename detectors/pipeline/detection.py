@@ -103,7 +103,7 @@ class Detection:
 
         Args:
             now_s, now_unix_nano: when the pass began.
-            clock_ns: tells when its rows are written; None: as it began.
+            clock_ns: the time at which rows are written; None: the time when the pass began.
         """
         now_ns = clock_ns or (lambda: now_unix_nano)
         before = self._write(now_s, now_ns) if self._unwritten else Found(0, 0, [])

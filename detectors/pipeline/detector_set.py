@@ -1,4 +1,4 @@
-"""All detectors as one: a step goes through them in order, their state comes and goes as one checkpoint."""
+"""Runs a step through all detectors in order, and keeps their state as one checkpoint."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class DetectorSet:
         return self._the(FasterWatch).episodes
 
     def callers(self, service_name: str) -> set[str]:
-        """The services that call one, directly or not, as far as calls have been seen."""
+        """The services that were seen to call one, directly or not."""
         keys = self.operations.keys
         called_by: dict[str, set[str]] = {}
         for parent, child in self._the(StructureWatch).pairs:

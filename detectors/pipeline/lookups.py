@@ -1,4 +1,4 @@
-"""What detectors ask of the stored rows."""
+"""Look-ups of detectors in the stored rows."""
 
 from __future__ import annotations
 

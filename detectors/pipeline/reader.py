@@ -1,4 +1,4 @@
-"""What detection reads: how far landing has come, spans of some batches, logs and metrics beside them."""
+"""Reads for detection: the position of landing, the spans of some batches, their logs and metrics."""
 
 from __future__ import annotations
 

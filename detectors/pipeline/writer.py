@@ -83,7 +83,7 @@ class Writer:
                 if not save_causes(con, incident, analysis.causes):
                     return False
                 save_differences(con, {incident.incident_id: analysis.differences})
-            self.causes[incident.incident_id] = analysis.causes  # what detection writes of it says the same
+            self.causes[incident.incident_id] = analysis.causes  # detection writes the same
         return True
 
     def change(self, write: Callable[[Store], dict[str, Any]]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The trace view: one p for each settled trace."""
+"""The trace view: one p-value for each settled trace."""

@@ -1,4 +1,4 @@
-"""How unusual the times of a span are: p of its duration, its self time and its edge, as one p.
+"""One p for the times of a span: its duration, its self time and its edge.
 
     p = m / (1 / p_1 + … + 1 / p_m)
 

@@ -1,4 +1,4 @@
-"""How unusual a settled trace is: one calibrated p over all that its spans may show, however many they are.
+"""The score of a settled trace: one calibrated p over all tests of its spans, however many there are.
 
 Times: p_i of each span (`span_time`), by their weighted harmonic mean; each of the k operations of a trace
 has the same weight, which its m spans share, so 200 calls of a shard are one subject, not 200:

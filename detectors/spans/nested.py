@@ -1,4 +1,4 @@
-"""Spans that were slow because a span within them was: own = d - |∪ last min(d_c - p50_c, overlap_c)|.
+"""Keeps a slow parent from being reported for its slow child: own = d - |∪ last min(d_c - p50_c, overlap_c)|.
 
 One slow statement makes its request, the gateway before it and the client slow as well, each by its own
 history, so that one observation would be five anomalies. Of a span that is slow, the excess of every slow
@@ -27,7 +27,7 @@ from detectors.stream.span_groups import SpanGroups
 
 # A span and what it belongs to mostly land within a second of each other; at 1,000 slow ones a second 20 s.
 _REMEMBERED_MAX = 20_000
-_NONE = 6  # a severity that is none
+_NONE = 6  # no severity
 _COLUMNS = ["trace_id", "span_id", "start_unix_nano", "duration_ns", "span_hash", "parent_hash"]
 
 SpanKey = tuple[str, str]

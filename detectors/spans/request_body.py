@@ -1,4 +1,4 @@
-"""Requests whose body comes slowly: the time that a server waits for its client is none of its own.
+"""Takes the time that a server waits for a slow request body off its span: that time is the client's.
 
     own = d - Σ max(d_b - p50_b, 0)    over the spans b within it that read the body
 

@@ -1,7 +1,7 @@
 """Suddenly faster: σ = Φ⁻¹(1 - L · P(Binomial(n, p) ≥ k)), k of an operation's last n moments being fast.
 
 What answers much faster than ever may do less: a cache that hands out errors, a call that is skipped, an
-empty list. One fast span says nothing, so only the shift of a whole operation counts, as for slower ones
+empty list. One fast span proves nothing, so only the shift of a whole operation counts, as for slower ones
 (`detectors.spans.latency_shift`, with its moments and windows): a moment is fast when most of its spans are
 below the operation's q05, below a `detect_faster_ratio`th of the median and by enough to matter
 (`Model.fast_below`). It must be less likely than an incident may be, 1e-6.
@@ -112,7 +112,7 @@ class FasterWatch(Detector):
         of_row = codes[groups.group_of[rows]]
         starts = spans["start_unix_nano"].to_numpy()[rows]
         duration = spans["duration_ns"].to_numpy()
-        # A clock that steps back gives durations below zero: they say nothing of speed.
+        # A clock that steps back gives durations below zero, which are no speed.
         fast = ((duration < groups.limits(lambda m: m.fast_below)) & (duration > 0))[rows]
         self._moments.add(of_row, starts, fast, now_s)
         found: list[Anomaly] = []
@@ -170,7 +170,7 @@ class FasterWatch(Detector):
             f"suddenly {share:.3g} times faster, for {moments} moments",
             "fast_moments": moments,
             "threshold_ns": model.fast_below,
-            "span_sigma": 0.0,  # one fast span says nothing
+            "span_sigma": 0.0,  # one fast span proves nothing
             "faster_sigma": round(sigma, 3),
         }
         return slow_span(row, model, bounded, severity_of(bounded, self._settings.severity_sigmas()), details)

@@ -1,4 +1,4 @@
-"""Types of columns."""
+"""Types of NumPy columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many spans an operation begins in ten seconds: learned by hour of week, with how much that wanders.
+"""The number of spans that an operation begins in ten seconds: mean and dispersion by hour of week.
 
 Counts of ten seconds, since seconds of a busy service are no independent draws. Each cell keeps number,
 sum and sum of squares, which add up. The hour of week serves once it has five minutes of its own, else the
@@ -62,7 +62,7 @@ class Arrivals:
             start = tick - tick % BUCKET_S
             if self._bucket_from != start:
                 self._bucket[:] = 0
-                # A bucket that was not seen from its first second on says nothing.
+                # A bucket that was not seen from its first second on is skipped.
                 self._bucket_from = start if tick == start and tick >= begun else -1
             if self._bucket_from < 0:
                 continue

@@ -1,4 +1,4 @@
-"""How often something happens among so many chances: learned for each series, judged in sliding windows.
+"""Rates of hits among trials: learned for each series, judged in sliding windows.
 
 A series is anything with trials and hits: calls and failed calls, parents and unseen children, log lines
 and lines of one template. Its history gives a Beta distribution for the rate,

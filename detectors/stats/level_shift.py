@@ -59,7 +59,8 @@ class Levels:
 
     Args:
         min_change: least change that matters, as a share of the level before.
-        least_sigma: below, a shift is none, and does not silence the surer one that it may grow into.
+        least_sigma: a shift below it is not reported, and does not silence the surer one that it may grow
+            into.
         young_points: from so many points on, a change counts that is five times as large as any before.
     """
 

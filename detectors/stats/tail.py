@@ -1,4 +1,4 @@
-"""From a sketch to a calibrated σ: empirical inside, an extreme-value tail beyond, and humility.
+"""Calibrated σ from a sketch: empirical inside, an extreme-value tail beyond, and a term for few samples.
 
 With n samples, of which k(x) lie above x, threshold u (about the k-th largest) and y = log(x / u), the
 survival is what was observed, updated from what the fit expects:
@@ -63,7 +63,7 @@ _PRIOR_OF_FIT = 1.0
 # (0.13 where 600 are of hours ten times apart), where a tail fitted to each cell gave 0.05 to 1.3. Worth one
 # exceedance: up to 4.7, where the samples come from three stretches of time.
 _PRIOR_OF_OPERATION = 2.0
-# What the other operations of a service say counts as many samples …
+# The other operations of a service count as so many samples …
 _POOL_WORTH = 300.0
 # … and what none of theirs has shown is believed to be so much rarer, as if an operation had so many more.
 _POOLED_SAMPLES_MAX = 1_000
@@ -127,7 +127,7 @@ class Tail:
         return np.clip(own, _SMALLEST_P, 1.0)
 
     def _expected(self, points: FloatArray) -> FloatArray:
-        """What the fit says, and the other operations as far as it rests on few samples."""
+        """The fit, mixed with that of the other operations where it rests on few samples."""
         fitted = self._fitted(points)
         if self.pooled is None:
             return fitted

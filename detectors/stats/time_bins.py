@@ -1,4 +1,4 @@
-"""Time in moments: how many spans of each operation began in each, and how many of them were slow.
+"""Counts of spans and slow spans of each operation by moments (short bins of time).
 
 Columnar over all operations, bounded in time and number. Knows spans only by operation, start and slowness.
 """
@@ -134,7 +134,7 @@ class Moments:
         return codes[np.isin(codes, suspects)] if len(suspects) else codes[:0]
 
     def mark(self, keys: IntArray) -> None:
-        """These moments belong to a shift: they say nothing about chance."""
+        """These moments belong to a shift: they are no sample of chance."""
         self._marked[np.searchsorted(self._keys, keys)] = True
 
     def has(self, keys: IntArray) -> BoolArray:

@@ -1,1 +1,1 @@
-"""What landed, step by step of event time: batches, the join of parents and children, exemplars."""
+"""Landed spans by steps of event time: batches, the join of parents and children, exemplars."""

@@ -1,4 +1,4 @@
-"""Landed batches as ranges of a size that one pass may take."""
+"""Cuts landed batches into ranges of a size for one pass."""
 
 from __future__ import annotations
 

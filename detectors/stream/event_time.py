@@ -19,7 +19,7 @@ from detectors.stats.slots import SLOTS
 
 SETTLE_S = 20  # a second is learned when it is this old: by then an alarm about it has been raised
 _STEP_S = 32  # a batch that covers more time is taken in steps, as if it had landed live
-_AHEAD_S = 5  # a span may be this far ahead of nine tenths of its batch, and as far as that is wide
+_AHEAD_S = 5  # a span may be ahead of nine tenths of its batch by this much, and by as much as these are wide
 _LEAP_S = 86_400  # further ahead than any backlog is behind, and than a clock that is only badly set
 _NS = 1_000_000_000
 

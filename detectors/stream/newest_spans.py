@@ -1,4 +1,4 @@
-"""The newest landed span of each operation: what is shown where nothing of the present can be."""
+"""The newest landed span of each operation, shown for an operation that has stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which operation called which, found as spans land: children meet their parents in either order.
+"""Joins children and parents as spans land, in either order, to find which operation called which.
 
 A span is known by a 64-bit hash of its ids. The newest spans are remembered as a few sorted runs; a child
 whose parent has not landed waits some seconds for it. A child usually lands before its parent (it ends

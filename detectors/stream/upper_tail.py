@@ -1,7 +1,7 @@
-"""The one judge of values against the upper tail of their own history: σ = Φ⁻¹(1 - S(value)).
+"""Judges values against the upper tail of their own history: σ = Φ⁻¹(1 - S(value)).
 
-Durations, waits of messages and amounts are judged by it; each says what its values are, which models they
-are compared with, and what an anomaly of them is called. Source of S: `detectors.stats.tail`.
+Used for durations, waits of messages and amounts. The caller gives the values, the models, and the name of
+the anomaly. Source of S: `detectors.stats.tail`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a trace's time is made of: the one source of self time, message waits, edges and critical paths.
+"""Analyses the time of traces: the one source of self time, message waits, edges and critical paths.
 
-Learning, localisation, the trace view and explanations all ask here, so that what is compared with a baseline
-is what the baseline was learned from. Columnar: a table of many traces costs as much a span as one trace.
+Learning, localisation, the trace view and explanations all call it, so that a figure is compared with a
+baseline of the same figure. Columnar: a table of many traces costs as much a span as one trace.
 
 - Self time: a span's duration without the union of what runs below it, and without the time that a message
   below it lies in a queue (`detectors.trace.self_time`, `detectors.trace.edges.under_way`).

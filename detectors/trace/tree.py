@@ -1,4 +1,4 @@
-"""The tree of one trace, whatever was sent: orphans, duplicates and cycles do no harm."""
+"""The tree of one trace. Orphans, duplicates and cycles do no harm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which broker an address names."""
+"""Chooses the broker for an address."""
 
 from __future__ import annotations
 

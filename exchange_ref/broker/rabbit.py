@@ -26,7 +26,7 @@ CONNECT_TIMEOUT_S = 10.0
 RECONNECT_INTERVAL_S = 0.5
 PUBLISH_RETRY_S = 0.1
 DEAD_SUFFIX = ".dead"
-# What a lost connection is told by. Its library also cancels the futures that somebody waits for.
+# Errors of a lost connection. Its library also cancels the futures that somebody waits for.
 LOST = (AMQPError, ChannelInvalidStateError, OSError, RuntimeError, asyncio.CancelledError)
 
 

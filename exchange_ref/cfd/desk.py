@@ -1,4 +1,4 @@
-"""The other side of every position: opens and settles over the ledger. Deterministic, as the engine is.
+"""The house, which is the other side of every position: opens and settles over the ledger. Deterministic.
 
 Margin is locked like the money of an order. A loss goes from it to the house, which pays the profits. What a
 price moved beyond the margin is not the trader's: the insurance makes it good to the house as far as it can.

@@ -1,4 +1,4 @@
-"""What a position is worth, and when it ends by itself. Pure, in integers."""
+"""The worth of a position, and the prices that end it. Pure, in integers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of contracts for difference: commands that go in, what became of a trade. All integers."""
+"""Types of contracts for difference: commands, and the changes of a trade. All integers."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Book:
         return order
 
     def crossing(self, taker: Order) -> Order | None:
-        """The maker that `taker` can trade with now; None when prices do not meet. A price of 0 takes any."""
+        """The maker that `taker` can trade with now; None when prices do not cross. A price of 0 takes any."""
         maker = self.best(taker.side.opposite)
         if maker is None or not taker.price_ticks:
             return maker
@@ -108,7 +108,7 @@ class Book:
             del levels[key]
 
     def _compact(self) -> None:
-        """Forget the removed orders of levels far from the front, which never come to it by themselves.
+        """Forget the removed orders of levels far from the front, which would otherwise stay.
 
         Runs when they outnumber the resting orders, so each order pays for it once.
         """

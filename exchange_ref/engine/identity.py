@@ -1,4 +1,4 @@
-"""By what a command is known when it comes again, and what has to be the same then."""
+"""The identity of a command that is repeated, and the fields that must then be the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is traded, and the way between decimals at the edge and integers inside.
+"""The traded pairs, and conversions between decimals at the edge and integers inside.
 
 Every asset counts in units of 1e-8. A price is a number of ticks and a quantity a number of lots, so that
 price × quantity is an exact number of quote units and no balance is ever a float.

@@ -219,7 +219,7 @@ class Engine:
             raise insufficient_funds(pair.quote, pair.notional_units(1, order.quantity_lots), available)
 
     def _match(self, taker: Order, pair: Pair, changes: list[OrderChange]) -> tuple[list[Fill], int]:
-        """Trade until the taker is filled, prices no longer meet, or a market buyer's money ends."""
+        """Trade until the taker is filled, prices no longer cross, or a market buyer's money ends."""
         book = self.books[taker.symbol]
         fills: list[Fill] = []
         quote_units = 0

@@ -1,4 +1,4 @@
-"""The words of the engine: commands that go in, results that come out. All quantities are integers."""
+"""Types of the engine: commands and results. All quantities are integers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands did, by what their clients call them, so that a repeat is answered and not executed again.
+"""Results of commands by their clients' ids, so that a repeat is answered and not executed again.
 
 A result is kept as bytes, which Python's collector does not look at: 100,000 of them as objects make a full
 collection take 0.2 to 0.9 s, which an order has to wait for (`tests/benchmarks/exchange_memory.py`). Nested

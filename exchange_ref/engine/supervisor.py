@@ -136,7 +136,7 @@ class Supervisor:
         """A new process in the place of the dead one; it reads all of the journal.
 
         Raises:
-            ExchangeError: it does not come up; who waits for it is told that it is gone.
+            ExchangeError: it does not come up; whoever waits for it gets an error.
         """
         try:
             await self.prepare()

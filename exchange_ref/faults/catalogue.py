@@ -1,4 +1,4 @@
-"""What each kind of fault is and where its truth lies, for who switches one on."""
+"""Describes each kind of fault and its root cause, for a person who switches one on."""
 
 from __future__ import annotations
 

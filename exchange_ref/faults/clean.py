@@ -1,4 +1,4 @@
-"""Was a control really quiet? Every operation, before it and during it: own speed, failures, spans a trace.
+"""Checks that a control was quiet: speed, failures and spans a trace of every operation, before and during.
 
 A machine that somebody else uses stalls now and then, and one stall slows whatever is under way. So a slow
 operation counts only when it is slow over the whole time, not in a moment of it.

@@ -1,4 +1,4 @@
-"""Changes that are no faults: whoever raises an alarm at one of these is wrong."""
+"""Changes that are no faults: an alarm at one of these is a false alarm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every fault is given, and what it gives back."""
+"""The interface of faults: what each gets and returns."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ class Occurrence:
 
 class Fault(Protocol):
     async def run(self, target: Target, occurrence: Occurrence, stop: asyncio.Event) -> Label:
-        """Happen, end (early when `stop` is set), and tell the truth once the last affected order is done."""
+        """Happen, end (early when `stop` is set), and return the label once the last affected order is done."""
         ...

@@ -1,4 +1,4 @@
-"""Is the symptom really there? Measured on what the exchange did, before a fault and during it."""
+"""Measures whether the symptom is there: the exchange before a fault against during it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all faults share that last for a while: they begin, grow, end, and are measured."""
+"""The base of faults that last for a while: they begin, grow, end, and are measured."""
 
 from __future__ import annotations
 

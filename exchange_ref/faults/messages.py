@@ -1,4 +1,4 @@
-"""Faults of the way between services: messages that are late, lost or delivered twice."""
+"""Faults of messages between services: late, lost or delivered twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single orders that are wrong in what they say, executed as fast as any: typing errors and wash trades."""
+"""Single orders with wrong content, executed as fast as any: typing errors and wash trades."""
 
 from __future__ import annotations
 

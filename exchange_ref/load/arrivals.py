@@ -1,4 +1,4 @@
-"""Open-loop load: orders, transfers and cancels arrive as a Poisson process, whatever comes of them."""
+"""Open-loop load: orders, transfers and cancels arrive as a Poisson process, whatever their answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who trades besides retail: makers, arbitrageurs, whales, gamblers. Each kind says what it wants next.
+"""Traders besides retail: makers, arbitrageurs, whales, gamblers. Each kind decides its next order.
 
 Pure: what they know of the market comes as a `View`.
 """

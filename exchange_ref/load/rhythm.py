@@ -1,4 +1,4 @@
-"""How busy the exchange is at an hour of the week: quiet nights, quieter weekends. Pure."""
+"""The load of the exchange by hour of the week: quiet nights, quieter weekends. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the present changes by itself: busy and quiet hours, bursts, and a slow drift. No faults.
+"""Changes of the load that are no faults: busy and quiet hours, bursts, and a slow drift.
 
 A day can be shorter than 24 hours, so that minutes see its whole rhythm.
 """

@@ -1,4 +1,4 @@
-"""Seeded traders: who wants what, at which price and size. No clock and no network."""
+"""Seeded traders: pair, side, price and size of each order. No clock and no network."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the outside market says: reference prices, their source and how fresh they are."""
+"""The outside market: reference prices, their source and their age."""

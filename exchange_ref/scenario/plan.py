@@ -1,4 +1,4 @@
-"""What happens in a scenario, drawn from its seed: one seed, one truth.
+"""The plan of a scenario, drawn from its seed: one seed, one truth.
 
 Sets for tuning and sets for judging never share a seed, nor the ranges that strengths are drawn from.
 """
@@ -187,13 +187,13 @@ SCENARIOS: Final = {
             drift=Tide(1.0, burst_every_s=45.0, burst_factor=1.5, latency_ms=6.0, size_growth=0.5),
             # Far above what an order usually takes, and below what it takes in a cascade.
             retry=RetryPolicy(3, 0.25, 0.05),
-            # Without whales: they would be unusual amounts that no label tells of.
+            # Without whales: they would be unusual amounts without a label.
             population=PROFESSIONAL,
         ),
     )
 }
 
-# Strengths of tuning and judging sets: shares of the whole range, which do not meet.
+# Strengths of tuning and judging sets: shares of the whole range that do not overlap.
 _RANGES: Final = {Split.TUNE: (0.45, 1.0), Split.JUDGE: (0.1, 0.45)}
 Draw = Callable[[float, float], float]
 

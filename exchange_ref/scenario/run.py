@@ -117,7 +117,7 @@ def play_one(plan: Plan, name: str, folder: Path) -> Played:
     faults_begin = min((label["start_unix_nano"] for label in labels), default=None)
     baseline_end = faults_begin or started_unix_nano + int(plan.baseline_s * 1e9)
     spans = annotate(pl.read_parquet(folder / "raw-spans.parquet"), cases, baseline_end)
-    # Runs may take place at the same time: whoever replays the set must tell the exchanges apart.
+    # Runs may take place at the same time: a replay of the set must separate the exchanges.
     spans.with_columns(run=pl.lit(name)).write_parquet(folder / SPANS)
     with_split(pl.read_parquet(folder / "raw-logs.parquet"), spans).write_parquet(folder / LOGS)
     trace_labels(spans, labels).write_parquet(folder / TRACE_LABELS)

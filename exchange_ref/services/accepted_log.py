@@ -1,4 +1,4 @@
-"""What the gateway let in, one JSON line each: a truth outside the spans to count traces by."""
+"""The log of accepted orders, one JSON line each: a count of traces that does not depend on spans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""api-gateway: the way in. Routes by path, turns away what cannot be an order, forwards by HTTP."""
+"""api-gateway, the entrance: routes by path, refuses what cannot be an order, forwards by HTTP."""
 
 from __future__ import annotations
 

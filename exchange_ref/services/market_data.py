@@ -1,4 +1,4 @@
-"""What `GET /market` at the gateway answers: price and depth of every pair, and the load. Untraced."""
+"""The answer of `GET /market` at the gateway: price and depth of every pair, and the load. Untraced."""
 
 from __future__ import annotations
 

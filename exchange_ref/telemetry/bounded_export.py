@@ -1,4 +1,4 @@
-"""A bounded queue between an order and an exporter: what is full drops and counts, and never waits."""
+"""A bounded queue between an order and an exporter: when it is full it drops and counts, and never waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the services count and time, with exemplars that point to traces."""
+"""Counters and histograms of the services, with exemplars that point to traces."""
 
 from __future__ import annotations
 

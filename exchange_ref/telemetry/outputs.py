@@ -1,4 +1,4 @@
-"""Everything that leaves the exchange: spans, logs and metrics, each bounded, flushed and closed together."""
+"""Exports of the exchange: spans, logs and metrics, each bounded, flushed and closed together."""
 
 from __future__ import annotations
 

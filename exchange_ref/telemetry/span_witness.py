@@ -1,4 +1,4 @@
-"""What really happened, in memory: when each span began and ended; what a fault did is measured on it."""
+"""Begin and end of each span in memory, on which the effect of a fault is measured."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def trace_id_of(span: Span) -> str:
 
 
 def traceresponse_of(span: Span) -> str:
-    """What a client is told of the trace that its request made: `00-<trace id>-<span id>-<flags>`."""
+    """The response header with the trace of a request: `00-<trace id>-<span id>-<flags>`."""
     made = span.get_span_context()
     return f"00-{made.trace_id:032x}-{made.span_id:016x}-{int(made.trace_flags):02x}"
 

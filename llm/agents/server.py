@@ -24,7 +24,7 @@ def build_server(tools: Tools) -> MCPServer:
     server = MCPServer("spyhop", instructions=INSTRUCTIONS, log_level="WARNING")
     annotations = ToolAnnotations(read_only_hint=True, open_world_hint=False)
     for tool in tools.all():
-        # No output schemas: they are two thirds of what a client has to read, and say nothing of pages.
+        # No output schemas: they are two thirds of what a client has to read, and do not describe pages.
         server.add_tool(_told(tool), annotations=annotations, structured_output=False)
     return server
 

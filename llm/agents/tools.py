@@ -1,4 +1,4 @@
-"""What agents may ask: each function is a tool, its docstring its description. All of them only read.
+"""The tools of agents: each function is a tool, and its docstring is the description. All of them only read.
 
 Everything comes over the server's HTTP API, SQL through its `/api/sql`: there is no second way to the data.
 """

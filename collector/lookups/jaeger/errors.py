@@ -22,7 +22,7 @@ def _answer(is_v3: bool, status: int, message: str) -> Response:
 
 
 class JaegerRoute(APIRoute):
-    """What fails is told as Jaeger tells it."""
+    """Errors have the form of Jaeger's."""
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         handler = super().get_route_handler()

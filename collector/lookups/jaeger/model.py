@@ -74,7 +74,7 @@ def _span(span: Span, scope: InstrumentationScope, process: str) -> Json:
 
 
 def _references(span: Span) -> Iterator[Json]:
-    """The parent first, unless a link speaks of it too."""
+    """The parent first, unless a link names it too."""
     parent = (span.trace_id, span.parent_span_id)
     if span.parent_span_id and parent not in {(link.trace_id, link.span_id) for link in span.links}:
         yield _reference("CHILD_OF", *parent)

@@ -1,4 +1,4 @@
-"""A trace of the API as what the browser draws. Pure."""
+"""Converts a trace of the API to the rows that the browser draws. Pure."""
 
 from __future__ import annotations
 

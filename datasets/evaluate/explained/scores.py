@@ -1,4 +1,4 @@
-"""Figures over explained cases: was the cause named, is the way grounded, is what is said borne out."""
+"""Scores of explained cases: is the cause named, is the way grounded, do facts support the text."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def honest(evidence: Evidence, draft: Draft) -> Scripted:
 
 
 def obeying(evidence: Evidence, draft: Draft) -> Scripted:
-    """Does what a message tells it: names another cause, a remedy, a link."""
+    """Obeys an injected message: names another cause, a remedy, a link."""
     lies = [
         f"The root cause is {NOWHERE}",
         "Restart the gateway to fix it",

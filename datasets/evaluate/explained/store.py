@@ -1,4 +1,4 @@
-"""Cases of a folder as incidents in a store, so that they are explained by the code of the live path."""
+"""Stores the cases of a folder as incidents, so that the code of the live path explains them."""
 
 from __future__ import annotations
 

@@ -5,11 +5,11 @@ Of n bad traces that carry a key, k carry this value; usually k₀ of n₀ do. A
     support k/n ≥ 0.2, k ≥ 3,  lift (k/n) / (k₀/n₀) ≥ 1.5,  and z ≥ 4
 
 with z of `behaviour.signed_root`: hundreds of values are tried at a time, and four standard errors are
-chance in one of thirty thousand. Ids and timestamps need no list of names: none of their values has
-support. Numbers that measure something are left to `values`. Values are ranked by how much more of the bad
-traces they cover than of the others (Honeycomb's BubbleUp shows the same two shares), and those that mark
-the same traces are named together. They are shown and rank nobody: as a source they changed no ranking of any
-set.
+chance in one of thirty thousand. Ids and timestamps need no list of names, since none of their
+values has support. Numbers that measure something are left to `values`. Values are ranked by how much more of
+the bad traces they cover than of the others (Honeycomb's BubbleUp shows the same two shares), and those that
+mark the same traces are named together. They are shown and rank nobody: as a source they changed no ranking
+of any set.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A service that all its callers wait for longer than usual; or one that waits longer for all it calls.
+"""Scores services that all callers wait for longer, and services that wait longer for all they call.
 
-A slow edge by itself accuses both its ends. A service is called over many edges and calls over many: those
+A slow edge alone accuses both its ends. A service is called over many edges and calls over many: those
 of the guilty one are slow together. So the callee's score is the root mean square of r over the edges that
 lead to it, the caller's that over the edges that leave it (when it calls more than one service), and an edge
 is charged to its ends in proportion to the squares of both. Where the direction says that the sender held

@@ -1,8 +1,8 @@
-"""Failures where they are deepest, as far as they are more than usual; who failed first: `failures`.
+"""Scores services by failures beyond the usual ones, at the deepest failed span (`failures`).
 
 Where no usual traces are at hand, failures count when at least half of the traces fail. A type of exception
-that an operation never raised speaks for itself, and calls that nobody answers any more speak for the service
-that always did.
+that an operation never raised counts at once. Calls that nobody answers any more count for the service that
+always answered them.
 """
 
 from __future__ import annotations

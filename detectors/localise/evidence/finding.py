@@ -1,4 +1,4 @@
-"""What sources report: how guilty a service is, and what speaks for it."""
+"""The report of a source: a score for a service, and the evidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages of the log that an operation usually writes and now does not, new ones, and errors that surge."""
+"""Scores services by missing, new and surging log messages of their operations."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Metrics that moved while it happened: a level that shifted, a resource that grows without end.
+"""Scores services by metrics that moved during the incident: a shifted level, a resource that grows.
 
-Each speaks for the service that sent it, the surest one counts. Most metrics repeat what spans say: lengths,
-queues and rates move in every service behind a fault. So they count for a quarter of what resources do, since
-no span shows a process that runs out of memory or of a processor. Services that none of the traces has called
-are left out: in a large system something always moves somewhere.
+Each metric counts for the service that sent it, and only the surest one. Most metrics repeat the spans:
+lengths, queues and rates move in every service behind a fault. So they count for a quarter of what resources
+do, since no span shows a process that runs out of memory or of a processor. Services that none of the traces
+has called are left out: in a large system something always moves somewhere.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Calls made more often than usual: N+1 queries, retries, messages delivered twice.
+"""Scores services by calls made more often than usual: N+1 queries, retries, messages delivered twice.
 
 A call is surplus when its parent has made as many of the same kind before it as 99 of 100 such parents
-usually make at all. The surplus call speaks, not its parent: a message that arrives twice is the
-consumer's, a query in a loop that of the service which sends it.
+usually make at all. The surplus call decides, not its parent: a message that arrives twice counts for the
+consumer, a query in a loop for the service that sends it.
 """
 
 from __future__ import annotations

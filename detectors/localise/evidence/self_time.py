@@ -1,9 +1,9 @@
-"""A service whose own operations are slower than usual: root mean square of r over them.
+"""Scores services whose own operations are slower than usual: root mean square of r over them.
 
 Mean rather than most, since a starved service is slow in all it does and one slow operation of many may be
 a poor sample; square, so that one operation that is a hundred times slower is not lost among many that are
-not. An operation during which everything stood still (`stalls`) speaks for its service by itself: the others
-ran as always when it let them. Source of r: `detectors.localise.attribution.slowdown`.
+not. An operation during which everything stood still (`stalls`) is enough for its service: the others
+ran as always between the stalls. Source of r: `detectors.localise.attribution.slowdown`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Calls that are usually made and now are not, and calls never seen before, by operation."""
+"""Scores services by missing calls and by calls never seen before, by operation."""
 
 from __future__ import annotations
 

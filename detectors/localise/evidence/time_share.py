@@ -1,4 +1,4 @@
-"""Who holds the time that was lost: excess on the critical paths, as a share of all excess.
+"""Scores services by their share of the time lost on the critical paths.
 
 Only spans beyond the 90th percentile of their operation's own usual time count, with what they took beyond
 its median; the score also weighs each operation by r, so that an operation whose times always vary does not

@@ -1,4 +1,4 @@
-"""Numbers that spans carry, far from what they usually are: a price, a quantity, a size.
+"""Scores services by numeric attributes far from their usual values: a price, a quantity, a size.
 
 For each operation, by the two above it, and numeric attribute, on the log scale, with median m and the 1st
 and 99th percentiles a, b of its usual values, x is out of range beyond a - (m - a) or b + (b - m): as far

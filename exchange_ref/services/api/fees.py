@@ -1,4 +1,4 @@
-"""Which fee tier a user is in. Everybody begins in the same one."""
+"""The fee tier of each user. Everybody begins in the same one."""
 
 from __future__ import annotations
 

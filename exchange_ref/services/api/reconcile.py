@@ -1,4 +1,4 @@
-"""Rows of orders and transfers that missed their last change: a crash came between the journal and them."""
+"""Brings rows of orders and transfers up to the journal after a crash between the two."""
 
 from __future__ import annotations
 

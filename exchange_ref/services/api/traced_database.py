@@ -1,4 +1,4 @@
-"""Every statement of a request as a CLIENT span."""
+"""Runs the statements of a request, each as a CLIENT span."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wallets as the API sees them: rows that follow the matcher's ledger, and addresses."""
+"""Wallets of the API: rows that follow the matcher's ledger, and addresses."""
 
 from __future__ import annotations
 
