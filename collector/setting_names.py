@@ -47,11 +47,13 @@ def check_names(environment: Iterable[str], models: Iterable[type[BaseSettings]]
         if name.startswith(PREFIX) and name not in known:
             if name in constants:
                 raise UnknownSetting(
-                    f"{name} is no setting: Spyhop always uses {constants[name]!r}",
+                    f"{name} is not a setting: Spyhop always uses {constants[name]!r}",
                     hint=f"unset {name}; `spyhop settings` lists what can be set",
                 )
             if name in REPLACED:
-                raise UnknownSetting(f"{name} is no setting any more", hint=f"unset it and {REPLACED[name]}")
+                raise UnknownSetting(
+                    f"{name} is not a setting any more", hint=f"unset it and {REPLACED[name]}"
+                )
             near = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {near[0]}?" if near else "unset it, or see `spyhop settings`"
             raise UnknownSetting(f"unknown setting {name}", hint=advice)

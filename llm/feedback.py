@@ -88,7 +88,7 @@ class FeedbackBook:
             raise _unknown(explanation_id)
         if rows[0]["incident_id"] is None:
             raise InvalidInput(
-                f"explanation {explanation_id!r} speaks of no incident",
+                f"explanation {explanation_id!r} is not about an incident",
                 hint="only the level of an incident can be expected; resolve a lone anomaly instead",
             )
         return str(rows[0]["incident_id"])
@@ -121,7 +121,7 @@ class FeedbackBook:
             return given
         if rows[0]["service"] is None:
             raise InvalidInput(
-                f"span {given['root_span_id']} is in none of the traces that this explanation speaks of",
+                f"span {given['root_span_id']} is in no trace of this explanation",
                 hint="name a span of its trace or evidence, or leave root_span_id away",
             )
         for name, is_stored in (("root_service", "service"), ("root_operation", "operation")):

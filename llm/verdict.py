@@ -96,5 +96,5 @@ class Feedback(BaseModel):
             raise ValueError(f"verdict {self.verdict!r} is rating {rating!r}, not {self.rating!r}")
         self.rating = rating
         if self.verdict == "right" and self.error_tags:
-            raise ValueError("error_tags say what was wrong: of an explanation that is right, nothing was")
+            raise ValueError("error_tags name what was wrong; an explanation that is right has none")
         return self

@@ -37,7 +37,7 @@ def test_settings_lists_every_setting() -> None:
 def test_a_constant_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     """What only code turns is refused in the environment, is not listed, and is read from code alone."""
     with pytest.raises(
-        UnknownSetting, match=r"SPYHOP_SPOOL_SEGMENT_BYTES is no setting: Spyhop always uses \d+"
+        UnknownSetting, match=r"SPYHOP_SPOOL_SEGMENT_BYTES is not a setting: Spyhop always uses \d+"
     ):
         check_names(["SPYHOP_SPOOL_SEGMENT_BYTES"], spyhop.SETTINGS.values())
     monkeypatch.setenv("SPYHOP_SPOOL_SEGMENT_BYTES", "1000000")
@@ -86,7 +86,7 @@ def test_every_setting_that_is_named_exists() -> None:
 @pytest.mark.parametrize("name", sorted(REPLACED))
 def test_a_setting_that_went_says_what_to_do_instead(name: str) -> None:
     """The error names it and its successor."""
-    with pytest.raises(UnknownSetting, match=f"{name} is no setting any more") as failure:
+    with pytest.raises(UnknownSetting, match=f"{name} is not a setting any more") as failure:
         check_names([name], spyhop.SETTINGS.values())
     assert REPLACED[name] in str(failure.value)
 

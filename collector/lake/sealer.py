@@ -132,7 +132,7 @@ class Sealer:
                 if self._stopping.is_set():
                     return
                 self._failure = str(error).partition("\n")[0]
-                log.exception("keeping the lake failed; trying again in %.0f s", self._policy.interval_s)
+                log.exception("work on the lake failed; trying again in %.0f s", self._policy.interval_s)
 
     def _seal_due(self) -> int:
         now_ns = self._clock_ns()

@@ -41,13 +41,15 @@ def name_is(name: str) -> Expression:
 
 
 def durations(least: str | None, most: str | None) -> list[Expression]:
-    """Raises InvalidInput for what is no duration such as `1.5s`."""
+    """Raises InvalidInput for what is not a duration such as `1.5s`."""
     found: list[Expression] = []
     for op, text in ((">=", least), ("<=", most)):
         if text:
             nanoseconds = duration_ns(text)
             if nanoseconds is None:
-                raise InvalidInput(f"{text[:100]!r} is no duration", hint="write e.g. 500ms, 1.2s or 1m30s")
+                raise InvalidInput(
+                    f"{text[:100]!r} is not a duration", hint="write e.g. 500ms, 1.2s or 1m30s"
+                )
             found.append(Binary(op, Intrinsic("duration", 0), Literal(Type.NUMBER, nanoseconds, 0), 0))
     return found
 

@@ -34,7 +34,9 @@ def parse_trace_id(text: str) -> str:
     """As it is stored; leading zeros may be left out. Raises InvalidInput."""
     lower = text.strip().lower()
     if not _TRACE_ID.fullmatch(lower) or not lower.strip("0"):
-        raise InvalidInput(f"{text[:100]!r} is no trace id", hint="up to 32 hexadecimal digits, not all zero")
+        raise InvalidInput(
+            f"{text[:100]!r} is not a trace id", hint="up to 32 hexadecimal digits, not all zero"
+        )
     return lower.zfill(32)
 
 

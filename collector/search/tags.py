@@ -105,7 +105,7 @@ def _field(tag: str) -> Attribute | Intrinsic:
         field = parse_field(tag)
     except InvalidInput as error:
         raise InvalidInput(
-            f"{tag[:100]!r} is no field with values",
+            f"{tag[:100]!r} is not a field with values",
             hint="e.g. resource.service.name, span.http.route, .http.route, name",
         ) from error
     if isinstance(field, Attribute) and field.of_parent:

@@ -54,7 +54,7 @@ def parse_duration(text: str, name: str) -> int:
     """`15m` → ns."""
     match = _DURATION.fullmatch(text)
     if match is None or int(match[1]) == 0:
-        raise InvalidInput(f"{name} {text[:100]!r} is no length of time", hint="use 90s, 15m, 2h, 7d or 4w")
+        raise InvalidInput(f"{name} {text[:100]!r} is not a duration", hint="use 90s, 15m, 2h, 7d or 4w")
     return int(match[1]) * _UNITS_S[match[2]] * S_NS
 
 

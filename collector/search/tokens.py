@@ -137,7 +137,12 @@ def _next(text: str, start: int) -> tuple[Token, int]:
 def _number(text: str, start: int, number: re.Match[str]) -> Token:
     end = number.end()
     if end < len(text) and (text[end].isalnum() or text[end] in "._"):
-        fail(text, start, f"{text[start : end + 1]!r}… is no number", "durations are e.g. 500ms, 1.5s, 1h30m")
+        fail(
+            text,
+            start,
+            f"{text[start : end + 1]!r}… is not a number",
+            "durations are e.g. 500ms, 1.5s, 1h30m",
+        )
     if number[0].isdigit():
         value = int(number[0]) if len(number[0]) <= _NUMBER_MAX_CHARS else 2**63
         if value >= 2**63:

@@ -104,7 +104,7 @@ def _only_statement(con: duckdb.DuckDBPyConnection, text: str) -> duckdb.Stateme
 def _refuse_other_types(statement: duckdb.Statement, what: str = "") -> None:
     if statement.type == duckdb.StatementType.MULTI:
         raise RefusedQuery(
-            "PIVOT without a list of values makes a type first, which is a write",
+            "PIVOT without a list of values creates a type first, which is a write",
             hint="write PIVOT … ON column IN ('a', 'b')",
         )
     if statement.type != duckdb.StatementType.SELECT:

@@ -95,7 +95,7 @@ class _Walk:
                 name = str(entry["key"])
                 if not _CTE_NAME.fullmatch(name):
                     raise RefusedQuery(
-                        f"{name!r} is no name for a WITH query", hint="use letters, digits and _"
+                        f"{name!r} is not a name for a WITH query", hint="use letters, digits and _"
                     )
                 self._ctes[name.lower()] = entry["value"]
             if node.get("type") == "RECURSIVE_CTE_NODE":
@@ -115,7 +115,7 @@ class _Walk:
         below = sum(self.cost_of(value) for value in node.values() if isinstance(value, (dict, list)))
         cost = own + factor * below
         if cost > COST_MAX**2:  # numbers that only grow need not be exact
-            raise RefusedQuery("the query is too complex: what it nests multiplies when it is planned")
+            raise RefusedQuery("the query is too complex: its nesting multiplies the work of planning it")
         return cost
 
     def _check(self, node: dict[str, Any]) -> tuple[int, int]:
@@ -206,7 +206,7 @@ class _Walk:
         full_name = ".".join(path)
         if not _CTE_NAME.fullmatch(full_name):
             raise RefusedQuery(
-                f"{full_name!r} is no table of ours, and files are out of reach", hint="SHOW TABLES lists all"
+                f"{full_name!r} is not a table here, and files are out of reach", hint="SHOW TABLES lists all"
             )
         raise InvalidInput(f"a table named {full_name} does not exist", hint=self._suggestion(names[-1]))
 

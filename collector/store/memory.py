@@ -21,7 +21,7 @@ def check_memory_limit(text: str) -> None:
         text: as DuckDB takes it, e.g. `2GB` or `50%`; empty for its default.
 
     Raises:
-        InvalidInput: it is no size, or less than what a server needs.
+        InvalidInput: it is not a size, or less than what a server needs.
     """
     if not text:
         return
@@ -29,7 +29,7 @@ def check_memory_limit(text: str) -> None:
         con = duckdb.connect(":memory:", config={"memory_limit": text})
     except duckdb.Error as error:
         raise InvalidInput(
-            f"SPYHOP_DUCKDB_MEMORY_LIMIT {text!r} is no size", hint="give one such as 2GB or 512MiB"
+            f"SPYHOP_DUCKDB_MEMORY_LIMIT {text!r} is not a size", hint="give one such as 2GB or 512MiB"
         ) from error
     with con:
         try:

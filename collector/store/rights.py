@@ -76,7 +76,8 @@ def share(path: Path, lake: Path, folder: Path) -> None:
 def _own_paths(folder: Path) -> Iterator[Path]:
     if _is_foreign(folder):
         log.warning(
-            "%s holds files of others and keeps its rights; those of Spyhop in it are closed to them", folder
+            "%s holds files of others and keeps its rights; Spyhop's own files in it are closed to others",
+            folder,
         )
     else:
         yield folder

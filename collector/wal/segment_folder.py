@@ -35,7 +35,7 @@ class SegmentFolder:
             if path.stem.isdecimal():
                 sizes[int(path.stem)] = path.stat().st_size
             else:
-                log.warning("%s is no spool segment and is left alone", path)
+                log.warning("%s is not a spool segment and is left alone", path)
         return sizes
 
     def cut_torn_tail(self, segment_id: int, torn_folder: Path) -> int:

@@ -33,11 +33,11 @@ def market(url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     """Pairs with their books, traders, load: the answer of `GET /market`.
 
     Raises:
-        Unavailable: nothing answers there, or something that is no exchange.
+        Unavailable: nothing answers there, or something that is not an exchange.
     """
     body = _ask("GET", f"{url}/market", timeout_s=timeout_s)
     if not {"pairs", "traders", "load"} <= body.keys():
-        raise Unavailable(f"what answers at {url} is no exchange", hint="give the address of its gateway")
+        raise Unavailable(f"what answers at {url} is not an exchange", hint="give the address of its gateway")
     return body
 
 
@@ -115,5 +115,5 @@ def _body(answer: httpx2.Response) -> dict[str, Any]:
     except ValueError:
         told = None
     if not isinstance(told, dict):
-        raise Unavailable("what answers there is no exchange", hint="give the address of its gateway")
+        raise Unavailable("what answers there is not an exchange", hint="give the address of its gateway")
     return told

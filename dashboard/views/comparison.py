@@ -42,7 +42,7 @@ def show(trace: Mapping[str, Any]) -> None:
     if typed and not _TRACE_ID.match(typed):
         st.html(
             page(
-                tag("div", f"{fmt.plain(typed, 60)!r} is no trace id: it has 32 hexadecimal digits."),
+                tag("div", f"{fmt.plain(typed, 60)!r} is not a trace id: it has 32 hexadecimal digits."),
                 css="panel",
             )
         )

@@ -32,7 +32,7 @@ def render() -> None:
         return
     if not _TRACE_ID.match(trace_id):
         _ask(
-            "This is no trace id",
+            "This is not a trace id",
             f"A trace id has 32 hexadecimal digits; {fmt.plain(trace_id, 60)!r} has not. "
             "Paste one into the box above.",
         )

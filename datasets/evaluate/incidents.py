@@ -81,7 +81,9 @@ class IncidentFolder:
             InvalidInput: the folder or a file of it is not in the format; says what and where.
         """
         if not path.is_dir():
-            raise InvalidInput(f"{path} is no folder", hint="give a folder with spans.parquet and cases.json")
+            raise InvalidInput(
+                f"{path} is not a folder", hint="give a folder with spans.parquet and cases.json"
+            )
         for name in ("spans.parquet", "cases.json"):
             if not (path / name).is_file():
                 raise InvalidInput(f"{path} has no {name}", hint="every folder of labelled incidents has one")

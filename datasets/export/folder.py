@@ -176,7 +176,7 @@ def validate_file(path: Path, format_: Format) -> int:
                 format_.check(decoder.decode(line))
             except ValueError as error:
                 raise OutputUnusable(
-                    f"line {count} of {path.name} is no {format_.name} row ({error})",
+                    f"line {count} of {path.name} is not a {format_.name} row ({error})",
                     hint="this is a defect of Spyhop; nothing was left in the output folder",
                 ) from error
     return count

@@ -23,7 +23,7 @@ def parse_since(text: str, now_unix_nano: int) -> int:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise InvalidInput(
-            f"{text!r} is no time", hint="write 2026-11-03, 2026-11-03T12:00Z, 90m or 7d"
+            f"{text!r} is not a time", hint="write 2026-11-03, 2026-11-03T12:00Z, 90m or 7d"
         ) from error
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return int(moment.timestamp()) * 1_000_000_000

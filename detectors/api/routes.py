@@ -133,7 +133,7 @@ def _said_by(body: object) -> str | None:
     if body is not None and (not isinstance(body, dict) or body.keys() - {"said_by"}):
         raise InvalidInput("the body is not understood", hint='send nothing, or {"said_by": "who says so"}')
     if said_by is not None and (not isinstance(said_by, str) or len(said_by) > _NAME_MAX):
-        raise InvalidInput("said_by is no name", hint=f"send a text of at most {_NAME_MAX} characters")
+        raise InvalidInput("said_by is not a name", hint=f"send a text of at most {_NAME_MAX} characters")
     return said_by
 
 

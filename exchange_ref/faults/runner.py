@@ -90,7 +90,7 @@ class FaultRunner:
         try:
             self._labels.write(await fault.run(self._target, occurrence, over))
         except Exception:  # a fault that fails to happen must not take the exchange down
-            logger.exception("%s could not happen", fault_id)
+            logger.exception("the fault %s failed", fault_id)
         finally:
             watch.cancel()
             del self._running[fault_id]

@@ -99,7 +99,7 @@ class MemoryLeakParams(LastingParams):
 
 
 class MemoryLeak(LastingFault[MemoryLeakParams]):
-    """Memory that grows steadily and comes back only at the end, as with a restart. No order is slowed by it."""
+    """Memory grows steadily and comes back only at the end, as with a restart. No order is slowed."""
 
     kind = "memory_leak"
     params_model: ClassVar[type[LastingParams]] = MemoryLeakParams

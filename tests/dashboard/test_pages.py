@@ -227,7 +227,7 @@ def test_a_trace_is_compared_with_another(open_page: Opener, api_url: str, busy:
     text = shown(open_page("trace", api_url, id=SLOW_TRACE, **{"with": WHALE_TRACE}))
     assert "This trace: 176 ms , 17 spans · the other: 24.9 ms , 17 spans" in text
     assert re.search(r"SELECT wallets kx-exchange 1 / 1 152 ms 900 µs \+151 ms", text)
-    assert "is no trace id" in shown(open_page("trace", api_url, id=SLOW_TRACE, **{"with": "xyz"}))
+    assert "is not a trace id" in shown(open_page("trace", api_url, id=SLOW_TRACE, **{"with": "xyz"}))
     assert "not stored" in shown(open_page("trace", api_url, id=SLOW_TRACE, **{"with": "0" * 32}))
 
 

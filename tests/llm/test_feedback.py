@@ -80,7 +80,7 @@ def test_only_an_incident_can_be_expected(book: FeedbackBook, explained: str, st
     assert book.incident_of(explained) == "in-slow"
     with store.transaction() as con:
         con.execute("DELETE FROM incidents")
-    with pytest.raises(InvalidInput, match="no incident"):
+    with pytest.raises(InvalidInput, match="not about an incident"):
         book.incident_of(explained)
     with pytest.raises(NotFound):
         book.incident_of("unknown")

@@ -24,7 +24,7 @@ def test_too_little(tmp_path: Path, limit: str) -> None:
 
 
 def test_no_size() -> None:
-    """What is no size is told with an example of one."""
+    """What is not a size is told with an example of one."""
     with pytest.raises(InvalidInput, match="give one such as 2GB"):
         check_memory_limit("plenty")
 

@@ -241,7 +241,7 @@ def _tags(document: str, pairs: Sequence[str]) -> dict[str, str]:
             values = None
         if not isinstance(values, dict):
             raise InvalidInput(
-                f"tags {document[:100]!r} is no JSON object", hint='e.g. {"http.method": "GET"}'
+                f"tags {document[:100]!r} is not a JSON object", hint='e.g. {"http.method": "GET"}'
             )
         for key, value in values.items():
             found[key] = value if isinstance(value, str) else json.dumps(value)

@@ -209,7 +209,7 @@ def _step_ns(text: str) -> int:
         except (ValueError, OverflowError):
             found = 0
     if found <= 0:
-        raise InvalidInput(f"step {text[:100]!r} is no length of time", hint="e.g. 15s or 60")
+        raise InvalidInput(f"step {text[:100]!r} is not a duration", hint="e.g. 15s or 60")
     return found
 
 

@@ -143,10 +143,10 @@ def test_v3_traces(get: Get) -> None:
     ("path", "params", "status", "message"),
     [
         ("/traces/77", {}, 404, "trace not found"),
-        ("/traces/xyz", {}, 400, "is no trace id"),
+        ("/traces/xyz", {}, 400, "is not a trace id"),
         ("/traces", {}, 400, "parameter 'service' is required"),
-        ("/traces", {"service": "shop", "tags": "{"}, 400, "is no JSON object"),
-        ("/traces", {"service": "shop", "minDuration": "soon"}, 400, "is no duration"),
+        ("/traces", {"service": "shop", "tags": "{"}, 400, "is not a JSON object"),
+        ("/traces", {"service": "shop", "minDuration": "soon"}, 400, "is not a duration"),
         ("/traces", {"service": "shop", "limit": "many"}, 400, "parameter 'limit'"),
     ],
 )

@@ -28,7 +28,7 @@ Ask = Callable[..., Any]
         ("{ (.a < 3 }", 1, 11, ") is expected"),
         ("{ .a < 3", 1, 9, "} is expected before the end"),
         ('{ .a = "x }', 1, 8, "has no closing"),
-        ("{ .a = 3kg }", 1, 8, "'3k'… is no number"),
+        ("{ .a = 3kg }", 1, 8, "'3k'… is not a number"),
         ("{ .a = 99999999999999999999 }", 1, 8, "larger than any"),
         ("{ duration > 99999999999999999999h }", 1, 14, "longer than any span"),
         ("{ duration > " + "9" * 5_000 + "h }", 1, 14, "longer than any span"),

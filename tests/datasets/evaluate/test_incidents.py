@@ -75,9 +75,9 @@ def test_missing_file(folder, name):
 
 
 def test_no_folder(folder):
-    """A path that is no folder is wrong use."""
+    """A path that is not a folder is wrong use."""
     folder.path = folder.path / "nowhere"
-    assert "is no folder" in problem(folder)
+    assert "is not a folder" in problem(folder)
 
 
 def test_missing_column(folder):
