@@ -126,7 +126,7 @@ class _Child:
             OSError, EOFError: the process is gone.
         """
         if not self._is_ready and wait([self._socket], 0):
-            receive_reply(self._socket)  # an empty one: what it needs is imported
+            receive_reply(self._socket)  # an empty batch: by now everything it needs is imported
             self._is_ready = True
         return self._is_ready
 

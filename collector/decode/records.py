@@ -16,8 +16,8 @@ from collector.decode.traces import decode_traces
 from collector.signals import Signal
 from collector.wal.segment import DamagedRecord, Record
 
-# ptars holds the GIL for a whole call: 2 MiB is about 6,700 spans and 9 ms in which nobody else runs. A call
-# costs 2 ms whatever it holds; CPU a span: 3.5 µs at 0.7 MiB, 3.1 at 1, 2.8 at 2, 2.7 at 4 MiB.
+# ptars holds the GIL for a whole call: 2 MiB are about 6,700 spans and 9 ms in which no other thread runs. A
+# call costs 2 ms whatever it holds; CPU a span: 3.5 µs at 0.7 MiB, 3.1 at 1, 2.8 at 2, 2.7 at 4 MiB.
 DECODE_BYTES_MAX = 2 * 1024 * 1024
 
 
@@ -25,14 +25,14 @@ class Decoded(NamedTuple):
     """Rows of one form, ready for an INSERT."""
 
     table: pa.Table  # of one chunk
-    keys: Keys | None = None  # of spans: what their retries would have too
+    keys: Keys | None = None  # keys of the spans, which their retries share
     paths: Mapping[str, int] = {}  # how many values have each path of attributes: `paths.py`
 
 
 def decode_records(
     records: Sequence[Record | DamagedRecord], decode_bytes_max: int = DECODE_BYTES_MAX
 ) -> dict[Signal, list[Decoded]]:
-    """The rows of each signal; few large tables, since every insert has a price of its own.
+    """The rows of each signal, as few large tables, since every insert has a fixed cost.
 
     Args:
         decode_bytes_max: payload bytes in one call of the parser.
@@ -53,14 +53,14 @@ def decode_records(
 
 
 def payload_bytes(records: Sequence[Record | DamagedRecord]) -> int:
-    """What the requests of these records weigh."""
+    """Payload bytes of these records."""
     return sum(len(record.payload) for record in records if isinstance(record, Record))
 
 
 def _chunks(
     records: Sequence[Record | DamagedRecord], bytes_max: int
 ) -> Iterator[tuple[Signal, list[bytes]]]:
-    """Neighbours of one signal together, as many as one decode call should hold."""
+    """Groups neighbouring records of one signal, up to the size of one decode call."""
     size_bytes = 0
     chunk_number = 0
 

@@ -30,8 +30,8 @@ Keys = npt.NDArray[np.uint64]
 def span_keys(spans: pa.Table) -> Keys:
     """A 64-bit key of each span's `trace_id`, `span_id`, and whether it is a CLIENT.
 
-    Zipkin's CLIENT and SERVER of one call share their id; were they suspects of each other, half of all spans
-    would be looked up.
+    Zipkin's CLIENT and SERVER of one call share their id. If they had one key, half of all spans would be
+    looked up.
     """
     words = np.hstack(
         [_words(spans["trace_id"], _HEX_TRACE_WORDS), _words(spans["span_id"], _HEX_SPAN_WORDS)]

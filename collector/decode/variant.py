@@ -202,7 +202,7 @@ def _encode_row(items: pa.ListScalar) -> tuple[bytes, bytes]:
 
 
 def _any_value(members: dict[str, Any] | bytes | None) -> AnyValue:
-    """The message again, from what ptars made of it: where a type recurs, wire bytes stand for its struct."""
+    """The message again from ptars' struct, in which wire bytes stand for a type that recurs."""
     if isinstance(members, bytes):
         return AnyValue.FromString(members)
     value = AnyValue()

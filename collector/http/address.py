@@ -18,7 +18,7 @@ class Address(NamedTuple):
 
     @property
     def url(self) -> str:
-        """Where a program on this machine finds it."""
+        """The URL for a program on this machine."""
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  # compared, not bound
         return f"http://{Address(reachable, self.port)}"
 

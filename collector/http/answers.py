@@ -19,7 +19,7 @@ from collector.errors import (
 )
 
 RETRY_AFTER_S = 1
-MESSAGE_CHARS_MAX = 2000  # a message quotes what was sent, which may be long
+MESSAGE_CHARS_MAX = 2000  # a message quotes the request, which may be long
 # The most particular class first.
 _STATUSES: list[tuple[type[SpyhopError], int]] = [
     (TooLarge, 413),
@@ -44,7 +44,7 @@ def answer_of(error: SpyhopError) -> Response:
     if status == 503:
         headers["retry-after"] = str(RETRY_AFTER_S)
     if status == 408:
-        headers["connection"] = "close"  # what comes later would be read as a new request
+        headers["connection"] = "close"  # later bytes would be read as a new request
     return error_answer(status, error.code, str(error), error.details, headers)
 
 
@@ -55,7 +55,7 @@ def error_answer(
     details: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The one form of all errors. Whatever text was sent can be quoted in it, unpaired surrogates too."""
+    """The form of all errors. It can quote any text that was sent, unpaired surrogates too."""
     if len(message) > MESSAGE_CHARS_MAX:
         message = message[:MESSAGE_CHARS_MAX] + " …"
     body = {"error": {"code": code, "message": message, "details": dict(details or {})}}

@@ -12,8 +12,8 @@ from collector.errors import MalformedBody, TooLarge, TooSlow, Unavailable
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 BODY_BYTES_PER_S_MIN = 1024  # after the first wait: a body that trickles would hold its connection for days
-# Together they may take as much as so many of the largest. Those that are sent at full speed are read in well
-# under a second, so more are seldom on their way.
+# All bodies together may take as much as this many of the largest. A body that is sent at full speed is read
+# in well under a second, so more are seldom under way.
 BODIES_AT_ONCE = 4
 
 
@@ -34,7 +34,7 @@ class Share:
 
 
 class BodyRoom:
-    """What the bodies of all requests of one event loop may take together.
+    """The memory that the bodies of all requests of one event loop share.
 
     When it is full, the unfinished body that has cost most so far (bytes × seconds) is given up for the new
     piece: a client that sends large bodies slowly holds up nobody else.

@@ -40,11 +40,11 @@ def connections_max() -> int:
 
 
 def http_protocol(header_timeout_s: float, count_max: int = CONNECTIONS_MAX) -> type[HttpToolsProtocol]:
-    """uvicorn's HTTP protocol with limits that uvicorn has not.
+    """uvicorn's HTTP protocol with further limits.
 
     The headers must be complete `header_timeout_s` after the connection, or after a request's first byte.
-    Beyond `count_max` connections the one that has kept us waiting longest is closed; none of those whose
-    request has come whole is.
+    Beyond `count_max` connections the one that has kept us waiting longest is closed, but never one whose
+    whole request has arrived.
     """
     # In the order in which they began to wait for their client. A dict, for its order and its cheap removal.
     waiting: dict[HttpToolsProtocol, None] = {}

@@ -76,7 +76,7 @@ class OwnPagesOnly:
         return None
 
     def _foreign_page(self, scope: Scope, headers: dict[str, str], authority: str) -> str:
-        """Which page of another origin a browser sends this for; empty when it is none."""
+        """The origin of the foreign page that a browser sends this for; empty when there is none."""
         origin = headers.get("origin")
         if origin is not None and not is_same_origin(origin, authority):
             return f"the web page {origin}"

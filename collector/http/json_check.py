@@ -22,7 +22,8 @@ def part_count(document: bytes) -> int:
 
 
 def depth(document: bytes) -> int:
-    """How deep objects and arrays lie in each other. Of valid JSON only: else its time may grow squarely.
+    """The depth of nested objects and arrays. For valid JSON only; on other text the time may grow
+    quadratically.
 
     >>> depth(b'{"a": [1, "[["]}')
     2
@@ -32,7 +33,7 @@ def depth(document: bytes) -> int:
 
 
 def check_json(document: bytes, *, parts_max: int, depth_max: int) -> None:
-    """Refuse what is no JSON by the letter, or would be many times as large once parsed.
+    """Refuse text that is not strict JSON, or would be many times as large once parsed.
 
     Raises:
         MalformedBody: not JSON, not UTF-8, NaN or an unpaired surrogate, or nested too deeply.

@@ -16,14 +16,14 @@ WAIT_S = 0.5
 class Latest(Generic[Value]):
     """The result of a function that may have to wait for a lock or the database.
 
-    It runs in a thread of its own. Who asks waits for a result that is newer than the question, but no longer
-    than `WAIT_S`: then the last one has to do.
+    It runs in a thread of its own. A caller waits for a result that is newer than its call, but no longer
+    than `WAIT_S`, and then gets the last one.
     """
 
     def __init__(self, compute: Callable[[], Value], name: str) -> None:
         self._compute = compute
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._next: Future[None] | None = None  # until it begins it serves all who ask
+        self._next: Future[None] | None = None  # a run that has not begun serves all callers
         self._value: Value | None = None
         self._since_s = monotonic()
 

@@ -10,7 +10,7 @@ from collector.http.answers import answer_of
 from collector.http.body import Receive
 from collector.http.requests import App, Scope, Send
 
-WAIT_S = 1.0  # bursts of a page pass; beyond it a client had better come again
+WAIT_S = 1.0  # the burst of a page passes; later requests are refused and should come again
 WAITING_MAX = 100
 
 

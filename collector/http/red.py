@@ -47,7 +47,7 @@ class Red:
     def __init__(self, store: Store, operations_max: int) -> None:
         """
         Args:
-            operations_max: service, name and kind that are told apart; 0: nothing is counted.
+            operations_max: operations (service, name, kind) that are counted apart; 0: nothing is counted.
         """
         self._store = store
         self._operations_max = operations_max
@@ -97,7 +97,7 @@ class Red:
         operation = (service, name, kind)
         if operation not in self._operations:
             if len(self._operations) >= self._operations_max:
-                # Services are few; where they are not, they are one too.
+                # Services are few; where they are many, the further ones are counted as one.
                 known = {one for one, _, _ in self._operations}
                 service, name = service if service in known else "other services", OTHER
             else:

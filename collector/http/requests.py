@@ -10,8 +10,8 @@ from collector.http.answers import answer_of
 from collector.http.body import BODIES_AT_ONCE, BodyLimits, BodyRoom, Receive, read_body
 from collector.http.json_check import check_json
 
-# A list of 100,000 ids is 3.5 MB: the body's limit is met before. Empty objects, 70 times as large once
-# parsed, are bounded by this at 15 MB.
+# A list of 100,000 ids is 3.5 MB, which the body's limit refuses first. Empty objects are 70 times as large
+# once parsed; this bounds them at 15 MB.
 PARTS_MAX = 100_000
 DEPTH_MAX = 64
 _SMALL_BODIES_AT_ONCE = 16 * BODIES_AT_ONCE
@@ -47,7 +47,7 @@ class WholeRequests:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Gives the body, then what the server says later, e.g. that the client went away."""
+    """Gives the body, then later messages of the server, e.g. that the client went away."""
     is_given = False
 
     async def receive_again() -> MutableMapping[str, Any]:

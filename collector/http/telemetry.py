@@ -76,7 +76,7 @@ def own_figures(
 
 
 class _Collected(NamedTuple):
-    """What the client library writes out."""
+    """The families that the client library writes out."""
 
     families: Sequence[Metric]
 

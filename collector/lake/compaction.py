@@ -6,7 +6,7 @@ from collector.lake.moving import LakeFile
 
 # 4 M spans are 150 MB as a file.
 ROWS_PER_FILE_MAX = 4_000_000
-# Less is not worth a file, whatever the memory.
+# A smaller file is not worth its cost, however little memory there is.
 ROWS_PER_FILE_MIN = 10_000
 # Sorting and writing a file of 600,000 spans with nine attributes took 827 and 1,851 MB at most, 4,500 bytes
 # a row. DuckDB spills only part of it: within 500 MB they failed. The rest is for landing and queries. Within

@@ -20,7 +20,7 @@ class _Seen(NamedTuple):
 
 
 class LakeFiles:
-    """For one thread. A file of another collector is that collector's."""
+    """For one thread. Each collector watches only its own files."""
 
     def __init__(self, store: Store, clock_s: Callable[[], float] = monotonic) -> None:
         self._store = store
@@ -31,7 +31,7 @@ class LakeFiles:
         self._faults: dict[str, str] = {}
 
     def fault(self) -> str:
-        """What happened to which files, and what to do; empty when nothing did."""
+        """The files that changed, how, and what to do; empty when none did."""
         if self._clock_s() - self._looked_s >= _INTERVAL_S:
             self._looked_s = self._clock_s()
             self._look()

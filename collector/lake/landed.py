@@ -8,7 +8,7 @@ _SECOND_NS = 1_000_000_000
 
 
 class LandedLog:
-    """Remembers when which batch was the newest. After a start everything counts as having just landed."""
+    """Remembers the newest batch at each time. After a start all batches count as just landed."""
 
     def __init__(self, keep_s: float) -> None:
         """

@@ -2,7 +2,7 @@
 lake names the files that hold a collector's rows now, each row once.
 
 A listing is replaced as a whole. A file that leaves it, since a compacted one has its rows or its time is
-over, stays on disk for two minutes more: who reads a listing has that long to open what it names.
+over, stays on disk for two minutes more: a reader of the listing has that long to open its files.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Listing:
     def _take_in_one(self, con: duckdb.DuckDBPyConnection, path: Path) -> None:
         try:
             files = _listed_files(con, path)
-        except duckdb.Error as error:  # somebody else's file: their rows are missing here, ours are not
+        except duckdb.Error as error:  # a file of another collector: only its rows are missing here
             log.warning("%s cannot be read: %s", path, str(error).partition("\n")[0])
             return
         newer = pc.greater(files["file_format"], WRITTEN_FORMAT)

@@ -37,7 +37,7 @@ class Hours(NamedTuple):
 
 
 class LakeFile(NamedTuple):
-    """What compaction needs to know of a listed file."""
+    """A listed file, for compaction."""
 
     path: str
     row_count: int
@@ -181,7 +181,9 @@ def announce(
 ) -> str:
     (collector_id,) = con.execute("SELECT collector_id FROM lake_identity").fetchall()[0]
     path = new_path(signal, *hours, collector_id, last_batch_id)
-    con.execute("INSERT INTO lake_writes SELECT ?, make_timestamp_ns(?)", [path, now_ns])  # commits by itself
+    con.execute(
+        "INSERT INTO lake_writes SELECT ?, make_timestamp_ns(?)", [path, now_ns]
+    )  # this statement commits by itself
     return path
 
 

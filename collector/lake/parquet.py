@@ -14,7 +14,7 @@ from collector.store.lake import SealedSignal, quoted
 
 # Measured on 1 M spans of tests/benchmarks/fleet.sql: Parquet 2 encodings 37.0 bytes a span against 40.9.
 # Groups of 245,760 rows against 122,880: an attribute search 3.1 ms against 4.5, since half as many footers'
-# columns are looked at; the same size.
+# columns are read; the size is the same.
 _OPTIONS = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2, ROW_GROUP_SIZE 245760"
 # Rows of a file stand in slices of time, each sorted for itself. A trace then lies in one or two row groups,
 # whose trace ids repeat, so DuckDB writes a dictionary and a bloom filter for them: a trace by id takes 8 ms
@@ -80,7 +80,11 @@ def make_durable(partial: Path, target: Path) -> None:
     """Sync the file and its name to disk, before any transaction refers to it."""
     _sync(partial, os.O_RDWR)
     partial.replace(target)
-    for folder in (target.parent, target.parent.parent, target.parent.parent.parent):  # may all be new
+    for folder in (
+        target.parent,
+        target.parent.parent,
+        target.parent.parent.parent,
+    ):  # the folders may all be new
         _sync(folder, os.O_RDONLY)
 
 

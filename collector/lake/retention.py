@@ -47,7 +47,9 @@ def delete_expired(store: Store, now_ns: int) -> int:
     files = store.read(f"SELECT path FROM lake_files WHERE {expired_before}", horizon)["path"].to_pylist()  # noqa: S608  # constant
     if files:  # a database that lost its log would list them again
         store.checkpoint()
-    for path in files:  # before their rows go: a crash between the two only deletes them again
+    for path in (
+        files
+    ):  # before their rows are deleted: after a crash between the two the files are only deleted again
         (store.lake / path).unlink(missing_ok=True)
     if files:
         with store.transaction() as con:

@@ -32,7 +32,7 @@ from collector.store.lake import SEALED_SIGNALS, SealedSignal
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 
-# Rows that come late for an hour with a file move when a file of them is worth it, or after some waiting.
+# Late rows of an hour that has a file move when they are enough for a file, or after some waiting.
 STRAGGLERS_MIN = 10_000
 # They wait, and an hour's files wait to become one, so many times as long as rows settle: an hour with the
 # default of ten minutes, in which what comes late shares one file and one rewriting.
@@ -82,7 +82,7 @@ class Sealer:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Give up a move under way: it has not happened then."""
+        """Give up a move under way, which is then undone."""
         self._stopping.set()
         interrupt_until_end(self._thread, lambda: self._working, timeout_s)
 
@@ -116,7 +116,7 @@ class Sealer:
         self.listing.take_in()
         self._totals = self._read_totals()
         if self._policy.seal_after_s:
-            self.rewrite_older()  # last: a file that cannot be read must not hold up the rest
+            self.rewrite_older()  # last, so that a file that cannot be read does not hold up the rest
         return moved
 
     def _read_totals(self) -> dict[str, object]:
@@ -142,7 +142,7 @@ class Sealer:
         patient = self._landed.settled_batch_id(now_ns, self._policy.patience_s)
         moved = 0
         for signal in SEALED_SIGNALS:
-            # Again and again: an hour that is larger than a file has rows left.
+            # Repeated, since an hour that is larger than a file has rows left.
             moved_before = -1
             while moved > moved_before and (due := self._due_hours(signal, settled, patient)):
                 moved_before = moved
@@ -157,7 +157,8 @@ class Sealer:
 
     @contextmanager
     def _in_smaller_pieces(self, row_count: int) -> Iterator[None]:
-        """When memory does not suffice for so many rows, nothing has happened; the next are fewer."""
+        """Where memory does not suffice for so many rows, nothing is moved, and the next files are smaller.
+        """
         try:
             yield
         except duckdb.OutOfMemoryException:
