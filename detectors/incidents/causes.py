@@ -21,11 +21,11 @@ _QUERIES = "detectors.incidents.queries"
 _TRACES_MAX = 100  # of an incident; more change no ranking
 # Spans of one trace arrive from several processes over some seconds: look again that much later.
 _LOOK_AGAIN_S = (0.0, 1.0, 3.0, 10.0)
-_PAUSE_S = 1.0  # between two looks at one incident that keeps growing
-_PAUSE_LOOKS = 5.0  # times as long as the last look at it took
+_PAUSE_S = 1.0  # between two looks at an incident that grows
+_PAUSE_LOOKS = 5.0  # a pause is this many times as long as the last look
 _USUAL_WITHIN_NS = 900_000_000_000  # usual traces are of the quarter of an hour before the incident
 _REACH_NS = 60_000_000_000  # how far a trace's spans may lie from its anomalies
-# (a snapshot of an incident, what was found behind it) → whether it was stored.
+# (a snapshot of an incident, its analysis) → whether it was stored.
 Record = Callable[[Incident, Analysis], bool]
 
 
@@ -37,10 +37,10 @@ class _Watched:
     due_s: list[float] = field(default_factory=list)
     looked_s: float = -math.inf
     took_s: float = 0.0
-    usual: Usual | None = None  # what was before it does not change
+    usual: Usual | None = None  # the time before an incident does not change
 
     def next_s(self) -> float:
-        """When its next look may begin; +inf for never."""
+        """When the next look at it may begin; +inf: never."""
         if not self.due_s:
             return math.inf
         return max(self.due_s[0], self.looked_s + max(_PAUSE_S, _PAUSE_LOOKS * self.took_s))
@@ -67,10 +67,10 @@ class CauseFinder:
         self._lock = threading.Lock()
 
     def changed(self, incidents: Iterable[Incident], now_s: float) -> None:
-        """These are new or have grown; nobody else may change what is handed over."""
+        """Take snapshots of incidents that are new or have grown; nobody else may change them."""
         with self._lock:
             for incident in incidents:
-                if not incident.anomalies:  # of a former run: there is nothing to look at yet
+                if not incident.anomalies:  # of a former run: nothing is known of it yet
                     continue
                 watched = self._watched.setdefault(incident.incident_id, _Watched(incident))
                 watched.incident = incident
@@ -163,7 +163,7 @@ class CauseFinder:
 
 
 def evenly(items: Sequence[str], most: int) -> list[str]:
-    """At most so many of them, from the first to the last.
+    """At most `count` of them, evenly from the first to the last.
 
     >>> evenly("abcdefg", 3)
     ['a', 'd', 'g']

@@ -20,7 +20,7 @@ def causes_of_events(incident: Incident) -> list[dict[str, Any]]:
 
 
 def localise_events(events: Sequence[Anomaly]) -> list[dict[str, Any]]:
-    """Causes, best first: the share of what was lost or moved in all of it."""
+    """Causes, best first, scored by their share of all that was lost or moved."""
     scores = Scores()
     by_operation: dict[tuple[str, str], list[Anomaly]] = defaultdict(list)
     for event in events:

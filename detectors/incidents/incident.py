@@ -11,10 +11,10 @@ from detectors.model.anomaly import THROUGHPUT, Anomaly
 from detectors.model.operation import Operation
 from detectors.model.roles import Role, role_of
 
-# Of one incident: its first ones, which are of what began it, and the newest; localisation samples these.
+# An incident keeps its first traces, which show the beginning, and the newest; localisation samples these.
 _FIRST_TRACES_KEPT, _TRACES_KEPT = 100, 200
 _AHEAD_NS = 86_400 * 10**9  # how far a clock may be ahead of ours
-# Anomalous traces that are further apart are not the rhythm of one job.
+# Anomalous traces that are further apart are not from one regular job.
 _SPACING_MAX_S = 300.0
 _NS = 1_000_000_000
 
@@ -32,7 +32,7 @@ class Incident:
     severity: int = 5
     worst_sigma: float = 0.0
     exemplar_trace_id: str = ""
-    exemplar_sigma: float = 0.0  # what that trace shows by itself
+    exemplar_sigma: float = 0.0  # σ of that trace alone
     first_span_unix_nano: int = 2**63 - 1
     last_span_unix_nano: int = 0
     anomaly_count: int = 0
@@ -44,7 +44,7 @@ class Incident:
     cell: str = ""  # of an incident of events: those of the same cell, such as whales, are one burst
 
     def snapshot(self) -> Incident:
-        """As it is now, for another thread: 30 µs with the most anomalies that are kept."""
+        """A copy for another thread: 30 µs with the largest number of anomalies that is kept."""
         return replace(
             self,
             services=set(self.services),
@@ -64,7 +64,7 @@ class Incident:
         )
 
     def replace(self, raised: Mapping[str, Anomaly]) -> bool:
-        """Take over what known anomalies have become, by id; whether any was known."""
+        """Replace known anomalies by their newer versions, by id; whether any was known."""
         known = [raised[a.anomaly_id] for a in self.anomalies if a.anomaly_id in raised]
         if known:
             kept = (raised.get(a.anomaly_id, a).in_incident(self.incident_id) for a in self.anomalies)
@@ -86,7 +86,7 @@ class Incident:
             if len(self.traces) > _TRACES_KEPT:
                 del self.traces[next(islice(self.traces, _FIRST_TRACES_KEPT, None))]
         self._show(anomaly)
-        # A clock of another century must not let the incident last until then: nothing would be learned.
+        # A clock of another century must not keep the incident open until then: nothing would be learned.
         start = min(anomaly.start_unix_nano, now_unix_nano + _AHEAD_NS)
         self.first_span_unix_nano = min(self.first_span_unix_nano, start)
         self.last_span_unix_nano = max(self.last_span_unix_nano, start)

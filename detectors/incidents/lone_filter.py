@@ -29,18 +29,18 @@ from detectors.spans.nested import SpanKey
 
 _HOUR_S = 3_600.0
 _SLOT_S = 10.0
-_REACH_S = 300.0  # the longest window of incidents: what is older joins none
+_REACH_S = 300.0  # the longest window of incidents: older anomalies join none
 _KEPT_MAX = 20_000
 _FORGOTTEN_AFTER_NS = 7 * 24 * 3_600_000_000_000
 
 
 def least_sigma(spans_an_hour: int, per_hour: float) -> float:
-    """From where on chance gives no more than so many of so many spans."""
+    """The σ beyond which chance gives no more than so many of so many spans."""
     return float(-ndtri(min(per_hour / max(spans_an_hour, 1), 1.0)))
 
 
 class HeldBack:
-    """Not thread-safe; memory only, and bounded: after a restart what was held stays so."""
+    """Not thread-safe; memory only, and bounded: what was held back before a restart stays held back."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -108,11 +108,11 @@ def save_held(con: duckdb.DuckDBPyConnection, held: Sequence[Anomaly], now_unix_
 
 
 def forget_held(con: duckdb.DuckDBPyConnection, now_unix_nano: int) -> None:
-    """Who learns all anew after a week may take what chance gave for normal."""
+    """After a week, a recalculation may learn them as normal."""
     oldest = {"oldest": now_unix_nano - _FORGOTTEN_AFTER_NS}
     con.execute("DELETE FROM held_spans WHERE detected_at < make_timestamp_ns($oldest)", oldest)
 
 
 def _is_lone(anomaly: Anomaly) -> bool:
-    """One slow span and no more: a shift has counted others."""
+    """Whether it is one slow span only: a shift has counted others."""
     return anomaly.detector == LATENCY and anomaly.incident_id is None and "rule" not in anomaly.details

@@ -52,7 +52,7 @@ def get_anomaly(store: Store, anomaly_id: str) -> dict[str, Any]:
 def set_anomaly_state(
     store: Store, anomaly_id: str, state: object, now_unix_nano: int, said_by: str | None = None
 ) -> dict[str, Any]:
-    """Change what a person thinks of an anomaly; returns its row with its incident, which may follow it."""
+    """Set the state of an anomaly; returns its row with its incident, whose state may follow."""
     known = _known_state(state)
     get_anomaly(store, anomaly_id)
     params = {"anomaly_id": anomaly_id, "state": known}
@@ -71,7 +71,7 @@ def set_anomaly_state(
 def set_incident_state(
     store: Store, incident_id: str, state: object, now_unix_nano: int, said_by: str | None = None
 ) -> dict[str, Any]:
-    """Change what a person thinks of an incident, and of its anomalies that were in the same state."""
+    """Set the state of an incident, and of its anomalies that were in the same state."""
     known = _known_state(state)
     previous = get_incident(store, incident_id)["state"]
     moved = {"incident_id": incident_id, "state": known, "previous": previous, "now": now_unix_nano}

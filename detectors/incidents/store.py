@@ -87,7 +87,7 @@ def load_open(store: Store, now_s: float) -> tuple[dict[str, Incident], dict[str
 
 
 def title_of(incident: Incident, causes: list[dict[str, Any]]) -> str:
-    """One line: where, what was observed, against what."""
+    """One line: the place, the observed and the expected figure."""
     if not incident.anomalies:
         return f"{incident.kind} in {', '.join(sorted(incident.services))}"
     if incident.kind == AMOUNT:

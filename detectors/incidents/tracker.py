@@ -47,12 +47,13 @@ _WINDOWS_S = (5.0, 30.0, 300.0)
 # Real tails are rougher than their fits: allow three times the claimed rate, and never less than 1e-4.
 _NOISE_FACTOR = 3.0
 _LEAST_PROBABILITY = 1e-4
-_NEVER_NOISE = 3  # the mildest severity (5σ) that chance does not bring in days of ordinary traffic
+_NEVER_NOISE = 3  # the mildest severity (5σ) that chance does not give in days of ordinary traffic
 _NS = 1_000_000_000
-# Two operations in trouble within so many seconds have one fault; two faults of which the second was its own
-# incident in a real shop began 30 s apart.
+# Two operations in trouble within so many seconds have one fault. In a real shop two separate faults began 30
+# s apart.
 _TOGETHER_S = 20
-# A job that runs once a minute is not healthy again after two quiet minutes: so many of the usual pauses.
+# A job that runs once a minute is not healthy again after two quiet minutes: this many usual pauses must
+# pass.
 _QUIET_CALLS = 5
 
 # service → those that call it, directly or not
@@ -84,7 +85,7 @@ class IncidentTracker:
     def __init__(self, settings: Settings, callers: Callers = lambda _: ()) -> None:
         """
         Args:
-            callers: who calls a service, as detection knows it.
+            callers: the services that call a service, directly or not.
         """
         self._settings = settings
         self._callers = callers
@@ -118,7 +119,7 @@ class IncidentTracker:
             if anomaly.detector not in self._calls:
                 unusual = anomaly.severity > self._settings.incident_amount_severity
                 if unusual or not anomaly.is_event:
-                    continue  # and no more: it stays a lone anomaly
+                    continue  # it stays a lone anomaly
                 outcome.anomalies.append(self._take_event(anomaly, now_s, now_unix_nano, outcome))
                 continue
             self._flags.setdefault(anomaly.operation_key, deque()).append(_Flag(now_s, anomaly))
@@ -156,11 +157,11 @@ class IncidentTracker:
             self.ended[incident_id] = (now_s, incident)
 
     def reopened(self, incident_id: str) -> None:
-        """A person has opened it again: what is late must not end it once more."""
+        """A person has opened it again: late spans must not end it once more."""
         self.ended.pop(incident_id, None)
 
     def still_grows(self, cells: Collection[str], now_s: float) -> None:
-        """Resources of these cells go on growing: their incidents last although nothing new is said."""
+        """Resources of these cells go on growing: their incidents last without new anomalies."""
         for incident in self.open.values():
             if incident.kind == METRIC and incident.cell in cells:
                 incident.active_s = now_s
@@ -252,7 +253,7 @@ class IncidentTracker:
         return None
 
     def _lasts_s(self, incident: Incident) -> float:
-        """How long it lasts without news."""
+        """The time without news after which it ends."""
         return max(self._settings.incident_resolve_s, _QUIET_CALLS * incident.spacing_s)
 
     def _explained_by(self, anomaly: Anomaly) -> Incident | None:

@@ -1,4 +1,4 @@
-"""Finds causes in a thread of its own: detection never waits for it, and keeps most of the machine."""
+"""Finds causes in a thread of its own, for which detection never waits, with a small share of the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from detectors.incidents.causes import CauseFinder
 # After a look it rests for so many times as long as that took: a quarter of one core at most, however many
 # incidents grow at once.
 _REST_LOOKS = 3.0
-_WAIT_MAX_S = 1.0  # a clock that is moved by hand is looked at again
+_WAIT_MAX_S = 1.0  # a test may move the clock: look at it again this often
 _PAUSE_AFTER_ERROR_S = 1.0
 _log = logging.getLogger("spyhop.detectors")
 
@@ -39,11 +39,11 @@ class CauseWorker:
         self._thread.start()
 
     def wake(self) -> None:
-        """Something may have become due."""
+        """Wake the worker: something may have become due."""
         self._news.set()
 
     def stop(self, timeout_s: float) -> None:
-        """Look once at what was never looked at, then return."""
+        """Look once at each incident that was never looked at, then return."""
         self._stopping.set()
         self._news.set()
         if self._thread is not None:

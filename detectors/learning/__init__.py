@@ -1,1 +1,1 @@
-"""The owner of what is normal: what is learned, left out, adopted and expected."""
+"""Decides what is normal: learning, exclusions, adoption of levels, and decisions of engineers."""

@@ -1,4 +1,4 @@
-"""What baselines adopt, and what they refuse.
+"""Decides which changes the baselines adopt.
 
 - Slow drift in both quantiles: the history is rescaled, 2% at a time, at most `baseline_drift_per_day`.
 - A stable new level that began with a deploy, and where no more calls fail than before: learned anew from the
@@ -39,7 +39,7 @@ from detectors.stats.sketch import GAMMA, LOG_GAMMA
 
 _QUERIES = "detectors.learning.queries"
 _SLOTS_PER_HOUR = 4
-# Of a level's spans, those of so many traces are learned: 5,000 give 1% within 0.3 standard errors of a p99.
+# So many traces of a level are learned: 5,000 give 1% within 0.3 standard errors of a p99.
 _TRACES_MAX = 5_000
 _NO_END = 2**62
 
@@ -53,7 +53,7 @@ class Trouble(NamedTuple):
 
 
 class ErrorRates(Protocol):
-    """Who learns how often calls fail: `detectors.pipeline.detector_set`."""
+    """The learner of failure rates: `detectors.pipeline.detector_set`."""
 
     def usual_errors(self, operation: Operation) -> float | None: ...
 
@@ -82,7 +82,7 @@ class Adoption:
         """Adopt what has lasted, now that some quarters are over; returns what was adopted.
 
         Args:
-            upto_batch_id: what has been learned: later spans are not looked at.
+            upto_batch_id: the newest learned batch; later spans are not read.
         """
         if not self._finished:
             return []

@@ -1,4 +1,4 @@
-"""Which changes of level last: pure functions over a history (`detectors.learning.level_history`).
+"""Tests whether a change of level lasts: pure functions over a history (`detectors.learning.level_history`).
 
 Drift: with r50 and r90 of the last 24 hours, both medians off to the same side by more than one bucket of
 the sketches (2%) and more than twice their standard error, but by less than a step. The median over a day
@@ -22,13 +22,13 @@ from detectors.stats.sketch import LOG_GAMMA
 
 _DRIFT_SLOTS_MIN = 24
 _DRIFT_REACH_MIN = SLOTS_PER_DAY // 2  # from the first to the last of them
-_CORRELATED = 4.0  # neighbouring quarters share their noise: so many count as one
+_CORRELATED = 4.0  # neighbouring quarters share their noise: this many count as one
 _NEWEST = 4
 _AGREE50, _AGREE90 = math.log(1.1), math.log(1.25)
 _STRAY50 = math.log(1.3)
 _STRAY_SHARE = 0.1
-_GAP_SLOTS = 24  # an operation that was silent for six hours has no level that lasted
-_BLOCKS = 4  # stretches that a lasting error rate must fill alike
+_GAP_SLOTS = 24  # an operation that was silent for six hours has no lasting level
+_BLOCKS = 4  # stretches in which a lasting error rate must be about equal
 _ERROR_RATIO, _ERROR_EXCESS = 3.0, 0.02
 
 
@@ -52,7 +52,7 @@ class Step(NamedTuple):
 
 
 def drift(levels: FloatArray) -> float:
-    """By which log ratio the level has crept from the baseline's within a day; 0 for none.
+    """The log ratio by which the level has drifted from the baseline within a day; 0 for none.
 
     >>> rng = np.random.default_rng(3)
     >>> def day(log_ratio):
@@ -75,7 +75,7 @@ def drift(levels: FloatArray) -> float:
 
 
 def step(levels: FloatArray) -> Step | None:
-    """The level at which the operation is now, when it is not the baseline's; None when it is."""
+    """The present level of the operation, when it differs from the baseline's; None when it does not."""
     if len(levels) < _NEWEST:
         return None
     r50 = levels[:, R50]

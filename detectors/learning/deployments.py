@@ -1,4 +1,4 @@
-"""Was something deployed when an operation changed? Asked only when a new level has lasted."""
+"""Finds deployments at the time when an operation changed. Asked only when a new level has lasted."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _PASSES_KEPT = 900
 
 
 class Window(NamedTuple):
-    """Of this operation nothing is learned from then until then."""
+    """A time in which nothing of this operation is learned."""
 
     operation: Operation
     incident_id: str
@@ -43,7 +43,7 @@ class Window(NamedTuple):
 
 
 class Adopted(NamedTuple):
-    """A level that has become normal: what was flagged of it counts, what was before it may not."""
+    """A level that has become normal: its flagged spans count, older spans may not."""
 
     operation: Operation
     replaced: bool
@@ -106,7 +106,7 @@ class Exclusion:
         return kept_out(spans, windows, adopted) if windows or adopted else spans
 
     def learned(self, after_batch_id: int, upto_batch_id: int, now_unix_nano: int) -> None:
-        """These batches have been learned now."""
+        """Note that these batches have been learned."""
         if len(self._passes) == self._passes.maxlen:
             self._first_batch = self._passes[0][0]
         elif self._first_batch is None:
@@ -114,7 +114,7 @@ class Exclusion:
         self._passes.append((upto_batch_id, now_unix_nano))
 
     def take_out(self, now_unix_nano: int) -> int:
-        """Take out what was learned of incidents that are under way; returns how many durations."""
+        """Subtract what was learned of open incidents; returns how many durations."""
         if not self._passes or self._first_batch is None:
             return 0
         taken = 0
@@ -150,7 +150,7 @@ class Exclusion:
         return count
 
     def _as_learned(self, spans: pa.Table) -> pa.Table:
-        """With the flags that these spans had when they were learned."""
+        """The spans with the flags that they had when they were learned."""
         upto, when = (np.array(column, dtype=np.int64) for column in zip(*self._passes, strict=True))
         learned_at = when[np.searchsorted(upto, spans["batch_id"].to_numpy())]
         flagged_at = spans["flagged_unix_nano"].fill_null(_NO_END).to_numpy()
@@ -172,7 +172,7 @@ class Exclusion:
 
 
 def _negative(deltas: pa.Table) -> pa.Table:
-    """What was learned, to be taken out; that something was flagged stays counted."""
+    """The learned rows to subtract; the number of flagged spans stays."""
     learned = deltas.filter(pc.invert(deltas["flagged"]))
     position = learned.schema.get_field_index("sample_count")
     return learned.set_column(position, learned.schema.field(position), pc.negate(learned["sample_count"]))

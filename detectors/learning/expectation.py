@@ -1,4 +1,4 @@
-"""The engineer's word that something is normal now, and the list of what baselines have adopted."""
+"""Decisions of engineers that a level is normal now, and the list of adopted levels."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ _log = logging.getLogger("spyhop.detectors")
 
 
 class Detected(ErrorRates, Protocol):
-    """What detectors know and learning needs."""
+    """Knowledge of detectors that learning needs."""
 
     @property
     def episodes(self) -> Iterable[Episode]: ...
@@ -78,7 +78,7 @@ class Learner:
         self._detected = detected
         self.position = read_position(store, _READER)
         self._judged: deque[tuple[float, int]] = deque()  # (when, newest batch judged by then)
-        self._settled = 0  # what is old enough, learned or not yet: learning may fail
+        self._settled = 0  # old enough batches, learned or not yet: learning may fail
         self._rows = self._rows_compacted = self._row_count()
         self._form_rows = self._form_rows_compacted = self._row_count("span_forms")
         self._probation = Probation()
@@ -170,7 +170,7 @@ class Learner:
         The old baselines serve until the new ones are complete.
         """
         kept = self._store.read(load_sql("detectors.baseline.queries", "read_sketches"))
-        # Not to be had from spans one by one: measured as they landed, and kept.
+        # These cannot be computed from single spans: they were measured at landing, and are kept.
         parts = [kept.filter(pc.equal(kept["measure"], MESSAGE_WAIT)).cast(DELTA_SCHEMA)]
         book = SketchBook()
         book.add(parts[0])

@@ -1,6 +1,6 @@
-"""What one pass over settled traces gives: scores of traces, and what is learned of times and forms.
+"""The result of one pass over settled traces: scores of traces, and learned times and forms.
 
-Traces are scored before they are learned, by what was known until then.
+Traces are scored before they are learned, by the baselines until then.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def learn_and_score(
     count = len(settled.trace_ids)
     newest = np.zeros(count, dtype=np.int64)
     np.maximum.at(newest, settled.trace_of, batch)
-    complete = newest <= upto  # of others more is to come with a later pass
+    complete = newest <= upto  # other traces are complete in a later pass
     scores = scored.filter(pa.array(complete))
     chosen = learnable(spans)
     anomalous = (scored["anomaly_sigma"].to_numpy() >= TRACE_SIGMA)[settled.trace_of]

@@ -26,7 +26,7 @@ SLOTS_PER_DAY = 96
 SLOTS_KEPT = 104  # a day and two hours
 # From a tenth a change may be a step. Below, it is followed as drift, some percent a day.
 STEP_LOG = math.log(1.1)
-_SAMPLES_MIN = 50  # a median of fewer says little
+_SAMPLES_MIN = 50  # a median of fewer is unreliable
 _GATHERED_MAX = 24  # quarters; older parts of a level that never filled are dropped
 _OPERATIONS_MAX = 20_000  # 4 kB each
 _BUCKET_BITS, _BUCKET_OFFSET = 13, 2_048
@@ -103,7 +103,7 @@ class LevelHistory:
                 if level or slot - filling.slot > _GATHERED_MAX:
                     filling = self._filling[operation] = _Filling(slot)
                 filling.slot = slot
-            if slot == filling.slot:  # else it comes too late to say anything of now
+            if slot == filling.slot:  # else it is too late to show the present
                 filling.add(part, part.sample_count, failed)
         return finished
 
@@ -112,7 +112,7 @@ class LevelHistory:
         self._append(level)
 
     def rescale(self, operation: Operation, log_ratio: float) -> None:
-        """What is usual is now so much more; levels are measured against it."""
+        """The usual level has been rescaled; levels are measured against it."""
         if operation in self._levels:
             self._levels[operation][:, [R50, R90]] -= log_ratio
             usual_p50, usual_p90 = self._usual[operation]

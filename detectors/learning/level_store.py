@@ -17,7 +17,7 @@ _FIGURES = ("sample_count", "failed_count", "p50_ns", "p90_ns", "usual_p50_ns", 
 
 
 def read_levels(store: Store) -> Iterator[Level]:
-    """What former runs have left of the last day, oldest first."""
+    """Levels of the last day from former runs, oldest first."""
     for row in store.read(load_sql(_QUERIES, "read_levels")).to_pylist():
         operation = Operation.of(row)
         yield Level(operation, row["slot_unix_nano"] // SLOT_NS, *(row[name] for name in _FIGURES))

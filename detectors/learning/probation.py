@@ -1,5 +1,5 @@
-"""Forms that are new and unusual are learned only once they have stayed: what lasts longer than a fault is
-how the system is now, and an incident that comes of them keeps them out for good."""
+"""Learns new and unusual forms only once they have stayed longer than a fault. An incident of theirs keeps
+them out for good."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Key = tuple[object, ...]
 
 
 class Probation:
-    """Not thread-safe; memory only: after a restart what was on probation begins anew."""
+    """Not thread-safe; memory only: probation begins anew after a restart."""
 
     def __init__(self) -> None:
         self._waiting: dict[_Key, tuple[int, int]] = {}  # since when, how many

@@ -1,4 +1,4 @@
-"""Changes of a baseline that are more than learning, applied in the store and in memory alike."""
+"""Changes of a baseline beside learning, applied in the store and in memory alike."""
 
 from __future__ import annotations
 

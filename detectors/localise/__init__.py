@@ -1,4 +1,4 @@
-"""Ranked root causes of an incident, each with the spans and figures it rests on.
+"""Ranks root causes of an incident, each with the spans and figures that support it.
 
 Evidence comes from sources that know nothing of each other, one a file in `evidence`, and is weighed in
 `rank`: `self_time` and `edge_time` (how much slower than usual, on the log scale), `time_share` (who holds

@@ -1,1 +1,1 @@
-"""Which end of a slow call is to blame, and what stood still."""
+"""Charges lost time to services: the ends of slow calls, and stalls of whole processes."""

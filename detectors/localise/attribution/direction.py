@@ -1,4 +1,4 @@
-"""Which end of a slow edge delays it.
+"""Decides which end of a slow edge delays it.
 
 Of a call: what leaves a service late was held by that service. A delay only on the way there is the caller's
 (it was slow to send), a delay on the way back the callee's, and so is one on both ways: a slow network card
@@ -23,7 +23,7 @@ import numpy as np
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.trace.edges import Edges
 
-_USUAL_MIN = 5  # edges to compare with; below, nobody knows
+_USUAL_MIN = 5  # edges to compare with; with fewer the answer is unknown
 _UNUSUAL_QUANTILE = 0.9
 _LEAST_FACTOR = 1.25
 _LEAST_EXCESS_NS = 1e6
@@ -55,7 +55,7 @@ class Busy:
         self._before = np.r_[0, np.cumsum(self._end - self._start)]
 
     def share(self, start: IntArray, end: IntArray) -> float:
-        """Of the time in these intervals, how much it was at work; 0 of no time."""
+        """The share of these intervals in which it was at work; 0 for no time."""
         length = float((end - start).sum())
         return float((self._until(end) - self._until(start)).sum()) / length if length > 0 else 0.0
 
