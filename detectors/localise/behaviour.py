@@ -33,7 +33,7 @@ from detectors.trace.self_time import NO_PARENT
 AnyArray = IntArray | FloatArray
 _DEPTHS = (1, 3)  # an operation by itself; and with those two above, as many are called in several ways
 _LEAST_Z = 3.0
-BEYOND_CHANCE_Z = 8.0  # more says how many spans there were, not how sure it is
+BEYOND_CHANCE_Z = 8.0  # a larger z shows the number of spans, not the certainty
 _USUAL_SHARE = 0.8
 _UNUSUAL_SHARE = 0.5
 _KEPT_MAX = 3  # of one operation in one source
@@ -80,7 +80,7 @@ class Deviation:
 
 
 def deviations(traces: Traces, events: Sequence[Events]) -> list[Deviation]:
-    """Everything that stands out, each with how much of it is the operation's own."""
+    """The deviating events, each with the share that is the operation's own."""
     contexts = [traces.contexts(depth) for depth in _DEPTHS]
     found = [
         deviation
@@ -118,7 +118,7 @@ def _compare(traces: Traces, events: Events, context: IntArray, deep: IntArray) 
     usual_weight = np.bincount(context[~traces.incident], weights[~traces.incident], minlength=size)
     at, code = pairs // max(len(events.labels), 1), pairs % max(len(events.labels), 1)
     n, usual_n = n[at], usual_n[at]
-    # Weighed as the incident's spans are called, and again as many as were seen.
+    # Weighted by the call mix of the incident, and scaled back to the number that was seen.
     usual_k = usual_k * usual_n / np.maximum(usual_weight[at], _NOTHING)
     known = (n > 0) & (usual_weight[at] > 0)
     z = signed_root(k, n, usual_k, usual_n)
@@ -184,7 +184,7 @@ def _likelihood(k: AnyArray, n: AnyArray) -> FloatArray:
 
 
 def _explained(traces: Traces, rows: IntArray) -> BoolArray:
-    """Marks the spans with one of `rows` below them in another service."""
+    """Marks the spans that have one of `rows` below them in another service."""
     marked = np.zeros(len(traces.parent), dtype=np.bool_)
     below, above = rows, traces.parent[rows]
     for _ in range(_LEVELS_MAX):

@@ -62,7 +62,7 @@ class Carried:
         )
 
     def texts(self, keys: Sequence[str]) -> dict[int, str]:
-        """By row, what a span carries under the first of some keys that it has."""
+        """By row, a span's value of the first of these keys that it has."""
         found: dict[int, str] = {}
         for key in keys:
             if key in self.keys:

@@ -33,14 +33,14 @@ _PORT = ("server.port", "net.peer.port", "network.peer.port")
 _URL = ("url.full", "http.url")
 _EXCEPTION, _MESSAGE = ("exception.type",), ("exception.message",)
 _CALLING = pa.array(["CLIENT", "PRODUCER"])
-_ALIVE_SHARE = 0.2  # of the calls to a service; with more answered it is not dead
-_ANSWERED_SHARE = 0.5  # of the usual calls to an address; with fewer answered nobody was there to miss
-_LEAST_Z = 2.0  # that something failed is known already; this is about whose failure it is
+_ALIVE_SHARE = 0.2  # share of the calls to a service: with more answers it is not dead
+_ANSWERED_SHARE = 0.5  # share of the usual calls to an address: with fewer answers no service is missed
+_LEAST_Z = 2.0  # the failure is known already; this decides whose failure it is
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """A service that no longer answers: the calls that failed, and how sure that is news.
+    """A service that no longer answers: the failed calls, and the certainty that this is new.
 
     operation: index into `Traces.keys` of what usually answered.
     """
@@ -112,7 +112,8 @@ def _dead(traces: Traces, carried: Carried, failed: IntArray) -> tuple[list[Dead
     remote = traces.service[below] != traces.service[above]
     answer = np.full(len(traces.parent), -1, dtype=np.int64)
     answer[above[remote]] = below[remote]
-    # Who usually answers from an address; without addresses, the calls of one operation to one service.
+    # The service that usually answers from an address; without addresses, by calling operation and called
+    # service.
     places: dict[tuple[str, int], list[int]] = defaultdict(list)
     for row in np.flatnonzero(calls).tolist():
         address = addresses.get(row, "")
@@ -132,7 +133,7 @@ def _dead(traces: Traces, carried: Carried, failed: IntArray) -> tuple[list[Dead
             continue
         operation, count = Counter(traces.operation[answer[usual[answered]]].tolist()).most_common(1)[0]
         if count < _ANSWERED_SHARE * answered.sum() and not address:
-            continue  # calls of many services under one name: whose address was it?
+            continue  # calls to many services under one name: the address does not name one
         if (answer[present] >= 0).sum() > _ALIVE_SHARE * len(present):
             continue
         before = int((~now & unanswered).sum())

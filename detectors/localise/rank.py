@@ -55,11 +55,11 @@ WEIGHTS = {
 SOURCES = (*WEIGHTS, STALLS)  # the last only shares out the lost time
 _ONE_VIEW = (ERRORS, STRUCTURE, REPEATS, LOGS, VALUES)
 _CAUSES_MAX = 5
-# How far a cause can be relied on. Low: it only is where most of the time went, which may be as usual.
+# The confidence in a cause. Low: most of the time went there, which may be as usual.
 NORMAL, LOW = "normal", "low"
 _CLEARLY_SLOW = math.log(3)  # in units of r
 _NO_DOUBT = 4.0
-_LEAST_SHARE = 0.02  # of all scores; below, a cause is noise
+_LEAST_SHARE = 0.02  # share of all scores; with less a cause is noise
 _BEHAVIOUR = {
     STRUCTURE: (structure_events, structure),
     REPEATS: (repeat_events, repeats),
@@ -68,7 +68,7 @@ _BEHAVIOUR = {
 
 
 class Analysis(NamedTuple):
-    """What is behind some traces.
+    """The analysis of some traces.
 
     causes: one for each service, best first; `operation` is the service's worst.
     differences: the attributes that set these traces apart, strongest first.
@@ -106,7 +106,7 @@ def analyse(
     """
     Args:
         spans: the incident's traces, whole; columns `traces.SPAN_COLUMNS`.
-        usual: what to compare them with.
+        usual: the baselines and usual traces to compare with.
         logs: of these traces; columns `traces.LOG_COLUMNS`.
         attributes: of these spans; columns `traces.ATTRIBUTE_COLUMNS`.
         moved: the metrics that moved meanwhile; columns `metrics.METRIC_COLUMNS`.
@@ -164,7 +164,8 @@ def ranked_causes(
     """The rows of `incidents.root_causes`.
 
     Args:
-        shares: each service's part of the time that was lost; None in the row where it is not about time.
+        shares: each service's part of the time that was lost; None in the row of a cause that is not about
+            time.
     """
     total: dict[str, float] = defaultdict(float)
     strongest: dict[str, float] = defaultdict(float)
@@ -211,7 +212,7 @@ def _cause(
 ) -> dict[str, Any]:
     ranked = sorted(
         operations.items(),
-        # A metric is what an operation does, not one of them: it is named where no span says anything.
+        # A metric is no operation: it is named only where no span has evidence.
         key=lambda item: (item[1][0].kind == METRIC, -_guilt(item[1], operations), item[0]),
     )
     operation, main = ranked[0]

@@ -21,15 +21,15 @@ from detectors.trace.analysis import analyse_times
 from detectors.trace.edges import Edges
 from detectors.trace.self_time import NO_PARENT, PARENT_COLUMNS, parent_index
 
-USUAL_TRACES_MAX = 500  # enough to see what an operation does; more cost time and change no ranking
+USUAL_TRACES_MAX = 500  # enough usual traces for an operation; more cost time and change no ranking
 SPAN_COLUMNS = [
     "trace_id", "span_id", "parent_span_id", "service_name", "operation", "span_kind",
     "start_unix_nano", "duration_ns", "status_code", "status_message",
 ]  # fmt: skip
 ATTRIBUTE_COLUMNS = ["trace_id", "span_id", "key", "value"]  # one row for each attribute of a span, as text
 LOG_COLUMNS = ["trace_id", "span_id", "service_name", "severity_number", "body"]
-# An operation of which that share of the spans calls another service is a call: what it takes without an
-# answer in sight is not its own time.
+# An operation is a call when this share of its spans calls another service. Its time without an answer is
+# then not its own.
 _CALL_SHARE = 0.3
 
 
@@ -58,8 +58,8 @@ class Usual:
 class Traces:
     """Aligned arrays, one element a span, of the incident's traces and then of usual ones.
 
-    stalls: when everything stood still; `self_time_ns` and `edges` are without that time, but for the spans
-    that stood in the way. held_ns: what all others lost by it.
+    stalls: times in which everything stood still; `self_time_ns` and `edges` leave them out, except of the
+    spans that caused them. held_ns: the time that all others lost by it.
     """
 
     table: pa.Table

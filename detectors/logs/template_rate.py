@@ -63,14 +63,14 @@ def least_share(level: Level, *, new: bool) -> float:
 
 
 class _Lateness:
-    """How long after others the spans of each service come: exporters send them every so many seconds."""
+    """The delay of each service's spans behind the newest: exporters send at intervals."""
 
     def __init__(self) -> None:
         self._seen: FloatArray = np.zeros((16, _LAG_MAX_S + 1))
         self._within: list[int] = []
 
     def add(self, services: IntArray, late_s: IntArray, passed_s: int) -> None:
-        """Count spans that came so many seconds behind the newest, after so much time has passed."""
+        """Count spans by their delay in seconds behind the newest."""
         while len(services) and services.max() >= len(self._seen):
             self._seen = np.concatenate([self._seen, np.zeros_like(self._seen)])
         self._seen *= 0.5 ** (passed_s / _HALF_LIFE_S)
@@ -113,7 +113,7 @@ class LogWatch(Detector):
         self._head: int | None = None
 
     def advance(self, batch: Batch) -> None:
-        """Take a step of spans: they are what lines are counted against."""
+        """Take a step of spans, against which lines are counted."""
         self._rates.move(batch.step.settled, batch.step.cleared)
         self._spans_at[:, batch.step.cleared] = 0
         passed_s = min(batch.head - (batch.head if self._head is None else self._head), SLOTS)
@@ -138,7 +138,9 @@ class LogWatch(Detector):
         return Verdict(self.judge(step.lines))
 
     def judge(self, lines: pa.Table | None) -> list[Anomaly]:
-        """Take lines (columns of `pipeline/queries/new_logs.sql`); judged are those whose spans have come."""
+        """Take lines (columns of `pipeline/queries/new_logs.sql`); lines are judged once their spans have
+        come.
+        """
         self._waiting.extend(lines.to_pylist() if lines is not None else ())
         head = self._head
         if head is None or not self._waiting:
@@ -152,7 +154,7 @@ class LogWatch(Detector):
             waits = head - lag < row["tick"] <= head + _WAIT_MAX_S
             (early if waits else due).append(row)
         self._waiting = deque(early, maxlen=_WAITING_MAX)
-        touched: dict[int, dict[int, None]] = {}  # by how long they waited
+        touched: dict[int, dict[int, None]] = {}  # longest wait first
         counted = []
         for row in due:
             code = self._series_of(row)
@@ -181,7 +183,7 @@ class LogWatch(Detector):
         for code, template in enumerate(self._templates):
             service = self._names[self._service_of[code]]
             key = (service, self._miner.level(template).name, self._miner.text(template))
-            # Templates that have grown into the same words are one.
+            # Templates that have grown to the same words become one.
             _, before = found.get(key, (0.0, 0.0))
             trials, hits = self._rates.past(code)
             if hits + before > 0:
@@ -234,7 +236,7 @@ class LogWatch(Detector):
             return known
         if len(self._templates) >= _TEMPLATES_MAX:
             return -1
-        # It has never been there in all that its service has done, of which the newest is yet to be learned.
+        # The service has never written it; its newest spans are not learned yet.
         service, head = self._service(row["service_name"]), self._head or 0
         recent = self._spans_at[service]
         unsettled = float(recent[last(head, SETTLE_S)].sum())

@@ -63,7 +63,7 @@ def level_of(line: str, severity_number: int = 0) -> Level:
 
 
 class TemplateMiner:
-    """Numbers templates in the order in which they are met. Not thread-safe."""
+    """Numbers templates in the order in which they appear. Not thread-safe."""
 
     def __init__(self) -> None:
         self._codes: dict[tuple[str, int, str], int] = {}

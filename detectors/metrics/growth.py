@@ -46,9 +46,9 @@ STEPS = 25
 _LEAST_GROWTH = 0.25
 _LARGEST_STEP = 0.25  # of the growth
 _LATE_PACE, _LATE_PACE_ALONE = 0.5, 0.8
-_ALONE_S = 60  # the scale at which growth needs no past to be compared with
+_ALONE_S = 60  # at this scale growth needs no earlier growth to compare with
 _BEYOND_PAST = 3.0
-_FALL = 0.8  # what 25% of growth would have to make up for
+_FALL = 0.8  # the level that growth of 25% is measured from at least
 _PAST_H = 25  # a day, and the hour that is under way
 _OVER = 0.25  # of the growth that began it
 _SERIES_MAX = 2_000  # 22 kB each
@@ -68,7 +68,7 @@ class Scale(NamedTuple):
     known_s: int | None
 
 
-# Services warm up for a quarter of an hour; only a day knows the tides of one.
+# Services warm up for a quarter of an hour; only a whole day shows the tides of a day.
 SCALES = (
     Scale(1, 1.0, 300),
     Scale(10, _LEAST_GROWTH, 900),
@@ -103,7 +103,7 @@ class Stretches:
 
 @dataclass(slots=True)
 class Episode:
-    """Growth that has been seen and is followed."""
+    """Growth that was found and is followed."""
 
     scale: int
     level: float
@@ -112,7 +112,7 @@ class Episode:
     since_unix_nano: int
     steps: int
     upwards: int
-    severity: int = 6  # told so far
+    severity: int = 6  # reported so far
 
 
 class Growths:
@@ -126,11 +126,11 @@ class Growths:
 
     @property
     def growing(self) -> Iterable[int]:
-        """The codes of what grows now and has been told of."""
+        """The codes of series that grow now and were reported."""
         return self._episodes.keys()
 
     def restore(self, code: int, stretch_s: int, stretches: Stretches, episode: Episode | None) -> None:
-        """Begin one scale of a series with what a former run has seen; scales of before are passed over."""
+        """Begin one scale of a series from a former run's state; scales that no longer exist are skipped."""
         index = next((i for i, scale in enumerate(SCALES) if scale.stretch_s == stretch_s), None)
         if index is None or (code not in self._series and len(self._series) >= _SERIES_MAX):
             return
@@ -170,7 +170,7 @@ class Growths:
             if number == stretches.number:
                 stretches.lowest = min(stretches.lowest, figure)
             elif number > stretches.number or stretches.number - number > STEPS:
-                # Nobody looked for so long, or a clock had been ahead by as much: a series of its own.
+                # Nothing came for so long, or a clock had been ahead by as much: a new series.
                 if abs(number - stretches.number) > STEPS:
                     scales[index] = Stretches(number, figure, number)
                     if code in self._episodes and self._episodes[code].scale == index:

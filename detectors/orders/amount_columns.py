@@ -60,6 +60,6 @@ def amounts_of(spans: pa.Table) -> pa.Table:
 
 
 def priced_orders(amounts: pa.Table) -> pa.Table:
-    """The orders among rows of `SCHEMA` that say a price."""
+    """The orders among rows of `SCHEMA` that have a price."""
     orders = amounts.filter(pc.equal(amounts["amount_kind"], "order"))
     return orders.filter(pc.greater(pc.add(orders["limit_price"], orders["fill_price"]), 0))

@@ -41,7 +41,7 @@ RULE = "price deviation"
 AGGRESSIVE, PASSIVE = "aggressive", "passive"
 _LEAST_BEYOND = float(np.log(1.05))
 _LEAST_RATIO = 3.0
-_NEAR = 1e-4  # a hundredth of a percent: below, an order is at the market
+_NEAR = 1e-4  # a hundredth of a percent: an order that is nearer is at the market
 _FILLS_KEPT = 60
 _FILLS_MIN = 10
 _LEFT_OUT = 2
@@ -141,7 +141,7 @@ class PriceWatch(Detector):
         return self.learn().get(cell, EMPTY)
 
     def learn(self) -> dict[Cell, Sketch]:
-        """Take over what has gathered; returns all that is learned."""
+        """Learn the gathered rows; returns all learned sketches."""
         if not self._waiting:
             return self._learned
         rows = pa.concat_tables(self._waiting)
@@ -169,7 +169,7 @@ class PriceWatch(Detector):
         rows: IntArray,
         distances: dict[str, FloatArray],
     ) -> list[Anomaly]:
-        """Judge orders of one pair and second, and note how far they lie, but for what is found."""
+        """Judge orders of one pair and second, and learn the distances of the ordinary ones."""
         fills = self._note_fills(pair, columns, rows)
         rows = rows[columns.limit[rows] > 0]
         if len(fills) < _FILLS_MIN or not len(rows):

@@ -31,7 +31,7 @@ from detectors.stream.exemplars import window_anomaly
 from detectors.stream.level_rows import TABLE, SeriesPoints, level_state, levels_of
 
 PRICE, VOLUME, SPREAD = "price spike", "volume", "spread"
-# Least change: of a log price, of a log value, of a spread in shares of the price.
+# The least change: of a log price, of a log value, of a spread as a share of the price.
 _LEAST = {PRICE: 0.02, VOLUME: np.log(5.0), SPREAD: 0.005}
 _STRETCH_S = 2
 _YOUNG_STRETCHES = 24
@@ -69,7 +69,7 @@ class MarketWatch(Detector):
         least_sigma = settings.severity_sigmas()[0]
         self._levels = {what: Levels(0.0, least_sigma, _YOUNG_STRETCHES) for what in _LEAST}
         self._newest: dict[str, OrderedDict[str, float]] = {}  # fills of each pair, trace → price
-        self._moved: dict[str, dict[str, int]] = {}  # pair → what moved, and in which stretch
+        self._moved: dict[str, dict[str, int]] = {}  # pair → the figure that moved, and the stretch
 
     def judge(self, orders: pa.Table, now_s: int) -> list[Anomaly]:
         """Take the orders of a batch; columns of `queries/new_amounts.sql`, a price in each row.
@@ -126,7 +126,7 @@ class MarketWatch(Detector):
                 self._restored[pair] = newest_unix_nano
 
     def _follow(self, pair: str, unix_nano: int) -> None:
-        """What was restored and is too old begins anew: a market goes on while nobody looks."""
+        """Drop restored points that are too old: the market has gone on meanwhile."""
         before = self._restored.pop(pair, None)
         if before is not None and abs(unix_nano - before) > _STALE_NS:
             for what, levels in self._levels.items():
@@ -150,7 +150,7 @@ class MarketWatch(Detector):
         return self._judge_stretch(pair, stretch, rows, min(length, _STRETCHES_MAX) * _STRETCH_S)
 
     def _note_prices(self, orders: pa.Table, stretch: int) -> list[Anomaly]:
-        """Keep the newest prices; returns what they show beyond doubt."""
+        """Keep the newest prices; returns the spread that they show beyond doubt."""
         found: list[Anomaly] = []
         rows = np.flatnonzero(orders["fill_price"].to_numpy() > 0)
         begun = orders["start_unix_nano"].to_numpy()[rows]
@@ -210,7 +210,7 @@ class MarketWatch(Detector):
         if shift is None or abs(shift.observed - shift.expected) < _LEAST[what]:
             return []
         if what != PRICE and shift.observed < shift.expected:
-            return []  # a quieter or a tighter market is nobody's trouble
+            return []  # a quieter or a tighter market is no anomaly
         if what == SPREAD and shift.observed < 2 * shift.expected:
             return []
         return self._found(pair, stretch, what, shift, rows)

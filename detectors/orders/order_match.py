@@ -68,7 +68,7 @@ class Book:
         return partner
 
     def _partner(self, order: Order, place: _Place) -> Order | None:
-        """The order that it crosses; of several the one that came first."""
+        """The order that this one crosses; of several the first."""
         pair, price, side, size = place
         other_side = _OTHER.get(side)
         if other_side is None:

@@ -43,9 +43,11 @@ _WINDOW_S = 60
 _MOMENT_NS = 10_000_000
 _MIN_CROSSINGS = 3
 _MIN_SHARE = 0.1
-_READY_ORDERS = 200  # of a pair, learned; below, nothing is judged
+_READY_ORDERS = 200  # learned orders of a pair; with fewer nothing is judged
 _READY_PARTY_ORDERS = 100
-_SHRINK_ORDERS = 200.0  # of the pair, in the past of each account: how far accounts differ
+_SHRINK_ORDERS = (
+    200.0  # orders of the pair's rate in the prior of each account: less, the more accounts differ
+)
 _STRENGTH_MAX = 400.0
 _PRIOR_RATE = 0.002
 _DISCOVERY_RATE = 1e-5
@@ -61,7 +63,7 @@ Party = tuple[str, ...]  # pair, then one account or two
 
 @dataclass(slots=True)
 class Past:
-    """What was learned: of a pair, or of a party that has crossed before.
+    """The learned counts of a pair, or of a party that has crossed before.
 
     learning: it crossed while its pair was not ready: not judged before it has a past of its own.
     """
@@ -283,7 +285,7 @@ class WashWatch(Detector):
         return found
 
     def _forget(self, now_s: int) -> None:
-        """Learn from what leaves the minute, but for what was found in it."""
+        """Learn from orders that leave the minute, except those of anomalies."""
         oldest_s = now_s - _WINDOW_S
         self._book.forget(now_s * _NS - CROSS_WITHIN_NS)
         for second in [second for second in self._counts if second < oldest_s]:
@@ -300,13 +302,13 @@ class WashWatch(Detector):
             self.pairs.setdefault(party[0], Past()).crossings += 1
             self._changed |= {(party[0],), party}
             if party in self.parties or len(self.parties) < _PARTIES_MAX:
-                # Its orders count from now on; it has made one at least.
+                # Its orders count from now on; it has placed at least one.
                 past = self.parties.setdefault(party, Past(1.0, 0.0))
                 past.crossings += 1
 
 
 def _telling(orders: pa.Table) -> IntArray:
-    """The rows of accounts that say something new of a trace, its first one and its first fill, by start.
+    """The rows of accounts with news of a trace, that is its first row and its first fill, by start.
 
     A trace repeats its order span by span, and a row costs 4 µs. By NumPy: Arrow's sorting took a quarter of
     all that this detector does.

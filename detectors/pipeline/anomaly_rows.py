@@ -23,7 +23,7 @@ _STATES = "SELECT incident_id, state FROM incidents WHERE incident_id IN (SELECT
 def insert(
     con: duckdb.DuckDBPyConnection, anomalies: Sequence[Anomaly], now_unix_nano: int, *, again: bool
 ) -> None:
-    """Store new ones; `again`: some of them may be stored already."""
+    """Store new anomalies; `again`: some of them may be stored already."""
     if anomalies:
         joined = sorted({a.incident_id for a in anomalies if a.incident_id})
         known = dict(con.execute(_STATES, [joined]).fetchall()) if joined else {}
@@ -37,22 +37,22 @@ def insert(
 
 
 def move(con: duckdb.DuckDBPyConnection, moved: Sequence[Anomaly]) -> None:
-    """Show known ones at another span."""
+    """Move known anomalies to another span."""
     _update(con, "moved_anomalies", moved, "move_anomalies")
 
 
 def raise_known(con: duckdb.DuckDBPyConnection, raised: Sequence[Anomaly]) -> None:
-    """Known ones that have become worse."""
+    """Update known anomalies that have become worse."""
     _update(con, "raised_anomalies", raised, "raise_anomalies")
 
 
 def promote(con: duckdb.DuckDBPyConnection, promoted: Sequence[Anomaly]) -> None:
-    """Known ones that an incident has taken."""
+    """Set the incident of known anomalies."""
     _update(con, "promoted_anomalies", promoted, "promote_anomalies")
 
 
 def resolve(con: duckdb.DuckDBPyConnection, incident_ids: Sequence[str], now_unix_nano: int) -> None:
-    """Those of incidents that have ended."""
+    """Update the anomalies of incidents that have ended."""
     if incident_ids:
         params = {"incident_ids": list(incident_ids), "now": now_unix_nano}
         con.execute(load_sql(_QUERIES, "resolve_anomalies"), params)

@@ -16,7 +16,7 @@ from detectors.stream.detector import Detector, State
 
 
 def restore(store: Store, detectors: Iterable[Detector]) -> None:
-    """Give fresh detectors what former runs have stored."""
+    """Restore fresh detectors from the stored state."""
     detectors = list(detectors)
     tables = sorted({table for detector in detectors for table in detector.tables})
     rows = {table: store.read("FROM query_table($name)", {"name": table}).to_pylist() for table in tables}

@@ -27,15 +27,15 @@ from detectors.settings import Settings
 from detectors.stream.detector import Input, Step, Verdict
 from detectors.stream.set_aside import SetAside
 
-# A pass that found nothing has only its positions to write, 6 ms: they may lag by so much. After a crash
-# these batches are judged once more, which changes nothing.
+# A pass without findings has only its positions to write, which takes 6 ms; so they may lag by this much.
+# After a crash these batches are judged once more, which changes nothing.
 _POSITION_EVERY_S = 2.0
 _log = logging.getLogger("spyhop.detectors")
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a pass wrote."""
+    """The result of a pass."""
 
     span_count: int
     anomaly_count: int
@@ -84,7 +84,7 @@ class Detection:
 
     @property
     def signal_position(self) -> int:
-        """The same of logs and metrics."""
+        """The same for logs and metrics."""
         return self._reader.signal_position
 
     def ranges(self, upto: int) -> list[tuple[int, int]]:
@@ -115,7 +115,7 @@ class Detection:
         try:
             outcome = self._judge(reading, now_s, now_unix_nano)
         except BaseException:
-            # Half of a step is in memory, and its batches will be judged again.
+            # The detectors have taken half of a step, and its batches will be judged again.
             self._reload(now_s)
             raise
         if outcome is None:
@@ -136,7 +136,7 @@ class Detection:
         self._reader.position = batch_id
 
     def save(self, now_s: float, now_unix_nano: int) -> None:
-        """Store how far detection has come and all that its detectors have learned."""
+        """Store the position of detection and the state of its detectors."""
         if self._unwritten is None:
             state = self.detectors.changed(now_s, everything=True)
             if not state and self._saved == self._reader.positions():
@@ -148,7 +148,7 @@ class Detection:
         self._write(now_s, lambda: now_unix_nano)
 
     def _judge(self, reading: Reading, now_s: float, now_unix_nano: int) -> Outcome | None:
-        """What is to be stored; None where nothing is due."""
+        """The state that is due to be stored; None if there is none."""
         least = self._lone.count(reading.spans.num_rows, now_s)
         step = self.detectors.step(
             reading.spans,
@@ -200,7 +200,7 @@ class Detection:
         return Verdict(new, raised)
 
     def _write(self, now_s: float, now_ns: Callable[[], int]) -> Found:
-        """Store what is unwritten; what fails stays so."""
+        """Store unwritten results; those that fail stay unwritten."""
         if self._unwritten is None:
             return Found(0, 0, [])
         outcome, reading = self._unwritten
@@ -217,7 +217,7 @@ class Detection:
         return frozenset(self.tracker.open)
 
     def _reload(self, now_s: float) -> None:
-        """Begin anew from what is stored."""
+        """Begin anew from the stored state."""
         self._unwritten = None
         self.detectors.reload(now_s)
         self.tracker = IncidentTracker(self._settings, self.detectors.callers)

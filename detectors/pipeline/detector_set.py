@@ -34,7 +34,7 @@ _D = TypeVar("_D", bound=Detector)
 
 
 class DetectorSet:
-    """Not thread-safe, but for `status`. Memory, begun from what former runs have stored."""
+    """Not thread-safe, except `status`. Begins from the stored state of former runs."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class DetectorSet:
         self.reload(now_s)
 
     def reload(self, now_s: float) -> None:
-        """Begin anew from what is stored."""
+        """Begin anew from the stored state."""
         self._ring = Ring()
         self.operations = Operations()
         self._newest = NewestSpans(self.operations)
@@ -74,14 +74,14 @@ class DetectorSet:
         held: Iterable[Operation] = (),
         least_sigma: float = 0.0,
     ) -> Step:
-        """What landed, as detectors take it.
+        """A step for the detectors from landed rows.
 
         Args:
             spans: columns of `stream/queries/new_spans.sql`.
             amounts: rows of `amount_columns.SCHEMA`.
             groups: of these spans, where the caller has them.
             held: operations in incidents.
-            least_sigma: what a span needs to stand alone.
+            least_sigma: the σ that a lone span needs.
         """
         groups = groups or group_spans(spans, self._baselines.duration)
         codes = sorted({code for operation in held for code in self.operations.codes(operation)})
@@ -98,7 +98,9 @@ class DetectorSet:
         )
 
     def observe(self, step: Step, *inputs: Input) -> Verdict:
-        """Have a step judged by the detectors of these inputs; all others but logs and metrics when none."""
+        """Let the detectors of these inputs judge a step; without inputs, all except those of logs and
+        metrics.
+        """
         inputs = inputs or (Input.SPANS, Input.ORDERS)
         if Input.SPANS in inputs:
             for batch in step.batches:
@@ -128,7 +130,7 @@ class DetectorSet:
         return [state for detector in self._saving for state in detector.changed()]
 
     def committed(self, now_s: float) -> None:
-        """What `changed` gave last is stored."""
+        """Note that the last result of `changed` is stored."""
         for detector in self._saving:
             detector.committed()
             self._saved_s[detector.name] = now_s
@@ -136,7 +138,7 @@ class DetectorSet:
 
     @property
     def enclosing(self) -> Collection[SpanKey]:
-        """Of the newest step, slow spans that are so because of one within them."""
+        """Slow spans of the newest step that a span within them explains."""
         return self._the(LatencyWatch).enclosing
 
     @property
@@ -163,7 +165,7 @@ class DetectorSet:
         return self._the(GrowthWatch).growing()
 
     def waits_to_learn(self, before_s: float) -> pa.Table:
-        """Waits of messages that were seen until then and not flagged; each is given once."""
+        """Waits of messages until then that were not flagged; each is returned once."""
         return self._the(MessageWaitWatch).learned(before_s)
 
     def usual_errors(self, operation: Operation) -> float | None:
@@ -175,7 +177,7 @@ class DetectorSet:
         return list(self._the(ErrorWatch).erroneous)
 
     def adopt_errors(self, operation: Operation, calls: int, failed: int) -> None:
-        """From now on so many failed of so many calls are usual."""
+        """Set the usual failure rate to so many failed of so many calls."""
         for code in self.operations.codes(operation):
             self._the(ErrorWatch).adopt(code, calls, failed)
 

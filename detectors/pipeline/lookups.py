@@ -10,8 +10,8 @@ from detectors.model.operation import Operation
 from detectors.stream.newest_spans import NewestSpans
 
 _QUERIES = "detectors.pipeline.queries"
-Calls = tuple[Operation, str]  # an operation and whom it calls, empty where that is not known
-_REACH_NS = 60_000_000_000  # a line lies this near to the start of its span
+Calls = tuple[Operation, str]  # an operation and the one that it calls, empty where unknown
+_REACH_NS = 60_000_000_000  # largest distance of a line from the start of its span
 
 
 class Lookups:
@@ -61,7 +61,7 @@ class Lookups:
         )
 
     def stored_whales(self, anomaly_ids: list[str]) -> list[dict[str, Any]]:
-        """Where those of these anomalies that are stored are shown."""
+        """The spans at which the stored ones of these anomalies are shown."""
         sql = load_sql("detectors.orders.queries", "known_whales")
         found: list[dict[str, Any]] = self._store.read(sql, {"anomaly_ids": anomaly_ids}).to_pylist()
         return found

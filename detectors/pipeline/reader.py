@@ -22,7 +22,7 @@ Position = dict[str, int | None]
 
 
 class Landed(Protocol):
-    """Where the spans come from: the store of a server (`StoredSpans`), or a folder that is replayed."""
+    """The source of spans: the store of a server (`StoredSpans`), or a folder that is replayed."""
 
     def position(self, upto: int) -> Position:
         """The columns of `queries/newest_landed.sql`; of `signals_landed.sql` too where `upto` is newer."""
@@ -42,7 +42,7 @@ class Landed(Protocol):
 
 
 class StoredSpans:
-    """Reads them as they land."""
+    """Reads spans of the store as they land."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -79,7 +79,7 @@ def apart(spans: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 
 class Reading(NamedTuple):
-    """What is judged in a pass, and the positions once it is stored."""
+    """The ranges of a pass, and the positions once it is stored."""
 
     spans: pa.Table
     amounts: pa.Table
@@ -89,7 +89,7 @@ class Reading(NamedTuple):
 
 
 class Reader:
-    """Reads in order; its positions move when what was read has been `passed`. Not thread-safe."""
+    """Reads in order; its positions move when a pass calls `passed`. Not thread-safe."""
 
     def __init__(
         self, store: Store, settings: Settings, set_aside: SetAside, landed: Landed | None = None
@@ -100,12 +100,12 @@ class Reader:
         self._set_aside = set_aside
         self._source = landed or StoredSpans(store)
         self.position = read_position(store, SPANS_READER)
-        # A folder of an older Spyhop has logs and metrics that nobody followed: they are not caught up with.
+        # A folder of an older Spyhop has logs and metrics that were never judged; they are skipped.
         self.signal_position = read_position(store, SIGNALS_READER) or _newest(self._source.position(0))
         self._landed: Position = {}  # as of the last pass
-        self._judged_total = 0  # of all landed spans, about how many have been judged; 0: not known
+        self._judged_total = 0  # about how many of all landed spans have been judged; 0: unknown
         self._ahead: Position | None = None  # what `ranges` saw, for the pass after it
-        self._promised = (-1, 0)  # what it will be once the batches up to here are judged
+        self._promised = (-1, 0)  # the same once the batches up to here are judged
 
     def ranges(self, upto: int) -> list[tuple[int, int]]:
         """The batches that are to be judged, as ranges of a size that one pass may take."""
@@ -124,7 +124,7 @@ class Reader:
         return Reading(spans, amounts, upto, max(_newest(landed), upto), landed)
 
     def signals(self, reading: Reading, take: Callable[[pa.Table | None, pa.Table | None], None]) -> None:
-        """Have log lines and metric points taken, None where there are no new ones.
+        """Pass on log lines and metric points; None where there are no new ones.
 
         None of them can stop the spans: a batch that cannot be taken is set aside.
         """
@@ -147,7 +147,7 @@ class Reader:
         )
 
     def passed(self, reading: Reading) -> None:
-        """What was read has been judged and needs no second look."""
+        """Note that the rows that were read have been judged."""
         self.position, self.signal_position = reading.upto, reading.signals_upto
         self._landed = reading.landed
         if reading.upto == self._promised[0]:

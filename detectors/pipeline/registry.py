@@ -33,7 +33,7 @@ from detectors.stream.newest_spans import NewestSpans
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a detector may be given."""
+    """The arguments that a detector may take."""
 
     settings: Settings
     baselines: Baselines

@@ -28,10 +28,10 @@ from detectors.stream.set_aside import SetAside
 
 _WAIT_S = 0.25  # also how soon a stop and a due learning pass are noticed
 _PAUSE_AFTER_ERROR_S = 1.0
-_QUIET_PASS_S = 2.0  # without news: incidents must end although no span lands
-# Detection waits while learning goes on: where a pass of it takes longer than the pause between two, as on a
-# machine that is saturated, every pass of detection would wait for one.
-_LEARN_REST = 5.0  # times as long as the last one took
+_QUIET_PASS_S = 2.0  # longest pause between two passes: incidents must end although no span lands
+# Detection waits while learning goes on. On a saturated machine a learning pass takes longer than the pause
+# between two, and every pass of detection would wait for one.
+_LEARN_REST = 5.0  # a pause of learning is this many times as long as the last pass
 _log = logging.getLogger("spyhop.detectors")
 
 
@@ -148,7 +148,7 @@ class Pipeline:
             self._localise()
 
     def _hand_over(self, found: Found) -> None:
-        """Incidents that this pass has stored: snapshots, since it goes on changing them."""
+        """Snapshots of the incidents that this pass has stored, since later passes change them."""
         incidents = self.detection.tracker.open
         going_on = [incidents[i].snapshot() for i in found.incident_ids if i in incidents]
         self.causes.ended(i for i in found.incident_ids if i not in incidents)
@@ -174,7 +174,7 @@ class Pipeline:
             return added
 
     def set_anomaly_state(self, anomaly_id: str, state: object, said_by: str | None = None) -> dict[str, Any]:
-        """What a person decided of one anomaly; its incident follows when all its anomalies agree."""
+        """Store a person's decision on an anomaly; its incident follows when all its anomalies agree."""
         with self._pass:
             row = self.detection.writer.change(
                 lambda store: rows.set_anomaly_state(store, anomaly_id, state, self._clock_ns(), said_by)
@@ -184,7 +184,7 @@ class Pipeline:
         return row
 
     def set_group_state(self, group_id: str, state: object, said_by: str | None = None) -> dict[str, Any]:
-        """What a person decided of all anomalies of one operation; an incident of no others follows."""
+        """Store a person's decision on all anomalies of an operation; an incident without others follows."""
         with self._pass:
             changed = self.detection.writer.change(
                 lambda store: set_group_state(store, group_id, state, self._clock_ns(), said_by)
@@ -196,7 +196,7 @@ class Pipeline:
     def set_incident_state(
         self, incident_id: str, state: object, said_by: str | None = None
     ) -> dict[str, Any]:
-        """What a person decided of an incident. Resolved, it is over: trouble after that is a new incident.
+        """Store a person's decision on an incident. A resolved one is over: later trouble is a new incident.
 
         One that is opened again stays open until a person resolves it.
         """
@@ -251,7 +251,7 @@ class Pipeline:
                 return
 
     def save(self) -> None:
-        """What is not stored is judged once more, and learned again, by the next run."""
+        """Spans whose result is not stored are judged and learned again by the next run."""
         try:
             with self._pass:
                 self.detection.save(self._monotonic_s(), self._clock_ns())

@@ -27,7 +27,7 @@ _FORGET_EVERY_NS = 3_600_000_000_000
 
 @dataclass(slots=True)
 class Outcome:
-    """What a pass has to store.
+    """The results of a pass that are to be stored.
 
     span_count: how many were judged; held: slow spans that are no anomalies; state: of detectors.
     open_ids: the incidents that go on.
@@ -59,11 +59,11 @@ class Writer:
         return incidents
 
     def write(self, outcome: Outcome, now_unix_nano: int) -> None:
-        """Store all of it or, with an error, nothing."""
+        """Store the results of a pass: all or, with an error, none."""
         self.write_all([(outcome, now_unix_nano)])
 
     def write_all(self, passes: Sequence[tuple[Outcome, int]]) -> None:
-        """Store what some passes found, each with its time, in one transaction."""
+        """Store the results of several passes, each with its time, in one transaction."""
         try:
             self._write(passes, again=False)
         except duckdb.ConstraintException:  # some of it was written before
@@ -73,7 +73,7 @@ class Writer:
                 del self.causes[incident_id]
 
     def record(self, incident: Incident, analysis: Analysis) -> bool:
-        """Store what was found behind an incident; False where the incident is not stored.
+        """Store the causes of an incident; False where the incident is not stored.
 
         Args:
             incident: a snapshot of it.
@@ -87,7 +87,7 @@ class Writer:
         return True
 
     def change(self, write: Callable[[Store], dict[str, Any]]) -> dict[str, Any]:
-        """Have a person's decision about a row written; returns the row.
+        """Write a person's decision on a row; returns the row.
 
         Raises:
             Conflict: somebody keeps changing the same rows.

@@ -75,7 +75,7 @@ def differences(traces: Traces, carried: Carried) -> list[Difference]:
     bad_n = np.where(new, len(np.unique(codes[traces.incident])), bad_n)
     usual_n = np.where(new, len(np.unique(codes[~traces.incident])), usual_n)
     share, usual_share = bad / np.maximum(bad_n, 1), usual / np.maximum(usual_n, 1)
-    # Half a trace more than were seen: what never occurred has no infinite lift.
+    # Half a trace more than were seen: a value that never occurred has no infinite lift.
     lift = share / np.maximum(usual_share, 0.5 / np.maximum(usual_n, 1))
     z = signed_root(bad, bad_n, usual, usual_n)
     speaks = (share >= _SUPPORT_MIN) & (bad >= _TRACES_MIN) & (lift >= _LIFT_MIN) & (z >= _Z_MIN)
@@ -98,7 +98,7 @@ def differences(traces: Traces, carried: Carried) -> list[Difference]:
 def with_differences(
     traces: Traces, items: list[dict[str, Any]], found: list[Difference]
 ) -> list[dict[str, Any]]:
-    """A cause's evidence and what sets its traces apart, each once."""
+    """A cause's evidence and the attributes that set its traces apart, each once."""
     known = {(item["kind"], item["text"]) for item in items}
     new = [_item(traces, difference) for difference in found[:EVIDENCE_MAX]]
     return [*items, *(item for item in new if (item["kind"], item["text"]) not in known)]
@@ -131,7 +131,7 @@ def _codes_of_traces(traces: Traces) -> IntArray:
 
 
 def _marked(carried: Carried, pair: int) -> bytes:
-    """The traces that hold it, as something to compare."""
+    """The traces that hold it, as bytes to compare."""
     return np.unique(carried.trace[carried.pair == pair]).tobytes()
 
 

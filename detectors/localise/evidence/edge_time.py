@@ -31,7 +31,7 @@ _MET_MIN, _MET_SHARE, _SAME_SIZE = 2, 0.66, 0.25
 
 
 class Ends(NamedTuple):
-    """How suspicious each service is as the one that is called, and as the one that calls."""
+    """The score of each service as callee, and as caller."""
 
     callee: dict[str, float]
     caller: dict[str, float]
@@ -78,7 +78,8 @@ def edge_ends(traces: Traces, edges: list[Slow]) -> Ends:
 
 
 def _pauses(found: list[Slow]) -> bool:
-    """Whether delays of one size, as none of a caller's calls usually shows, met most of those it calls."""
+    """Whether most services that a caller calls had a delay of one size that none of its calls usually has.
+    """
     usually = max(slow.usual.quantile(_BEYOND_QUANTILE) for slow in found)
     limit = usually * _BEYOND_FACTOR + _LEAST_EXCESS_NS
     delays: dict[int | None, float] = {}
@@ -109,7 +110,7 @@ def edge_time(traces: Traces, edges: list[Slow], ends: Ends) -> Scores:
 
 
 def edge_operations(traces: Traces, slow: Slow) -> tuple[tuple[str, str], tuple[str, str]]:
-    """The operation that is called most over an edge, and the one that calls."""
+    """The operation that is called most over an edge, and its caller."""
     assert slow.answers is not None
     codes, counts = np.unique(traces.operation[slow.answers], return_counts=True)
     answering: Operation = traces.keys[int(codes[np.argmax(counts)])]
@@ -117,7 +118,7 @@ def edge_operations(traces: Traces, slow: Slow) -> tuple[tuple[str, str], tuple[
 
 
 def edge_finding(traces: Traces, slow: Slow, score: float, *, queued: bool = False) -> Finding:
-    """The calls that waited longest, with what is usual."""
+    """The calls that waited longest, with the usual wait."""
     usual_ns = slow.usual.quantile(0.5) if slow.usual.sample_count else 0.0
     assert slow.callee is not None
     callee = traces.services[slow.callee]

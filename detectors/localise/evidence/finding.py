@@ -13,7 +13,7 @@ EVIDENCE_MAX = 3  # of one operation in one source
 
 @dataclass(slots=True)
 class Finding:
-    """What a source holds against one operation; `score` orders the operations of a service.
+    """A source's evidence against one operation; `score` orders the operations of a service.
 
     queued: that others wait for it, which slow work anywhere in its service would explain.
     """
@@ -26,7 +26,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Scores:
-    """One source's opinion.
+    """The result of one source.
 
     services: larger is more suspicious, each source in a unit of its own; 0 and absent mean the same.
     findings: by operation, what the score rests on.

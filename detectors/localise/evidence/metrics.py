@@ -16,7 +16,7 @@ from detectors.localise.traces import Traces
 from detectors.metrics.resource import is_resource
 
 METRICS = "metrics"
-METRIC = "metric"  # kind of what it finds
+METRIC = "metric"  # kind of its findings
 # One row for each metric anomaly of the incident's time; figures in its unit.
 METRIC_COLUMNS = [
     *("service_name", "metric_name", "sigma", "observed", "expected", "unit", "text", "trace_id", "span_id")

@@ -42,7 +42,7 @@ def self_time(traces: Traces, own: list[Slow]) -> Scores:
 
 
 def own_finding(traces: Traces, slow: Slow, score: float) -> Finding:
-    """The spans with the most self time, with what is usual."""
+    """The spans with the most self time, with the usual self time."""
     usual_ns = slow.usual.quantile(0.5) if slow.usual.sample_count else 0.0
     items = []
     for i in slow.worst(EVIDENCE_MAX):

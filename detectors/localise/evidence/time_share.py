@@ -30,7 +30,7 @@ _LEAST_FACTOR = 1.25
 _LEAST_EXCESS_NS = 1e6
 _NEW_OPERATION_RATIO = 1.0
 _SLOW_RATIO = math.log(3)
-_LEAST_SHARE = 0.02  # below, it is noise
+_LEAST_SHARE = 0.02  # a smaller excess is noise
 
 
 class TimeShare(NamedTuple):
@@ -66,7 +66,9 @@ def time_share(traces: Traces, own: list[Slow], edges: list[Slow], ends: Ends) -
 
 
 def excess_ns(slow: Slow) -> FloatArray:
-    """What each span took beyond the median, if it took unusually long; else 0. And what it held up."""
+    """The time of each span beyond the median, if it took unusually long; else 0. And the time that it held
+    up.
+    """
     if slow.held_ns is not None:
         return slow.values_ns + slow.held_ns
     if not slow.usual.sample_count:

@@ -93,7 +93,7 @@ def _evidence(traces: Traces, measure: _Measure, found: IntArray) -> list[dict[s
 def _measures(traces: Traces, carried: Carried) -> Iterator[_Measure]:
     number = carried.numbers()
     chosen = np.flatnonzero(number > 0)
-    # By the operations above, too: what an answer weighs depends on what was asked.
+    # By the operations above too: the size of an answer depends on the request.
     code = traces.contexts(_DEPTH)[carried.row[chosen]] * max(len(carried.keys), 1) + carried.key[chosen]
     for group in _groups(code):
         at = chosen[group]
@@ -128,7 +128,7 @@ def _measure(traces: Traces, carried: Carried, at: IntArray, value: FloatArray) 
 def _facet(
     traces: Traces, carried: Carried, row: IntArray, value: FloatArray, usual: BoolArray
 ) -> tuple[IntArray, str]:
-    """(a number for the kind that each value is of, the key that tells the kinds apart)."""
+    """(a number for the kind of each value, the key that separates the kinds)."""
     best, spread, split = np.zeros(len(row), dtype=np.int64), _spread(value[usual]) * _NARROWER, ""
     wanted = np.isin(carried.row, row)
     for key in np.unique(carried.key[wanted]).tolist():
