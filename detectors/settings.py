@@ -8,7 +8,7 @@ from collector.setting_fields import SpyhopSettings, constant
 
 
 class Settings(SpyhopSettings):
-    """When an observation is an anomaly, when anomalies are an incident, and how the baselines learn."""
+    """Thresholds of anomalies and incidents, and the learning of baselines."""
 
     detect_min_samples: int = constant(
         100,

@@ -38,7 +38,7 @@ class TimeModels(Protocol):
 
 
 class TimeChances(NamedTuple):
-    """Aligned with the spans: p of each time, NaN where there is none or no history, and of all together."""
+    """Aligned with the spans: p of each time (NaN without the time or its history), and p of all together."""
 
     duration: FloatArray
     self_time: FloatArray
@@ -88,7 +88,7 @@ def time_chances(
 
 
 def _chances(groups: IntArray, values: IntArray, find: Callable[[int], Model | None]) -> FloatArray:
-    """P(X > value) of each by the model of its group; NaN without one."""
+    """P(X > value) for each value by the model of its group; NaN without a model."""
     found = np.full(len(values), np.nan)
     distinct, group_of = np.unique(groups, return_inverse=True)
     order = np.argsort(group_of, kind="stable")

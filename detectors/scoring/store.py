@@ -16,7 +16,7 @@ _FORGOTTEN_AFTER_NS = 7 * 24 * _FORGET_EVERY_NS
 
 
 class TraceScoreStore:
-    """Writes them, and forgets old ordinary ones."""
+    """Writes scores, and deletes old ordinary ones."""
 
     def __init__(self) -> None:
         self._forgot_ns = 0

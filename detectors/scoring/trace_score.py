@@ -140,7 +140,7 @@ def score_traces(
 
 
 def join_errors(scores: pa.Table, spans: pa.Table, stretches: Sequence[Erroneous]) -> pa.Table:
-    """The scores of traces, those at least as unusual as what their failed spans belong to.
+    """The scores of traces, at least as high as the stretches of errors that their failed spans belong to.
 
     Args:
         scores: `score_traces` of `spans`.
@@ -176,7 +176,7 @@ def join_errors(scores: pa.Table, spans: pa.Table, stretches: Sequence[Erroneous
 def _amounts_of(
     amounts: pa.Table, models: AmountModels, trace_ids: pa.Array
 ) -> tuple[FloatArray, npt.NDArray[np.bool_], IntArray]:
-    """Of each trace: (p of its amounts, whether it carries any, the row of the most unusual one)."""
+    """For each trace: (p of its amounts, whether it carries any, the row of the most unusual one)."""
     count = len(trace_ids)
     p, largest = np.ones(count), np.zeros(count, dtype=np.int64)
     if not amounts.num_rows:
@@ -197,7 +197,7 @@ def _amounts_of(
 def _shares(
     trace_of: IntArray, operation_of: IntArray, operation_count: int, judged: npt.NDArray[np.bool_]
 ) -> FloatArray:
-    """The weight of each span in its trace; 0 of one that is not judged."""
+    """The weight of each span in its trace; 0 for a span that is not judged."""
     found = np.zeros(len(trace_of))
     rows = np.flatnonzero(judged)
     if not len(rows):

@@ -23,7 +23,7 @@ _NS = 1_000_000_000
 
 
 class Usual(NamedTuple):
-    """What is usual of some operations now: spans a second, dispersion, and buckets learned (0: learning)."""
+    """Usual figures of some operations now: spans a second, dispersion, and learned buckets (0: learning)."""
 
     rate_per_s: FloatArray
     dispersion: FloatArray
@@ -86,7 +86,7 @@ class Arrivals:
         np.add.at(self.counts.reshape(-1), codes[kept] * SLOTS + ticks[kept] % SLOTS, np.float32(1.0))
 
     def usual(self, tick: int) -> Usual:
-        """Of all operations, for the hour of this second."""
+        """The usual figures of all operations, for the hour of this second."""
         hour = int(hour_of_week(tick * _NS))
         past = self.past[: self.count]
         whole = past.sum(axis=1, dtype=np.float64)

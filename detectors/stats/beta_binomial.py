@@ -37,7 +37,7 @@ MOMENT_NS = 250_000_000
 _MOMENTS_IN = np.array([bits.bit_count() for bits in range(16)])  # of a second: four bits
 _SHRINK_TRIALS = 30.0
 _GROUP_SHRINK_TRIALS = 100.0
-_PRIOR_RATE = 0.002  # of a system that has shown nothing yet
+_PRIOR_RATE = 0.002  # prior rate of a system without any hit
 _STRENGTH_MAX = 200.0  # a rate wanders by itself: 5% by 1.5 points, 1% by 0.7
 _PAST_TRIALS_MAX = 200_000.0  # then the older half fades
 _SUM_TERMS_MAX = 4_000
@@ -62,15 +62,15 @@ class Alarm(NamedTuple):
 class Rule:
     """When a window matters: its rate against the usual one, and over how many seconds it holds hits."""
 
-    min_trials: int = 100  # learned; below, the series is learning and never scored
+    min_trials: int = 100  # learned trials; with fewer a series is learning and never scored
     min_hits: int = 3
     min_seconds: int = 3
     min_ratio: float = 3.0
     min_excess: float = 0.02
     lag_s: int = 0  # the newest seconds still fill
-    # Of one look at all series; with a look a second, one false discovery in a day at 1e-5.
+    # For one look at all series. With a look a second, 1e-5 gives one false discovery in a day.
     discovery_rate: float = 1e-5
-    prior_rate: float | None = None  # of a series that shows nothing; None: the rate of its group
+    prior_rate: float | None = None  # prior rate of a series without hits; None: the rate of its group
 
 
 def exceedance(k: FloatArray, n: FloatArray, alpha: FloatArray, beta: FloatArray) -> FloatArray:
@@ -108,7 +108,7 @@ def discoveries(p: FloatArray, watched: int, rate: float) -> npt.NDArray[np.bool
 
 
 class Rates:
-    """Trials and hits of many series over the ring, and what was learned of them. Not thread-safe."""
+    """Trials and hits of many series over the ring, and their learned counts. Not thread-safe."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -123,7 +123,7 @@ class Rates:
         self.count = 0
 
     def grow(self, groups: Sequence[int], past: Sequence[tuple[float, float]] | None = None) -> None:
-        """Add series, with the group of each and what was learned of it."""
+        """Add series, with the group and the learned counts of each."""
         first, self.count = self.count, self.count + len(groups)
         while self.count > len(self._group):
             for name in (
@@ -138,7 +138,7 @@ class Rates:
             self.past_hits[first : self.count] = [hits for _, hits in past]
 
     def move(self, settled: IntArray, cleared: IntArray, held: Sequence[int] = ()) -> None:
-        """Learn some seconds but for what is marked and the series in `held`, then begin some slots anew."""
+        """Learn some seconds, except marked slots and the series in `held`; then begin some slots anew."""
         n = self.count
         settled = settled % SLOTS
         if len(settled):
@@ -161,19 +161,19 @@ class Rates:
         np.add.at(self._hits.reshape(-1), places, hits.astype(np.float32))
 
     def add_moments(self, codes: IntArray, ticks: IntArray, unix_nano: IntArray) -> None:
-        """When hits happened within their seconds: without this, a series is never judged early."""
+        """Note the quarters of the second in which hits fell: without them a series is never judged early."""
         bits = np.left_shift(1, unix_nano % 1_000_000_000 // MOMENT_NS).astype(np.uint8)
         np.bitwise_or.at(self._moments, (codes, ticks % SLOTS), bits)
 
     def leave_out(self, codes: IntArray, slots: BoolArray) -> None:
-        """Of these slots of the ring (True; one row a series) nothing is learned."""
+        """Mark slots of the ring (True; one row a series) that are not learned."""
         self._marked[codes] |= slots
 
     def judge(self, codes: IntArray, head: int, unknown: BoolArray | None = None) -> list[Alarm]:
-        """Score the windows that end now of these series, and mark what is found.
+        """Score the windows of these series that end now, and mark the improbable ones.
 
         Args:
-            unknown: the slots of the ring in which nobody knows what happened; one row a series.
+            unknown: slots of the ring without reliable counts; one row a series.
         """
         rule = self.rule
         all_hits, all_trials = self._hits[codes], self._trials[codes]
@@ -200,7 +200,7 @@ class Rates:
             lasting = (hits > 0).sum(axis=1) >= rule.min_seconds
             early = _MOMENTS_IN[self._moments[np.ix_(codes, slots)]].sum(axis=1) >= EARLY_MOMENTS
             enough = (total >= rule.min_hits) & (lasting | early)
-            # What is over raises no new alarm: the newest quarter holds its part.
+            # A window that is over raises no new alarm: its newest quarter must hold its part of the hits.
             newest = hits[:, -max(window_s // 4, rule.min_seconds) :].sum(axis=1)
             enough &= newest * 8 >= total
             enough &= (share >= rule.min_ratio * usual) & (share >= usual + rule.min_excess)
@@ -266,7 +266,7 @@ class Rates:
         return Alarm(code, sigma, 0, best[1], best[2], usual, int(self.past_trials[code]))
 
     def past(self, code: int) -> tuple[float, float]:
-        """(trials, hits) that were learned of a series."""
+        """Learned (trials, hits) of a series."""
         return float(self.past_trials[code]), float(self.past_hits[code])
 
     def ready_count(self) -> int:

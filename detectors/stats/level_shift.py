@@ -39,7 +39,7 @@ _BEYOND_HISTORY = 1.5
 _BEYOND_YOUTH = 5.0  # a tail as heavy as Student's of 4 is five times its largest of two once in 600
 _EARLY_BEYOND = 3.0
 _CLIMB = 4  # steps
-# Of the least change that matters: a figure that never moved at all may still move a little.
+# Share of the least change: a figure that never moved at all may still move a little.
 _FLOOR_SHARE = 0.1
 _LEAST_P = 1e-300
 
@@ -71,7 +71,9 @@ class Levels:
         self._values: FloatArray = np.zeros((64, KEPT))
         self._counts: IntArray = np.zeros(64, dtype=np.int64)
         self._quiet_until: IntArray = np.zeros(64, dtype=np.int64)  # by point: a shift is reported once
-        self._matters: FloatArray = np.full(64, min_change)  # of each, where it is not as of all
+        self._matters: FloatArray = np.full(
+            64, min_change
+        )  # of a series, where it differs from the common one
         self.changed = np.zeros(64, dtype=bool)  # since it was stored
         self.count = 0
 
@@ -83,7 +85,7 @@ class Levels:
         self._quiet_until[code] = len(kept) + quiet_count
 
     def quiet_count(self, code: int) -> int:
-        """How many points it takes until a shift of this series may be reported again."""
+        """The number of points until a shift of this series may be reported again."""
         return max(int(self._quiet_until[code] - self._counts[code]), 0)
 
     def grow(self, count: int) -> None:
@@ -95,7 +97,7 @@ class Levels:
             self._matters = np.r_[self._matters, np.full(len(self._matters), self._min_change)]
 
     def set_min_change(self, code: int, min_change: float) -> None:
-        """Another least change that matters, of one series."""
+        """Set the least change of one series."""
         self._matters[code] = min_change
 
     def add(self, codes: IntArray, values: FloatArray, noise: FloatArray) -> list[Shift]:
@@ -120,7 +122,7 @@ class Levels:
         return found
 
     def early(self, code: int, newest: FloatArray, least: float) -> Shift | None:
-        """A shift that figures newer than all points show beyond doubt; later points do not report it again.
+        """A shift that is certain from figures newer than all points; later points do not report it again.
 
         Args:
             newest: all of them must lie beyond.
@@ -167,7 +169,7 @@ class Levels:
         change = np.median(now, axis=1) - level
         large = np.abs(change) >= np.maximum(self._matters[codes] * np.abs(level), 2 * noise)
         found = []
-        for i in np.flatnonzero(outside & large).tolist():  # few: only these need their whole history
+        for i in np.flatnonzero(outside & large).tolist():  # only these few need their whole history
             shift = _shift(
                 int(codes[i]),
                 self.newest_points(int(codes[i])),

@@ -30,7 +30,7 @@ def bucket_of(values: npt.ArrayLike) -> IntArray:
 
 
 def value_of(buckets: npt.ArrayLike) -> FloatArray:
-    """The value a bucket stands for: within 1% of all that it holds."""
+    """The value of a bucket: within 1% of all values in it."""
     return np.power(GAMMA, np.asarray(buckets, dtype=np.float64)) * (2 / (1 + GAMMA))
 
 
@@ -65,7 +65,7 @@ class Sketch:
         return int(self.counts.sum())
 
     def at_least(self, value: float) -> Sketch:
-        """With all that is smaller counted as this value."""
+        """The sketch in which smaller values count as this value."""
         least = int(bucket_of(value))
         if not len(self.buckets) or self.buckets[0] >= least:
             return self

@@ -65,7 +65,7 @@ _PRIOR_OF_FIT = 1.0
 _PRIOR_OF_OPERATION = 2.0
 # The other operations of a service count as so many samples …
 _POOL_WORTH = 300.0
-# … and what none of theirs has shown is believed to be so much rarer, as if an operation had so many more.
+# … and a value that none of them has shown counts as rarer, as if an operation had this many more samples.
 _POOLED_SAMPLES_MAX = 1_000
 _GRID_POINTS = 400
 _GRID_LOG_SPAN = 12.0  # up to e^12 = 160,000 × the threshold
@@ -151,10 +151,10 @@ class Tail:
         observed: FloatArray,
         worth: float,
     ) -> FloatArray:
-        """The posterior mean of a survival, what is expected being worth so many exceedances."""
+        """The posterior mean of a survival, where the prior counts as so many exceedances."""
         prior = np.maximum(expected(points), _SMALLEST_P)
         if self.restored_share:
-            # That nothing is seen beyond the largest sample is no evidence where such samples are kept out.
+            # Where large samples are kept out, their absence is no evidence.
             largest = np.asarray(self.edges[-1])
             share = np.minimum(prior / np.maximum(expected(largest), _SMALLEST_P), 1.0)
             observed = np.where(points > largest, self.restored_share * share, observed)
@@ -220,7 +220,7 @@ def fit_tail(
     dof = k + _PRIOR_EXCEEDANCES
     widened = shape + 1.0 / dof
     p50 = sketch.quantile(0.5)
-    # Restored samples lie beyond all that was kept. How far beyond is for the fitted tail to say.
+    # Restored samples lie beyond all kept ones. The fitted tail estimates how far.
     beyond = np.where(np.arange(len(above)) < len(above) - 1, restored, 0.0)
     return Tail(
         sample_count=n,

@@ -24,24 +24,25 @@ _MEDIANS_PER_MOMENT = 2
 _KEPT_MOMENTS = 64  # of one operation; twice the longest window
 _FORGET_AFTER_MOMENTS = 120  # without a span; 60 s of the detector's clock for short operations
 _NUMBER_BITS = 35  # 2^63 ns are fewer moments than this
-# A slow moment in 50 is what a shared machine does by itself: never believe in less.
+# One moment in 50 is slow on a shared machine without a fault: never assume less.
 CHANCE_MIN = 0.02
 _CHANCE_PRIOR_MOMENTS = 100.0
-# A moment is slow in part when so many times the usual share of its spans is, and no single one makes it so.
+# A moment is slow in part when this many times the usual share of its spans is slow, and not by one span
+# alone.
 _PART_TIMES, _PART_SPANS_MIN = 3.0, 2
 _PAST_MOMENTS_MAX = 4_000.0  # then the older half fades: about half an hour
 
 
 class Series(NamedTuple):
-    """The moments of one operation that can be judged, in order of time."""
+    """The moments of one operation that are complete enough to judge, in order of time."""
 
     keys: IntArray
     at: IntArray  # the number of each moment
-    slow: BoolArray  # most of its spans are
-    chance: float  # how often that happens for no reason
-    part: BoolArray  # clearly more of its spans than usual are
+    slow: BoolArray  # whether most of its spans are slow
+    chance: float  # how often that happens without a fault
+    part: BoolArray  # whether clearly more of its spans than usual are slow
     part_chance: float
-    share: FloatArray  # of its spans that are
+    share: FloatArray  # its slow spans
 
 
 class Moments:
@@ -66,7 +67,7 @@ class Moments:
         self._marked: BoolArray = np.empty(0, dtype=bool)
 
     def code(self, operation: Operation, p50_ns: float) -> int:
-        """The number of an operation; its moments get their width when it is first met."""
+        """The number of an operation; its first span sets the width of its moments."""
         known = self._codes.get(operation)
         if known is not None:
             return known
@@ -99,7 +100,7 @@ class Moments:
         return keys
 
     def series(self, code: int) -> Series:
-        """What can be judged of an operation now."""
+        """The moments of an operation that can be judged now."""
         first, end = np.searchsorted(self._keys, [code << _NUMBER_BITS, (code + 1) << _NUMBER_BITS])
         counts = self._span_counts[first:end]
         # The newest moment may still fill. It counts when half as full as the others.
@@ -148,7 +149,7 @@ class Moments:
         old = now_s - self._touched_s > _FORGET_AFTER_MOMENTS * self._width_ns[codes] / 1e9
         if not old.any() and np.bincount(codes).max() <= _KEPT_MOMENTS:
             return
-        # Newest last by when it was seen: a clock that jumped ahead and back does not blind the watch.
+        # Newest last by arrival, so that a clock that jumped ahead and back does no harm.
         order = np.lexsort((self._keys, self._touched_s, codes))
         ends = np.searchsorted(codes[order], codes[order], side="right")
         surplus = np.empty(len(order), dtype=bool)
@@ -189,7 +190,7 @@ class Moments:
 
 
 def _owners_of_dense(owners: IntArray, marked: BoolArray, k: int, n: int) -> IntArray:
-    """Who has k marked ones among n that follow each other.
+    """The owners of runs of n elements with k marked ones.
 
     >>> _owners_of_dense(np.array([1, 1, 1, 2, 2, 2]), np.array([1, 0, 1, 1, 1, 0], dtype=bool), 2, 2)
     array([2])

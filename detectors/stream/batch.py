@@ -17,11 +17,11 @@ from detectors.stream.span_groups import SpanGroups, operation_codes
 _SEPARATOR = "\x1f"
 # Watched in windows; a sender that puts ids into span names would otherwise take all memory (3 kB each).
 OPERATIONS_MAX = 20_000
-_CALLEES_MAX = 100  # of one operation; calls of further ones are one more
+_CALLEES_MAX = 100  # callees of one operation; further callees share one number
 
 
 class Operations:
-    """Numbers operations and their services in the order in which they are met.
+    """Numbers operations and their services in the order in which they appear.
 
     A calling operation has a number for each callee (`callee_of` of the schema): all HTTP calls of a service
     may be one operation, GET, and each has its own errors and its own rhythm.
@@ -35,7 +35,7 @@ class Operations:
         self.callees: list[str] = []  # of each number; empty where it is not known
 
     def code(self, key: Operation, callee: str = "") -> int:
-        """Its number; -1 for one too many."""
+        """The number of an operation; -1 beyond the limit."""
         known = self._codes.get((key, callee))
         if known is None:
             of_key = self._of_key.setdefault(key, [])
@@ -54,7 +54,7 @@ class Operations:
         return self._of_key.get(key, [])
 
     def label(self, code: int) -> str:
-        """Its name for people.
+        """The operation's name for people.
 
         >>> operations = Operations()
         >>> operations.label(operations.code(Operation("shop", "GET", "CLIENT"), "prices:443"))
@@ -63,7 +63,7 @@ class Operations:
         return f"{self.keys[code][1]} {self.callees[code]}".rstrip()
 
     def stored(self, code: int) -> Operation:
-        """It in three texts, for tables of what was learned."""
+        """The operation as three texts, for tables of learned state."""
         operation, callee = self.keys[code], self.callees[code]
         return (
             operation._replace(operation=f"{operation.operation}{_SEPARATOR}{callee}")
@@ -72,7 +72,7 @@ class Operations:
         )
 
     def code_stored(self, service_name: str, operation: str, span_kind: str) -> int:
-        """The number of what `stored` gave."""
+        """The number of an operation from its three texts of `stored`."""
         name, _, callee = operation.rpartition(_SEPARATOR) if _SEPARATOR in operation else (operation, "", "")
         return self.code(Operation(service_name, name, span_kind), callee)
 

@@ -27,7 +27,7 @@ Rows = Mapping[str, Sequence[dict[str, Any]]]  # table → all its rows
 
 
 class Input(StrEnum):
-    """What a detector judges."""
+    """The kind of rows that a detector judges."""
 
     SPANS = "spans"
     ORDERS = "orders"  # spans that carry an amount
@@ -36,7 +36,9 @@ class Input(StrEnum):
 
 
 class Verdict(NamedTuple):
-    """What a step reveals: new anomalies, known ones that are worse, known ones now shown at another span."""
+    """The result of a step: new anomalies, known ones that became worse, known ones now shown at another
+    span.
+    """
 
     new: Sequence[Anomaly] = ()
     raised: Sequence[Anomaly] = ()
@@ -44,9 +46,9 @@ class Verdict(NamedTuple):
 
 
 class State(NamedTuple):
-    """Rows that replace those of the same key; columns of `table` without `updated_at`.
+    """Rows that replace rows of the same key; columns of `table` without `updated_at`.
 
-    forget: a statement that runs before, over these rows as `changed`.
+    forget: a statement that runs before, in which these rows are the table `changed`.
     """
 
     table: str
@@ -56,15 +58,15 @@ class State(NamedTuple):
 
 @dataclass(slots=True)
 class Step:
-    """What landed, for one pass.
+    """The landed rows of one pass.
 
     now_s: the detector's clock; head_s: the newest second of span time, 0 before the first.
     spans: columns of `stream/queries/new_spans.sql`; groups and batches are of these.
     amounts: rows of `orders.amount_columns.SCHEMA`.
     lines, points: columns of `pipeline/queries/new_logs.sql` and `new_metrics.sql`.
-    least_sigma: what a span needs to stand alone.
-    held: codes of the operations in incidents: of how often they fail, refuse and call nothing is learned.
-    found: what the detectors before this one have found in this step.
+    least_sigma: the σ that a lone span needs.
+    held: codes of operations in incidents, whose failures, refusals and calls are not learned.
+    found: anomalies of this step from the detectors before this one.
     """
 
     now_s: float
@@ -81,12 +83,12 @@ class Step:
 
 
 class Detector(ABC):
-    """Follows what it judges from step to step. One thread calls it.
+    """Judges its input step by step. One thread calls it.
 
-    name: its own; detector: the column of its anomalies, which several share.
-    rule: in their `details`, where it has a role of its own.
-    tables: where its state is kept.
-    saved_every_s: how old its stored state may become.
+    name: of this class; detector: the column of its anomalies, which several classes may share.
+    rule: the value in the anomalies' `details`, where the rule has a role of its own.
+    tables: the tables of its state.
+    saved_every_s: the greatest age of its stored state.
     """
 
     name: ClassVar[str]
@@ -98,22 +100,22 @@ class Detector(ABC):
 
     @property
     def role(self) -> Role:
-        """What its anomalies mean (`detectors.model.roles`)."""
+        """The meaning of its anomalies for incidents (`detectors.model.roles`)."""
         return role_of(self.detector, self.rule)
 
     @abstractmethod
     def observe(self, step: Step) -> Verdict:
-        """Judge a step that holds the detector's input; called for each once."""
+        """Judge a step that holds the detector's input; called once for each step."""
 
     def advance(self, batch: Batch) -> None:  # noqa: B027  # most need no more than their input
-        """Take note of spans, whatever the detector's input is; called before `observe` of the same step."""
+        """Count spans, whatever the detector's input is; called before `observe` of the same step."""
 
     def changed(self) -> Sequence[State]:
-        """The state that has changed since `committed` was called last."""
+        """The state that has changed since the last call of `committed`."""
         return ()
 
-    def committed(self) -> None:  # noqa: B027  # one without state has nothing to note
-        """What `changed` gave last is stored."""
+    def committed(self) -> None:  # noqa: B027  # a detector without state has nothing to do
+        """Note that the last result of `changed` is stored."""
 
     def restore(self, rows: Rows) -> None:  # noqa: B027
-        """Begin with what a former run has stored, in `tables`; called before the first step."""
+        """Begin with the rows of `tables` that a former run stored; called before the first step."""

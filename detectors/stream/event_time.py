@@ -17,15 +17,15 @@ import numpy as np
 from detectors.stats.arrays import IntArray
 from detectors.stats.slots import SLOTS
 
-SETTLE_S = 20  # a second is learned when it is this old: by then an alarm about it has been raised
-_STEP_S = 32  # a batch that covers more time is taken in steps, as if it had landed live
+SETTLE_S = 20  # a second is learned at this age: by then an alarm about it has been raised
+_STEP_S = 32  # a batch that covers more time is judged in steps, as if it had landed live
 _AHEAD_S = 5  # a span may be ahead of nine tenths of its batch by this much, and by as much as these are wide
 _LEAP_S = 86_400  # further ahead than any backlog is behind, and than a clock that is only badly set
 _NS = 1_000_000_000
 
 
 class Step(NamedTuple):
-    """Time moves on, and some spans fall into the present.
+    """A step of time, and the spans that fall into the present.
 
     settled: seconds to learn, in this order: first learn, then clear, then count.
     cleared: slots that begin anew.
@@ -74,7 +74,7 @@ class Ring:
         ticks = np.where(ticks > newest, newest, np.where(late, head, ticks))
         stage = np.maximum(ticks - head - 1, -1) // _STEP_S  # -1: not beyond the present
         if stage.max(initial=-1) <= 0 and ticks[~late].min(initial=newest) > newest - SETTLE_S:
-            stage[:] = stage.max()  # no second of these is learned or cleared by the step: one will do
+            stage[:] = stage.max()  # the step learns and clears none of these seconds, so one index is enough
         stages = np.unique(stage).tolist()
         for number in stages:
             rows = np.flatnonzero(stage == number)
@@ -93,7 +93,7 @@ class Ring:
         newest = max(newest, head)
         cleared = np.arange(max(head + 1, newest - SLOTS + 1), newest + 1) % SLOTS
         due = newest - SETTLE_S
-        # What has not happened in the ring's lifetime is neither learned nor missed.
+        # Seconds before the ring began are neither learned nor missed.
         settled = np.arange(max(self._learned + 1, head - SLOTS + 1), min(due, head) + 1)
         self._learned = max(self._learned, due)
         self.head = newest

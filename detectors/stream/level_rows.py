@@ -33,7 +33,7 @@ class SeriesPoints(NamedTuple):
 
 
 def level_state(detector: str, changed: Iterable[SeriesPoints]) -> list[State]:
-    """What a detector has changed, if anything."""
+    """The changed rows of a detector, if any."""
     rows = [{"kind": detector, **one._asdict(), "points": one.points.tolist()} for one in changed]
     return [State(TABLE, pa.Table.from_pylist(rows, schema=_SCHEMA))] if rows else []
 

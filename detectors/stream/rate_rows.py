@@ -35,7 +35,7 @@ def rate_row(
 
 
 def rate_state(rows: Sequence[dict[str, object]], forget: str = "") -> list[State]:
-    """What a detector has changed, if anything."""
+    """The changed rows of a detector, if any."""
     return [State(TABLE, pa.Table.from_pylist(list(rows), schema=_SCHEMA), forget)] if rows else []
 
 
