@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from llm.verdict import VERDICTS
 
-# Below, the figure says more about chance than about reviewers: of two whose true κ is .6, 20 shared cases
+# With fewer, chance decides more than the reviewers: of two whose true κ is .6, 20 shared cases
 # give a κ between .26 and .90 in 95 of 100 draws, 10 between .05 and 1.
 MIN_SHARED = 20
 
@@ -125,7 +125,7 @@ def krippendorff_alpha(
     """α = 1 - observed / expected disagreement over all pairs within units; None where none is expected.
 
     Args:
-        units: the values that each unit was given, in any order; a unit with one value says nothing.
+        units: the values that each unit was given, in any order; a unit with one value does not count.
     """
     coincidences = np.zeros((len(scale), len(scale)))
     for values in units:

@@ -20,14 +20,14 @@ from collector.store.store import Store
 from llm.explanation import Subject
 from llm.service import Explainer
 
-QUEUE_INCIDENTS = 1_000  # looked at each time; the others are not as bad, or older
+QUEUE_INCIDENTS = 1_000  # incidents that are looked at each time; the others are less severe, or older
 _LOOK_EVERY_S = 2.0  # the query takes 2 ms over 10,000 incidents
-# After an explanation it rests for so many times as long as that took by the clock: detection goes first.
+# A pause is this many times as long as the last explanation took: detection goes first.
 _REST_EXPLANATIONS = 3.0
 _REST_MAX_S = 10.0
 # An incident that grows is explained anew at most this often: its first seconds are its liveliest.
 _AGAIN_AFTER_S = 15.0
-_SETTLED_AFTER_NS = 5_000_000_000  # without causes by then, it has none
+_SETTLED_AFTER_NS = 5_000_000_000  # an incident without causes by then has none
 _SEEN_WITHIN_NS = 24 * 3600 * 1_000_000_000
 _REMEMBERED = 10_000
 _log = logging.getLogger("spyhop.llm")
@@ -56,7 +56,7 @@ class AutomaticExplainer:
         self._thread: threading.Thread | None = None
         self._done: OrderedDict[str, tuple[Any, float]] = (
             OrderedDict()
-        )  # what it was like, and when explained
+        )  # its state, and when it was explained
         self._explained = 0
         self._waiting = 0
         self._error: str | None = None
@@ -67,7 +67,7 @@ class AutomaticExplainer:
             self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """The incident under way is finished; what waits is explained when the server is back."""
+        """Finish the incident under way; waiting ones are explained when the server is back."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
@@ -88,7 +88,7 @@ class AutomaticExplainer:
             return False
         row = due[0]
         incident_id = str(row["incident_id"])
-        # Before it is tried: one that cannot be explained does not keep the others waiting.
+        # Noted before it is tried, so that one that cannot be explained does not keep the others waiting.
         self._done[incident_id] = (_form(row), now_s)
         self._done.move_to_end(incident_id)
         while len(self._done) > _REMEMBERED:

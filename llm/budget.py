@@ -22,7 +22,7 @@ OPEN_FOR_S = 60.0
 
 @dataclass(frozen=True)
 class Usage:
-    """Of one request."""
+    """The tokens of one request."""
 
     at_s: float
     input_tokens: int
@@ -67,17 +67,18 @@ class Budget:
             self._calls.append(now)
 
     def spent(self, input_tokens: int, output_tokens: int) -> None:
-        """Count what an answer took."""
+        """Count the tokens of an answer."""
         with self._guard:
             self._used.append(Usage(self._clock_s(), input_tokens, output_tokens))
 
     def came(self) -> None:
-        """The endpoint answered."""
+        """Note that the endpoint answered."""
         with self._guard:
             self._failures, self._opened_s = 0, None
 
     def failed(self) -> None:
-        """The endpoint did not answer, or is broken; after three times it is left alone for a while."""
+        """Note that the endpoint did not answer, or is broken; after three times it is not asked for a while.
+        """
         with self._guard:
             self._failures += 1
             if self._failures >= FAILURES_TO_OPEN:

@@ -17,7 +17,7 @@ STATEMENT_LIMIT_CHARS = 900  # names are bounded to 120 characters each, quotes 
 def build_context(evidence: Evidence, draft: Draft, budget_tokens: int) -> dict[str, object]:
     """The redacted data of the prompt, at most `budget_tokens` long.
 
-    What does not fit is left out from the least telling end, and the data says how much was.
+    Facts that do not fit are left out, the least important first, and the data says how many.
     The candidates' own facts are kept longest.
     """
     cited = {evidence_id for cause in draft.root_causes for evidence_id in cause.evidence}

@@ -12,7 +12,7 @@ OPENINGS = (
     "Another fault: ",
 )  # before a fact's statement, in code's sentences
 STANDS_OUT = 0.25  # confidence below which a cause is not named as the first
-WORTH_NAMING = 0.1  # … and below which no other is named: at 1% it sends somebody to the wrong place
+WORTH_NAMING = 0.1  # … and below which no other is named: a cause at 1% misleads the reader
 
 
 def explain(evidence: Evidence) -> Draft:
@@ -52,7 +52,7 @@ def root_cause(rank: int, cause: Cause) -> RootCause:
 
 
 def recommendations(evidence: Evidence, cause: Cause | None) -> list[str]:
-    """What to do next, one step a line, by the kind of the first cause."""
+    """The next steps, one a line, by the kind of the first cause."""
     values = {
         "service": cause.service if cause else "",
         "operation": cause.operation if cause else "",
@@ -77,7 +77,7 @@ def _when(window: tuple[str, str] | None) -> str:
 
 def _sentences(evidence: Evidence, causes: tuple[Cause, ...]) -> list[str]:
     symptom = evidence.fact(evidence.symptom)
-    # Two or three sentences are read at night; the rest stands in the list of evidence.
+    # People read two or three sentences at night; the other facts stand in the list of evidence.
     if not causes:
         opening = [said(symptom)] if symptom is not None and symptom.kind in ("anomaly", "amount") else []
         closing = [

@@ -10,14 +10,14 @@ from typing import Literal
 
 from collector.errors import SpyhopError
 
-# Why code's text stands where a model is configured; empty where its own does.
+# Why the text of code is shown although a model is configured; empty where the model's is shown.
 FallbackReason = Literal[
     "", "not_borne_out", "model_failed",  # the last one only in what an older Spyhop stored
     "timeout", "unreachable", "rate_limited", "key_refused", "unknown_model", "context_too_long",
     "http_error", "unusable_answer", "answer_too_long", "answer_cut_off", "filtered", "refused", "wrong_form",
     "request_refused", "busy", "circuit_open", "limit_calls", "limit_tokens", "limit_cost",
 ]  # fmt: skip
-# Reasons that say something of the endpoint's health: after several of them in a row it is left alone.
+# Reasons that show a fault of the endpoint: after several of them in a row it is not asked for a while.
 BROKEN: frozenset[FallbackReason] = frozenset({"timeout", "unreachable", "http_error", "unusable_answer"})
 
 

@@ -19,7 +19,7 @@ _SIDE = re.compile(r"[A-Za-z_]{1,12}")
 
 
 def account_digest(account: object) -> str:
-    """How an account is named where its id must not leave: the start of its SHA-256.
+    """The name of an account whose id must not leave the process: the start of its SHA-256.
 
     `spyhop sql` finds it: `WHERE sha256(attributes."user.id"::VARCHAR)[:12] = '…'`.
     """
@@ -69,7 +69,7 @@ def _amount_statement(span: TracedSpan, anomaly: Anomaly) -> str:
 
 
 def _add_order_facts(book: FactBook, span: TracedSpan, anomaly: Anomaly) -> list[str]:
-    """What the order says of itself: value, side, price, status, account; and how long the system took."""
+    """Facts from the order's attributes: value, side, price, status, account; and the time of the system."""
     known = allowed_attributes(span.attributes)
     found: list[str] = []
     amount, price, pair = known.get("order.quantity"), known.get("order.price"), known.get("order.pair")

@@ -97,7 +97,9 @@ def _add_anomaly(book: FactBook, case: Case, anomaly: Anomaly) -> list[Cause]:
 
 
 def own_or_quoted(text: str) -> str:
-    """A detector's text as it is where all of its words are ours; else quoted: it repeats the sender's."""
+    """A detector's text: as it is where all its words are ours, else quoted, since it repeats the sender's
+    words.
+    """
     if not text or _OWN_TEXT.fullmatch(text):
         return text
     return quoted_text(text)

@@ -19,7 +19,7 @@ class Frozen(BaseModel):
 
 
 class Subject(Frozen):
-    """What is to be explained."""
+    """The subject of an explanation."""
 
     kind: SubjectKind
     id: str
@@ -96,7 +96,7 @@ class RootCause(Frozen):
 
 
 class SentenceCheck(Frozen):
-    """What became of one sentence of a model: kept, replaced by code's own, or dropped; and by which rule.
+    """The check of one sentence of a model: kept, replaced by code's sentence, or dropped; and by which rule.
 
     `rule` is "entailed" for what was kept. `shown` is the text that people see, empty for what was dropped.
     `written` is the model's text; it stays in the store and is shown to nobody.

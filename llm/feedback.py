@@ -33,10 +33,10 @@ class FeedbackBook:
         self._store = store
         self._clock_ns = clock_ns
         self._new_id = new_id
-        self._guard = threading.Lock()  # two first words of one reviewer would both be revision 1
+        self._guard = threading.Lock()  # two first verdicts of one reviewer would both be revision 1
 
     def record(self, feedback: Feedback) -> tuple[dict[str, Any], bool]:
-        """Append the reviewer's word. Returns its row and whether it is their first on this explanation.
+        """Append a reviewer's verdict. Returns its row and whether it is their first on this explanation.
 
         Raises:
             NotFound: no such explanation.
@@ -94,12 +94,12 @@ class FeedbackBook:
         return str(rows[0]["incident_id"])
 
     def of(self, explanation_id: str) -> list[dict[str, Any]]:
-        """The latest word of each reviewer on one explanation, the newest first."""
+        """The latest verdict of each reviewer on one explanation, the newest first."""
         table = self._store.read(load_sql("llm.queries", "feedback"), {"explanation_id": explanation_id})
         return [_row(row) for row in table.to_pylist()]
 
     def history(self, explanation_id: str) -> list[dict[str, Any]]:
-        """Every word on one explanation, the oldest first."""
+        """All verdicts on one explanation, the oldest first."""
         table = self._store.read(
             load_sql("llm.queries", "feedback_history"), {"explanation_id": explanation_id}
         )

@@ -23,7 +23,7 @@ from llm.fingerprint import structure, without_figures
 from llm.redact import quoted_name, redact_text
 
 MAX_PAST = 3
-MAX_COMPARED = 500  # of the newest that were judged
+MAX_COMPARED = 500  # how many of the newest judged explanations are compared
 # Of seven explanations: .86 between slow statements of one service, .41 of two services, others .26 at most.
 MIN_SIMILARITY = 0.5
 SUMMARY_CHARS = 400
@@ -31,7 +31,7 @@ _WORD = re.compile(r"[a-z][a-z0-9_./-]+")
 
 
 def advice(past: PastIncident) -> str:
-    """One line for the list of next steps; empty where nobody named a place."""
+    """One line for the list of next steps; empty where no verdict named a place."""
     if not past.root_service:
         return ""
     where = f"{quoted_name(past.root_operation)} in " if past.root_operation else ""

@@ -37,7 +37,7 @@ def propagation(case: Case, evidence: Evidence, draft: Draft) -> Propagation:
     symptom = evidence.fact(evidence.symptom)
     goal = (_span_of(trace, [symptom], None) if symptom else None) or trace.spans[0]
     if symptom is not None and symptom.span_id == start.span_id:
-        goal = trace.spans[0]  # the cause itself was observed: then what it held up is the trace
+        goal = trace.spans[0]  # the cause itself was observed: then the whole trace is what it held up
     way = _way(trace, start, goal)
     edges = tuple(
         Edge(source=_place(one), target=_place(other), kind=_kind(trace, one, other))

@@ -49,7 +49,7 @@ def outline(spans: pa.Table) -> list[list[object]]:
 def _grouped(
     children: list[list[int]], names: list[str], status: list[str], duration: list[int]
 ) -> tuple[set[int], dict[int, int]]:
-    """Which spans another one stands for, and for how many each of those stands."""
+    """The spans that another one represents, and how many each of those represents."""
     hidden: set[int] = set()
     counts: dict[int, int] = {}
     for parent in range(len(names)):
@@ -66,5 +66,5 @@ def _grouped(
 
 
 def _cut(path: str) -> str:
-    """A deep path keeps its end: where the span is called from."""
+    """A deep path keeps its end, which names the caller of the span."""
     return path if len(path) <= MAX_PATH_CHARS else f"…{path[-MAX_PATH_CHARS:]}"
