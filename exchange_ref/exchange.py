@@ -62,9 +62,9 @@ from exchange_ref.telemetry.tracing import (
     resource_of,
 )
 
-# So much of each asset that a day of orders leaves nobody without funds.
+# Enough of each asset for a day of orders.
 OPENING_DEPOSITS = {"USD": 100_000_000, "BTC": 2_000, "ETH": 30_000, "SOL": 500_000}
-# What the house can pay to those who win, and what makes up for losses beyond a margin.
+# The money of the house for winners, and of the insurance for losses beyond a margin.
 DESK_DEPOSITS = {HOUSE_ACCOUNT: {"USD": 1_000_000_000}, INSURANCE_ACCOUNT: {"USD": 100_000_000}}
 
 
@@ -186,7 +186,7 @@ class Exchange:
         await self.link.connect()
         await self.price_source.start()
         await self.prices.start()
-        # Before anything is executed: what is new then is written by who asked for it.
+        # Before anything is executed: later rows are written by the request that makes them.
         await self._standing.reconcile(self.database)
         self._standing = Standing()  # of a long journal it is large
         self.matcher.start()

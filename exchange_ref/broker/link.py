@@ -79,7 +79,7 @@ class Link:
         await asyncio.sleep(delay_s)
         try:
             await self._publish(queue, message)
-        except BrokerLost:  # its sender was told long ago that the broker has it, and will time out
+        except BrokerLost:  # the broker confirmed it to its sender long ago, who will time out
             logger.debug("a held message for %s was lost with the broker", queue)
 
     async def _publish(self, queue: str, message: Message) -> None:

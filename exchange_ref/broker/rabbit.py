@@ -93,9 +93,8 @@ class RabbitBroker:
     async def _publish_until_confirmed(self, queue: str, sent: aio_pika.Message) -> None:
         while True:
             try:
-                # Who waits for the connection does so asleep: hundreds that ask ten times a second keep the
-                # event loop busy, and on a channel that is half restored they stand in front of what restores
-                # it.
+                # Waiters sleep until the connection is there: hundreds that ask ten times a second keep the
+                # event loop busy, and on a half restored channel they delay its restoration.
                 await self._open_channel().ready()
                 await self._declare(queue)
                 await self._open_channel().default_exchange.publish(sent, routing_key=queue)

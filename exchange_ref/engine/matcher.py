@@ -41,13 +41,13 @@ from exchange_ref.telemetry.tracing import PARENT_HEADER, context_from, fail, he
 
 logger = logging.getLogger(__name__)
 
-# All but a deposit, which no trace sees.
+# All but a deposit, which is in no trace.
 TracedCommand = Order | Cancel | Transfer | OpenTrade | CloseTrade
 
 
 @dataclass(slots=True)
 class Stages:
-    """What a command passes on its way, for others who share it.
+    """Stages that a command passes, which faults share.
 
     Args:
         state: held while a command is handled; who wants a consistent view of everything takes it too.
@@ -65,7 +65,7 @@ class Stages:
 
 
 class MatcherGone(Exception):
-    """Who handled messages elsewhere does so no more."""
+    """The other process that handled messages has ended."""
 
 
 class Matcher:

@@ -25,7 +25,7 @@ from exchange_ref.engine.orders import (
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The matcher's answer when it could not execute a command at all."""
+    """The matcher's answer to a command that it could not execute."""
 
     code: str
     message: str

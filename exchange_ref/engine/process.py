@@ -47,7 +47,7 @@ def say(frame: dict[str, object]) -> None:
 
 class SpansOut(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Nothing to tell before a span ends."""
+        """Nothing to do before a span ends."""
 
     def on_end(self, span: ReadableSpan) -> None:
         say({"span": to_frame(span)})
@@ -71,7 +71,7 @@ class PipeBroker:
         say({"publish": queue, "message": pack(message)})
 
     async def bury(self, queue: str, message: Message) -> None:
-        """The other side has the message and sets it aside when it is told of the error."""
+        """The other side has the message and sets it aside when it gets the error."""
 
     def consume(self, queue: str) -> AsyncIterator[Message]:
         raise NotImplementedError("commands come by the pipe")
@@ -108,7 +108,9 @@ async def serve(path: Path, order_ttl_s: float) -> None:
         error = None
         try:
             await matcher.handle(unpack(json.loads(line)["message"]))
-        except Exception as failure:  # one bad message must not end the process; the other side is told
+        except (
+            Exception
+        ) as failure:  # one bad message must not end the process; the other side gets the error
             error = f"{type(failure).__name__}: {failure}"
         say({"done": error})
     await matcher.stop()

@@ -89,7 +89,7 @@ class Supervisor:
 
     async def go(self) -> None:
         """Let it read the end of the journal, which from now on is its own, and serve."""
-        with suppress(_Dead):  # which waiting for its answer finds out
+        with suppress(_Dead):  # waiting for its answer finds that out
             self._write({"go": self._system})
         await self._expect("serving")
         self._serving.set()
@@ -205,7 +205,7 @@ class Supervisor:
             elif "publish" in frame:
                 try:
                     await self._publish(frame["publish"], unpack(frame["message"]))
-                except BrokerLost as error:  # what else it says about the message is still to be read
+                except BrokerLost as error:  # further lines about the message are still to be read
                     lost = error
             elif lost is not None:
                 raise lost

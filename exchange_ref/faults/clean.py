@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from exchange_ref.faults.impact import Sample, Window, counts, failures
 from exchange_ref.telemetry.span_witness import Run, SpanWitness
 
-# The time of a control is cut into so many parts; slow is what is slow in most of them.
+# The time of a control is cut into this many parts; an operation is slow when it is slow in most of them.
 PARTS = 5
 # A median that is so many times as long as before, and so much longer, is another speed. In ten controls
 # beside other work on the machine, medians of single operations grew to 1.3 times, after a cold start to 1.9
@@ -70,5 +70,5 @@ def _grew(samples: Sequence[Sample], window: Window, share: float) -> bool:
 
 
 def _repeats(runs: Sequence[Run]) -> list[Sample]:
-    """How many spans too many of an operation each trace has."""
+    """The number of surplus spans of an operation in each trace."""
     return [sample._replace(value=sample.value - 1) for sample in counts(runs)]

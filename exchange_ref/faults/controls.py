@@ -72,7 +72,7 @@ class TimeOfDayShiftParams(LastingParams):
 
 
 class TimeOfDayShift(Control[TimeOfDayShiftParams]):
-    """Other people are awake: fewer orders, of other sizes, of other pairs."""
+    """Traders of another time zone: fewer orders, of other sizes, of other pairs."""
 
     kind = "time_of_day_shift"
     params_model: ClassVar[type[LastingParams]] = TimeOfDayShiftParams

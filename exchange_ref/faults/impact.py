@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from exchange_ref.telemetry.span_witness import Run, SpanWitness
 
-# What is usual is taken from this long before the fault.
+# The usual figures are of this time before the fault.
 USUAL_FOR_NS = 20_000_000_000
-# So few are chance.
+# so few may be chance
 MIN_AFFECTED = 3
 
 

@@ -45,7 +45,7 @@ class Scene:
         self.target = target
         self.exchange = target.exchange
         self.rng: random.Random = occurrence.rng
-        # What `happening` saw, for `measure`.
+        # Observations of `happening`, for `measure`.
         self.notes: dict[str, float] = {}
         self.start_unix_nano: int | None = None
         self.end_unix_nano: int | None = None
