@@ -15,7 +15,7 @@ PATH_STEPS_MAX = 6
 
 def guilty_span(trace: Mapping[str, Any], causes: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The span of the trace at which the first cause points: the one that its evidence cites, else the
-    slowest of that operation, else the anomalous span with the most time of its own."""
+    slowest of that operation, else the anomalous span with the most self time."""
     spans = trace["spans"]
     if causes:
         cited = {item.get("span_id") for item in causes[0].get("evidence") or [] if item.get("span_id")}

@@ -236,7 +236,7 @@ def _usual_wait(store: Store, consumer: TracedSpan) -> tuple[float | None, int]:
 
 
 def _span(row: dict[str, Any]) -> TracedSpan:
-    """A span outside its trace: its whole duration stands for its own time."""
+    """A span outside its trace: its whole duration stands for its self time."""
     return TracedSpan(
         trace_id=row["trace_id"],
         span_id=row["span_id"],

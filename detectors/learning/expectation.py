@@ -20,7 +20,7 @@ def expected(
 ) -> list[str]:
     """Adopt the slow and failing operations of an incident; returns a line for each that was adopted.
 
-    Structure, gaps and throughput are learned by themselves once the incident is over.
+    Structure, message waits and throughput are learned by themselves once the incident is over.
 
     Args:
         incident: a row of `incidents.rows.get_incident`.

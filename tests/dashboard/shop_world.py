@@ -210,7 +210,7 @@ def explain(world: World, kind: str, subject_id: str) -> dict[str, Any]:
     summary = (
         "One order of 402.5 BTC was submitted, 497 times the usual 0.81 BTC. Latency was normal."
         if whale
-        else "SELECT wallets in kx-exchange took 152 ms of own time, 151 ms over its usual 0.9 ms (n = 812)."
+        else "SELECT wallets in kx-exchange took 152 ms of self time, 151 ms over its usual 0.9 ms (n = 812)."
     )
     explanation_id = f"e-{subject_id}"
     if not world.query("SELECT 1 FROM explanations WHERE explanation_id = ?", [explanation_id]).num_rows:
@@ -242,7 +242,7 @@ def explain(world: World, kind: str, subject_id: str) -> dict[str, Any]:
                 "service": place[0],
                 "operation": place[1],
                 "kind": "self_time",
-                "statement": "152 ms of own time against 0.9 ms.",
+                "statement": "152 ms of self time against 0.9 ms.",
                 "observed": 152e6,
                 "expected": 0.9e6,
                 "unit": "ns",

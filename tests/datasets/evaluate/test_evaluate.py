@@ -22,7 +22,7 @@ def result(tmp_path_factory):
 
 
 def test_every_fault_is_found_where_it_is(result):
-    """Slow own time in either service and new errors in the log are localised, with the operation."""
+    """Slow self time in either service and new errors in the log are localised, with the operation."""
     found = result.localisation
     assert (found["hit@1"], found["mrr"], found["all_in_top_k"], found["n"]) == (1.0, 1.0, 1.0, 3)
     assert found["operation_hit@1"] == 1.0

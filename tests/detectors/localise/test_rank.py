@@ -16,7 +16,7 @@ MS = 1_000_000
 
 
 def test_slow_database_call_is_charged_to_the_service_that_made_it(shop, causes):
-    """A database client span without a server span below is the caller's own time."""
+    """A database client span without a server span below is the caller's self time."""
     for _ in range(5):
         shop.trace(db_ms=150)
     first = causes()[0]

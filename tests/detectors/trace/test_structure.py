@@ -58,7 +58,7 @@ def test_child_outside_its_parent_is_clamped():
 
 
 def test_consumer_covers_the_request_that_waits_for_it():
-    """The handling of a message, a child of the finished publish, is not the waiting request's own time."""
+    """The handling of a message, a child of the finished publish, is not the waiting request's self time."""
     rows: list[Row] = [("api", None, 0, 100), ("publish", "api", 10, 5), ("match", "publish", 20, 60)]
     assert self_times(rows) == {"api": 35, "publish": 5, "match": 60}
     assert path(rows) == ["api", "publish", "match"]
