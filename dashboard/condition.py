@@ -1,5 +1,4 @@
-"""The system's condition in words: phases of incidents, abnormal figures, and the sentence of the bar. Pure.
-"""
+"""The system's condition in words: phases of incidents, abnormal figures, and the sentence of the bar. Pure."""
 
 from __future__ import annotations
 

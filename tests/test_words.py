@@ -10,7 +10,8 @@ PACKAGES = ("collector", "detectors", "llm", "datasets", "dashboard", "exchange_
 # What is said instead: `Operation`; self time; message wait; start_unix_nano.
 GONE = re.compile(
     r"\bOperationKey\b|\bexclusive_(?:ns|time|p50_ns)\b|\bown_time|[\"']exclusive[\"']"
-    r"|\bof own time\b|\bmost time of its own\b|\bmessage_gap\b|\bGAP\b|[\"']gap[\"']|\bgap_ns\b|\bspan_start_unix_nano\b"
+    r"|\bof own time\b|\bmost time of its own\b"
+    r"|\bmessage_gap\b|\bGAP\b|[\"']gap[\"']|\bgap_ns\b|\bspan_start_unix_nano\b"
 )
 STILL_READ = "until schema version 6"  # marks the lines that keep an old name for those who ask by it
 

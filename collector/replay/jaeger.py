@@ -11,9 +11,10 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from collector.replay.found import Converted
+from collector.replay.tags import FIELD_TAGS, scope_of, set_status
 
 _KINDS = {
     "internal": Span.SPAN_KIND_INTERNAL,
@@ -22,18 +23,7 @@ _KINDS = {
     "producer": Span.SPAN_KIND_PRODUCER,
     "consumer": Span.SPAN_KIND_CONSUMER,
 }
-_STATUS_CODES = {"OK": Status.STATUS_CODE_OK, "ERROR": Status.STATUS_CODE_ERROR}
-_SCOPE_NAME_TAGS = ("otel.scope.name", "otel.library.name")
-_SCOPE_VERSION_TAGS = ("otel.scope.version", "otel.library.version")
-# Tags that have a field of their own in OTLP.
-_CONSUMED_TAGS = {
-    "span.kind",
-    "otel.status_code",
-    "otel.status_description",
-    "w3c.tracestate",
-    *_SCOPE_NAME_TAGS,
-    *_SCOPE_VERSION_TAGS,
-}
+_CONSUMED_TAGS = {"span.kind", *FIELD_TAGS}
 _REFERENCE_TAG = "opentracing.ref_type"
 
 
@@ -83,10 +73,7 @@ def _add_span(
     tags = {tag["key"]: tag.get("value") for tag in source.get("tags") or ()}
     process_id = source.get("processID") or ""
     process = source.get("process") or (trace.get("processes") or {}).get(process_id) or {}
-    name, version = (
-        next((str(tags[tag]) for tag in among if tag in tags), "")
-        for among in (_SCOPE_NAME_TAGS, _SCOPE_VERSION_TAGS)
-    )
+    name, version = scope_of(tags)
     key = (process_id or str(process), name, version)
     scope = scopes.get(key)
     if scope is None:
@@ -117,7 +104,7 @@ def _span(source: Mapping[str, Any]) -> Span:
     for tag in tags:
         if tag["key"] not in _CONSUMED_TAGS:
             span.attributes.add(key=tag["key"], value=_value(tag))
-    _set_status(span, by_key)
+    set_status(span, by_key, is_error=by_key.get("error") in (True, "true"))
     _set_references(span, source)
     for log in source.get("logs") or ():
         event = span.events.add(time_unix_nano=int(log["timestamp"]) * 1000, name="log")
@@ -127,15 +114,6 @@ def _span(source: Mapping[str, Any]) -> Span:
             else:
                 event.attributes.add(key=field["key"], value=_value(field))
     return span
-
-
-def _set_status(span: Span, tags: Mapping[str, object]) -> None:
-    code = _STATUS_CODES.get(str(tags.get("otel.status_code", "")).upper())
-    if code is None and tags.get("error") in (True, "true"):
-        code = Status.STATUS_CODE_ERROR
-    if code is not None:
-        span.status.code = code
-        span.status.message = str(tags.get("otel.status_description", ""))
 
 
 def _set_references(span: Span, source: Mapping[str, Any]) -> None:

@@ -6,31 +6,21 @@ Collector's attribute names for endpoints. Format: https://zipkin.io/zipkin-api/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from collector.replay.found import Converted
+from collector.replay.tags import FIELD_TAGS, scope_of, set_status
 
 _KINDS = {
     "SERVER": Span.SPAN_KIND_SERVER,
     "CLIENT": Span.SPAN_KIND_CLIENT,
     "PRODUCER": Span.SPAN_KIND_PRODUCER,
     "CONSUMER": Span.SPAN_KIND_CONSUMER,
-}
-_STATUS_CODES = {"OK": Status.STATUS_CODE_OK, "ERROR": Status.STATUS_CODE_ERROR}
-# Tags that have a field of their own in OTLP.
-_SCOPE_NAME_TAGS = ("otel.scope.name", "otel.library.name")
-_SCOPE_VERSION_TAGS = ("otel.scope.version", "otel.library.version")
-_CONSUMED_TAGS = {
-    "otel.status_code",
-    "otel.status_description",
-    "w3c.tracestate",
-    *_SCOPE_NAME_TAGS,
-    *_SCOPE_VERSION_TAGS,
 }
 
 
@@ -73,7 +63,7 @@ def _add_span(
     tags: Mapping[str, Any] = source.get("tags") or {}
     local: Mapping[str, Any] = source.get("localEndpoint") or {}
     service, address = str(local.get("serviceName") or ""), str(local.get("ipv4") or local.get("ipv6") or "")
-    name, version = (_first(tags, among) for among in (_SCOPE_NAME_TAGS, _SCOPE_VERSION_TAGS))
+    name, version = scope_of(tags)
     key = (service, address, name, version)
     scope = scopes.get(key)
     if scope is None:
@@ -104,15 +94,10 @@ def _span(source: Mapping[str, Any]) -> Span:
         trace_state=str(tags.get("w3c.tracestate", "")),
     )
     for key, value in tags.items():
-        if key not in _CONSUMED_TAGS:
+        if key not in FIELD_TAGS:
             span.attributes.add(key=key, value=AnyValue(string_value=str(value)))
     _add_peer(span, source.get("remoteEndpoint") or {})
-    code = _STATUS_CODES.get(str(tags.get("otel.status_code", "")).upper())
-    if code is None and "error" in tags:
-        code = Status.STATUS_CODE_ERROR
-    if code is not None:
-        span.status.code = code
-        span.status.message = str(tags.get("otel.status_description") or tags.get("error") or "")
+    set_status(span, tags, is_error="error" in tags, message=str(tags.get("error") or ""))
     for annotation in source.get("annotations") or ():
         span.events.add(time_unix_nano=int(annotation["timestamp"]) * 1000, name=str(annotation["value"]))
     return span
@@ -128,10 +113,6 @@ def _add_peer(span: Span, remote: Mapping[str, Any]) -> None:
             span.attributes.add(key=key, value=AnyValue(string_value=str(text)))
     if remote.get("port"):
         span.attributes.add(key="net.peer.port", value=AnyValue(int_value=int(remote["port"])))
-
-
-def _first(tags: Mapping[str, Any], among: Sequence[str]) -> str:
-    return next((str(tags[tag]) for tag in among if tag in tags), "")
 
 
 def _id(text: str, size_bytes: int) -> bytes:
