@@ -1,4 +1,4 @@
-"""The system's condition in words: phases of incidents, abnormal figures, and the sentence of the bar. Pure."""
+"""The system's condition in words: phases of incidents, abnormal figures, the bar's sentence. Pure."""
 
 from __future__ import annotations
 

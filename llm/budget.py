@@ -77,7 +77,7 @@ class Budget:
             self._failures, self._opened_s = 0, None
 
     def failed(self) -> None:
-        """Note that the endpoint did not answer, or is broken; after three times it is not asked for a while."""
+        """Note that the endpoint did not answer or is broken; after three times it rests for a while."""
         with self._guard:
             self._failures += 1
             if self._failures >= FAILURES_TO_OPEN:

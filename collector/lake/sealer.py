@@ -157,7 +157,7 @@ class Sealer:
 
     @contextmanager
     def _in_smaller_pieces(self, row_count: int) -> Iterator[None]:
-        """Where memory does not suffice for so many rows, nothing is moved, and the next files are smaller."""
+        """Where memory is too short for so many rows, nothing is moved, and the next files are smaller."""
         try:
             yield
         except duckdb.OutOfMemoryException:

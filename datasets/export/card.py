@@ -1,4 +1,4 @@
-"""The dataset card: a description of the rows for people, with the header that names the splits for loaders."""
+"""The dataset card: a description of the rows for people, and a header of the splits for loaders."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Book:
         return order
 
     def crossing(self, taker: Order) -> Order | None:
-        """The maker that `taker` can trade with now; None when prices do not cross. A price of 0 takes any."""
+        """The maker that `taker` can trade with; None when prices do not cross. A price of 0 takes any."""
         maker = self.best(taker.side.opposite)
         if maker is None or not taker.price_ticks:
             return maker

@@ -43,5 +43,5 @@ class Occurrence:
 
 class Fault(Protocol):
     async def run(self, target: Target, occurrence: Occurrence, stop: asyncio.Event) -> Label:
-        """Happen, end (early when `stop` is set), and return the label once the last affected order is done."""
+        """Happen, end (early when `stop` is set); return the label when the last affected order is done."""
         ...

@@ -78,7 +78,7 @@ def edge_ends(traces: Traces, edges: list[Slow]) -> Ends:
 
 
 def _pauses(found: list[Slow]) -> bool:
-    """Whether most services that a caller calls had a delay of one size that none of its calls usually has."""
+    """Whether most services that a caller calls had a delay of one size, unusual for its calls."""
     usually = max(slow.usual.quantile(_BEYOND_QUANTILE) for slow in found)
     limit = usually * _BEYOND_FACTOR + _LEAST_EXCESS_NS
     delays: dict[int | None, float] = {}

@@ -48,7 +48,7 @@ def surplus_calls(traces: Traces) -> IntArray:
 
 
 def _usual_counts(kind: IntArray, counts: IntArray, usual: np.ndarray) -> IntArray:
-    """The number of calls that 99 of 100 usual parents do not exceed, for each group; infinite without any."""
+    """The number of calls that 99 of 100 usual parents do not exceed, by group; infinite without any."""
     limit = np.full(len(kind), np.iinfo(np.int64).max)
     known = np.flatnonzero(usual)
     order = known[np.lexsort((counts[known], kind[known]))]
