@@ -157,7 +157,7 @@ def test_one_figure(get: Get) -> None:
         ("{} >> {} | rate()", "10s", "takes single spans"),
         ('{ rootName = "x" } | rate()', "10s", "leave out root"),
         ("{} | rate()", "1ms", "more than 11,000 steps"),
-        ("{} | rate()", "never", "no length of time"),
+        ("{} | rate()", "never", "not a duration"),
     ],
 )
 def test_refused_figures(get: Get, query: str, step: str, words: str) -> None:
