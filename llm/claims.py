@@ -18,6 +18,13 @@ _DEVIATES = 1.5  # observed over expected, or the other way round, from which "u
 _WHOLE_INCIDENT = frozenset({"extent"})
 _TYPE = re.compile(r"[A-Za-z_][\w.:$]{2,79}")
 _VERSION = re.compile(r"[A-Za-z_][\w.:$-]{2,79} = [\w.+-]{1,80}")
+# Of failures and their rate; "more" and "over" would want a number of their own.
+_MORE_FAILURES = frozenset({
+    "elevated", "increased", "increase", "higher", "high", "rose", "risen", "rise", "jumped", "climbed",
+    "surged",
+})  # fmt: skip
+_SELF_TRADES = re.compile(r"\d[\d,]* trades of one account with itself(?: on ([\w/-]{3,30}))?(?: in \d+ s)?")
+_ATTRIBUTE = re.compile(r'\w+ = "\w+"')
 _SELF_TIME_KINDS = frozenset({"self_time", "path_share"})
 
 
@@ -88,13 +95,18 @@ def unquoted(fact: Fact) -> str:
 def quoted_types(fact: Fact) -> frozenset[str]:
     """Exception types and the like among the sender's words: one identifier, which a sentence may quote."""
     form = _VERSION if fact.kind == "deploy" else _TYPE
-    return frozenset(q for q in _QUOTED.findall(fact.statement) if form.fullmatch(q))
+    found = {q for q in _QUOTED.findall(fact.statement) if form.fullmatch(q)}
+    if fact.kind == "deploy":
+        found |= {f"version {q.rpartition(' ')[2]}" for q in found if "version" in q.partition(" ")[0]}
+    if fact.kind == "market":
+        found |= {pair for pair in _SELF_TRADES.findall(fact.statement) if pair}
+    return frozenset(found)
 
 
 def _claim(fact: Fact, words: frozenset[Family]) -> Claim:
     own = unquoted(fact)
     whole = part_of(own)
-    numbers = list(find_roles(PART_OF.sub(" ", own))) + list(_structured(fact))
+    numbers = list(find_roles(PART_OF.sub(" ", own))) + list(_structured(fact)) + _trade_numbers(fact)
     ratio = fact.observed / fact.expected if fact.observed is not None and fact.expected else None
     return Claim(
         evidence_id=fact.evidence_id,
@@ -107,6 +119,10 @@ def _claim(fact: Fact, words: frozenset[Family]) -> Claim:
         words=frozenset({"deepest"} if fact.kind == "error" else ())
         | frozenset({"high"} if whole and whole.fraction > 0.5 else ())
         | frozenset({"version", "incident", "traces"} if fact.kind == "deploy" else ())
+        | frozenset({"metric", "reached", "stands", "reads"} if fact.kind == "metric" else ())
+        | frozenset({"repeatedly"} if re.search(r"\bin \d[\d,]* calls\b", own) else ())
+        | _trade_words(fact)
+        | frozenset(_MORE_FAILURES if "error" in words and ratio is not None and ratio > 1 else ())
         | frozenset({"hours"} if "all hours" in own else ())
         | frozenset(
             {"BUY": ("buy", "bought", "buying"), "SELL": ("sell", "sold", "selling")}.get(
@@ -121,6 +137,21 @@ def _claim(fact: Fact, words: frozenset[Family]) -> Claim:
         tokens=quoted_types(fact),
         clocks=stated_clocks(own),
     )
+
+
+def _trade_words(fact: Fact) -> frozenset[str]:
+    """What an order's attributes say, and self-trades: code's words within quotes."""
+    if fact.kind == "order":
+        return frozenset(re.findall(r"[a-z]+", " ".join(_ATTRIBUTE.findall(fact.statement)).lower()))
+    if fact.kind == "market" and _SELF_TRADES.search(fact.statement):
+        return frozenset({"account", "one", "itself", "trade", "trades", "traded", "self-trades", "times"})
+    return frozenset()
+
+
+def _trade_numbers(fact: Fact) -> list[RoleNumber]:
+    """The count of trades with oneself, and their window, which no word licenses as a time of its own."""
+    found = _SELF_TRADES.search(fact.statement) if fact.kind == "market" else None
+    return list(find_roles(found[0])) if found else []
 
 
 def _structured(fact: Fact) -> list[RoleNumber]:
@@ -177,6 +208,6 @@ def _families(fact: Fact) -> set[Family]:
         "anomaly": {"unusual", "time", "extent"} if is_time else {"unusual", "extent"},
         "amount": {"amount", "unusual"}, "amount_value": {"amount"}, "order": {"amount"},
         "message_wait": {"message"}, "edge_time": {"outside"}, "extent": {"extent"},
-        "window": {"extent"}, "critical_path": {"path"}, "path_share": {"path"},
+        "window": {"extent", "unusual"}, "critical_path": {"path"}, "path_share": {"path"},
     }  # fmt: skip
     return words | by_kind.get(fact.kind, set())

@@ -23,6 +23,43 @@ _UNITS = words(
     " h hour hours percent x times n"
 )
 _SCALES = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
+# A part of a whole stands in one order, and so does what is usual.
+_SAME = tuple(
+    (re.compile(form, re.IGNORECASE), same)
+    for form, same in (
+        (
+            r"\b(\d[\d,]*) (?:failures|errors|failed calls|failed requests) (?:in|of|across|from|for|among)"
+            r" (?:its |the )?(\d[\d,]*) (calls|requests)\b",
+            r"\1 of \2 \3 failed",
+        ),
+        (
+            r"\bfail(ed|s|ing)? (\d[\d,]*) times (?:in|of|across) (?:its |the )?(\d[\d,]*)"
+            r" (calls|requests)\b",
+            r"fail\1 in \2 of \3 \4",
+        ),
+        (
+            r"\bof (?:its |the )?(\d[\d,]*) (calls|requests)((?: (?:to|of) (?:the )?\ue100\d+\ue101)?"
+            r"(?: in (?:the )?\ue100\d+\ue101)?),? (\d[\d,]*)\b",
+            r"\4 of \1 \2\3",
+        ),
+        (
+            r"\b(usually|normally|typically|usual|normal) (?:(?:is|at|was) )?(?:less than|below|under)"
+            r" (\d[\d.,]*%)",
+            r"\1 \2",
+        ),
+        (
+            r"\b(\d[\d,]*) (?:failed|failing) (calls|requests) of (?:its |the )?(\d[\d,]*)\b",
+            r"\1 of \3 \2 failed",
+        ),
+        (r"\b(\d[\d,]* of \d[\d,]*) of (?:them|these|those)\b", r"\1"),
+        (r", not (?:the |its )?(?:usual |normal )?(?=\d)", " instead of "),
+        (r"\bthis one\b", "this"),
+        (r"\bservice (?:that|which) it called\b", "service it called"),
+        (r"\b(?:takes|took) up (?=\d)", "holds "),
+        (r"\b(?:is|was) (?:called|executed|run|issued) repeatedly\b", "is repeatedly"),
+        (r"\bthe (incident|trace)['’]s (traces|spans|slowdown)\b", r"the \2 of the \1"),
+    )
+)
 _COMPOUND = re.compile(
     "(twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)[- ](two|three|four|five|six|seven|eight|nine)",
     re.IGNORECASE,
@@ -37,7 +74,10 @@ def in_one_form(text: str) -> str:
     'slowed in 27 of 61 calls , twice, '
     """
     text = re.sub(r"\b(slow(?:ed|s)?) down\b", r"\1", text).replace(" out of ", " of ")
-    return _digits(re.sub(r"[()]", ", ", text))
+    text = _digits(re.sub(r"[()]", ", ", re.sub(r"\bsped up\b", "sped", text)))
+    for form, same in _SAME:
+        text = form.sub(same, text)
+    return text
 
 
 def _digits(text: str) -> str:

@@ -210,8 +210,11 @@ class Entailment:
         for index, token in enumerate(tokens):
             match = ENTITY.match(token)
             if match is None:
-                origin = token.lower() == "from" or (
-                    origin and token.lower() in ("in", "of", "the", "service")
+                is_senders = token.lower() == "of" and tokens[index - 1 : index] == ["message"]
+                origin = (
+                    token.lower() == "from"
+                    or is_senders
+                    or (origin and token.lower() in ("in", "of", "the", "service"))
                 )
                 continue
             name = self._entities[int(match.group(1))].name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llm.clause_words import BE, FAILED, TAKES, Word, measures
+from llm.clause_words import BE, ENTITY_MARK, FAILED, FAILURES, TAKES, Word, measures
 from llm.clocks import CLOCK_MARKS
 from llm.vocabulary import FAMILIES, RATIO_WORDS, ratio_within, words
 
@@ -144,12 +144,52 @@ def _quantifier(word: Word) -> bool:
     if word.text == "all" and any(measures(word.behind[:1])):
         return True
     if word.text == "all" and (
-        word.clause == ["all", "hours"] or (word.behind == [] and word.before[-1:] == ["in"])
+        word.clause == ["all", "hours"]
+        or word.clause[:2] == ["in", "all"]
+        or (word.behind == [] and word.before[-1:] == ["in"])
     ):
         return False
-    if word.text != "all":
+    if word.text not in ("all", "every"):
         return False
-    return not (set(word.before[-1:]) & words("nearly almost") and (word.claim.fraction or 0) >= 0.9)
+    is_lost = bool(set(word.clause) & words("slowdown"))  # "nearly all of the slowdown"
+    whole = (word.claim.share if is_lost else word.claim.fraction) or 0
+    return not (set(word.before[-1:]) & words("nearly almost") and whole >= 0.9)
+
+
+def _went(word: Word) -> bool:
+    """ "Went from 8 ms to 176 ms": a way between two figures, or that of a share."""
+    if word.text not in ("went", "goes") or ("share" in word.claim.families and word.has("share")):
+        return False
+    return not (set(word.behind[:1]) & words("from to up") and word.has("observed", "expected"))
+
+
+def _own_slowdown(word: Word) -> bool:
+    """ "Its slowdown was 84%", "a slowdown of 84%": a share is one of the trace's slowdown."""
+    if word.text != "slowdown" or not word.has("share"):
+        return False
+    is_a_places = word.behind[:1] == ["of"] and word.behind[-1].startswith(ENTITY_MARK)
+    return is_a_places or not set(word.before[-3:]) & words("of to in for")
+
+
+def _away(word: Word) -> bool:
+    """Of what is usual something is so many σ away."""
+    return word.text == "away" and not word.has("sigma")
+
+
+def _further(word: Word) -> bool:
+    """ "A further 20 ms" is a measure beside others; a "further call" would be another one."""
+    return word.text == "further" and not (word.before[-1:] == ["a"] and any(measures(word.behind[:1])))
+
+
+def _severity(word: Word) -> bool:
+    return word.text == "severity" and not word.claim.phrases
+
+
+def _more_of_failures(word: Word) -> bool:
+    """Of calls that fail what rose are failures, or their rate; not the calls, and by no number."""
+    if "error" not in word.claim.families or word.text not in FAMILIES["more"]:
+        return False
+    return word.behind[:1] == ["by"] or not set(word.clause) & (FAILURES | words("rate"))
 
 
 def _no_majority(word: Word) -> bool:
@@ -161,7 +201,9 @@ def _no_share(word: Word) -> bool:
         bool(_MINOR & set(word.clause[word.index + 1 : word.index + 5])) and "minor" in word.claim.families
     )
     return (
-        word.text in _SHARE_VERBS and (word.claim.share or 0) <= 0.5 and not (word.has("share") or is_small)
+        word.text in _SHARE_VERBS - word.claim.words
+        and (word.claim.share or 0) <= 0.5
+        and not (word.has("share") or is_small)
     )
 
 
@@ -221,6 +263,12 @@ def _wrong_ratio(word: Word) -> bool:
 
 FIGURE_RULES: tuple[tuple[str, Callable[[Word], bool]], ...] = (
     ("says that it is as usual", _as_usual),
+    ("a quantity that its fact does not give", _went),
+    ("a quantity that its fact does not give", _own_slowdown),
+    ("a quantity that its fact does not give", _away),
+    ("a quantity that its fact does not give", _severity),
+    ("a quantity that its fact does not give", _further),
+    ("a quantity that its fact does not give", _more_of_failures),
     ("says that it is as usual", _on_time),
     ("a quantity that its fact does not give", _part_of_usual),
     ("a degree that its fact does not bear out", _belittles),

@@ -71,7 +71,30 @@ def _compared_with_a_place(word: Word) -> bool:
 
 def _unmeasured_after(word: Word) -> bool:
     is_measured = any(measures(word.behind[:1])) or set(word.behind[:1]) & _NEAR_NUMBERS
+    if word.behind == ["it", "was"] and any(measures(word.before[-2:])):  # "2.4 s after it was published"
+        return not set(word.clause[word.index + 3 :]) & words("published sent")
     return word.text in ("after", "only") and not is_measured
+
+
+def _published(word: Word) -> bool:
+    """A message was received so long "after it was published"; when it was published no fact says."""
+    return word.text in ("published", "sent") and word.before[-3:] != ["after", "it", "was"]
+
+
+def _until(word: Word) -> bool:
+    """ "It took 2.4 s until the message …": of a way, a time of which is given, not of a time of day."""
+    if word.text != "until" or "message" not in word.claim.families:
+        return False
+    return not any(measures(word.before[-2:]))
+
+
+def _caused(word: Word) -> bool:
+    """ "Probably caused the slowdown": of the trace's, or the incident, and no more certain than likely."""
+    if word.text != "caused":
+        return False
+    effects = ["incident", "slowdown"] if word.claim.share is not None else ["incident"]
+    is_graded = bool(set(word.before) & words("likely probably"))
+    return not (is_graded and word.behind[:1] == ["the"] and word.behind[1:2] and word.behind[1] in effects)
 
 
 def _due_without_share(word: Word) -> bool:
@@ -184,6 +207,9 @@ RELATION_RULES: tuple[tuple[str, Callable[[Word], bool]], ...] = (
     ("a relation that no fact states", _compared_with_a_place),
     ("a relation that no fact states", _unmeasured_after),
     ("a relation that no fact states", _due_without_share),
+    ("a time that no fact gives", _published),
+    ("a relation that no fact states", _until),
+    ("a relation that no fact states", _caused),
     ("a relation that no fact states", _called),
     ("a relation that no fact states", _failed_to),
     ("a relation that no fact states", _time_between),

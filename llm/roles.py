@@ -23,6 +23,9 @@ _COMPARATIVES = _EXCESS_BEHIND | words("quicker shorter smaller larger bigger gr
 _EXCESS_BEFORE = words(
     "by extra additional added adds adding excess lost loses losing delay cost costs exceeds exceeded"
 )
+_NO_NOUNS = words(
+    "to from instead rather where compared against and at while is was in"
+)  # "rose from 6 to 40"
 _COSTS = words("cost costs lost loses losing")  # also "cost the trace 152 ms"
 _LOST_TIME = words("slowdown delay excess lost extra additional")
 _COMPARED = words("than over above beyond exceeding")
@@ -72,13 +75,14 @@ def find_roles(text: str) -> list[RoleNumber]:
     """
     matches = list(NUMBER.finditer(text))
     found: list[RoleNumber] = []
+    since = 0
     for index, match in enumerate(matches):
-        since = matches[index - 1].end() if index else 0
         until = matches[index + 1].start() if index + 1 < len(matches) else len(text)
         number = as_number(*match.groups())
         end = match.end(1) if match.group(2) and not number.unit else match.end()
         before, behind = _before(text[since : match.start()]), _behind(text[end:until])
         found.append(_with_role(number, before, behind))
+        since = end  # not that of the match: in "40 instead of 6" the word behind is no unit
     return found
 
 
@@ -108,15 +112,20 @@ def _with_role(number: Number, before: list[str], behind: list[str]) -> RoleNumb
         of_what = (
             [word for word in behind[1:6] if word not in _TAKEN_AS_IT_IS] if behind[:1] == ["of"] else []
         )
-        is_share = not of_what or of_what[0] in ("it", "that", "this") or bool(set(of_what) & _LOST_TIME)
-        return RoleNumber(number, "share") if is_share else RoleNumber(number, "count", of_what[0])
+        # "93% of the 48 calls", "84% of POST /checkout": the name or number behind is no lost time.
+        is_share = (
+            behind[:1] != ["of"] or of_what[:1] in (["it"], ["that"], ["this"]) or set(of_what) & _LOST_TIME
+        )
+        return (
+            RoleNumber(number, "share") if is_share else RoleNumber(number, "count", (of_what or ["of"])[0])
+        )
     if (
         number.unit.isalpha()
         and number.unit != "ns"
         and (near[:1] == ["price"] or before[:1] == ["at"] or behind[:1] == ["each"])
     ):
         return RoleNumber(number, "price")
-    if not number.unit and behind and behind[0] not in _USUAL:
+    if not number.unit and behind and behind[0] not in _USUAL | _NO_NOUNS:
         return RoleNumber(number, "count", behind[0])
     if near[:2] == ["of", "instead"] or before[:2] == ["of", "instead"] or "instead" in before[:3]:
         return RoleNumber(number, "expected")

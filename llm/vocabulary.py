@@ -33,13 +33,13 @@ FAMILIES: dict[Family, frozenset[str]] = {
         " detected identified noted registered encountered occurred occurs happened located showed showing"
         " experienced experiences experiencing experience specifically notably listed indicates indicate"
         " indicated suggests behavior behaviour performance too become becomes became becoming furthermore"
-        " addition besides additionally exhibited exhibits rated saw sees now currently all some"
+        " addition besides additionally exhibited exhibits rated saw sees now currently all some every further together severity away here their"
     ),
     "time": words(
-        "took taken takes taking spent spends spending needed needs lasted lasts ran runs running finished"
+        "took take taken takes taking spent spends spending needed needs lasted lasts ran runs running finished"
         " finishes finishing completed completes completing time times duration durations latency latencies"
         " response responded responds answered answers answering clocked reached held holds ms processing consumed consumes consuming"
-        " execution executing executed work working after only"
+        " execution executing executed work working after only went goes"
     ),
     "more": words(
         "more higher larger greater bigger longer exceeds exceeded exceeding excess extra additional over above"
@@ -71,18 +71,18 @@ FAMILIES: dict[Family, frozenset[str]] = {
     ),
     "amount": words(
         "carried carries carry carrying amount amounts size sized volume large big huge enormous moved moves"
-        " worth value valued price priced prices order trade traded placed whale asked submitted each"
+        " worth value valued price priced prices order trade traded placed whale asked submitted each handled handles"
     ),
     "message": words(
         "message reach reached reaches reaching arrive arrived arrives arriving wait waits waited waiting gap"
         " deliver delivered delivery transit travelled after received receives receive picked queued"
-        " way underway messages only got gets"
+        " way underway messages only got gets published sent until"
     ),
-    "outside": words("outside called it spent way"),
+    "outside": words("outside called it spent way passed passes elapsed"),
     "extent": words(
         "incident anomaly anomalies traces since until started starts starting start began begins beginning begun ended"
         " ends ending end lasted lasts spans covers covered comprises comprised includes included counts counted"
-        " spread extends contains contained comprising over affected impacted involved produced"
+        " spread extends hold contains contained comprising over affected impacted involved produced"
     ),
     "path": words("critical path longest holds held spans length sits"),
     "share": words(
@@ -97,7 +97,7 @@ FAMILIES: dict[Family, frozenset[str]] = {
     ),
     "cause": words(
         "incident cause root culprit origin source reason suspect bottleneck problem issue likely probable probably main"
-        " primary likeliest suspected leading responsible driver originate originates originated originating stem stems pinpointed traced candidate strongest top"
+        " primary likeliest suspected caused leading responsible driver originate originates originated originating stem stems pinpointed traced candidate strongest top"
     ),
     "candidate": words("candidate suspect possible possibly second secondary contributor contributing"),
     "symptom": words("symptom symptoms surface surfaces surfaced manifests manifested showing felt"),

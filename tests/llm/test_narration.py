@@ -17,7 +17,9 @@ LIE_KINDS = {
     "clause", "exaggeration", "minimisation", "hedged", "passive", "language", "markup", "unicode",
     "second attack", "wrong magnitude", "wrong count", "wrong share", "wrong time order", "mixed facts",
     "hedged blame", "comparison", "quantifier", "conditional", "words", "does not entail", "quantity",
-    "conjunction", "wrong verb", "degree", "fresh third",
+    "conjunction", "wrong verb", "degree", "fresh third", "unit", "caller", "order",
+    "percent base", "comparative", "adverb cause", "hedge", "figure of speech", "half true", "question",
+    "list", "table", "heading",
 }  # fmt: skip
 
 
@@ -28,7 +30,7 @@ def _rows(name: str) -> list[list[str]]:
     ]
 
 
-PARTS = ("dev", "held_out", "fresh", "outsider", "third")
+PARTS = ("dev", "held_out", "fresh", "outsider", "third", "fourth", "fifth")
 LIES = [row for part in (*PARTS, "second") for row in _rows(f"lies_{part}")]
 HONEST = [row for part in PARTS for row in _rows(f"honest_{part}")]
 

@@ -138,6 +138,29 @@ def trade() -> tuple[Evidence, Draft]:
     return world(facts, [cause(facts[0], "self_trade", 0.9)])
 
 
+def rides() -> tuple[Evidence, Draft]:
+    """Slow rides behind a slow lookup, a declined card, and a queue that fills."""
+    facts = [
+        fact(1, "dispatch", "POST /rides", "anomaly",
+             "POST /rides in dispatch took 3.1 s, usually 420 ms (5.8σ, SEV2, n = 2,210, all hours)",
+             observed=3.1e9, expected=420e6, unit="ns", sample_count=2210, sigma=5.8),
+        fact(2, "geo", "nearest_drivers", "self_time",
+             "nearest_drivers in geo took 2.6 s of self time, 2.4 s over its usual 190 ms (n = 2,198), 91% of the"
+             " slowdown of the trace",
+             observed=2.6e9, expected=190e6, unit="ns", sample_count=2198, share=0.91),
+        fact(3, "payments", "Charge", "error",
+             'Charge in payments failed with "CardDeclined": "insufficient funds"', observed=80e6, unit="ns"),
+        fact(4, "eta", "GET /eta", "anomaly",
+             "GET /eta in eta: 12 of 80 calls failed in 5 s, usually <0.1% (4.4σ, SEV4, n = 990, all hours)",
+             observed=0.15, expected=0.0005, unit="share", sample_count=990, sigma=4.4),
+        fact(5, "dispatch", "POST /rides", "extent",
+             "The incident has 64 anomalies in 31 traces between 2026-11-12 18:04:10 UTC and 2026-11-12 18:09:55 UTC"),
+        fact(6, "geo", "process.cpu.utilization", "metric",
+             'geo: "process.cpu.utilization 0.97, usually 0.31"', observed=0.97, expected=0.31),
+    ]  # fmt: skip
+    return world(facts, [cause(facts[1], "own_code", 0.85)])
+
+
 WORLDS = {
     "slow": slow(),
     "failing": failing(),
@@ -145,4 +168,5 @@ WORLDS = {
     "whale": whale(),
     "polyglot": polyglot(),
     "trade": trade(),
+    "rides": rides(),
 }
