@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from llm.secret_patterns import RULES
 
-REDACTION_VERSION = "redact-4"
+REDACTION_VERSION = "redact-5"
 TEXT_LIMIT_CHARS = 400
 NAME_LIMIT_CHARS = 120
 UNCHECKED = "[redacted: could not be checked]"
@@ -118,7 +118,7 @@ def allowed_attributes(attributes: Mapping[str, object]) -> dict[str, str | int 
 # A figure that no other digit is near to: whatever its value, no rule looks at it, since those that check
 # values (cards, IBANs, addresses, phone numbers, tokens) want seven digits and more, joined by these.
 _LONE_FIGURE = re.compile(
-    r"(?<![\w.,:/()+@#=-])(?<!\d[ ()])(?:\d{1,3}(?:,\d{3})?|\d{4})(?:\.\d{1,2})?"
+    r"(?<![\w.,:/()+@#=%-])(?<!\d[ ()])(?:\d{1,3}(?:,\d{3})?|\d{4})(?:\.\d{1,2})?"
     r"(?![\w.,:/()+@#=-]*\d)(?![ ()+-]{1,2}\d)(?!\w(?<!σ))"
     r"|(?<![\w.-])(?<!\d )20\d\d-[01]\d-[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d(?= UTC)"
 )

@@ -59,7 +59,7 @@ def is_payment_card(text: str, before: str) -> bool:
 
 def is_iban(text: str) -> bool:
     """ISO 13616: the first four characters moved to the end, letters as numbers, remainder 1 by 97."""
-    plain = text.replace(" ", "").upper()
+    plain = text.replace(" ", "").replace("-", "").upper()
     if plain[:2] not in _IBAN_CHARS.get(len(plain), "").split() or _HEX_ID.fullmatch(text):
         return False
     return int("".join(str(int(char, 36)) for char in plain[4:] + plain[:4])) % _IBAN_CHECK == 1
@@ -98,6 +98,13 @@ def is_seed_phrase(text: str) -> bool:
     words = text.split()
     distinct = set(words)  # drawn at random from 2,048: a word that comes again and again is something else
     return len(words) >= _MIN_SEED_WORDS and not _PROSE & distinct and len(distinct) * 3 >= len(words) * 2
+
+
+def is_numbered_seed(text: str) -> bool:
+    """A list of 12, 15, 18, 21 or 24 with one short word each: nothing else is numbered so."""
+    words = re.findall(r"[a-z]+", text.lower())
+    # Which numbers they are does not matter: `redact.is_clean` asks about a text with other digits.
+    return len(words) in (12, 15, 18, 21, 24) and is_seed_phrase(" ".join(words))
 
 
 def _passes_luhn(text: str) -> bool:

@@ -7,6 +7,7 @@ beside it (`password=`), and that before what is known by its digits alone (card
 # ruff: noqa: E501 - a pattern is easier to read on one line
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from itertools import pairwise
@@ -16,6 +17,7 @@ from llm.secret_checks import (
     is_iban,
     is_ip,
     is_mixed_token,
+    is_numbered_seed,
     is_payment_card,
     is_seed_phrase,
 )
@@ -24,7 +26,9 @@ Rule = tuple[re.Pattern[str], "str | Callable[[re.Match[str]], str]"]
 
 # "Password" in the languages that error messages and forms are most often in.
 _OTHER_LANGUAGES = (
-    "kennwort|mot de passe|contrase(?:ñ|n)a|clave(?: de acceso)?|senha|wachtwoord|lösenord|adgangskode|salasana|hasło"
+    "kennwort|mot de passe|contrase(?:ñ|n)a|clave(?: de acceso| secreta| api)?|senha|wachtwoord|lösenord|adgangskode|salasana|hasło"
+    "|(?:geheimer?|privater?|api)[ -]schlüssel|cl(?:é|e) (?:secr(?:è|e)te|priv(?:é|e)e|api)|jeton|токен|密钥|令牌"
+    "|chiave (?:segreta|privata|api)|chave (?:secreta|privada|(?:de |da )?api)|(?:секретный|приватный) ключ"
     "|heslo|jelszó|parol[ae]?|şifre|пароль|密码|密碼|パスワード|비밀번호|mật khẩu|كلمة المرور|סיסמה"
 )
 _KEY_WORD = (
@@ -51,7 +55,7 @@ _IS_STATE = rf"(?:{_STATES})\b(?![-!#$@_=])"
 _VALUE_END = r"(?=\s*(?:[,;&\n})\]]|\s(?:for|from|in|at|on|to|was|is|by|user|expired|failed|rejected|refused|denied)\b|$))"
 _QUOTED = (
     r"\\+\"[^\"]*(?:\"|$)|\\+'[^']*(?:'|$)"  # quotes of JSON within JSON
-    r"|\"(?:[^\"\\]|\\.)*(?:\"|$)|'(?:[^'\\]|\\.)*(?:'|$)"
+    r"|\"(?:[^\"\\]|\\.)*(?:\"|$)|'(?:[^'\\]|\\.|'')*(?:'|$)"
 )
 _WORDS = rf"[^\s,;&<>\"']+(?:\s(?![\w.-]+\s*[=:])[^\s,;&<>\"']+){{0,7}}?{_VALUE_END}|[^\s,;&<>]+"
 _LOOKS_SECRET = r"(?=[^\s,;]*\d)(?=[^\s,;]*[A-Za-z])[^\s,;:()]{5,}"  # noqa: S105 - a pattern
@@ -98,10 +102,14 @@ _KNOWN_FORMS: tuple[Rule, ...] = (
             r"\b(?:(?:sk|pk|rk)[-_](?=[\w-]*\d)[\w-]{12,}|(?:ghp|gho|ghs|ghu|ghr|github_pat|glpat|xox[abeoprs]|hf"
             r"|npm|pypi|shp(?:at|ca|pa|ss)|dop_v1|hvs|hvb|sq0[a-z]{3}|whsec|rubygems)[-_.][\w-]{12,}|AIza[\w-]{20,}"
             r"|ya29\.[\w-]{10,}|SG\.[\w-]{10,}\.[\w-]{10,}|dapi[0-9a-f]{32}|AGE-SECRET-KEY-1[A-Z0-9]{20,}"
-            r"|HRKU-[\w-]{20,}|(?<![\w-])(?:SK|key-)[0-9a-f]{32}|\d{8,10}:[\w-]{30,})",
+            r"|[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{27,40}|HRKU-[\w-]{20,}|(?<![\w-])SK[0-9a-f]{32}|(?<![\w-])key-(?=[a-z]*\d)[0-9a-z]{32}|\d{8,10}:[\w-]{30,})",
             _EXACT,
         ),
         _mark("key"),
+    ),
+    (
+        _re(r"\$(?:2[abxy]?|argon2\w*|[156y]|scrypt|pbkdf2[\w-]*)\$[^\s:'\",]{8,}(?:,[a-z]=[^\s:'\"]+)?"),
+        _mark("hash"),
     ),
     (_re(r"\bSharedAccessSignature=([^\s;]+)"), _mark("token", 1)),
     (_re(r"(?<=:thin:)\w+/[^\s@]+@"), _mark("credentials")),
@@ -150,10 +158,18 @@ _BESIDE_A_WORD: tuple[Rule, ...] = (
         _re(rf"(?<![A-Za-z0-9])[\w.-]{{0,40}}?{_KEY_WORD}\b\\*[\"'\]]?\s*(?>=>|:=|->|→|[=:]|%3[AD])\s*+({_SKIP}(?:{_QUOTED}|{_WORDS}))"),
         lambda match: _assigned(match),  # noqa: PLW0108 - defined below
     ),
+    # The same, encoded as in a URL: %22password%22%3A%22…%22.
+    (
+        _re(
+            rf"{_KEY_WORD}(?:%22|%27|%5D)*(?:%3[AD]|=)(?:%20|\+)*(?:%22|%27)?({_SKIP}[^\s&%\"']+"
+            r"(?:%(?!2[267C]|7D|3B)[0-9A-F]{2}[^\s&%\"']*)*)(?=%|&|\s|$)"
+        ),
+        lambda match: _assigned(match),  # noqa: PLW0108 - defined below
+    ),
     # "the password is …", "password for bob was …", "password changed to …".
     (
         _re(
-            rf"\b{_KEY_WORD}(?:\s+(?:for|of)(?:\s+user)?\s+\S+)?\s+(?:is|was|ist|war|est|es|è|é|jest|(?:(?:is|was)\s+)?(?:changed|set|reset|updated)\s+to|(?:is|was)\s+now)"
+            rf"\b{_KEY_WORD}(?:\s+(?:for|of)(?:\s+user)?\s+\S+)?\s+(?:is|was|ist|war|lautet|est|es|è|é|jest|(?:(?:is|was)\s+)?(?:changed|set|reset|updated)\s+to|(?:is|was)\s+now)"
             rf"\s*:?\s++(?!{_IS_STATE})({_SKIP}(?:{_QUOTED}|{_WORDS}))"
         ),
         _mark("secret", 1),
@@ -161,6 +177,13 @@ _BESIDE_A_WORD: tuple[Rule, ...] = (
     # "password hunter2secret": one that looks like a secret, or whatever was entered.
     (_re(rf"\b{_KEY_WORD}\s++(?!{_IS_STATE}\s)({_SKIP}{_LOOKS_SECRET})"), _mark("secret", 1)),
     (_re(rf"\b(?:password|passphrase|passcode|passwd|pwd|identified by)\s+({_QUOTED})"), _mark("secret", 1)),
+    (
+        _re(
+            rf"\b{_KEY_WORD}\s+(?:entered|given|typed|sent|supplied|provided|received|used|eingegeben|saisi|reçu|introducid[ao]|inserit[ao])"
+            rf"\s*[:=]\s*+(?!{_IS_STATE})({_SKIP}[^\s,;]{{4,}})"
+        ),
+        _mark("secret", 1),
+    ),
     (_re(r"\bprivate-lines:\s*\d+\s+(?!\[)(\S[\w+/=\s]+)"), _mark("key", 1)),
     (
         _re(rf"\b(?:with|using|tried|entered|my|his|her|their)\s+(?:the\s+)?(?:password|passphrase|passcode)\s++(?!{_IS_STATE}|disabled)({_SKIP}[^\s,;:()]{{4,}})"),
@@ -174,7 +197,7 @@ _BESIDE_A_WORD: tuple[Rule, ...] = (
         _mark("code", 1),
     ),
     (
-        _re(r"\b(?:seed|recovery|backup|mnemonic)(?:\s+(?:phrase|words?))?(?:\s+is)?\s*[:=]?\s+((?:[a-z]{3,8}\s+){11,23}[a-z]{3,8})\b"),
+        _re(r"\b(?:seed|recovery|backup|mnemonic)(?:\s+(?:phrase|words?))?(?:\s+is)?\s*[:=]?\s+((?:[a-z]{3,8}(?:,\s*|\s+|-)){11,23}[a-z]{3,8})\b"),
         _mark("secret", 1),
     ),
     (
@@ -196,9 +219,9 @@ _DIGITS: tuple[Rule, ...] = (
     (_re(r"\b[A-Z]{2}\d{2}[A-Z0-9]{11,30}\b"), _checked("iban", lambda found, _: is_iban(found))),
     # In groups of four; a word in capitals behind it may look like one more.
     *(
-        (_re(rf"\b[A-Z]{{2}}\d{{2}}(?: [A-Z0-9]{{4}}){{{n}}}{rest}\b", _EXACT), _checked("iban", lambda found, _: is_iban(found)))
+        (_re(rf"\b[A-Z]{{2}}\d{{2}}(?:[ -][A-Z0-9]{{4}}){{{n}}}{rest}\b"), _checked("iban", lambda found, _: is_iban(found)))
         for n in (7, 6, 5, 4, 3, 2)
-        for rest in (" [A-Z0-9]{1,3}", "")
+        for rest in ("[ -][A-Z0-9]{1,3}", "")
     ),
     (
         _re(r"\b(?:ssn|social security(?: number| no\.?)?)\b[\s:=#]*(?:is\s+)?(\d{3}[ -]?\d{2}[ -]?\d{4})\b"),
@@ -237,17 +260,27 @@ _ADDRESSES: tuple[Rule, ...] = (
     (_re(r"(?<![\w/])~([\w.-]+)(?=/)"), _mark("user", 1)),
 )  # fmt: skip
 
+_SPACED: tuple[Rule, ...] = (
+    # "p a s s w o r d hunter2", "P-A-S-S-W-O-R-D: …": what the letters spell is a word of the list above.
+    (
+        _re(r"(?<![^\W_])((?:[A-Z]([ ._-]))(?:[A-Z]\2){2,}[A-Z])(?![^\W_])\s*[:=]?\s*(?:is\s+)?(\S+)"),
+        lambda match: _spelled(match),  # noqa: PLW0108 - defined below
+    ),
+)  # fmt: skip
+
 _LONG_VALUES: tuple[Rule, ...] = (
     (_re(r"(?<![\w-])(?:0x)?[0-9a-f]{32,}(?![\w-])"), _checked("token", is_hex_secret)),
     (_re(r"\b(?=[A-Z]*[2-7])[A-Z2-7]{16,}={0,6}(?!\w)", _EXACT), _checked("token", lambda found, _: _has_base32_spread(found))),
+    (_re(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{16,}={0,2}(?![\w=])", _EXACT), _checked("token", lambda found, _: _hides_a_secret(found))),
     (_re(r"(?<![\w/+.-])[\w+/-]{24,}={0,2}(?![\w.])", _EXACT), _checked("token", is_mixed_token)),
     (_re(r"\b(?:[a-z]{3,8} ){11,47}[a-z]{3,8}\b", _EXACT), _checked("secret", lambda found, _: is_seed_phrase(found))),
+    (_re(r"(?<![\w.])1[.):]? ?[a-z]{3,8}(?:[,;]?\s+\d{1,2}[.):]? ?[a-z]{3,8}){11,23}\b"), _checked("secret", lambda found, _: is_numbered_seed(found))),
 )  # fmt: skip
 
 # Each with a hint of its rules: without one in a text none of them is tried, which is the case for most.
 # 400 characters of a usual error cost 2.1 ms without hints and 0.25 ms with them.
 RULES: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = (
-    (_re(r"[\w-]{15}|webhook|SharedAccess|@|://|-----|eyJ|A[KSRI][IRO]A", _EXACT), _KNOWN_FORMS),
+    (_re(r"[\w-]{15}|\$\w+\$|webhook|SharedAccess|@|://|-----|eyJ|A[KSRI][IRO]A", _EXACT), _KNOWN_FORMS),
     (
         _re(
             rf"{_OTHER_LANGUAGES}|identified by|private-lines|aadhaar|cpf|cnpj|nhs|nino|national|tax|licen|dni|bsn|pesel|personnummer"
@@ -257,14 +290,15 @@ RULES: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = (
         _BESIDE_A_WORD,
     ),
     (_re(r"(?:\d\D*+){7}", _EXACT), _DIGITS),
+    (_re(r"(?:[a-z][ ._-]){4}[a-z](?![a-z])"), _SPACED),
     (_re(r"\d\.\d|[0-9a-f:-]{5}|[0-9a-f]{4}\.|@|home|Users|~"), _ADDRESSES),
-    (_re(r"[\w+/=-]{16}|(?:[a-z]{3,8} ){11}", _EXACT), _LONG_VALUES),
+    (_re(r"[\w+/=-]{16}|(?:[a-z]{3,8} ){11}|1[.):]? ?[A-Za-z]{3}", _EXACT), _LONG_VALUES),
 )
 
-_STATE_VALUE = re.compile(rf"[\"']?(?:{_IS_STATE}|-?$)", re.IGNORECASE)
+_STATE_VALUE = re.compile(rf"[\"']?(?:{_IS_STATE}(?!'')|-?$)", re.IGNORECASE)
 _PARSER = re.compile(r"unexpected\s$", re.IGNORECASE)
 _COUNTED = re.compile(
-    r"(?:token|session|cookie|credential|secret)s[\"'\\]*\s*(?:=>|:=|->|→|[=:])\s*[\d.,]+[})\]]*$",
+    r"(?:token|session|cookie|credential|secret)s[\"'\\]*\s*(?:=>|:=|->|→|[=:])\s*[\d.,]+(?:[})\]]*$|\s+[a-z]+\b(?!\S*\d))",
     re.IGNORECASE,
 )
 
@@ -276,6 +310,26 @@ def _assigned(match: re.Match[str]) -> str:
     if _COUNTED.search(match.group()) or _STATE_VALUE.match(value) or _PARSER.search(before):
         return match.group()
     return _mark("secret", 1)(match)
+
+
+def _spelled(match: re.Match[str]) -> str:
+    """What stands behind letters that spell a word for a secret."""
+    letters = match.group(1).replace(match.group(2), "")
+    is_key = re.fullmatch(_KEY_WORD, letters, re.IGNORECASE) and not _STATE_VALUE.match(match.group(3))
+    return _mark("secret", 3)(match) if is_key else match.group()
+
+
+_HIDDEN = re.compile(rf"{_KEY_WORD}\b[\"']?\s*[=:]\s*[\"']?\S{{3,}}", re.IGNORECASE)
+
+
+def _hides_a_secret(found: str) -> bool:
+    """Whether base64 of text assigns a secret: `cGFzc3dvcmQ9aHVudGVyMg==` is "password=hunter2"."""
+    body = found.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        text = base64.b64decode(body + "=" * (-len(body) % 4)).decode("utf-8")
+    except ValueError:  # also UnicodeDecodeError: no text
+        return False
+    return _HIDDEN.search(text) is not None
 
 
 def _has_base32_spread(found: str) -> bool:

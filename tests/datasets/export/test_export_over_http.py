@@ -50,7 +50,7 @@ def test_prompt_is_the_live_one(rated: Any, api_url: str, tmp_path: Path) -> Non
     """A training row's prompt is what a configured model would have been asked."""
     from llm.context import render_messages
 
-    with Client(api_url) as client:
+    with Client(api_url, timeout_s=60) as client:
         write_export(client, "trl-sft", tmp_path / "out")
     rows = [json.loads(line) for line in (tmp_path / "out" / "train.jsonl").read_text().splitlines()]
     contexts = rated.read("SELECT context::VARCHAR AS context FROM explanations").to_pylist()
@@ -66,7 +66,7 @@ def test_pages(rated: Any, api_url: str, monkeypatch: pytest.MonkeyPatch) -> Non
     whole = list(inside.labelled(chosen))
     monkeypatch.setattr(labelled_module, "PAGE_ROWS", 1)
     monkeypatch.setattr(labelled_module, "HEAD_PAGE_ROWS", 1)
-    with Client(api_url) as client:
+    with Client(api_url, timeout_s=60) as client:
         outside = Database.of_client(client)
         assert list(outside.heads()) == heads
         assert list(outside.labelled(chosen)) == whole
@@ -75,7 +75,7 @@ def test_pages(rated: Any, api_url: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_nothing_rated(api_url: str, tmp_path: Path) -> None:
     """A server without ratings gives the error, not an empty export."""
-    with Client(api_url) as client, pytest.raises(NothingToExport):
+    with Client(api_url, timeout_s=60) as client, pytest.raises(NothingToExport):
         write_export(client, "trl-sft", tmp_path / "out")
 
 
@@ -119,7 +119,7 @@ def test_second_process(rated: Any, api_url: str, tmp_path: Path, monkeypatch: p
     for worth in (1_000_000, 1):
         monkeypatch.setattr(judging, "WORTH_A_PROCESS", worth)
         monkeypatch.setattr(labelled_module, "PAGE_ROWS", 1)
-        with Client(api_url) as client:
+        with Client(api_url, timeout_s=60) as client:
             write_export(client, "all", tmp_path / str(worth), clock_ns=lambda: 0)
         found = sorted((tmp_path / str(worth)).rglob("*.*"))
         folders.append({path.relative_to(tmp_path / str(worth)): path.read_bytes() for path in found})
