@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from detectors.model.operation import Operation
 from detectors.model.roles import Role, role_of
@@ -83,3 +84,43 @@ def anomaly_id(detector: str, trace_id: str, subject: str) -> str:
     True
     """
     return hashlib.sha256(f"{detector}\x1f{trace_id}\x1f{subject}".encode()).hexdigest()[:24]
+
+
+def span_anomaly(
+    detector: str,
+    row: Mapping[str, Any],
+    operation: Operation,
+    *,
+    severity: int,
+    sigma: float,
+    observed: float,
+    expected: float,
+    unit: str,
+    cell: str,
+    sample_count: int,
+    details: Mapping[str, object],
+    subject: str | None = None,
+) -> Anomaly:
+    """The anomaly of an observation that one span shows.
+
+    Args:
+        row: trace_id, span_id, start_unix_nano and duration_ns of that span.
+        subject: makes the id together with the trace; the span when None.
+    """
+    return Anomaly(
+        anomaly_id=anomaly_id(detector, row["trace_id"], subject or row["span_id"]),
+        detector=detector,
+        severity=severity,
+        sigma=sigma,
+        trace_id=row["trace_id"],
+        span_id=row["span_id"],
+        **operation._asdict(),
+        start_unix_nano=row["start_unix_nano"],
+        span_duration_ns=row["duration_ns"],
+        observed=observed,
+        expected=expected,
+        unit=unit,
+        cell=cell,
+        sample_count=sample_count,
+        details=details,
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from detectors.model.anomaly import Anomaly, anomaly_id
+from detectors.model.anomaly import Anomaly, span_anomaly
 from detectors.model.operation import Operation
 from detectors.model.severity import severity_of
 from detectors.settings import Settings
@@ -79,20 +79,17 @@ def window_anomaly(
     severity = severity_of(sigma, settings.severity_sigmas())
     if not severity:
         return None
-    return Anomaly(
-        anomaly_id=anomaly_id(detector, row["trace_id"], subject or row["span_id"]),
-        detector=detector,
+    return span_anomaly(
+        detector,
+        row,
+        operation,
         severity=severity,
         sigma=sigma,
-        trace_id=row["trace_id"],
-        span_id=row["span_id"],
-        **operation._asdict(),
-        start_unix_nano=row["start_unix_nano"],
-        span_duration_ns=row["duration_ns"],
         observed=observed,
         expected=expected,
         unit=unit,
         cell=cell,
         sample_count=sample_count,
         details=details,
+        subject=subject,
     )

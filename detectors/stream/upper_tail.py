@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from detectors.baseline.models import Model
-from detectors.model.anomaly import Anomaly, anomaly_id
+from detectors.model.anomaly import Anomaly, span_anomaly
+from detectors.model.operation import Operation
 from detectors.model.severity import severity_of
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray, IntArray
@@ -70,22 +71,17 @@ def tail_anomaly(
         subject: makes the id together with the trace; the span when None.
         cell: of the history; the model's when None.
     """
-    return Anomaly(
-        anomaly_id=anomaly_id(detector, row["trace_id"], subject or row["span_id"]),
-        detector=detector,
+    return span_anomaly(
+        detector,
+        row,
+        Operation(model.key.service_name, model.key.operation, model.key.span_kind),
         severity=severity,
         sigma=sigma,
-        trace_id=row["trace_id"],
-        span_id=row["span_id"],
-        service_name=model.key.service_name,
-        operation=model.key.operation,
-        span_kind=model.key.span_kind,
-        start_unix_nano=row["start_unix_nano"],
-        span_duration_ns=row["duration_ns"],
         observed=observed,
         expected=model.tail.p50,
         unit=unit,
         cell=cell or model.cell,
         sample_count=model.tail.sample_count,
         details=details,
+        subject=subject,
     )
