@@ -1,5 +1,5 @@
--- The time of so many nanoseconds since 1970, and the nearest one that a TIMESTAMP_NS can hold for what lies beyond
--- its range: a span may end in 2262, and a minute after it there is no time any more. The largest int64 is infinity.
+-- The time at some nanoseconds since 1970; beyond the range of a TIMESTAMP_NS the nearest time that it can hold. A
+-- span may end in 2262, and a minute later there is no TIMESTAMP_NS. The largest int64 is infinity.
 CREATE OR REPLACE MACRO time_at(unix_nano) AS
     CASE
         WHEN unix_nano IS NOT NULL

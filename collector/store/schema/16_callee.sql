@@ -1,7 +1,7 @@
--- Whom a span calls, as its attributes say; NULL where they do not, or the span calls nobody. HTTP client spans of
--- automatic instrumentation are all called GET or POST: without this a dead partner hides among the healthy ones.
--- An address that is a number names a machine, of which the next deployment has others: its port alone is kept, and
--- that only where no kernel has picked it. Loopback stays: there the port tells services apart.
+-- The callee of a span, by its attributes; NULL where they do not name one. HTTP client spans of automatic
+-- instrumentation are all named GET or POST: without the callee a dead partner hides among the healthy ones.
+-- A numeric address names a machine, and the next deployment has other machines: only its port is kept, and only a
+-- port that no kernel has picked. Loopback addresses stay: there the port separates services.
 CREATE OR REPLACE MACRO callee_host(address, port) AS
     CASE
         WHEN address IS NULL OR address = '' THEN NULL

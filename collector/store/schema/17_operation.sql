@@ -1,5 +1,5 @@
--- The operation that a span's name names: ids in it are {id}, so that a sender who writes `GET /users/83741` has one
--- operation with a history, and not a new one with each request. Ids are numbers of four digits and more, numbers that
+-- The operation of a span's name, in which ids are {id}. So a sender that writes `GET /users/83741` has one operation
+-- with a history, and not a new one with each request. Ids are numbers of four digits and more, numbers that
 -- are a part of a path or a value, groups of digits as dates have them, UUIDs, hexadecimal and mixed tokens, quoted
 -- texts and mail addresses; short numbers within words (`v2`, `shard-12`) stay. 0.1 µs a name without digits, 1 to 2 µs
 -- with ids.

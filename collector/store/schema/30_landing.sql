@@ -1,5 +1,5 @@
--- One row: how far the spool has been landed. Written in the transaction that inserts the rows it speaks of,
--- so that a crash between the two cannot exist.
+-- One row: the position up to which the spool has landed, written in the transaction that inserts the rows,
+-- so that no crash can separate the two.
 CREATE TABLE IF NOT EXISTS landing_position (
     batch_id        BIGINT       NOT NULL,  -- newest landed batch of any signal
     traces_batch_id BIGINT       NOT NULL,  -- newest landed batch that held spans

@@ -1,4 +1,4 @@
--- What is normal. A row of `baseline_sketches` is an addition: reading sums the counts, compaction merges rows.
+-- The baselines. A row of `baseline_sketches` is an addition: reading sums the counts, compaction merges rows.
 CREATE TABLE IF NOT EXISTS baseline_sketches (
     measure      VARCHAR  NOT NULL,  -- duration, self_time, edge, message_wait (all ns) or amount (in the asset): what was sampled
     service_name VARCHAR  NOT NULL,
@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS baseline_sketches (
     bucket       INTEGER  NOT NULL,  -- value is about 1.02^bucket (detectors/stats/sketch.py)
     sample_count BIGINT   NOT NULL
 );
--- How far each reader of landed spans has come. Written with what it speaks of, in one transaction.
+-- The position of each reader of landed spans, written in one transaction with the reader's results.
 CREATE TABLE IF NOT EXISTS detector_positions (
     reader     VARCHAR PRIMARY KEY,  -- detect, learn
     batch_id   BIGINT       NOT NULL,  -- every span with batch_id <= this has been read exactly once
