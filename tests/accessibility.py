@@ -31,7 +31,7 @@ def install_axe(folder: Path) -> str:
 
 
 def complaints(page: Page, axe: str) -> list[str]:
-    """What is wrong with the open page at each width, that it is wider than its window included."""
+    """Faults of the open page at each width, including a page that is wider than its window."""
     found = []
     page.evaluate(axe)
     for width, rules in RULES.items():

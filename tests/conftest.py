@@ -46,7 +46,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs alone comes first, then what takes long: at the end one worker would wait for the other."""
+    """Tests that run alone come first, then long ones: at the end one worker would wait for the other."""
     items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("alone", "long")])
 
 
@@ -59,7 +59,7 @@ def _one_ssl_context() -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded now stays: the collector of garbage need not look through it after every test."""
+    """Keeps loaded modules out of garbage collection, which would walk through them after every test."""
     gc.collect()
     gc.freeze()
 

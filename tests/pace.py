@@ -32,7 +32,7 @@ _RECENT_S = 20  # as long one measurement serves time limits
 
 
 def reference_work() -> None:
-    """What tests mostly do: objects, texts and dictionaries in Python, and sorted arrays."""
+    """The usual work of tests: objects, texts and dictionaries in Python, and sorted arrays."""
     rows = [{"id": f"{number:08x}", "size": number * 7919 % 1000, "name": "span"} for number in range(6_000)]
     rows.sort(key=lambda row: (row["size"], row["id"]))
     by_size: dict[object, list[object]] = {}
@@ -76,7 +76,7 @@ def _recent_slowness(_: int) -> float:
 
 
 def check(took_s: float, bound_s: float) -> None:
-    """What took `took_s` on the wall has kept a bound written for the nominal machine."""
+    """Whether `took_s` on the wall keeps a bound that was written for the nominal machine."""
     if took_s > bound_s:
         times = slowness()
         assert took_s <= bound_s * times, (

@@ -35,7 +35,7 @@ def test_settings_lists_every_setting() -> None:
 
 
 def test_a_constant_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What only code turns is refused in the environment, is not listed, and is read from code alone."""
+    """Constants are refused in the environment, are not listed, and are read from code alone."""
     with pytest.raises(
         UnknownSetting, match=r"SPYHOP_SPOOL_SEGMENT_BYTES is not a setting: Spyhop always uses \d+"
     ):

@@ -43,7 +43,7 @@ FROM landed
 
 
 class Story(NamedTuple):
-    """What happens, by hours since the start; `wrong` is when spans ought to be flagged."""
+    """The course of a run by hours since the start; `wrong` is when spans ought to be flagged."""
 
     hours: float
     pass_s: float

@@ -274,7 +274,7 @@ def _share(name: str, sigma: FloatArray) -> dict[str, Any]:
 
 
 def raised(found: list[dict[str, Any]], incidents: list[dict[str, Any]], judged_from: int) -> dict[str, Any]:
-    """What 24 hours of nothing wrong have raised."""
+    """Anomalies and incidents of 24 hours without a fault."""
     counted: dict[str, int] = {}
     hours: dict[int, int] = {}
     whales = 0

@@ -80,7 +80,7 @@ def _first_page(page: Page) -> float:
 
 
 def _within(page: Page) -> dict[str, Any]:
-    """What happens after the first page, without loading it again."""
+    """The steps after the first page, without loading it again."""
     page.goto("/?live=false")
     settle(page)
     figures: dict[str, Any] = {}

@@ -72,7 +72,7 @@ class Served:
         self.http = httpx2.Client(base_url=self.addresses["otlp_http"], trust_env=False, timeout=10)
 
     def log(self) -> str:
-        """What it has written to its standard error."""
+        """The text of its standard error."""
         return self._log.read_text()
 
     def readyz(self) -> tuple[int, dict[str, Any]]:
@@ -170,7 +170,7 @@ class Load:
 
 
 class Fault(NamedTuple):
-    """What is done to the folder, and what the server's message asks for before the next start."""
+    """A fault of the folder, and the step that the server's message asks for before the next start."""
 
     play: Callable[[Path], object]
     mend: Callable[[Path], object] = lambda folder: None

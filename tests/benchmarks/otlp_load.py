@@ -18,7 +18,7 @@ _REFUSED_PAUSE_S = 0.05  # after "the spool is full", as a client does
 
 
 class Load(NamedTuple):
-    """What a generator sends."""
+    """The requests of a generator."""
 
     mode: str  # grpc, http or json
     distinct_spans: int  # sent again and again under fresh ids, unless neither of the next two is set

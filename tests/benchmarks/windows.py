@@ -49,7 +49,7 @@ class Fleet:
         self.trace = 0
 
     def batch(self, at_ns: int) -> pa.Table:
-        """What ends in the next `BATCH_S` seconds."""
+        """Spans that end in the next `BATCH_S` seconds."""
         rng = self.rng
         hour = (at_ns // S % 86_400) / 3_600
         load = self.rate * (1 + 0.6 * np.sin(2 * np.pi * hour / 24)) * np.exp(0.1 * rng.standard_normal())

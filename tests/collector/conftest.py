@@ -66,7 +66,7 @@ class Running:
             sleep(0.01)
 
     def spans_of(self, request: ExportTraceServiceRequest) -> pl.DataFrame:
-        """What has landed of the traces in `request`."""
+        """The landed spans of the traces in `request`."""
         self.landed()
         ids = {
             span.trace_id.hex()

@@ -224,7 +224,7 @@ def test_addresses(text: str, address: Address) -> None:
 
 @pytest.mark.parametrize("text", ["", "4317", ":4317", "host:", "host:x", "host:70000", "host:-1"])
 def test_wrong_addresses(text: str) -> None:
-    """What is no address is refused with an example."""
+    """Texts that are no address are refused with an example."""
     with pytest.raises(InvalidInput, match=r"write HOST:PORT, e\.g\."):
         parse_address(text)
 

@@ -102,7 +102,9 @@ class Recorder:
 
 
 def test_workers_and_routers(settings: Settings, make_running: Callable[[Server], Any]) -> None:
-    """What `build` returns is served, started, shown on /readyz and stopped before the store closes."""
+    """The parts that `build` returns are served, started, shown on /readyz and stopped before the store
+    closes.
+    """
     worker, router = Recorder(), APIRouter()
     router.add_api_route("/api/hello", lambda: {"hello": "world"})
     running = make_running(Server(settings, lambda _: ([router], [worker])))

@@ -74,7 +74,7 @@ def test_sql(evil: Any, output: str, out: type[io.StringIO]) -> None:
 
 
 def test_replay(shared: Any, tmp_path: Path) -> None:
-    """What replay says of a hostile file shows its escapes."""
+    """The messages of replay on a hostile file show its escapes."""
     document = {"data": [{"traceID": EVIL, "spans": [{"spanID": 1}]}]}
     (tmp_path / "f.json").write_text(json.dumps(document))
     result = CliRunner().invoke(app, ["replay", str(tmp_path), "--to", shared.addresses["otlp_http"]])

@@ -64,7 +64,7 @@ TABLES = """
 
 
 class World:
-    """What the server answers; tests change it."""
+    """The answers of the server; tests change them."""
 
     def __init__(self) -> None:
         self.anomalies: list[dict[str, Any]] = []

@@ -95,7 +95,7 @@ def test_messages_of_every_convention_are_read(text: str, messages: list[list[st
 
 
 def test_a_call_says_model_tokens_and_cost() -> None:
-    """What is not known is left out."""
+    """Unknown values are left out."""
     call = {"span_id": "ab", "model": "m-1", "input_tokens": 1200, "cost": 0.00123, "prompt": "Hi"}
     said = genai.shown([call])["ab"]
     assert said["facts"] == [["Model", "m-1"], ["Tokens in", "1,200"], ["Cost", "$0.00123"]]

@@ -39,7 +39,7 @@ def test_duration_at_its_unit_borders(ns: float, text: str) -> None:
 
 @given(st.floats(min_value=1, max_value=5e10))
 def test_duration_is_within_half_a_per_cent(ns: float) -> None:
-    """What is shown differs from what was measured by at most 0.5% above a nanosecond."""
+    """Shown durations differ from measured ones by at most 0.5% above a nanosecond."""
     number, unit = fmt.duration(ns).split(" ")
     shown_ns = float(number) * {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9}[unit]
     assert shown_ns == pytest.approx(ns, rel=0.0051)

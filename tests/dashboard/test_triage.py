@@ -64,7 +64,7 @@ def test_an_incident_stands_for_its_anomalies() -> None:
 
 
 def test_ongoing_recovering_and_over_are_told_apart() -> None:
-    """What goes on comes first, then what has gone quiet; whales never take an incident's place."""
+    """Ongoing incidents come first, then quiet ones; whales never take an incident's place."""
     rows = [
         incident("quiet", last_seen_at="2026-11-20T11:59:00Z", severity=1),
         incident("loud", last_seen_at="2026-11-20T11:59:55Z"),
@@ -126,5 +126,5 @@ def test_no_cause_is_invented() -> None:
 
 
 def test_a_subject_survives_the_address() -> None:
-    """What is chosen is written and read back."""
+    """A choice is written and read back."""
     assert Subject.parse(str(Subject("anomaly", "x:y"))) == Subject("anomaly", "x:y")

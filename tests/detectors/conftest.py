@@ -146,7 +146,7 @@ class Learned:
 
 @pytest.fixture(scope="module")
 def learned() -> Learned | None:
-    """What each test of a module goes on from, in a copy: nothing, unless the module says so."""
+    """The state that each test of a module starts from, as a copy; empty unless the module overrides it."""
     return None
 
 

@@ -186,7 +186,7 @@ def test_each_detector_has_a_file_of_its_own(listed):
 
 
 def test_roles_are_those_that_sql_knows(listed, store):
-    """What accuses an operation or opens an incident does so in `detector_roles`; a hint does neither."""
+    """Detectors that accuse an operation or open an incident do so in `detector_roles`; hints do neither."""
     rows = store.read("SELECT detector, role FROM detector_roles").to_pylist()
     known = {row["detector"]: row["role"] for row in rows}
     declared: dict[str, set[str]] = {}

@@ -212,7 +212,7 @@ def test_reset_of_a_counter_is_no_change():
     ids=str,
 )
 def test_odd_points_say_nothing(odd):
-    """What cannot be compared is left out."""
+    """Figures that cannot be compared are left out."""
     metrics = Metrics()
     for _ in range(60):
         assert metrics.point(**odd) == []

@@ -164,7 +164,7 @@ def test_a_job_that_runs_once_a_minute_and_dies_is_found(watch):
 
 
 def test_a_job_that_always_fails_once_in_eight_runs_is_quiet(watch):
-    """What is usual of a rare operation is learned as well, and two failures in a row are no proof."""
+    """The usual rate of a rare operation is learned as well, and two failures in a row are no proof."""
     assert not any(minutes(watch, 120, lambda number: number % 8 == 0 or number in {57, 89}))
 
 

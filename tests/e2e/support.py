@@ -86,7 +86,7 @@ def spyhop(
 
 @dataclass(frozen=True)
 class DemoRun:
-    """What one whole demo left behind."""
+    """The output and folder of one whole demo."""
 
     exit_code: int
     report: dict[str, Any]

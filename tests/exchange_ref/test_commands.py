@@ -195,7 +195,7 @@ def test_every_setting_is_documented() -> None:
     ],
 )
 def test_options_that_do_not_apply_are_refused(arguments: list[str], option: str) -> None:
-    """What would be dropped in silence, or is missing, is named; nothing starts."""
+    """Options that do not apply, and missing ones, are named; nothing starts."""
     refused = CliRunner().invoke(command_line(), ["exchange", *arguments], env={"NO_COLOR": "1"})
     assert refused.exit_code == 2
     assert option in refused.output

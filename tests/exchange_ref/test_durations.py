@@ -13,6 +13,6 @@ def test_reads_units(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "s", "-1s", "0s", "10 days", "1e3s", "nan"])
 def test_refuses_what_is_no_duration(text: str) -> None:
-    """What is no time above zero is refused with the text itself in the message."""
+    """Texts that are no time above zero are refused, and the message repeats them."""
     with pytest.raises(ValueError, match="is not a"):
         parse_duration(text)

@@ -48,7 +48,7 @@ def explain_one(shop: Any, explainer: Any, ranked: dict[str, Any], **anomaly: An
     ("rule", "words"), [("self-trade", "market surveillance"), ("round trip", "market surveillance"), ("price", "price feed")]
 )  # fmt: skip
 def test_a_wash_trade_blames_no_service(shop: Any, explainer: Any, rule: str, words: str) -> None:
-    """What happened on the market is told as that, with advice for the market."""
+    """Events of the market are explained as such, with advice for the market."""
     explanation = explain_one(
         shop, explainer, {"service": "shop", "operation": "work", "share": 1.0, "kind": "market", "evidence": []},
         detector="market", observed=0.4, expected=0.00000545, unit="share",
@@ -151,7 +151,7 @@ def test_two_faults_are_both_named(two_faults: Any, explainer: Any) -> None:
 
 
 def test_one_fault_is_not_two(two_faults: Any, explainer: Any) -> None:
-    """What shares its traces with the first cause is no fault of its own."""
+    """A cause that shares its traces with the first one is no separate fault."""
     two_faults.store.cursor().execute(
         "UPDATE anomalies SET trace_id = lpad(to_hex(('0x' || trace_id[-2:])::INT - 99), 32, '0')"
         " WHERE operation = 'POST /pay'"

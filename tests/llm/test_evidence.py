@@ -54,7 +54,7 @@ def test_calls_of_one_operation_count_together() -> None:
 
 
 def test_off_the_critical_path_is_no_cause() -> None:
-    """What ran beside the critical path did not make the trace slow."""
+    """Spans beside the critical path did not make the trace slow."""
     beside = span("b", "upload", 500, 1, parent="a", on_critical_path=False)
     assert gather(of_trace(span("a", "root", 5, 5), beside)).causes == ()
 

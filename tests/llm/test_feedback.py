@@ -76,7 +76,7 @@ def test_refused(body: dict[str, Any]) -> None:
 
 
 def test_only_an_incident_can_be_expected(book: FeedbackBook, explained: str, store: Any) -> None:
-    """What is normal now is said of an incident; an explanation of none, or an unknown one, is refused."""
+    """Only an incident can be called normal; an explanation of no incident, or an unknown one, is refused."""
     assert book.incident_of(explained) == "in-slow"
     with store.transaction() as con:
         con.execute("DELETE FROM incidents")

@@ -201,7 +201,7 @@ def test_compressed_answer(endpoint: Any, model_settings: Settings) -> None:
 
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 50_000, "```" + " " * 300_000, "{" * 300_000])
 def test_deep_or_padded_answer(endpoint: Any, model_settings: Settings, content: str) -> None:
-    """What nests without end or pads without end is a failure within the deadline."""
+    """Answers that nest or pad without end fail within the deadline."""
     endpoint.says(content)
     endpoint.says(content)
     with within_s(3), pytest.raises(ModelFailed, match="twice"):

@@ -38,7 +38,7 @@ LOCK = {"root_service": "db", "root_operation": "vacuum", "summary": "A vacuum h
 def test_a_correction_reaches_the_next_similar_incident(
     shop: Shop, explainer: Any, book: FeedbackBook
 ) -> None:
-    """What an engineer said is told with the next incident of the same structure, as theirs."""
+    """An engineer's verdict is shown with the next incident of the same structure, as theirs."""
     shop.usual()
     first = explainer.analyse(slow(shop, 1))
     assert first.past == ()

@@ -39,7 +39,7 @@ def test_secret_is_removed(name: str) -> None:
      "version 1.2.3.4.5", "order 1234567890123 rejected"],
 )  # fmt: skip
 def test_plain_errors_stay_readable(text: str) -> None:
-    """What is no secret stays as it is."""
+    """Texts that are no secret stay as they are."""
     assert redact_text(text) == text
 
 
@@ -108,5 +108,5 @@ def test_nothing_closes_the_quotation() -> None:
 
 
 def test_requests_by_their_method_are_names() -> None:
-    """What instrumentations call outgoing requests stands without quotation marks."""
+    """The names that instrumentations give outgoing requests stand without quotation marks."""
     assert (quoted_name("HTTP POST"), quoted_name("GET /cart")) == ("HTTP POST", "GET /cart")

@@ -58,7 +58,7 @@ def test_secrets_within_longer_texts(around: str) -> None:
 
 
 def test_redacting_twice_changes_nothing() -> None:
-    """What was redacted is redacted again on its way to a model or an export, and stays as it is."""
+    """Redacted text is redacted again on its way to a model or an export, and stays the same."""
     for text in SECRETS:
         once = redact_text(re.sub("[«»]", "", text))
         assert redact_text(once) == once

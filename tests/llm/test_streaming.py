@@ -103,7 +103,7 @@ def test_an_endpoint_that_does_not_stream(stream_url: str, endpoint: Endpoint) -
 
 
 def test_a_stream_that_breaks(stream_url: str, endpoint: Endpoint) -> None:
-    """What was told before it broke is replaced by the text of code, with the reason."""
+    """Sentences that were shown before the failure are replaced by the text of code, with the reason."""
 
     def pieces(request: dict[str, Any]) -> Iterator[str]:
         yield chunk(answer(request, LAST, TRUE)[:-60])

@@ -66,7 +66,7 @@ def test_body_without_a_length(impatient: Any, connect: Connect, answer_to: Answ
 
 @pytest.mark.parametrize("port", HEADS)
 def test_answered_early(impatient: Any, connect: Connect, answer_to: AnswerTo, port: str) -> None:
-    """Who was answered before the end of his body, and then sends nothing, is disconnected."""
+    """A client that was answered before the end of its body, and then sends nothing, is disconnected."""
     with connect(impatient.addresses[port]) as connection:
         connection.sendall(HEADS[port] + b"content-length: 900000000\r\n\r\nabc")
         with within_s(connections.DRAIN_S + 5):

@@ -83,7 +83,7 @@ BOMBS: dict[str, tuple[str, bytes, int]] = {
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_refused_unparsed(process: Process, bomb: str) -> None:
-    """What would be a hundred times as large is refused, within seconds and 300 MB."""
+    """Bodies that would be a hundred times as large once parsed are refused, within seconds and 300 MB."""
     signal, body, status = BOMBS[bomb]
     with httpx2.Client(base_url=process.url, trust_env=False, timeout=30) as http:
         assert http.post("/v1/traces", content=b"{}", headers=JSON_HEADERS).status_code == 200

@@ -24,7 +24,7 @@ def test_too_little(tmp_path: Path, limit: str) -> None:
 
 
 def test_no_size() -> None:
-    """What is not a size is told with an example of one."""
+    """Texts that are no size are refused with an example."""
     with pytest.raises(InvalidInput, match="give one such as 2GB"):
         check_memory_limit("plenty")
 

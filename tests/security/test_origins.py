@@ -59,7 +59,7 @@ def test_pages(whole: Any, headers: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("site", ["none", "same-origin"])
 def test_own_pages(whole: Any, site: str) -> None:
-    """What a person types, and a page that this very port served, pass."""
+    """Requests that a person types, and those of pages that this very port served, pass."""
     own = {"sec-fetch-site": site, "origin": whole.addresses["api"]}
     assert whole.api.post("/api/sql", json={"query": "SELECT 1"}, headers=own).status_code == 200
     assert whole.api.get("/api/monitor/anomalies", headers={"sec-fetch-site": site}).status_code == 200

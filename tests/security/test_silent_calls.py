@@ -88,7 +88,7 @@ def test_same_connection(running: Any, make_request: Any) -> None:
 def test_without_a_token(
     settings: Any, make_running: Callable[[Server], Any], make_request: Callable[..., Any]
 ) -> None:
-    """Who has no token is refused before any message, and holds up nobody."""
+    """A client without a token is refused before any message, and holds up nobody."""
     running = make_running(Server(settings.model_copy(update={"otlp_token": SecretStr("secret")})))
     try:
         address = running.addresses["otlp_grpc"]

@@ -82,7 +82,7 @@ def test_refused_in_a_folder(tmp_path: Path, canary: Path) -> None:
 @pytest.mark.parametrize("expression", HEAVY_VALUES)
 @pytest.mark.parametrize("source", ["", " FROM landing_position"], ids=["alone", "from a table"])
 def test_heavy_values(served: Any, expression: str, source: str) -> None:
-    """What would end DuckDB, or never end, is answered in time, and the server goes on."""
+    """Queries that would end DuckDB, or never end, are answered in time, and the server goes on."""
     check_refused_in_time(served, f"SELECT {expression} AS x{source}")
 
 

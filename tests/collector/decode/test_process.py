@@ -64,7 +64,7 @@ def test_process_decodes_as_we_do(decoder: Decoder) -> None:
 
 
 def test_undecodable_records_are_refused(decoder: Decoder) -> None:
-    """What no parser can read, or has a signal of no meaning, raises here; the process goes on."""
+    """Payloads that no parser can read, or of an unknown signal, raise here; the process goes on."""
     process_id = decoder.process_id
     for payload, kind in ((b"\x00poison", Signal.TRACES), (_spans(1), 9)):
         with pytest.raises(ValueError, match=r"."):

@@ -62,7 +62,7 @@ def same(left: Any, right: Any) -> bool:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.dictionaries(keys, values, max_size=5), min_size=1, max_size=4))
 def test_every_value_survives(rows: list[dict[str, Any]], any_value: Callable[[object], AnyValue]) -> None:
-    """What a span carries comes out of a VARIANT column with its type and value, nested or not."""
+    """Attributes come out of a VARIANT column with their type and value, nested or not."""
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add().scope_spans.add().spans
     for row in rows:

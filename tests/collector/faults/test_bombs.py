@@ -47,7 +47,7 @@ def memory_bytes(pid: int, field: str) -> int:
 
 
 def held_bytes(pid: int) -> int:
-    """What a process holds now; its peak is that of the time from now on."""
+    """The memory of a process now; the peak is counted from now on."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # see proc(5)
     return memory_bytes(pid, "VmRSS")
 
@@ -80,7 +80,9 @@ EMPTY_SPANS = field(b"\x0a", field(b"\x12", b"\x12\x00" * (10 * 1024 * 1024)))
 def test_bomb(
     server: tuple[int, dict[str, str]], encoding: str, compress: Callable[[bytes], bytes], content: bytes
 ) -> None:
-    """What is small on the wire and huge decompressed or parsed is 413, for less than 100 MB of memory."""
+    """Bodies that are small on the wire and huge once decompressed or parsed are 413, with less than 100 MB
+    of memory.
+    """
     pid, addresses = server
     bomb = compress(content)
     assert len(bomb) < 2 * 1024 * 1024

@@ -115,7 +115,7 @@ def test_older_and_new_file_become_one(lake: Any) -> None:
 def test_other_collectors_older_files(
     tmp_path: Path, make_lake: Callable[[Store], Any], is_listed_older: bool
 ) -> None:
-    """What an older Spyhop lists in a shared lake is read as it is."""
+    """Files that an older Spyhop lists in a shared lake are read as they are."""
     writer = make_lake(Store.open(tmp_path / "a", lake=tmp_path / "lake"))
     writer.land(4)
     writer.land_others()

@@ -168,7 +168,7 @@ def test_large_hour_in_several_files(lake: Any) -> None:
 
 
 def test_short_memory(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not fit into memory is sealed in smaller files, and what failed leaves no file behind."""
+    """Hours that do not fit into memory are sealed in smaller files, and a failed attempt leaves no file."""
     ids = lake.land(5)
 
     def write(con: Any, target: Path, signal: Any, rows: str, row_count: int, **options: Any) -> int:

@@ -93,7 +93,7 @@ def pair(tmp_path: Path, make_request: Callable[..., Any]) -> Iterator[list[Coll
 
 
 def listed_paths(lake: Path) -> list[Path]:
-    """What a reader without Spyhop does: the listings name the files."""
+    """Reads the lake without Spyhop, by the files that the listings name."""
     paths = pl.read_parquet(lake / "_files" / "*.parquet")["path"]
     return [lake / path for path in paths]
 
@@ -170,7 +170,7 @@ def test_lake_is_remembered(tmp_path: Path, store: Store, make_lake: Callable[[S
 
 
 def test_files_outlive_their_listing(tmp_path: Path, make_lake: Callable[[Store], Any]) -> None:
-    """Who has read a listing has two minutes to open its files, also when they are compacted meanwhile."""
+    """A reader of a listing has two minutes to open its files, also when they are compacted meanwhile."""
     lake = make_lake(Store.open(tmp_path / "data"))
     ids = lake.land(3)
     lake.settle_and_seal()

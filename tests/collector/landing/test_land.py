@@ -84,7 +84,7 @@ def test_failed_transaction_leaves_nothing(
 
 
 def test_replay_after_restart(store: Store, make_request: Callable[..., Any], tmp_path: Path) -> None:
-    """What one process spooled and did not land, the next one lands, once."""
+    """The next process lands, once, what one process spooled and did not land."""
     first = Line(store)
     first.send(make_request(2).SerializeToString())
     first.land()
@@ -117,7 +117,7 @@ def test_retry_is_stored_once(line: Line, make_request: Callable[..., Any], same
 
 
 def test_retry_beside_poison_is_stored_once(line: Line, make_request: Callable[..., Any]) -> None:
-    """What lands singly, since a neighbour cannot be decoded, is stored once too."""
+    """Records that land singly, since a neighbour cannot be decoded, are stored once too."""
     body = make_request(3).SerializeToString()
     line.send(body)
     line.land()
@@ -272,7 +272,9 @@ def test_flipped_bit_in_a_segment(
 def test_flipped_bit_of_a_running_server(
     line: Line, make_request: Callable[..., Any], quarantine: Callable[[], dict[str, bytes]]
 ) -> None:
-    """What is damaged between its acknowledgement and its landing lands from memory, and is noticed."""
+    """Records that are damaged between acknowledgement and landing land from memory, and the damage is
+    noticed.
+    """
     line.send(*(make_request(1).SerializeToString() for _ in range(3)))
     (segment,) = (line.store.folder / "spool").iterdir()
     flip_the_middle(segment)

@@ -161,7 +161,7 @@ def test_one_figure(get: Get) -> None:
     ],
 )
 def test_refused_figures(get: Get, query: str, step: str, words: str) -> None:
-    """What has no figure is refused, and why."""
+    """Searches without a figure are refused with the reason."""
     answer = get("/metrics/query_range", q=query, step=step, **TIMES)
     assert answer.status_code == 400
     assert words in answer.json()["error"]["message"]

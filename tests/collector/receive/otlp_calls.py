@@ -37,7 +37,7 @@ OUTCOMES: dict[object, str] = {
 
 @dataclass
 class Outcome:
-    """What the sender learns."""
+    """The answer to a sender."""
 
     code: str
     rejected: int | None = None  # None: partial_success is not set

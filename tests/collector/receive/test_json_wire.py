@@ -108,7 +108,9 @@ def test_attribute_values(value: dict[str, Any]) -> None:
     ],
 )
 def test_the_unusual_takes_the_exact_way(body: bytes) -> None:
-    """What this way cannot tell for certain is left to the other, which takes it or says what is wrong."""
+    """Bodies that this way cannot decode for certain are left to the other, which takes them or names the
+    fault.
+    """
     assert TraceTranslator().translate(body) is None
 
 

@@ -26,7 +26,7 @@ VIEWS = {Signal.TRACES: "spans", Signal.LOGS: "logs", Signal.METRICS: "metrics"}
 
 
 class Sent:
-    """What became of the bodies so far."""
+    """The results of the bodies so far."""
 
     def __init__(self, running: Any) -> None:
         self.running = running

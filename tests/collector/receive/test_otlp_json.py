@@ -76,7 +76,7 @@ def test_values() -> None:
     ],
 )
 def test_malformed(body: bytes, complaint: str) -> None:
-    """What is wrong is said with its place."""
+    """Errors name the place of the fault."""
     with pytest.raises(MalformedBody, match=complaint):
         parse_json(Signal.TRACES, body)
 

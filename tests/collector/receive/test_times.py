@@ -92,7 +92,7 @@ def test_any_time() -> None:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_stored(running: Any, transport: str) -> None:
-    """What is stored of an item without a time lies at its receipt, in all three tables; no event at 1970."""
+    """Items without a time are stored at the time of receipt, in all three tables; no event lies at 1970."""
     before_ns = time_ns()
     for signal in Signal:
         request: Any = batch(signal, "s", 1, **dict.fromkeys(FIELDS[signal], 0))

@@ -282,7 +282,7 @@ def encodings(text: bytes) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", encodings(b""))
 def test_encodings(tmp_path: Path, name: str) -> None:
-    """What editors and shells do to a text file changes nothing."""
+    """Byte order marks and line ends of editors and shells change nothing."""
     line = json.dumps({"resourceSpans": [{"resource": RESOURCE, "scopeSpans": SCOPED}]})
     content = encodings(f"{line}\n{line}\n".encode())[name]
     assert len(spans_in(write(tmp_path / "file", content))) == 4

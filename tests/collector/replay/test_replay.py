@@ -136,7 +136,7 @@ def test_signals_in_protobuf(replayed: Callable[..., Report], running: Any, make
 def test_bad_records_do_not_stop_the_rest(
     replayed: Callable[..., Report], running: Any, make_request: Any
 ) -> None:
-    """What cannot be sent is told with file and line; everything around it lands."""
+    """Items that cannot be sent are reported with file and line; everything around them lands."""
     good, zero = make_request(1), make_request(1, span_id=bytes(8))
     report = replayed(
         **{

@@ -48,7 +48,7 @@ def test_command(shop: Any, tmp_path: Path) -> None:
 
 
 def test_pages(shop: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    """What does not fit in one answer is asked for in halves, and no row is lost or doubled."""
+    """Pages that do not fit in one answer are asked for in halves, and no row is lost or doubled."""
     monkeypatch.setattr(export_db, "_PAGE_ROWS", 1)
     pages: list[int] = []
     out = tmp_path / "pages.duckdb"

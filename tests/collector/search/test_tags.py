@@ -54,5 +54,5 @@ def test_values(get: Get, tag: str, search: str | None, expected: list[str]) -> 
 
 @pytest.mark.parametrize("tag", ["http.route", "parent.a", "event.a", "traceDuration", "span.a, name", "{}"])
 def test_no_field(get: Get, tag: str) -> None:
-    """What is not a field with values is refused."""
+    """Names that are no field with values are refused."""
     assert get(f"/{tag}/values")["error"]["code"] == "invalid_input"

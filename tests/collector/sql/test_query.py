@@ -188,7 +188,7 @@ def test_depth_of_variants(queries: QueryRunner, query: str) -> None:
 
 @pytest.mark.parametrize("table", ["range(1)", "landing_position"], ids=["in the child", "in the server"])
 def test_late_errors(queries: QueryRunner, table: str) -> None:
-    """What goes wrong after the first rows have come is told as what goes wrong before them."""
+    """Errors after the first rows have the same form as errors before them."""
     late = "CASE WHEN n = 150000 THEN error('too late') ELSE n END"
     with pytest.raises(InvalidInput, match="too late"):
         run(queries, f"SELECT {late} AS n FROM {table}, range(200000) r(n)", limit_rows=1_000_000)

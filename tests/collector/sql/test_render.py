@@ -153,7 +153,7 @@ def test_tables_and_views(queries: QueryRunner) -> None:
 
 
 def test_parquet_without_a_form(queries: QueryRunner) -> None:
-    """What Parquet cannot hold is told as such."""
+    """Values that Parquet cannot hold are an error that says so."""
     with pytest.raises(InvalidInput, match="Parquet has no form"):
         render.parquet(queries.run("SELECT MAP {} AS m", limit_rows=1))
 

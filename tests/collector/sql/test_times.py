@@ -55,7 +55,7 @@ def queries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryRunner]:
     ],
 )
 def test_stored_times_and_now(queries: QueryRunner, condition: str) -> None:
-    """What everybody types to ask for the last hour compares stored times with now."""
+    """The usual condition for the last hour compares stored times with now."""
     for view in ("spans", "all_spans", "traces"):
         result = queries.run(f"SELECT count(*) FROM {view} WHERE {condition}", limit_rows=1)
         assert result.table.num_rows == 1

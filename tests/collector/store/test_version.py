@@ -64,7 +64,7 @@ def test_old_feedback_is_the_first_revision(old_folder: Path) -> None:
 
 
 def test_stored_words_are_the_present_ones(tmp_path: Path) -> None:
-    """What a file of version 5 calls gap and exclusive is found as message wait and self time."""
+    """The gap and exclusive of a version 5 file become message wait and self time."""
     store = Store.open(tmp_path)
     with store.transaction() as con:
         con.execute("ALTER TABLE baselines RENAME self_time_p50_ns TO exclusive_p50_ns")

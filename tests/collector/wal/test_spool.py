@@ -36,7 +36,7 @@ def contents(spool: Spool, position: Position = START) -> list[bytes]:
 
 
 def test_durable_then_readable(open_spool: Callable[..., Spool]) -> None:
-    """What the future confirmed can be read, in the order of appending, over several segments."""
+    """Confirmed records can be read in the order of appending, over several segments."""
     spool = open_spool()
     sent = [b"%03d" % number * 20 for number in range(12)]
     for payload in sent:
@@ -83,7 +83,7 @@ def test_full_spool_refuses_and_recovers(open_spool: Callable[..., Spool]) -> No
 
 
 def test_checkpointed_segments_are_deleted(open_spool: Callable[..., Spool], tmp_path: Path) -> None:
-    """What has landed makes room at once, and its files go when a checkpoint holds its rows."""
+    """Landed records make room at once, and their files go when a checkpoint holds their rows."""
     spool = open_spool()
     position = START
     for number in range(30):

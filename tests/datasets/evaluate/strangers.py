@@ -113,7 +113,7 @@ def spoil(rng: Rng, call: Call, fault: str, culprit: str) -> bool:
 
 
 def _tries(rng: Rng, failed: Call) -> list[Call]:
-    """What follows a call that failed: it is tried again, three times at most."""
+    """The retries of a failed call, three at most."""
     tries: list[Call] = []
     for _ in range(3):
         tries.append(again(failed))

@@ -15,7 +15,7 @@ from tests.datasets.evaluate.incident_folder import write_incidents
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What `spyhop eval --explain` says of a folder of three cases."""
+    """The report of `spyhop eval --explain` on a folder of three cases."""
     writer = write_incidents(tmp_path_factory.mktemp("explained") / "incidents")
     with IncidentFolder.open(Path(writer.path)) as folder:
         found = evaluate(folder, explain=True).as_dict()["explanations"]

@@ -143,7 +143,7 @@ def test_case_without_spans(folder):
     ],
 )
 def test_labels_that_cannot_be_read(folder, entries, said):
-    """What is wrong in `cases.json` is said with its place."""
+    """Errors in `cases.json` name their place."""
     (folder.path / "cases.json").write_text(entries)
     assert said in problem(folder)
 

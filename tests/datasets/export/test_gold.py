@@ -11,7 +11,7 @@ from tests.datasets.support import labelled
 
 
 def judge(examples: list[Labelled]) -> tuple[list[Gold], list[Reject]]:
-    """What the examples teach, and why others do not."""
+    """The gold answers of the examples, and the reasons where there are none."""
     golds: list[Gold] = []
     rejects: list[Reject] = []
     source = InMemory(examples)

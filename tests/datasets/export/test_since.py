@@ -19,6 +19,6 @@ def test_times(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["soon", "", "-5m", "5y", "2026-13-01"])
 def test_no_time(text: str) -> None:
-    """What is no time is refused with examples of what is."""
+    """Texts that are no time are refused with examples."""
     with pytest.raises(InvalidInput, match="90m"):
         parse_since(text, NOW)

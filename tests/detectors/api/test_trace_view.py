@@ -28,7 +28,7 @@ def test_attributes_and_events_are_shown_with_their_types(system, store, pipelin
 
 
 def test_long_trace_is_truncated_and_says_so(system, store, pipeline):
-    """What is beyond the limit is counted, not shown; times stay strings so that no digit is lost."""
+    """Spans beyond the limit are counted, not shown; times stay strings so that no digit is lost."""
     trace_id = system.order()
     system.land()
     view = load_trace_view(store, pipeline.baselines, trace_id, spans_max=2)

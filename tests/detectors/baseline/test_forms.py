@@ -36,7 +36,7 @@ def test_an_open_ended_structure_is_silent():
 
 
 def test_few_spans_allow_no_claim_about_structure():
-    """What ten spans have not shown may still be ordinary."""
+    """A form that ten spans have not shown may still be ordinary."""
     assert counted({"usual": 10}).set_chance(GATE, "another") > THREE_SIGMA_P
     assert FormBook().set_chance(GATE, "anything") == 1.0
 

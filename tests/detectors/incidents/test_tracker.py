@@ -203,7 +203,7 @@ def test_mildly_large_amount_stays_a_lone_anomaly():
 
 
 def test_long_incident_keeps_its_first_traces_and_its_newest():
-    """What began it is still known after a thousand traces, and so is what happens now."""
+    """The first traces are still known after a thousand traces, and so are the newest."""
     stream = Stream()
     for _ in range(25):
         stream.second(50)

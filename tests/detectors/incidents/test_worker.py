@@ -168,7 +168,7 @@ def test_nothing_is_written_of_an_incident_that_is_not_stored(pipeline, store):
 
 
 def test_a_snapshot_does_not_change(trained, system, clock):
-    """What was handed over stays as it was while the incident grows."""
+    """A snapshot does not change while the incident grows."""
     for _ in range(2):
         for _ in range(50):
             system.order(db_ns=150 * MS)

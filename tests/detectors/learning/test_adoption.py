@@ -156,7 +156,7 @@ def test_an_open_incident_from_before_hinders_a_deploy(days, system, store):
 
 
 def test_an_engineer_is_believed_at_once(days, store):
-    """What is expected becomes the baseline within the call, and its incident ends."""
+    """An expected level becomes the baseline within the call, and its incident ends."""
     days.live(1, lambda _: 1.8)
     (incident,) = rows(store, "SELECT incident_id FROM incidents")
     answer = days.pipeline.expect_incident(incident["incident_id"], "kim")

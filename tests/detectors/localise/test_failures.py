@@ -170,7 +170,7 @@ def test_without_addresses_one_name_for_two_services_accuses_neither(usual):
 
 
 def test_exceptions_are_read_from_events(store):
-    """What a span recorded as an event counts as attributes of it; of several exceptions the last."""
+    """An exception event counts as attributes of its span; of several exceptions the last."""
     request = ExportTraceServiceRequest()
     span = request.resource_spans.add().scope_spans.add().spans.add(
         trace_id=bytes(15) + b"\x01", span_id=bytes(7) + b"\x02", name="charge",

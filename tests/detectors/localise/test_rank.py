@@ -56,7 +56,7 @@ def test_usual_time_is_no_cause(shop, causes):
 
 
 def test_most_slowed_not_slowest(shop, causes):
-    """Who was slow before is not blamed for what another adds."""
+    """A service that was slow before is not blamed for the delay that another one adds."""
     for _ in range(5):
         shop.trace(api_ms=4, db_ms=60)
     assert causes()[0]["operation"] == "SELECT stock"
@@ -263,7 +263,7 @@ def test_slowness_that_the_past_knows_is_named_with_low_confidence(shop, usual):
 
 
 def test_ordinary_traces_name_nobody(shop, causes):
-    """What took less than a millisecond more than usual has no holder."""
+    """A trace that took less than a millisecond more than usual has no holder of the time."""
     for _ in range(5):
         shop.trace()
     assert causes() == []

@@ -19,7 +19,7 @@ def test_values_do_not_make_templates():
 
 
 def test_other_messages_levels_and_services_are_other_templates():
-    """What is said, how loud, and by whom tells templates apart."""
+    """Text, level and service separate templates."""
     miner = TemplateMiner()
     codes = [
         miner.code("shop", "INFO reserved one item"),

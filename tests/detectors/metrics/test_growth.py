@@ -21,7 +21,7 @@ MB = 1e6
 
 
 def follow(figures: Iterable[float], every_s: int = 10, noise: float = 0.0) -> list[tuple[int, Growth]]:
-    """What is told of a series, each with the seconds since it began."""
+    """The reports on a series, each with the seconds since its begin."""
     growths = Growths(Settings())
     told = []
     for number, figure in enumerate(figures):
@@ -79,7 +79,7 @@ def test_leak_that_becomes_large_is_told_again():
 
 
 def test_end_of_a_leak_is_noticed():
-    """What was freed, or levels off, no longer grows."""
+    """A figure that falls or levels off no longer grows."""
     for after in (steady(60), np.full(60, 400 * MB)):
         growths = Growths(Settings())
         grown = np.r_[then_leaking(10, HOUR, 600, 5.0), after]

@@ -36,7 +36,7 @@ class Everything:
 
 @st.composite
 def told(draw: st.DrawFn) -> tuple[str, int, str, float, float, bool]:
-    """What a span says of an order: few traces, prices and sizes, so that much meets."""
+    """Orders of few traces, prices and sizes, so that many cross."""
     return (
         str(draw(st.integers(0, 15))),
         draw(st.integers(0, 12)) * S,

@@ -141,7 +141,7 @@ def test_account_that_trades_with_itself_is_found(orders):
 
 
 def test_round_trips_of_two_accounts_are_found(orders):
-    """What one sells it buys back from the other, again and again."""
+    """Two accounts that buy back what they sold to each other, again and again, are found."""
     sellers = ["user-3", "user-9"] * 5
     found = orders.second(*orders.washed(sellers, sellers[1:] + sellers[:1]))
     assert {a.details["rule"] for a in found} == {"round trip"}

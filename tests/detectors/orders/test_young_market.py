@@ -107,7 +107,7 @@ def test_spread_needs_quotes_of_both_sides():
 
 
 def test_weak_shift_does_not_silence_a_sure_one():
-    """What stays below the first severity is no finding, so what it grows into is one."""
+    """A shift below the first severity is not reported, so the larger shift that it becomes is."""
     rng = np.random.default_rng(4)
     points = np.r_[100 + 4 * rng.standard_normal(60), np.full(3, 130.0), np.full(6, 1_000.0)]
     told = {}

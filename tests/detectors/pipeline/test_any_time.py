@@ -312,7 +312,7 @@ def test_batch_that_cannot_be_learned_is_set_aside_and_named(readers, monkeypatc
 
 
 def test_full_disk_is_no_fault_of_a_batch(store):
-    """What fails because of the machine is tried for ever, and nothing is set aside."""
+    """Failures of the machine are retried for ever, and nothing is set aside."""
     aside = SetAside(store)
 
     def take(after: int, upto: int) -> None:

@@ -59,7 +59,7 @@ def test_every_settled_trace_has_one_score(known, system, clock, store):
 
 
 def test_a_trace_waits_until_it_has_settled(known, system, store):
-    """What has just landed has no score yet."""
+    """Traces that have just landed have no score yet."""
     fresh = system.order()
     known.judge_landed(system.land())
     assert scores(store, fresh) == []

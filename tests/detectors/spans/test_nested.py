@@ -124,7 +124,7 @@ def test_incident_has_what_was_held_back_before_it(trained, system, clock, store
 
 
 def test_held_spans_are_not_learned(trained, system, clock, store):
-    """What was slow for another's sake is no example of what is normal."""
+    """Spans that were slow because of a span within them are not learned."""
 
     def learned() -> Mapping[str, int]:
         rows = store.read(

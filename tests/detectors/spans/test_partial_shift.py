@@ -92,7 +92,7 @@ def test_usual_stragglers_are_quiet(seed):
 
 
 def test_twice_the_usual_stragglers_are_quiet():
-    """What is no clear change of the share is none."""
+    """A change of the share that is not clear is not reported."""
     live = Live()
     live.run(60)
     assert live.run(120, slow_share=0.03) == []

@@ -17,7 +17,9 @@ def live(pipeline, system, clock, seconds: int, db_ms: float) -> None:
 
 
 def test_a_skipped_call_is_a_hint_and_is_not_learned(pipeline, system, clock, store):
-    """What is suddenly ten times faster is in the table with its direction, opens nothing, and stays out."""
+    """Calls that are suddenly ten times faster are anomalies with their direction, open no incident, and are
+    not learned.
+    """
     live(pipeline, system, clock, 12, 50)
     counted = (
         "SELECT sum(sample_count)::BIGINT AS n FROM baseline_sketches "

@@ -68,7 +68,7 @@ def test_what_is_beyond_doubt_needs_no_three_seconds():
     ids=["one second", "below two points", "too few"],
 )
 def test_small_matters_are_no_alarm(seconds, trials, hits):
-    """What is over in a second, tiny, or rare is left alone."""
+    """Bursts that last a second, are tiny, or rare are not reported."""
     made = rates(100_000, 10)
     live(made, seconds, trials, hits)
     assert made.judge(np.array([0]), 1_000) == []

@@ -39,7 +39,7 @@ def test_span_that_is_late_counts_as_present():
 
 
 def test_batch_across_a_second_is_one_step():
-    """What a step neither learns nor clears is counted with it; older seconds before they settle."""
+    """Seconds that a step neither learns nor clears are counted with it; older ones before they settle."""
     ring = Ring()
     steps(ring, NOW)
     assert [ticks for ticks, _, _ in steps(ring, NOW, NOW + 1, NOW + 2)] == [[NOW, NOW + 1, NOW + 2]]

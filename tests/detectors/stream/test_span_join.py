@@ -49,7 +49,7 @@ def test_calls_are_counted_by_parent_and_operation(pairs):
 @settings(deadline=None)  # a loaded machine
 @given(st.lists(PAIR, min_size=1, max_size=20))
 def test_rows_follow_their_children(pairs):
-    """What is taken of a family shows the ids of exactly those children, with or without the source."""
+    """The taken part of a family shows the ids of exactly those children, with or without the source."""
     firsts, _ = calls(kin_of(pairs))
     ids = firsts.rows()["span_id"].to_pylist()
     assert ids == [str(place) for place in firsts.place.tolist()]

@@ -103,7 +103,7 @@ def test_few_samples_allow_no_strong_claim(case):
 
 
 def test_a_handful_of_samples_is_a_history():
-    """What is a hundred times all of eight samples is an anomaly: there is no number below which none is."""
+    """A value of a hundred times all eight samples is an anomaly: no number of samples is too small."""
     case = next(case for case in CASES if case.name == "latency")
     found = case.detect(case.table(np.array([10_000.0])), case.trained(normal(8)), Settings())
     assert [anomaly.severity for anomaly in found] == [5]

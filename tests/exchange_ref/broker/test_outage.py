@@ -52,7 +52,7 @@ class RealServer:
 
 @dataclass(frozen=True)
 class Lived:
-    """What an exchange went through."""
+    """The course of one exchange."""
 
     label: dict[str, Any]
     answered: list[tuple[NewOrder, Outcome]]
@@ -191,7 +191,7 @@ def test_without_a_server_the_way_to_the_broker_is_cut(tmp_path: Path) -> None:
 
 
 def test_a_cut_way_keeps_messages_until_it_is_mended() -> None:
-    """What is published while it is cut waits, and arrives once and in order when it is there again."""
+    """Messages that are published during the cut wait, and arrive once and in order afterwards."""
 
     async def main() -> tuple[bool, list[bytes]]:
         link = Link(MemoryBroker())

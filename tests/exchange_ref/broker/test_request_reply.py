@@ -78,6 +78,6 @@ def test_headers_and_order_are_kept() -> None:
 
 @pytest.mark.parametrize("address", ["kafka", "amqp://", "amqp:host", "http://host", "amqp://h:port", ""])
 def test_other_brokers_are_refused_with_the_way_out(address: str) -> None:
-    """What names no broker is refused with what does."""
+    """Addresses that name no broker are refused with examples."""
     with pytest.raises(InvalidUse, match=r"--broker memory or amqp://"):
         open_broker(address)

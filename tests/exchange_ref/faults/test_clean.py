@@ -62,7 +62,9 @@ def inside(at_ms: float) -> bool:
     ids=["quiet", "busier", "one stall", "slower", "failing", "as many failures as before", "repeated"],
 )
 def test_a_disturbance_is_named_and_a_stall_is_none(seen: SpanWitness, found: list[str]) -> None:
-    """What lasts through a control is a disturbance of its operation; what a busy machine does is not."""
+    """A change that lasts through a control is a disturbance of its operation; a stall of a busy machine is
+    not.
+    """
     assert disturbances(seen, CONTROL) == found
 
 

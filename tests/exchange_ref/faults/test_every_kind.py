@@ -135,7 +135,7 @@ def play(
 
 @pytest.fixture(scope="module")
 def happened(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> Happened:
-    """What one exchange went through, in about 26 s."""
+    """The course of one exchange, in about 26 s."""
     return play(start_exchange, tmp_path_factory.mktemp("every-kind"), ROUNDS, 1.0)
 
 

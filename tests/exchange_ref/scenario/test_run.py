@@ -119,7 +119,7 @@ def test_logs_share_the_traces_of_the_spans(written: tuple[Path, dict[str, Any]]
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
-    """What lies in the folder is not overwritten."""
+    """Files in the folder are not overwritten."""
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(FolderUnusable, match="--out"):
         play(TINY, Split.TUNE, 1, tmp_path, lambda _: None)

@@ -38,7 +38,7 @@ BAD_REQUESTS = [
 
 @pytest.fixture(scope="module")
 def answers(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> list[Response]:
-    """What one exchange says to each bad request."""
+    """The answer of one exchange to each bad request."""
 
     async def main() -> list[Response]:
         async with start_exchange(tmp_path_factory.mktemp("gateway")) as running:

@@ -154,7 +154,7 @@ def test_critical_path(api_url: str) -> None:
 
 
 def test_hostile_text_is_data_without_secrets(api_url: str) -> None:
-    """What senders wrote stands within rows, and carries no secret, however long it is."""
+    """Words of senders stand within rows and carry no secret, however long they are."""
     ids = [row[1] for row in pages(api_url, "trace_topology", trace_id="c" * 32)]
     answer = ask(api_url, "span_details", trace_id="c" * 32, span_ids=ids[:2])
     text = json.dumps(answer)

@@ -86,6 +86,6 @@ def test_work_is_a_union():
 
 
 def test_delays_are_beyond_what_is_usual():
-    """What most took before is no delay; what is, counts from the usual median."""
+    """Times that most calls took before are no delay; a delay counts from the usual median."""
     usual = np.array([1, 1, 1, 1, 5]) * MS
     assert delays_ns(np.array([1, 4, 100]) * MS, usual).tolist() == [0.0, 0.0, 99.0 * MS]

@@ -82,7 +82,7 @@ def test_who_stops_the_world_is_named(usual):
 
 
 def test_without_it_who_waited_is_accused(usual):
-    """What waits takes as long and is seen more often: no other source tells the two apart."""
+    """The waiting operation takes as long and is seen more often: no other source separates the two."""
     found = spans(200, COLLECTIONS)
     others = [source for source in SOURCES if source != STALLS]
     assert localise(found, usual, sources=others)[0]["service"] != "market"

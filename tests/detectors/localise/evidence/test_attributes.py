@@ -122,7 +122,7 @@ def test_a_price_out_of_range_for_its_item_accuses_where_it_entered(bad, found):
 
 
 def test_a_counter_is_not_a_value(bad):
-    """What grows with time is always larger than before, and says nothing."""
+    """Attributes that grow with time are always larger than before, and are no evidence."""
     before = Till("usual")
     for number in range(100):
         before.order(offset=1_000 + number)

@@ -73,7 +73,7 @@ def test_slowdown_shrinks_with_few_samples():
 
 
 def test_effect_does_not_depend_on_the_number_of_spans():
-    """What gates ask is the same of one span and of a hundred."""
+    """The gates give the same answer for one span and for a hundred."""
     few, many = Sketch.of([1.0 * MS] * 5), Sketch.of([1.0 * MS] * 5_000)
     effects = [slowdown(np.full(n, 200.0 * MS), usual)[1] for n in (1, 100) for usual in (few, many)]
     assert np.allclose(effects, np.log(201 / 2), rtol=0.01)
@@ -102,6 +102,6 @@ def test_delays_that_a_caller_always_had_are_no_pause(shop, usual):
 
 
 def test_one_slow_service_of_two_is_no_pause(shop, usual):
-    """What meets the calls of one service alone is on the way to it."""
+    """Delays of the calls to one service alone lie on the way to it."""
     found = ends(shop, usual, paused(0, [2, 2, 2, 2]), paused(2, [2, 300, 320, 330]))
     assert found.callee_share(paused(2, [2, 300, 320, 330]), ["price", "shop", "stock"]) > 0.5

@@ -35,7 +35,7 @@ BAD_ORDERS = [
 
 @pytest.fixture(scope="module")
 def answers(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str]]:
-    """What one exchange says to each bad order: status and message."""
+    """The status and message of one exchange for each bad order."""
 
     async def main() -> list[tuple[int, str]]:
         async with start_exchange(tmp_path_factory.mktemp("api")) as running:
