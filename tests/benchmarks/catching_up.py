@@ -91,7 +91,7 @@ def _status_lines(pid: int) -> Iterator[tuple[str, str]]:
 
 
 def fill_spool_and_die(folder: Path, spool_bytes: int, distinct_spans: int) -> None:
-    """Leaves the folder of a server that is killed before it lands anything; prints the number of requests."""
+    """Leaves the folder of a server that is killed before it lands anything; prints how many requests."""
     from collector.landing.land import read_position
     from collector.settings import Settings
     from collector.signals import Signal

@@ -105,7 +105,7 @@ def test_shell(app: typer.Typer, shared: Any) -> None:
 
 
 def test_mistakes(app: typer.Typer, shared: Any, tmp_path: Path) -> None:
-    """Refused SQL, a folder without data and two sources are told apart."""
+    """Refused SQL, a folder without data and two sources have different errors."""
     with pytest.raises(RefusedQuery):
         run(app, "DELETE FROM spans", "--api", shared.addresses["api"])
     with pytest.raises(DataFolderUnusable, match="holds no"):

@@ -1,4 +1,4 @@
-"""Traces laid over each other, and what language models were told."""
+"""Traces laid over each other, and the prompts of language models."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_causes_are_waited_for(slow_shop: Shop, explainer: Any) -> None:
 
 
 def test_the_thread_survives_a_failure(slow_shop: Shop, explainer: Any, monkeypatch: Any) -> None:
-    """A look that fails is told in the status, and the next one explains."""
+    """A look that fails is reported in the status, and the next one explains."""
     monkeypatch.setattr("llm.automatic._LOOK_EVERY_S", 0.01)
     automatic = AutomaticExplainer(slow_shop.store, explainer, 3, clock_ns=lambda: T0 + 60_000_000_000)
     told: list[object] = []

@@ -1,4 +1,4 @@
-"""Failures are told as failures, with the type and the message of the deepest one first."""
+"""Failures are explained as failures, with the type and the message of the deepest one first."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_symptom_counts_the_failures(failing_shop: Any, explainer: Any) -> N
 
 
 def test_an_exception_without_a_status_is_told(shop: Any, explainer: Any) -> None:
-    """Where a span recorded an exception and no span has the status of an error, it is told all the same."""
+    """An exception that a span recorded is named even where no span has the status of an error."""
     root = shop.span(FAILED, "bank", "POST /pay", "SERVER", ms=3)
     shop.span(FAILED, "ledger", "post entry", parent=root, ms=1, exception=KEY_ERROR)
     explanation = explainer.analyse(Subject(kind="trace", id=FAILED))

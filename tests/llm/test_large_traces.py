@@ -37,7 +37,7 @@ def many_calls(shop: Any, count: int) -> None:
 
 
 def test_a_lone_span_is_no_absence(shop: Any, explainer: Any) -> None:
-    """A stored trace of one span is told as what it is, not as spans that have not landed."""
+    """A stored trace of one span is explained as such, not as spans that have not landed."""
     shop.span(SLOW_TRACE, "shop-web", "GET /cart", "SERVER", ms=180)
     explanation = explainer.analyse(TRACE)
     assert "GET /cart in shop-web took 180 ms, the only span of its trace [E1]." in explanation.summary

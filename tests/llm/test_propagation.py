@@ -77,7 +77,7 @@ def test_a_message_is_a_step(shop: Any, explainer: Any) -> None:
 
 
 def test_without_a_cause_there_is_no_way(shop: Any, explainer: Any) -> None:
-    """Where nothing stands out, no chain is told."""
+    """Where nothing stands out, no chain is shown."""
     shop.span(OTHER, "web", "GET /", "SERVER", ms=1)
     explained = explainer.analyse(Subject(kind="trace", id=OTHER))
     assert way(explained) == []

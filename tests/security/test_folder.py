@@ -41,7 +41,7 @@ def test_fault_under_load(tmp_path: Path, fault: str, kill: bool) -> None:
 
 
 def test_moved_folder(tmp_path: Path) -> None:
-    """A folder that was moved is told with what to do, and all goes on when it is back."""
+    """A moved folder is reported with what to do, and all goes on when it is back."""
     result = play("move-folder", tmp_path / "data")
     assert result["told"].endswith("was moved or replaced: put it back")
     assert (result["noticed_s"] is not None, result["refuses"], result["ready_again"]) == (True, True, True)
@@ -56,7 +56,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_each_fault_of_the_database(store: Store) -> None:
-    """Moved, replaced, overwritten and cut database files are told apart; an untouched one is no fault."""
+    """Moved, replaced, overwritten and cut database files have different messages; an untouched one is no
+    fault.
+    """
     path = store.files.path
     with store.transaction() as con:
         con.execute("CREATE TABLE t AS SELECT i, md5(i::VARCHAR) AS text FROM range(200_000) r(i)")
@@ -157,7 +159,7 @@ def test_missing_database(killed: tuple[Path, set[str]], tmp_path: Path) -> None
 
 
 def test_damaged_log(killed: tuple[Path, set[str]], tmp_path: Path) -> None:
-    """A damaged log beside the spool is told with the command that goes on, which loses nothing."""
+    """The error of a damaged log beside the spool names the command that goes on, which loses nothing."""
     folder = copy_of(killed, tmp_path)
     log = folder / "spyhop.duckdb.wal"
     content = bytearray(log.read_bytes())

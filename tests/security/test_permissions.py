@@ -56,7 +56,7 @@ def test_wide_folder_is_closed(tmp_path: Path, caplog: pytest.LogCaptureFixture)
 
 
 def test_folder_of_others_keeps_its_rights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A folder that holds more than Spyhop's files stays as it is, and so do those; it is told."""
+    """A folder that holds more than Spyhop's files stays as it is, and so do those; a warning says so."""
     tmp_path.chmod(0o755)
     other = tmp_path / "other"
     other.touch()

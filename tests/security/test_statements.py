@@ -154,7 +154,7 @@ def test_bytes_are_bounded(
     ids=["text", "null byte", "deep", "many", "number", "none"],
 )
 def test_bad_requests(served: Any, body: dict[str, Any]) -> None:
-    """Texts and parameters out of bounds are told so, and are no failure of the server."""
+    """Texts and parameters out of bounds get an error that says so, and are no failure of the server."""
     answer = served.api.post("/api/sql", json=body)
     assert 400 <= answer.status_code < 500
     assert answer.json()["error"]["message"]

@@ -132,7 +132,7 @@ def test_either_protocol(shared: Any, port: str) -> None:
 
 
 def test_first_bytes_may_be_few(shared: Any) -> None:
-    """Which protocol is spoken is told only when it can be: a P may begin both."""
+    """The protocol is decided only when it is certain: a P may begin both."""
     host, _, port = shared.addresses["otlp_grpc"].rpartition(":")
     for head, rest, expected in ((b"P", b"UT /v1/traces HTTP/1.1\r\nhost: x\r\n\r\n", b"HTTP/1.1 405"),):
         with socket.create_connection((host, int(port)), timeout=10) as sock:

@@ -71,7 +71,9 @@ def test_bounded(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("transport", ["grpc", "protobuf", "json"])
 def test_every_refusal_is_seen(running: Any, caplog: pytest.LogCaptureFixture, transport: str) -> None:
-    """A rejected span, a cut value and a refused body are told with the sender's name, address and reason."""
+    """A rejected span, a cut value and a refused body are reported with the sender's name, address and
+    reason.
+    """
     caplog.set_level(logging.WARNING)
     send(running, Signal.TRACES, transport, wire(batch(Signal.TRACES, "s", 3, trace_id=bytes(16)), transport))
     long = batch(Signal.LOGS, "s", 1, text="x" * 1_100_000)

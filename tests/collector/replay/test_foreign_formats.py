@@ -168,7 +168,7 @@ def test_tempo(tmp_path: Path, name: str) -> None:
 
 
 def test_zipkin(running: Any, tmp_path: Path) -> None:
-    """Zipkin v2 lands with kinds, endpoints, status and annotations; a bad span is told with its place."""
+    """Zipkin v2 lands with kinds, endpoints, status and annotations; a bad span is reported with its place."""
     code, out, err = replay(running.addresses["otlp_http"], write(tmp_path / "zipkin.json", ZIPKIN))
     running.landed()
     assert code == 1
@@ -341,7 +341,7 @@ def test_any_damage_is_told(tmp_path: Path, text: bytes) -> None:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_damaged_bytes_are_told(tmp_path: Path, data: st.DataObject) -> None:
-    """A flipped, cut or inserted byte in any container is told, and raises nothing but InvalidInput."""
+    """A flipped, cut or inserted byte in any container is reported, and raises nothing but InvalidInput."""
     text = json.dumps(TEMPO["batches"]).encode()
     containers = [WIRE, len(WIRE).to_bytes(4, "big") + WIRE, gzip.compress(WIRE, mtime=0), text]
     container = data.draw(st.sampled_from(containers))

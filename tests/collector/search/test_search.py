@@ -46,7 +46,7 @@ def test_range(queries: QueryRunner) -> None:
 
 
 def test_steps(queries: QueryRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search that the newest spans do not satisfy looks further back, up to a bound that the answer names."""
+    """A search that the newest spans do not satisfy looks further back, to a bound that the answer names."""
     monkeypatch.setattr(module, "_STEPS", (1, 4, 100))
     asked = parse("{ duration > 1us } | { status = error }")
     assert names(search(queries, asked, SPAN, Limits())) == [1]

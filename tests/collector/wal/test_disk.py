@@ -41,7 +41,7 @@ def test_reserve(disk: Disk) -> None:
 
 
 def test_read_only(disk: Disk) -> None:
-    """A disk that turned read-only is told before anything is written to it."""
+    """A disk that turned read-only is reported before anything is written to it."""
     disk.flags = os.ST_RDONLY
     assert disk.watch.status()["failure"] == "the disk is read-only"
 

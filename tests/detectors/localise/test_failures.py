@@ -115,7 +115,7 @@ def test_a_call_that_its_caller_gave_up_stays_the_callers(usual):
 
 @pytest.mark.parametrize("count", [1, 10])
 def test_an_exception_that_was_never_raised_is_evidence(usual, count):
-    """One is enough against a hundred spans that never raised it; type and message are told."""
+    """One exception is enough against a hundred spans that never raised it; type and message are named."""
     world = World()
     for _ in range(count):
         world.trace(failed=["price"], raised={"price": "RuntimeError: card vault: permission denied"})

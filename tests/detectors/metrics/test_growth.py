@@ -156,7 +156,7 @@ def test_figure_of_counts_that_chance_explains_is_quiet():
 @settings(deadline=None, max_examples=25)
 @given(st.floats(1e-3, 1e12), st.integers(0, 10**9))
 def test_unit_and_time_do_not_matter(unit, later_s):
-    """The same series in another unit, or at another time of the same hour, is told of alike."""
+    """The same series in another unit, or at another time of the same hour, is reported alike."""
     series = then_leaking(10, HOUR, 600, 5.0)
     later_ns = later_s // HOUR * HOUR * S
     whole, scaled = Growths(Settings()), Growths(Settings())
@@ -215,7 +215,7 @@ def test_what_is_held_is_known_by_its_name(name, unit, held):
 
 
 def test_one_point_from_another_century_does_not_blind_a_series():
-    """A leak is told although a clock was once ahead by years."""
+    """A leak is reported although a clock was once ahead by years."""
     growths, told = Growths(Settings()), []
     growths.take(7, (BEGIN + 10**9) * S, 200 * MB)
     for number, figure in enumerate(then_leaking(10, HOUR, 400, 5.0)):

@@ -75,7 +75,7 @@ def test_young_market_that_is_only_lively_is_quiet():
 
 
 def test_spread_of_two_stretches_is_found():
-    """Four seconds are enough where each half of a stretch shows it; it is told once."""
+    """Four seconds are enough where each half of a stretch shows it; it is reported once."""
     market = Market()
     assert market.stretches(60) == []
     found = market.stretches(2, spread=0.05) + market.stretches(10)

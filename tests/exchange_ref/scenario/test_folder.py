@@ -46,7 +46,7 @@ def test_who_waited_behind_a_fault_is_neither_a_good_nor_a_bad_example() -> None
 
 
 def test_a_control_is_unclean_only_by_itself() -> None:
-    """A control in which something else changed is told of; beside a fault it may."""
+    """A control in which something else changed is reported; beside a fault it may change."""
     plan = Plan(
         1,
         30.0,
