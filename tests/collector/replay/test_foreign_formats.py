@@ -168,7 +168,7 @@ def test_tempo(tmp_path: Path, name: str) -> None:
 
 
 def test_zipkin(running: Any, tmp_path: Path) -> None:
-    """Zipkin v2 lands with kinds, endpoints, status and annotations; a bad span is reported with its place."""
+    """Zipkin v2 lands with kinds, endpoints, status and annotations; a bad span is named with its place."""
     code, out, err = replay(running.addresses["otlp_http"], write(tmp_path / "zipkin.json", ZIPKIN))
     running.landed()
     assert code == 1
