@@ -75,7 +75,7 @@ def agreement(verdicts: Mapping[str, Mapping[str, str]]) -> Agreement:
     )
 
 
-_ALIKE = "all verdicts are the same, so nothing tells agreement from chance"
+_ALIKE = "all verdicts are the same, so agreement cannot be separated from chance"
 
 
 def _pair(one: str, other: str, verdicts: Mapping[str, Mapping[str, str]]) -> Kappa:

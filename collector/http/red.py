@@ -69,7 +69,7 @@ class Red:
                 latency.add_metric(key, list(_cumulative(count)), count.sum_s)
             beyond = GaugeMetricFamily(
                 "spyhop_red_other_spans",
-                f"Spans that were counted as {OTHER!r}, since others are told apart already.",
+                f"Spans that were counted as {OTHER!r}, since the limit of operations was reached.",
                 value=self._overflow_count,
             )
         yield from (calls, latency, beyond)

@@ -112,7 +112,7 @@ def compared(trace: Mapping[str, Any], other: Mapping[str, Any], usual_count: in
     cut = [name for name, each in (("this trace", trace), ("the other", other)) if each.get("truncated")]
     notes = [f"Only the spans that are shown of {' and '.join(cut)} are compared: it is cut."] if cut else []
     if not shown:
-        return page(head, tag("div", "Nothing tells them apart.", css="muted"))
+        return page(head, tag("div", "They do not differ.", css="muted"))
     same = len(rows) - len(shown)
     notes.append(
         f"{plural(len(shown), 'call')} that differ, in the order of the tree; {plural(same, 'further one')}. "

@@ -39,7 +39,7 @@ def build_router(store: Store, settings: Settings) -> APIRouter:
             "exportable": None,
         }
         if said["total"] > MAX_COUNTED:
-            note = f"not counted beyond {MAX_COUNTED:,} verdicts: spyhop export --dry-run tells it"
+            note = f"not counted beyond {MAX_COUNTED:,} verdicts: spyhop export --dry-run counts all"
             return told | {"exportable_note": note}
         exports = build_exports(source, FORMATS.values(), settings)
         return told | {"exportable": {name: _summary(made, settings) for name, made in exports.items()}}

@@ -2,7 +2,7 @@
 
 SQLite calls a progress handler from inside its virtual machine. This one sleeps there, once in each execution
 of the chosen statements, on the thread that runs it; the statement's text, plan and result stay the same, and
-nothing but its duration tells. A slow write holds the single writer, so other writes queue behind it.
+only its duration shows the fault. A slow write holds the single writer, so other writes queue behind it.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def _judge(  # noqa: PLR0917
         citations_valid=sum(evidence_id in known for evidence_id in cited),
         sentences=sum(bool(check.cited) for check in checks),
         sentences_supported=sum(bool(check.cited) and check.verdict == "kept" for check in checks),
-        # A failure is told as one, slowness as slowness.
+        # A failure is explained as a failure, slowness as slowness.
         symptom_kind_right=opening is not None and (opening.kind == "error") == (failed and bool(causes)),
         abstained=not causes,
         confidence=told.confidence,
