@@ -1,9 +1,9 @@
 """A model's answer → the part that the facts support. The model selects and orders; code asserts.
 
-Of the summary a sentence stays when the facts it cites entail it (`llm/entailment.py`). One that they do not
-entail gives way to code's own sentence about the first of them; one that cites nothing known is dropped. The
-causes, their order, confidence and statements are those of code, and the first one cannot be left out.
-Recommendations are those that were offered, in code's words.
+A sentence of the summary stays when its cited facts entail it (`llm/entailment.py`). Otherwise
+code's own sentence about the first of these facts replaces it; a sentence that cites no known fact
+is dropped. The causes, their order, confidence and statements are those of code, and the first one
+cannot be left out. Recommendations are those that were offered, in code's words.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Similar incidents of the past, with the words of engineers on them.
 
-Those of the same structure go first (`llm/fingerprint.py`), then those whose explanations share rare words:
-cosine of TF-IDF vectors over the words without figures. (Embeddings of `wordllama` would need
-huggingface-hub, tokenizers and safetensors.) What is told is the place that an engineer named, as a name;
-their sentences stand in the answer as theirs, never in an explanation's own text or a
+Incidents of the same structure go first (`llm/fingerprint.py`), then those whose explanations share
+rare words: cosine of TF-IDF vectors over the words without figures. (Embeddings of `wordllama`
+would need huggingface-hub, tokenizers and safetensors.) The place that an engineer named is shown
+as a name. Their sentences stand in the answer as theirs, never in an explanation's own text or a
 model's prompt.
 """
 
