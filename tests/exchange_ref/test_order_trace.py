@@ -12,6 +12,7 @@ from opentelemetry.trace import StatusCode
 
 from exchange_ref.engine.orders import OrderType, Side
 from exchange_ref.services.wallet import NewOrder, Outcome
+from tests.exchange_ref.trace_shape import shape
 
 # service, name, kind, parent, links; parents and links by name, which is unique in this trace.
 ORDER_TRACE = {
@@ -42,20 +43,6 @@ ORDER = {
     "order.price": 41000.5,
     "user.id": "trader-01",
 }
-
-
-def shape(spans: list[ReadableSpan]) -> set[tuple[str, str, str, str | None, tuple[str, ...]]]:
-    names = {span.context.span_id: span.name for span in spans}
-    return {
-        (
-            str(span.resource.attributes["service.name"]),
-            span.name,
-            span.kind.name,
-            names[span.parent.span_id] if span.parent else None,
-            tuple(names[link.context.span_id] for link in span.links),
-        )
-        for span in spans
-    }
 
 
 def submit(open_exchange, *orders: NewOrder) -> tuple[list[Outcome], list[list[ReadableSpan]]]:

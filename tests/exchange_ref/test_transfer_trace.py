@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from exchange_ref.engine.orders import OrderType, Side
 from exchange_ref.services.addresses import address_of
 from exchange_ref.services.wallet import NewOrder, NewTransfer
+from tests.exchange_ref.trace_shape import shape
 from tests.pace import patience_s
 
 # service, name, kind, parent, links; parents and links by name, which is unique in each trace.
@@ -64,20 +65,6 @@ CANCEL = tree(
 )
 SENT = NewTransfer("trader-01", "t-1", "BTC", Decimal("0.5"), address_of("trader-02"))
 RESTING = NewOrder("trader-01", "c-1", "BTC/USD", Side.BUY, OrderType.LIMIT, Decimal("0.1"), Decimal("41000"))
-
-
-def shape(spans: list[ReadableSpan]) -> set[tuple[object, ...]]:
-    names = {span.context.span_id: span.name for span in spans}
-    return {
-        (
-            str(span.resource.attributes["service.name"]),
-            span.name,
-            span.kind.name,
-            names[span.parent.span_id] if span.parent else None,
-            tuple(names[link.context.span_id] for link in span.links),
-        )
-        for span in spans
-    }
 
 
 def test_a_transfer_is_the_whole_tree(open_exchange, tmp_path: Path) -> None:
