@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -180,6 +181,8 @@ def serve(
     if new_database:
         given["new_database"] = True
     settings = collector.settings.Settings(**given)
+    for group in ("detectors", "llm", "datasets"):
+        SETTINGS[group]()  # a wrong value is refused before the database is opened
     try:
         run(settings, build_services, _say_addresses)
     finally:
@@ -230,14 +233,15 @@ def list_settings() -> None:
     from rich.table import Table
 
     table = Table("setting", "default", "what it does", box=None, header_style="bold")
-    shown: set[str] = set()  # the price list stands in two groups
+    # The price list belongs to two groups: it stands in the last one that reads it.
+    left = Counter(variable for model in SETTINGS.values() for variable in variables(model).values())
     for group, model in SETTINGS.items():
         table.add_section()
         table.add_row(f"[bold cyan]{group}[/]")
         for name, variable in variables(model).items():
-            if variable in shown:
+            left[variable] -= 1
+            if left[variable]:
                 continue
-            shown.add(variable)
             field = model.model_fields[name]
             default = field.get_default(call_default_factory=True)
             table.add_row(variable, "" if default is None else str(default), field.description)

@@ -74,6 +74,16 @@ def test_unknown_setting(tmp_path: Path) -> None:
     assert "SPYHOP_LLM_MODEL" in line
 
 
+def test_setting_that_needs_another(tmp_path: Path) -> None:
+    """A limit of cost without a price is refused in one line, before anything is made in the folder."""
+    limits = {"SPYHOP_LLM_MODEL": "m", "SPYHOP_LLM_MAX_COST_PER_HOUR": "3"}
+    done = spyhop("serve", "--data", str(tmp_path / "data"), *FREE, env=limits)
+
+    assert done.returncode == 2
+    assert "SPYHOP_GENAI_PRICES has no price of 'm'" in one_line(done.stderr)
+    assert not (tmp_path / "data").exists()
+
+
 def test_setting_with_a_wrong_value(tmp_path: Path) -> None:
     """A setting whose value does not parse is named with that value."""
     done = spyhop("serve", "--data", str(tmp_path), *FREE, env={"SPYHOP_SQL_TIMEOUT_S": "soon"})
