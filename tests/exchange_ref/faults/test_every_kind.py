@@ -22,7 +22,8 @@ from exchange_ref.faults.registry import CONTROLS, KINDS, LASTING
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import parse_schedule
 
-pytestmark = pytest.mark.long
+# Each fault has to show in the waiting times of under a second, which other work beside it hides.
+pytestmark = pytest.mark.alone
 
 FIRST_AT_S = 0.8
 FOR_S = 0.8
