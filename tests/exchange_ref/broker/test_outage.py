@@ -33,6 +33,7 @@ from exchange_ref.load.traders import Traders
 from exchange_ref.services.api.statements import SELECT_WALLETS
 from exchange_ref.services.wallet import NewOrder, Outcome, RetryPolicy
 from exchange_ref.telemetry.span_export import BoundedSpanExport
+from tests.pace import patience_s
 
 pytestmark = pytest.mark.long
 
@@ -64,6 +65,7 @@ class Lived:
 
 def live(folder: Path, broker: str, server: BrokerServer | None, load_s: float, rate_per_s: float) -> Lived:
     """Load, an outage of 1.5 s or as long as the server takes, and load behind it."""
+    attempts = round(patience_s(10))
 
     async def main() -> Lived:
         memory = InMemorySpanExporter()
@@ -71,8 +73,8 @@ def live(folder: Path, broker: str, server: BrokerServer | None, load_s: float, 
         exchange = Exchange(ExchangeConfig(folder, broker=broker), export, broker_server=server)
         await exchange.start()
         # Longer than the API waits for its broker: who gives up earlier leaves a request behind, and asks for
-        # the same work again.
-        exchange.wallet.retry = RetryPolicy(max_attempts=10, timeout_s=12.0, backoff_s=0.2)
+        # the same work again. And often enough for a server that takes its time to start.
+        exchange.wallet.retry = RetryPolicy(max_attempts=attempts, timeout_s=12.0, backoff_s=0.2)
         load = Load(
             exchange.wallet, Traders(random.Random(1), f"{time.time_ns():x}"), random.Random(2), rate_per_s
         )
