@@ -84,10 +84,9 @@ def _add_anomaly(book: FactBook, case: Case, anomaly: Anomaly) -> list[Cause]:
     if anomaly.detector in EVENTS:
         return add_event(book, span, anomaly)
     said = own_or_quoted(str(anomaly.details.get("text") or ""))
-    took = (
-        f"took {quantity(anomaly.observed, asset(anomaly.unit))}, usually"
-        f" {quantity(anomaly.expected, asset(anomaly.unit))}"
-    )
+    unit = asset(anomaly.unit) if anomaly.unit else None
+    verb = "took" if unit == "ns" else "had"
+    took = f"{verb} {quantity(anomaly.observed, unit)}, usually {quantity(anomaly.expected, unit)}"
     statement = (
         f"{place(span)}{f': {said}' if said else f' {took}'} ({significant(anomaly.sigma)}σ,"
         f" SEV{anomaly.severity}, n = {anomaly.sample_count:,}, {redact_text(cell_text(anomaly.cell))})"

@@ -10,7 +10,7 @@ SubjectKind = Literal["anomaly", "incident", "trace"]
 CauseKind = Literal[
     "database", "remote_call", "message_wait", "own_code", "error", "amount", "resource", "market",
     "self_trade",
-    "repeated_calls", "retries", "saturation", "pool",
+    "repeated_calls", "retries", "saturation", "pool", "call_structure",
 ]  # fmt: skip
 
 

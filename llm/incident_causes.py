@@ -181,7 +181,7 @@ def _localised_confidence(case: Case, incident: Incident, share: float | None, s
 def _kind_of(case: Case, ranked: Mapping[str, object], told: Fact, operation: str) -> CauseKind:
     by_fact: dict[str, CauseKind] = {
         "error": "error", "amount": "amount", "edge_time": "remote_call", "message_wait": "message_wait",
-        "metric": "resource",
+        "metric": "resource", "structure": "call_structure",
     }  # fmt: skip
     if ranked.get("kind") == "repeats":
         failed = any(span.status_code == "ERROR" for span in case.trace.spans if span.operation == operation)

@@ -32,9 +32,10 @@ def amount_text(amount: float, unit: str) -> str:
 def share_text(share: float) -> str:
     """A share as a percentage that never rounds something to nothing, nor almost all to all.
 
-    >>> share_text(0.337), share_text(0.0), share_text(0.002), share_text(0.999)
-    ('34%', '0%', '<1%', '>99%')
+    >>> share_text(0.337), share_text(0.0), share_text(0.002), share_text(0.999), share_text(-1e-17)
+    ('34%', '0%', '<1%', '>99%', '0%')
     """
+    share = max(share, 0.0)  # what is left of 1 by subtraction may be a rounding error below
     if 0 < share < 0.01:
         return "<1%"
     return ">99%" if 0.99 < share < 1 else f"{share:.0%}"

@@ -16,6 +16,7 @@ ADVICE = {
     "market": "price feed", "self_trade": "market surveillance", "repeated_calls": "N+1", "retries": "backoff",
     "saturation": "at its limit", "pool": "connections", "message_wait": "backlog", "resource": "heap profiles",
     "error": "deepest span that failed", "database": "lock waits", "amount": "account behind it",
+    "call_structure": "early return before the call",
 }  # fmt: skip
 
 
@@ -42,6 +43,20 @@ def explain_one(shop: Any, explainer: Any, ranked: dict[str, Any], **anomaly: An
     shop.anomaly("an", SLOW_TRACE, span_id, "shop", "work", incident_id="in", **anomaly)
     shop.incident("in", SLOW_TRACE, [ranked], kind=anomaly["detector"])
     return explainer.analyse(Subject(kind="incident", id="in"))  # type: ignore[no-any-return]  # fixtures
+
+
+def test_a_call_that_is_missing_is_no_slowness(shop: Any, explainer: Any) -> None:
+    """Where an operation no longer makes a call, advice looks for the reason, and for no CPU."""
+    missing = "work did not call GET in shop, as in 100% of its spans, usually in 0%"
+    item = {"kind": "structure", "trace_id": SLOW_TRACE, "span_id": f"{1:016x}", "text": missing}
+    ranked = {"service": "shop", "operation": "work", "share": 0.9, "kind": "structure", "evidence": [item]}
+    told = explain_one(
+        shop, explainer, ranked, detector="structure", observed=1, expected=0, unit="", details={}
+    )
+    assert told.summary.startswith(f'work in shop: "{missing}"')
+    assert "early return before the call" in told.recommendations[0]
+    assert "CPU" not in " ".join(told.recommendations)
+    assert "work in shop had 1, usually 0" in told.evidence[0].statement
 
 
 @pytest.mark.parametrize(

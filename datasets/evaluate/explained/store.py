@@ -56,6 +56,7 @@ class CaseStore:
         root = trace.spans[0]
         failed = root.status_code == "ERROR"
         rows = self._spans.of(traces)
+        text = _failures(rows, root.service, root.operation) if failed else ""
         starts = pc.min_max(rows["start_unix_nano"]).as_py()
         expected = self._usual_ns(root.service, root.operation)
         shared = {
@@ -75,7 +76,7 @@ class CaseStore:
                  "span_id": root.span_id, "operation": root.operation, "span_kind": root.kind,
                  "duration_ns": root.duration_ns, "observed": 1.0 if failed else float(root.duration_ns),
                  "expected": 0.0 if failed else expected, "unit": "" if failed else "ns",
-                 "sample_count": root.sample_count or 1, "text": ""},
+                 "sample_count": root.sample_count or 1, "text": text},
             )  # fmt: skip
         return exemplar
 
@@ -84,3 +85,12 @@ class CaseStore:
             "SELECT p50_ns FROM baselines WHERE service_name = ? AND operation = ?", [service, operation]
         ).to_pylist()
         return float(rows[0]["p50_ns"]) if rows else 0.0
+
+
+def _failures(spans: pa.Table, service: str, operation: str) -> str:
+    """As live detection words them: "12 of 80 calls failed"."""
+    own = spans.filter(
+        pc.and_(pc.equal(spans["service_name"], service), pc.equal(spans["operation"], operation))
+    )
+    failed = pc.sum(pc.equal(own["status_code"], "ERROR")).as_py() or 0
+    return f"{failed} of {own.num_rows} calls failed"
