@@ -95,7 +95,10 @@ def _sentences(evidence: Evidence, causes: tuple[Cause, ...]) -> list[str]:
             _cite(f"Another fault: {cause.statement}", cause.evidence),
             *_windows(evidence, (cause,)),
         ]
-    following = [cause for cause in causes[1:] if not cause.separate]
+    # The same failure in another trace is no second cause.
+    first = (causes[0].service, causes[0].operation, causes[0].statement)
+    others = [cause for cause in causes[1:] if not cause.separate]
+    following = [cause for cause in others if (cause.service, cause.operation, cause.statement) != first]
     sentences += [_cite(f"Next: {cause.statement}", cause.evidence) for cause in following[:1]]
     return sentences + [said(fact) for fact in evidence.facts if fact.kind in ("extent", "amount_value")]
 

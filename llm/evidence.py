@@ -49,7 +49,7 @@ def gather(case: Case) -> Evidence:
         localised = add_incident_causes(book, case, traced) if case.incident else []
         causes += localised or traced
         if localised and is_failing:  # a ranking by time does not silence the failure itself
-            causes += [cause for cause in traced if cause.kind == "error"]
+            causes += [cause for cause in traced if cause.kind in ("error", "failed_call")]
         causes = mark_separate(book, case, causes)
     deployed = add_version_fact(book, case)
     path = () if is_event else add_path_fact(book, case.trace)

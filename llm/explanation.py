@@ -11,6 +11,7 @@ CauseKind = Literal[
     "database", "remote_call", "message_wait", "own_code", "error", "amount", "resource", "market",
     "self_trade",
     "repeated_calls", "retries", "saturation", "pool", "call_structure",
+    "failed_call",
 ]  # fmt: skip
 
 

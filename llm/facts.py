@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -172,7 +172,7 @@ def add_error_facts(book: FactBook, trace: TracedTrace, *, symptom_is_time: bool
             Cause(
                 service=redact_name(span.service),
                 operation=redact_name(span.operation),
-                kind="error",
+                kind=error_kind(span, trace.spans),
                 statement=statement,
                 score=ERROR_SCORE if symptom_is_time else FAILURE_SCORE,
                 confidence=(0.5 if symptom_is_time else 0.7) if failed else 0.4,
@@ -216,6 +216,19 @@ def error_statement(span: TracedSpan) -> str:
     reason = f" with {quoted_text(what)}" if what else ""
     did = "failed" if span.status_code == "ERROR" or not span.has_exception else "recorded an exception"
     return f"{place(span)} {did}{reason}" + (f": {quoted_text(said)}" if said else "")
+
+
+def error_kind(span: TracedSpan, spans: Sequence[TracedSpan]) -> CauseKind:
+    """A failed call of which the callee shows nothing is another matter than a failure of one's own.
+
+    Args:
+        spans: of the trace that is known in full; of a span of another one nobody knows what it called.
+    """
+    is_known = any(other.span_id == span.span_id for other in spans)
+    if span.kind != "CLIENT" or span.is_database_call or not is_known:
+        return "error"
+    is_answered = any(other.parent_span_id == span.span_id for other in spans)
+    return "error" if is_answered else "failed_call"
 
 
 def cause_kind(span: TracedSpan) -> CauseKind:

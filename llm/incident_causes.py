@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from detectors.model.anomaly import Anomaly
 from llm.case import Case, Extent, Incident
 from llm.explanation import Cause, CauseKind, Fact
-from llm.facts import FactBook, asset, cause_kind, error_statement, place, time_confidence
+from llm.facts import FactBook, asset, cause_kind, error_kind, error_statement, place, time_confidence
 from llm.redact import quoted_name, quoted_text, redact_name, redact_text
 from llm.traced import TracedSpan
 from llm.units import clock, counted, percent, quantity
@@ -16,6 +16,7 @@ from llm.units import clock, counted, percent, quantity
 MAX_INCIDENT_CAUSES = 5
 MIN_SEPARATE_TRACES = 3  # of one or two chance may be the reason
 MAX_SHARED_TRACES = 0.1  # of a separate cause's traces: some requests are hit by both faults
+_TOLD_IN_WORDS = frozenset({"structure", "repeats"})  # evidence without a figure
 _POOL = re.compile(r"pool|client\.connections?|connections?\.(?:usage|active|used|pending)", re.IGNORECASE)
 _LOAD = re.compile(r"cpu|\bload|utili[sz]ation|queue|backlog|lag|threads?\.active|saturation", re.IGNORECASE)
 MAX_EVIDENCE_PER_INCIDENT_CAUSE = 3
@@ -43,9 +44,10 @@ def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list
             continue
         # Where the ranked operation has no fact of its own, the service's most telling one is named.
         is_failing = ranked.get("kind") == "error"
-        told = _most_telling(
-            [fact for fact in known if fact.operation == operation] or known, is_failing=is_failing
-        )
+        own = [fact for fact in known if fact.operation == operation] or known
+        # What ranked it is what it is told by; a slower or faster self time beside it may be its effect.
+        ranking = [fact for fact in own if fact.kind == ranked.get("kind") and fact.kind in _TOLD_IN_WORDS]
+        told = ranking[0] if ranking else _most_telling(own, is_failing=is_failing)
         operation = told.operation
         facts = [fact for fact in known if fact.operation == operation]
         share = _number(ranked.get("share"))
@@ -186,6 +188,9 @@ def _kind_of(case: Case, ranked: Mapping[str, object], told: Fact, operation: st
     if ranked.get("kind") == "repeats":
         failed = any(span.status_code == "ERROR" for span in case.trace.spans if span.operation == operation)
         return "retries" if failed else "repeated_calls"
+    if told.kind == "error":
+        span = case.span(told.trace_id, told.span_id)
+        return error_kind(span, case.trace.spans) if span else "error"
     kind = by_fact.get(told.kind) or by_fact.get(str(ranked.get("kind")))
     if kind == "resource":
         return _resource_kind(operation)

@@ -16,7 +16,7 @@ ADVICE = {
     "market": "price feed", "self_trade": "market surveillance", "repeated_calls": "N+1", "retries": "backoff",
     "saturation": "at its limit", "pool": "connections", "message_wait": "backlog", "resource": "heap profiles",
     "error": "deepest span that failed", "database": "lock waits", "amount": "account behind it",
-    "call_structure": "early return before the call",
+    "failed_call": "is up, reachable", "call_structure": "early return before the call",
 }  # fmt: skip
 
 
@@ -57,6 +57,19 @@ def test_a_call_that_is_missing_is_no_slowness(shop: Any, explainer: Any) -> Non
     assert "early return before the call" in told.recommendations[0]
     assert "CPU" not in " ".join(told.recommendations)
     assert "work in shop had 1, usually 0" in told.evidence[0].statement
+
+
+def test_a_call_that_nobody_answers(shop: Any, explainer: Any) -> None:
+    """A failed call without a span of its callee sends people to the callee; one that answered does not."""
+    for number, answered in enumerate((False, True)):
+        trace_id = f"{number + 1:032x}"
+        root = shop.span(trace_id, "web", "GET /checkout", "SERVER", ms=9, status="ERROR")
+        call = shop.span(trace_id, "web", "GET", "CLIENT", parent=root, ms=5, status="ERROR")
+        if answered:
+            shop.span(trace_id, "cart", "GET /cart", "SERVER", parent=call, ms=4)
+        told = explainer.analyse(Subject(kind="trace", id=trace_id))
+        assert told.root_causes[0].statement == "GET in web failed"
+        assert ("is up, reachable" in told.recommendations[0]) is not answered
 
 
 @pytest.mark.parametrize(
