@@ -17,7 +17,8 @@ from tests.browsing import chromium, settle, watched_page
 from tests.e2e.support import Running, wait_for
 from tests.pace import check, patience_s
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.browser, pytest.mark.timeout(patience_s(180))]
+# The whale comes at a time of its own, and by then enough orders have to be known.
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.browser, pytest.mark.timeout(patience_s(180))]
 
 WHALE_AT_S = 12
 VISIBLE_S = 5.0
