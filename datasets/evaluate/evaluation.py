@@ -29,7 +29,8 @@ from detectors.baseline.learn import learn_amounts, learn_traces
 from detectors.baseline.models import Baselines
 from detectors.baseline.settled import SettledTraces
 from detectors.localise import SOURCES, USUAL_TRACES_MAX, Usual, localise
-from detectors.scoring.trace_score import TRACE_SIGMA, join_errors, score_traces
+from detectors.scoring.stretches import join_stretches
+from detectors.scoring.trace_score import TRACE_SIGMA, score_traces
 from detectors.settings import Settings
 
 _ALL_CAUSES = 1_000_000  # scores look at every rank, people at five
@@ -108,7 +109,7 @@ def evaluate(
     scores = _scores(folder, baselines)
     step("score", 1, 1)
     replayed = replay(folder.all_spans(), baselines, settings, step, folder.all_signals())
-    scores = _with_errors(scores, folder.test_spans(), replayed)
+    scores = _with_stretches(scores, folder.test_spans(), replayed)
     reference = Reference(folder, learned, baselines)
     variants: dict[str, Collection[str]] = {"": SOURCES}
     if ablate:
@@ -142,10 +143,13 @@ def _scores(folder: IncidentFolder, baselines: Baselines) -> pa.Table:
     return score_traces(settled, baselines, amounts=folder.test_amounts())
 
 
-def _with_errors(scores: pa.Table, spans: pa.Table, replayed: Replayed) -> pa.Table:
-    """The scores as live learning writes them: it knows when operations failed improbably often."""
-    for run, stretches in replayed.erroneous.items():
-        scores = join_errors(scores, spans.filter(pc.equal(spans["run"], run)), stretches)
+def _with_stretches(scores: pa.Table, spans: pa.Table, replayed: Replayed) -> pa.Table:
+    """The scores as live learning writes them: it knows when operations did not fare as usual."""
+    for run, stretches in replayed.stretches.items():
+        if any(stretches):
+            # Another recording has times of its own.
+            settled = SettledTraces.of(spans.filter(pc.equal(spans["run"], run)))
+            scores = join_stretches(scores, settled, stretches)
     return scores
 
 

@@ -28,8 +28,8 @@ from detectors.incidents.incident import Incident
 from detectors.pipeline.detection import Detection
 from detectors.pipeline.reader import Position, StoredSpans, apart
 from detectors.pipeline.writer import Outcome, Writer
+from detectors.scoring.stretches import Stretches
 from detectors.settings import Settings
-from detectors.spans.error_rate import Erroneous
 from detectors.stats.arrays import IntArray
 
 _QUERIES = "datasets.evaluate.queries"
@@ -48,13 +48,13 @@ class Replayed:
     anomalies: columns of `queries/replayed_anomalies.sql`.
     incidents: columns of `queries/replayed_incidents.sql`.
     raised: the same incidents with what they say of causes.
-    erroneous: of each recording, when operations failed improbably often.
+    stretches: of each recording, when operations did not fare as usual.
     """
 
     anomalies: pa.Table
     incidents: pa.Table
     raised: list[Raised]
-    erroneous: dict[str, list[Erroneous]]
+    stretches: dict[str, Stretches]
 
 
 def replay(
@@ -74,7 +74,7 @@ def replay(
     runs = spans["run"].to_numpy(zero_copy_only=False)
     begins = np.flatnonzero(np.r_[True, runs[1:] != runs[:-1]]).tolist()
     found, all_raised = [], []
-    erroneous: dict[str, list[Erroneous]] = {}
+    stretches: dict[str, Stretches] = {}
     for number, (begin, end) in enumerate(zip(begins, [*begins[1:], spans.num_rows], strict=True)):
 
         def passed(name: str, done: int, total: int, number: int = number) -> None:
@@ -84,10 +84,10 @@ def replay(
         one = _replay_run(spans.slice(begin, end - begin), said, baselines, settings, passed)
         run = pa.repeat(runs[begin], one.anomalies.num_rows), pa.repeat(runs[begin], one.incidents.num_rows)
         all_raised += one.raised
-        erroneous[runs[begin]] = one.erroneous[""]
+        stretches[runs[begin]] = one.stretches[""]
         found.append((one.anomalies.append_column("run", run[0]), one.incidents.append_column("run", run[1])))
     anomalies, incidents = zip(*found, strict=True)
-    return Replayed(pa.concat_tables(anomalies), pa.concat_tables(incidents), all_raised, erroneous)
+    return Replayed(pa.concat_tables(anomalies), pa.concat_tables(incidents), all_raised, stretches)
 
 
 def _of_run(rows: pa.Table | None, run: str) -> pa.Table | None:
@@ -141,7 +141,7 @@ def _replay_run(
                 store.read(load_sql(_QUERIES, "replayed_anomalies"), {"test_from": test_from}),
                 store.read(load_sql(_QUERIES, "replayed_incidents")),
                 [raised(incident) for incident in incidents.values() if incident.anomalies],
-                {"": detection.detectors.erroneous()},
+                {"": detection.detectors.stretches()},
             )
         finally:
             store.close()

@@ -10,11 +10,13 @@ from detectors.incidents.incident import Incident
 from detectors.localise import localise_amount
 from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores, evidence
 from detectors.localise.rank import ranked_causes
-from detectors.model.anomaly import AMOUNT, Anomaly
+from detectors.model.anomaly import AMOUNT, STOPPED, Anomaly
 
 
 def causes_of_events(incident: Incident) -> list[dict[str, Any]]:
     """Causes of an incident that an event opened, best first: they follow from its anomalies."""
+    if any(event.details.get("rule") == STOPPED for event in incident.anomalies):
+        return []  # all of it stopped: the span that shows it is only the newest
     localise_kind = localise_amount if incident.kind == AMOUNT else localise_events
     return localise_kind(list(incident.anomalies))
 

@@ -1,10 +1,11 @@
 """Filters lone slow spans that chance explains: E = S(x) · N, S the chance of one span.
 
 Of a million spans an hour a thousand exceed 3σ with nothing wrong. A slow span that stands alone is an
-anomaly when chance gives no more than `detect_lone_per_hour` like it in an hour: N is how many spans were
-judged in the last one, of all operations. Neither is a span an anomaly that was slow because of one within
-it (`detectors.spans.nested`). Both count when their operation is in trouble, become anomalies when an
-incident takes them or a sustained shift holds them, and are not learned.
+anomaly when chance gives no more than `detect_lone_per_hour` like it in an hour: N is how many spans are
+judged in one, of all operations, at the rate of the last hour. A hiccup within its operation's own tail is
+told by its trace's score alone. Neither is a span an anomaly that was slow because of one within it
+(`detectors.spans.nested`). Both count when their operation is in trouble, become anomalies when an incident
+takes them or a sustained shift holds them, and are not learned.
 
 Source: the E-value of sequence searches (Karlin & Altschul 1990), the per-family error rate of Tukey.
 
@@ -25,6 +26,7 @@ from collector.store.sqlfile import load_sql
 from detectors.incidents.tracker import Grouped
 from detectors.model.anomaly import LATENCY, Anomaly
 from detectors.settings import Settings
+from detectors.spans.latency_shift import PART_RULE, RULE
 from detectors.spans.nested import SpanKey
 
 _HOUR_S = 3_600.0
@@ -34,8 +36,8 @@ _KEPT_MAX = 20_000
 _FORGOTTEN_AFTER_NS = 7 * 24 * 3_600_000_000_000
 
 
-def least_sigma(spans_an_hour: int, per_hour: float) -> float:
-    """The σ beyond which chance gives no more than so many of so many spans."""
+def least_sigma(spans_an_hour: float, per_hour: float) -> float:
+    """From where on chance gives no more than so many of so many spans."""
     return float(-ndtri(min(per_hour / max(spans_an_hour, 1), 1.0)))
 
 
@@ -45,7 +47,7 @@ class HeldBack:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._counts: deque[tuple[float, int]] = deque()  # (since when, spans)
-        self._spans_an_hour = 0
+        self._spans = 0
         self._held: dict[str, tuple[float, Anomaly]] = {}  # by id: since when
 
     def count(self, spans: int, now_s: float) -> float:
@@ -53,10 +55,12 @@ class HeldBack:
         if not self._counts or now_s - self._counts[-1][0] >= _SLOT_S:
             self._counts.append((now_s, 0))
         self._counts[-1] = (self._counts[-1][0], self._counts[-1][1] + spans)
-        self._spans_an_hour += spans
+        self._spans += spans
         while now_s - self._counts[0][0] > _HOUR_S:
-            self._spans_an_hour -= self._counts.popleft()[1]
-        return least_sigma(self._spans_an_hour, self._settings.detect_lone_per_hour)
+            self._spans -= self._counts.popleft()[1]
+        # A rate: counted since a start, the first minutes of a busy system would allow what an hour does not.
+        watched_s = max(now_s - self._counts[0][0], _SLOT_S)
+        return least_sigma(self._spans * _HOUR_S / watched_s, self._settings.detect_lone_per_hour)
 
     def settle(
         self,
@@ -81,7 +85,7 @@ class HeldBack:
         held = [
             a
             for a in grouped.anomalies
-            if _is_lone(a) and (a.sigma < least or (a.trace_id, a.span_id) in enclosing)
+            if _is_lone(a) and (_of_both(a) < least or _is_enclosing(a, enclosing))
         ]
         for anomaly in held:
             del shown[anomaly.anomaly_id]
@@ -114,5 +118,16 @@ def forget_held(con: duckdb.DuckDBPyConnection, now_unix_nano: int) -> None:
 
 
 def _is_lone(anomaly: Anomaly) -> bool:
-    """Whether it is one slow span only: a shift has counted others."""
-    return anomaly.detector == LATENCY and anomaly.incident_id is None and "rule" not in anomaly.details
+    """A slow span that nothing has confirmed; a shift too, while chance gives as much in an hour."""
+    rule = anomaly.details.get("rule", RULE)
+    return anomaly.detector == LATENCY and anomaly.incident_id is None and rule in (RULE, PART_RULE)
+
+
+def _of_both(anomaly: Anomaly) -> float:
+    """σ of the span or of the shift that it lies in: a small shift may be sure beyond doubt."""
+    return max(anomaly.sigma, anomaly.shift_sigma)
+
+
+def _is_enclosing(anomaly: Anomaly, enclosing: Collection[SpanKey]) -> bool:
+    """Alone and around a slow span; a shift has counted others."""
+    return "rule" not in anomaly.details and (anomaly.trace_id, anomaly.span_id) in enclosing

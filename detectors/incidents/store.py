@@ -13,7 +13,7 @@ import pyarrow as pa
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.incidents.incident import Incident
-from detectors.model.anomaly import AMOUNT, LATENCY, METRIC, Anomaly
+from detectors.model.anomaly import AMOUNT, LATENCY, METRIC, STOPPED, Anomaly
 from detectors.model.operation import Operation
 from detectors.model.roles import Role, detectors_of
 from detectors.model.text import amount_text, duration_text, worth_text
@@ -128,7 +128,9 @@ def _event_title(incident: Incident) -> str:
     worst = max(incident.anomalies, key=lambda a: a.sigma)
     others = len({a.operation_key for a in incident.anomalies}) - 1
     more = f", and {others} more operation{'s' * (others > 1)}" if others else ""
-    if worst.detector == METRIC:  # the text begins with the metric's name
+    if worst.details.get("rule") == STOPPED:
+        return f"Telemetry stopped: {worst.text}"
+    if worst.detector == METRIC:  # what it says begins with the metric's name
         return f"{worst.service_name}: {worst.text}{more.replace('operation', 'metric')}"
     return f"{worst.operation} in {worst.service_name}: {worst.text}{more}"
 

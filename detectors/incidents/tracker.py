@@ -38,7 +38,7 @@ from typing import NamedTuple
 from scipy.special import ndtr, pdtrc
 
 from detectors.incidents.incident import Incident
-from detectors.model.anomaly import METRIC, SILENCE, Anomaly
+from detectors.model.anomaly import METRIC, SILENCE, THROUGHPUT, Anomaly
 from detectors.model.operation import Operation
 from detectors.model.roles import Role, detectors_of
 from detectors.settings import Settings
@@ -160,10 +160,11 @@ class IncidentTracker:
         """A person has opened it again: late spans must not end it once more."""
         self.ended.pop(incident_id, None)
 
-    def still_grows(self, cells: Collection[str], now_s: float) -> None:
-        """Resources of these cells go on growing: their incidents last without new anomalies."""
+    def still_lasts(self, cells: Collection[str], now_s: float) -> None:
+        """What these cells speak of goes on (a resource that grows, a system that is silent): its incident
+        lasts although nothing new is said."""
         for incident in self.open.values():
-            if incident.kind == METRIC and incident.cell in cells:
+            if incident.kind in (METRIC, THROUGHPUT) and incident.cell in cells:
                 incident.active_s = now_s
 
     def moved(self, anomaly: Anomaly) -> Incident | None:

@@ -36,8 +36,8 @@ from detectors.learning.lessons import Lessons, learn_and_score
 from detectors.learning.probation import Probation
 from detectors.orders.amount_columns import SCHEMA as AMOUNTS
 from detectors.scoring.store import TraceScoreStore
+from detectors.scoring.stretches import Stretches
 from detectors.settings import Settings
-from detectors.spans.error_rate import Erroneous
 from detectors.spans.speedup import Episode
 from detectors.stream.batch_ranges import batch_ids, chunks, span_batches
 from detectors.stream.set_aside import SetAside
@@ -55,7 +55,7 @@ class Detected(ErrorRates, Protocol):
     @property
     def episodes(self) -> Iterable[Episode]: ...
 
-    def erroneous(self) -> list[Erroneous]: ...
+    def stretches(self) -> Stretches: ...
 
 
 class Learner:
@@ -207,7 +207,7 @@ class Learner:
         spans = self._store.read(load_sql(_QUERIES, "settled_spans"), {**bounds, **times})
         see(spans)
         spans = self._exclusion.mark(spans, self._detected.episodes)
-        stretches = self._detected.erroneous()
+        stretches = self._detected.stretches()
         if not self._settings.enable_amount_anomaly_detection:
             lessons = learn_and_score(
                 spans, AMOUNTS.empty_table(), self._baselines, after, upto, stretches=stretches

@@ -5,7 +5,6 @@ Traces are scored before they are learned, by the baselines until then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +16,8 @@ from detectors.baseline.learn import learn_settled
 from detectors.baseline.models import Baselines
 from detectors.baseline.settled import SettledTraces, learnable
 from detectors.baseline.span_forms import call_rows, form_rows, span_forms
-from detectors.scoring.trace_score import TRACE_SIGMA, join_errors, score_traces
-from detectors.spans.error_rate import Erroneous
+from detectors.scoring.stretches import NOTHING_UNUSUAL, Stretches, join_stretches
+from detectors.scoring.trace_score import TRACE_SIGMA, score_traces
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -42,11 +41,11 @@ def learn_and_score(
     after: int,
     upto: int,
     *,
-    stretches: Sequence[Erroneous] = (),
+    stretches: Stretches = NOTHING_UNUSUAL,
 ) -> Lessons:
     """
     Args:
-        stretches: of time in which operations failed improbably often.
+        stretches: of time in which operations did not fare as usual.
         spans: columns of `queries/settled_spans.sql` of the batches in (after, upto], with all that has
             landed of their traces.
         amounts: columns of `orders/queries/new_amounts.sql` of the same batches.
@@ -54,7 +53,7 @@ def learn_and_score(
     settled = SettledTraces.of(spans)
     batch = spans["batch_id"].to_numpy()
     forms = span_forms(settled, batch <= upto)
-    scored = join_errors(score_traces(settled, baselines, forms, amounts), spans, stretches)
+    scored = join_stretches(score_traces(settled, baselines, forms, amounts), settled, stretches, forms)
     count = len(settled.trace_ids)
     newest = np.zeros(count, dtype=np.int64)
     np.maximum.at(newest, settled.trace_of, batch)

@@ -22,6 +22,7 @@ MARKET = "market"
 RENAMED = {"gap": MESSAGE_WAIT}  # until schema version 6; filters of the API still take it
 GROWTH = "growth"  # a rule of METRIC
 SILENCE = "silence"  # a rule of THROUGHPUT
+STOPPED = "telemetry stopped"  # another
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ class Detection:
         verdict = self.detectors.observe(step)
         signals = self._of_signals(reading, step)
         new, moved = [*verdict.new, *signals.new], list(verdict.moved)
-        self.tracker.still_grows(self.detectors.growing(), now_s)
+        self.tracker.still_lasts(self.detectors.lasting(), now_s)
         grouped = self.tracker.observe(
             now_s, now_unix_nano, step.groups.counts(), new, [*verdict.raised, *signals.raised]
         )

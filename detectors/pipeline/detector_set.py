@@ -17,13 +17,16 @@ from detectors.orders.prices import Prices
 from detectors.pipeline import checkpoint
 from detectors.pipeline.lookups import Lookups
 from detectors.pipeline.registry import DETECTORS, Context, Registry
+from detectors.scoring.stretches import Stretches
 from detectors.settings import Settings
 from detectors.spans.call_structure import StructureWatch
-from detectors.spans.error_rate import Erroneous, ErrorWatch
+from detectors.spans.error_rate import ErrorWatch
 from detectors.spans.latency import LatencyWatch
 from detectors.spans.message_wait import MessageWaitWatch
 from detectors.spans.nested import SpanKey
 from detectors.spans.speedup import Episode, FasterWatch
+from detectors.spans.telemetry_stop import CELL as TELEMETRY
+from detectors.spans.telemetry_stop import TelemetryWatch
 from detectors.stream.batch import Operations, batches
 from detectors.stream.detector import Detector, Input, State, Step, Verdict
 from detectors.stream.event_time import Ring
@@ -160,9 +163,10 @@ class DetectorSet:
             pending += fresh
         return found
 
-    def growing(self) -> set[str]:
-        """The cells of resources that grow without end."""
-        return self._the(GrowthWatch).growing()
+    def lasting(self) -> set[str]:
+        """The cells of events that go on although nothing new is said of them."""
+        stopped = {TELEMETRY} if self._the(TelemetryWatch).stopped else set()
+        return self._the(GrowthWatch).growing() | stopped
 
     def waits_to_learn(self, before_s: float) -> pa.Table:
         """Waits of messages until then that were not flagged; each is returned once."""
@@ -172,9 +176,13 @@ class DetectorSet:
         """The share of failed calls that is usual; None while it is learned."""
         return self._the(ErrorWatch).usual(self.operations.codes(operation))
 
-    def erroneous(self) -> list[Erroneous]:
-        """The newest stretches of time in which operations failed improbably often."""
-        return list(self._the(ErrorWatch).erroneous)
+    def stretches(self) -> Stretches:
+        """The newest stretches of time in which operations did not fare as usual."""
+        return Stretches(
+            list(self._the(ErrorWatch).erroneous),
+            list(self._the(StructureWatch).missing.forgone),
+            self._the(LatencyWatch).slowed(),
+        )
 
     def adopt_errors(self, operation: Operation, calls: int, failed: int) -> None:
         """Set the usual failure rate to so many failed of so many calls."""

@@ -25,6 +25,7 @@ from detectors.spans.error_rate import ErrorWatch
 from detectors.spans.latency import LatencyWatch
 from detectors.spans.message_wait import MessageWaitWatch
 from detectors.spans.speedup import FasterWatch
+from detectors.spans.telemetry_stop import TelemetryWatch
 from detectors.spans.throughput import ThroughputWatch
 from detectors.stream.batch import Operations
 from detectors.stream.detector import Detector
@@ -51,6 +52,7 @@ DETECTORS: Registry = (
     lambda c: RefusalWatch(c.settings, c.operations),
     lambda c: StructureWatch(c.settings, c.operations, c.stored.childless),
     lambda c: ThroughputWatch(c.settings, c.operations, c.newest),
+    lambda c: TelemetryWatch(c.settings, c.operations, c.newest),
     lambda c: MessageWaitWatch(c.baselines, c.settings),
     lambda c: FasterWatch(c.settings),
     lambda c: MarketWatch(c.settings, c.prices),

@@ -6,8 +6,7 @@ For each pair of a calling and a called operation, of the calling operation's sp
   retries, messages delivered twice);
 - *more*: how many called more often than the median, where each does so as many do at any time: caches that
   went cold. At most SEV4, opens no incident, and said once while it lasts;
-- *missing*: how many did not make a call that is nearly always made. The newest seconds are left out, for
-  children that land later, and those in which the called service sent nothing at all.
+- *missing* and *fewer*: how many did not make a call that is nearly always, or often, made (`missing_calls`).
 Each is a share k of n, judged by sigma = Phi^-1(1 - L * P(BetaBinomial(n, alpha, beta) >= k)) as in
 `detectors.stats.beta_binomial`. Odd ones are spans of the window: the first repeated or new child, or the
 parent without.
@@ -29,29 +28,26 @@ from detectors.model.operation import Operation
 from detectors.model.severity import bounded_by_share
 from detectors.model.text import share_text
 from detectors.settings import Settings
+from detectors.spans.missing_calls import FEWER, MISSING, MissingCalls
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
-from detectors.stats.slots import SLOTS
 from detectors.stream.batch import Batch, Operations
 from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import Exemplars, window_anomaly
 from detectors.stream.rate_rows import TABLE, rate_row, rate_state, rates_of
 from detectors.stream.span_join import Kin, Kinship, calls
 
-PATH, CALLS, MORE, MISSING = "path", "calls", "more", "missing"
+PATH, CALLS, MORE = "path", "calls", "more"
 _RULES = {
     PATH: Rule(min_trials=500, min_excess=0.05, prior_rate=0.0005),
     CALLS: Rule(min_trials=100, min_excess=0.05, prior_rate=0.002),
     MORE: Rule(min_trials=300, min_hits=20, min_ratio=1.5, min_excess=0.3, prior_rate=0.25),
-    MISSING: Rule(min_trials=500, min_excess=0.1, lag_s=5, prior_rate=0.002),
 }
 _NEVER = 0.001  # a path taken more often than this is known
-_ALWAYS = 0.98  # a call made less often than this is not missed
+_SELDOM = 0.2  # a call that more spans do without opens no incident
 _COUNT_BINS = 32
 _MEDIAN_MIN = 50
 _PAIRS_MAX = 30_000  # 5 kB each
-_BEGIN_S = 15  # after a start, until whose calls have landed as well as they
-_EXPORT_S = 5  # what exporters hold back: a second that is newer may still fill
 _MORE_ROWS = 3
 _MORE_LASTS_S = 600  # then that is how it is now
 _BELOW = 0.01
@@ -80,15 +76,12 @@ class StructureWatch(Detector):
         self._kinship = Kinship("parent_hash")
         self._pairs: dict[tuple[int, int], int] = {}
         self.pairs: list[tuple[int, int]] = []
-        self.rates = {rule: Rates(_RULES[rule]) for rule in _RULES}
+        self.missing = MissingCalls(operations)
+        self.rates = {rule: Rates(_RULES[rule]) for rule in _RULES} | {MISSING: self.missing.rates}
         self._parents: IntArray = np.zeros(64, dtype=np.int64)  # the calling operation of each pair
         self._spans_seen: FloatArray = np.zeros(64)  # of each operation, ever
         self._how_often: FloatArray = np.zeros((64, _COUNT_BINS))  # of each pair
         self._exemplars = {rule: Exemplars() for rule in (PATH, CALLS, MORE)}
-        self._judged_tick = -1
-        self._missed_until: dict[int, int] = {}
-        self._service_of: IntArray = np.zeros(0, dtype=np.int64)  # of each operation
-        self._sent: FloatArray = np.zeros((16, SLOTS))  # spans of each service in each second of the ring
         self._more: dict[int, tuple[int, int]] = {}  # of each pair, since when and until when
 
     def pair(self, parent: int, child: int, past: dict[str, tuple[float, float]] | None = None) -> int:
@@ -188,12 +181,7 @@ class StructureWatch(Detector):
         while size > len(self._spans_seen):
             self._spans_seen = np.concatenate([self._spans_seen, np.zeros_like(self._spans_seen)])
         self._spans_seen[:size] += np.bincount(batch.codes, minlength=size)
-        fresh = [batch.operations.service(code) for code in range(len(self._service_of), size)]
-        self._service_of = np.append(self._service_of, np.array(fresh, dtype=np.int64))
-        while size and self._service_of.max() >= len(self._sent):
-            self._sent = np.concatenate([self._sent, np.zeros_like(self._sent)])
-        self._sent[:, batch.step.cleared] = 0
-        np.add.at(self._sent, (self._service_of[batch.codes], batch.ticks % SLOTS), 1.0)
+        self.missing.count(batch)
         if not len(self.pairs):
             return
         for tick in np.unique(batch.ticks).tolist():
@@ -219,7 +207,7 @@ class StructureWatch(Detector):
             )
             # New code looks the same, so it is for the queue and wakes nobody.
             most = self._settings.severity_sigmas()[1] - _BELOW
-            found += self._report(batch, alarm, PATH, text, most=most)
+            found += self._report(batch, alarm, PATH, text, most=most, is_trouble=False)
         return found
 
     def _more_often(self, batch: Batch, kin: Kin, pairs: IntArray, counts: FloatArray) -> list[Anomaly]:
@@ -247,7 +235,7 @@ class StructureWatch(Detector):
             )
             exemplars = self._exemplars[MORE].take(alarm.code, head, alarm.window_s)[-_MORE_ROWS:]
             most = self._settings.severity_sigmas()[2] - _BELOW
-            found += self._report(batch, alarm, MORE, text, most=most, rows=exemplars)
+            found += self._report(batch, alarm, MORE, text, most=most, rows=exemplars, is_trouble=False)
         return found
 
     def _median_calls(self, pairs: IntArray) -> tuple[npt.NDArray[np.bool_], FloatArray]:
@@ -290,54 +278,25 @@ class StructureWatch(Detector):
         return found
 
     def _missing(self, batch: Batch, kin: Kin, pairs: IntArray) -> list[Anomaly]:
-        rates = self.rates[MISSING]
-        ticks = kin.parent_end // 1_000_000_000
-        kept = np.flatnonzero((ticks > batch.head - SLOTS) & (ticks <= batch.head))
-        rates.add(pairs[kept], ticks[kept], np.zeros(len(kept)), -np.ones(len(kept)))
-        if batch.head == self._judged_tick:
-            return []
-        self._judged_tick = batch.head
-        missed = np.flatnonzero(
-            (rates.past_trials[: rates.count] >= _RULES[MISSING].min_trials)
-            & (rates.past_hits[: rates.count] <= (1 - _ALWAYS) * rates.past_trials[: rates.count])
-        )
-        unknown = self._unheard(missed, batch)
-        rates.leave_out(missed, unknown)
+        self.missing.made(pairs, kin.parent_end, batch.head)
         found = []
-        for alarm in rates.judge(missed, batch.head, unknown):
-            if self._missed_until.get(alarm.code, -1) >= batch.head - WINDOWS_S[-1]:
-                self._missed_until[alarm.code] = batch.head
-                continue  # one report for as long as it lasts
-            self._missed_until[alarm.code] = batch.head
+        for rule, alarm, since, until in self.missing.judge(batch, self.pairs):
             parent, child = self.pairs[alarm.code]
-            until = batch.head - _RULES[MISSING].lag_s + 1
-            since = until - alarm.window_s
-            rows = self._find_childless(
-                self._calls(parent), self._calls(child), since * 1_000_000_000, until * 1_000_000_000
-            )
+            rows = self._find_childless(self._calls(parent), self._calls(child), since, until)
+            usually = "is always made" if rule == MISSING else f"{share_text(1 - alarm.usual_rate)} make"
             text = (
                 f"{alarm.hits} of {alarm.trials} {batch.operations.label(parent)} made no call of"
-                f" {batch.operations.label(child)}, which is always made"
+                f" {batch.operations.label(child)}, which {usually}"
             )
-            found += self._report(batch, alarm, MISSING, text, rows=rows)
+            # Requests that need no such call may be all that come for a while.
+            mild = rule == FEWER and alarm.usual_rate > _SELDOM
+            most = self._settings.severity_sigmas()[2] - _BELOW if mild else np.inf
+            rows = rows[:_MORE_ROWS] if mild else rows
+            found += self._report(batch, alarm, rule, text, most=most, rows=rows, is_trouble=not mild)
         return found
 
     def _calls(self, code: int) -> Calls:
         return self._operations.keys[code], self._operations.callees[code]
-
-    def _unheard(self, pairs: IntArray, batch: Batch) -> npt.NDArray[np.bool_]:
-        """The seconds in which, or next to which, nothing came of the called service, and our own first ones.
-
-        What is not heard of may have happened: exporters give batches up, and calls of before a restart
-        landed before it.
-        """
-        called = np.array([self.pairs[pair][1] for pair in pairs.tolist()], dtype=np.int64)
-        silent = np.asarray(self._sent[self._service_of[called]] == 0, dtype=np.bool_)
-        silent |= np.roll(silent, 1, axis=1) | np.roll(silent, -1, axis=1)
-        ticks = np.arange(batch.head - SLOTS + 1, batch.head + 1)
-        silent[:, ticks[ticks < batch.begun + _BEGIN_S] % SLOTS] = True
-        silent[:, ticks[-_EXPORT_S:] % SLOTS] = False  # what is still to come
-        return silent
 
     def _report(
         self,
@@ -349,6 +308,7 @@ class StructureWatch(Detector):
         most: float = np.inf,
         counts: tuple[float, float] | None = None,
         rows: list[dict[str, Any]] | None = None,
+        is_trouble: bool = True,
     ) -> list[Anomaly]:
         share = alarm.hits / max(alarm.trials, 1)
         sigma = min(bounded_by_share(alarm.sigma, share, self._settings), most)
@@ -358,8 +318,7 @@ class StructureWatch(Detector):
             "text": text,
             "rule": rule,
             "span_sigma": 0.0,
-            # New code alone is no incident.
-            "shift_sigma": 0.0 if rule in (PATH, MORE) else round(alarm.sigma, 3),
+            "shift_sigma": round(alarm.sigma, 3) if is_trouble else 0.0,
             "window_s": alarm.window_s,
             "odd": alarm.hits,
             "parents": alarm.trials,
@@ -375,7 +334,7 @@ class StructureWatch(Detector):
             window_anomaly(
                 STRUCTURE,
                 row,
-                parent if rule == MISSING else child,
+                parent if rule in (MISSING, FEWER) else child,
                 self._settings,
                 sigma=sigma,
                 observed=observed,

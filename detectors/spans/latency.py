@@ -25,6 +25,7 @@ from detectors.settings import Settings
 from detectors.spans.latency_shift import ShiftWatch, with_shift
 from detectors.spans.nested import EnclosingWatch, SpanKey
 from detectors.spans.request_body import RequestBodies
+from detectors.spans.slow_stretches import Slowed
 from detectors.stream.detector import Detector, Input, Step, Verdict
 from detectors.stream.span_groups import SpanGroups
 from detectors.stream.upper_tail import exceeding, tail_anomaly
@@ -48,6 +49,10 @@ class LatencyWatch(Detector):
         self._nested = EnclosingWatch()
         self._bodies = RequestBodies(settings)
         self.enclosing: set[SpanKey] = set()
+
+    def slowed(self) -> list[Slowed]:
+        """The newest stretches of time in which operations were slower than chance gives."""
+        return self._shifts.stretches.all()
 
     def observe(self, step: Step) -> Verdict:
         own = self._bodies.own(step.spans, step.groups)

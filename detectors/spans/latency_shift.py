@@ -39,6 +39,7 @@ from detectors.model.anomaly import Anomaly
 from detectors.model.operation import Operation
 from detectors.model.severity import bounded_by_share, severity_of
 from detectors.settings import Settings
+from detectors.spans.slow_stretches import Slowed, SlowStretches
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.time_bins import Moments, Series
 from detectors.stream.span_groups import SpanGroups
@@ -48,7 +49,8 @@ BoolArray = npt.NDArray[np.bool_]
 RULE = "shift"
 PART_RULE = "partial shift"
 _WINDOWS = (4, 8, 16, 32)  # moments
-_WINDOW_REACH = 120  # a window lies within so many moments of time, empty ones included
+_WINDOW_REACH = 120  # a window lies within so many moments of time, empty ones included …
+_PAUSES = 3.0  # … or, of an operation that is called rarely, in so many times as its calls usually take
 _LEAST_SIGMA = 3.0
 _BELOW = 0.01  # a bounded σ stays this far below the next severity
 _LEAST_PART_SIGMA = 4.75  # 1e-6
@@ -92,13 +94,15 @@ def window_sigmas(
     count = len(slow)
     best = Windows(np.full(count, -np.inf), *(np.zeros(count, dtype=np.int64) for _ in range(3)))
     total = np.concatenate([[0], np.cumsum(slow)])
+    usual_pause = float(np.median(np.diff(at))) if count > 1 else 1.0
     for length in lengths:
         if length > count:
             break
         hits = np.minimum(total[length:] - total[:-length], length if trace_count is None else trace_count)
         reach = at[length - 1 :] - at[: count - length + 1] + 1
         p = np.clip(len(lengths) * bdtrc(hits - 1, length, chance), _LEAST_P, 0.5)
-        sustained = (hits >= sustained_share * length) & (reach <= _WINDOW_REACH)
+        near = reach <= max(_WINDOW_REACH, _PAUSES * usual_pause * length)
+        sustained = (hits >= sustained_share * length) & near
         sigma = np.where(sustained, -ndtri(p), -np.inf)
         for first in np.flatnonzero(sigma >= _LEAST_SIGMA).tolist():
             better = np.flatnonzero(sigma[first] > best.sigma[first : first + length]) + first
@@ -172,7 +176,10 @@ class Shifted:
 
 
 class ShiftWatch:
-    """Follows all operations over the last moments. Not thread-safe; memory only, and bounded."""
+    """Follows all operations over the last moments. Not thread-safe; memory only, and bounded.
+
+    stretches: of time in which they were shifted.
+    """
 
     def __init__(self, settings: Settings, report: Report) -> None:
         """`report` makes the anomaly of one span."""
@@ -181,6 +188,7 @@ class ShiftWatch:
         self._moments = Moments(1 - SHIFT_QUANTILE)
         self._spans: pa.Table | None = None  # those above the limit, of the moments that are kept
         self._models: dict[int, Model] = {}  # by operation code
+        self.stretches = SlowStretches()
 
     def observe(self, spans: pa.Table, groups: SpanGroups, now_s: float) -> Shifted:
         """Take a batch.
@@ -267,6 +275,7 @@ class ShiftWatch:
             now, before = np.where(passed > 0, 6 - passed, 0), severity[rows]
             changed = np.flatnonzero((now > 0) & ((before == 0) | (now < before)))
             severity[rows[changed]] = now[changed]
+            self._note(code, self._spans["start_unix_nano"].to_numpy()[rows], together)
             values = self._spans.take(pa.array(rows[changed])).to_pylist()
             for value, i in zip(values, changed.tolist(), strict=True):
                 details = self._details(code, windows, int(moments[i]), value["span_sigma"])
@@ -277,6 +286,14 @@ class ShiftWatch:
         position = self._spans.schema.get_field_index("severity")
         self._spans = self._spans.set_column(position, "severity", pa.array(severity))
         return outcome
+
+    def _note(self, code: int, starts: IntArray, together: FloatArray) -> None:
+        key, above = self._models[code].key, self._models[code].shift_above
+        operation = Operation(key.service_name, key.operation, key.span_kind)
+        sigma = float(together[np.isfinite(together)].max())
+        self.stretches.note(
+            Slowed(operation, int(starts.min()), int(starts.max()), above, sigma, len(starts))
+        )
 
     def _details(self, code: int, windows: Windows, moment: int, span_sigma: float) -> dict[str, object]:
         return {

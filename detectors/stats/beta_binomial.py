@@ -169,13 +169,16 @@ class Rates:
         """Mark slots of the ring (True; one row a series) that are not learned."""
         self._marked[codes] |= slots
 
-    def judge(self, codes: IntArray, head: int, unknown: BoolArray | None = None) -> list[Alarm]:
-        """Score the windows of these series that end now, and mark the improbable ones.
+    def judge(
+        self, codes: IntArray, head: int, unknown: BoolArray | None = None, rule: Rule | None = None
+    ) -> list[Alarm]:
+        """Score the windows that end now of these series, and mark what is found.
 
         Args:
-            unknown: slots of the ring without reliable counts; one row a series.
+            unknown: the slots of the ring in which nobody knows what happened; one row a series.
+            rule: of these series, where it is another.
         """
-        rule = self.rule
+        rule = rule or self.rule
         all_hits, all_trials = self._hits[codes], self._trials[codes]
         if unknown is not None:
             all_hits, all_trials = np.where(unknown, 0, all_hits), np.where(unknown, 0, all_trials)
@@ -211,7 +214,8 @@ class Rates:
             best[better] = p[p < best[rows]]
             length[better], k[better], n[better] = window_s, total[better], trials[better]
         p = np.minimum(best * (1 + len(WINDOWS_S)), 1.0)
-        found = np.flatnonzero(discoveries(p, self.ready_count(), rule.discovery_rate) & (length > 0))
+        watched = self.ready_count(rule.min_trials)
+        found = np.flatnonzero(discoveries(p, watched, rule.discovery_rate) & (length > 0))
         alarms = []
         for i in found.tolist():
             self._marked[codes[i], last(head, int(length[i]) + rule.lag_s)] = True
@@ -269,8 +273,9 @@ class Rates:
         """Learned (trials, hits) of a series."""
         return float(self.past_trials[code]), float(self.past_hits[code])
 
-    def ready_count(self) -> int:
-        return int((self.past_trials[: self.count] >= self.rule.min_trials).sum())
+    def ready_count(self, least: int | None = None) -> int:
+        """How many series have so many trials; as many as the rule asks for when None."""
+        return int((self.past_trials[: self.count] >= (least or self.rule.min_trials)).sum())
 
     def usual(self, codes: IntArray) -> FloatArray:
         alpha, beta = self._learned(codes)

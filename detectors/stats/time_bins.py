@@ -23,6 +23,7 @@ MOMENT_NS = 500_000_000
 _MEDIANS_PER_MOMENT = 2
 _KEPT_MOMENTS = 64  # of one operation; twice the longest window
 _FORGET_AFTER_MOMENTS = 120  # without a span; 60 s of the detector's clock for short operations
+_KEPT_RARE, _FORGET_RARE_S = 12, 1_800.0
 _NUMBER_BITS = 35  # 2^63 ns are fewer moments than this
 # One moment in 50 is slow on a shared machine without a fault: never assume less.
 CHANCE_MIN = 0.02
@@ -146,7 +147,9 @@ class Moments:
         if not len(self._keys):
             return
         codes = self._keys >> _NUMBER_BITS
-        old = now_s - self._touched_s > _FORGET_AFTER_MOMENTS * self._width_ns[codes] / 1e9
+        age_s = now_s - self._touched_s
+        old = age_s > _FORGET_AFTER_MOMENTS * self._width_ns[codes] / 1e9
+        old[self._of_rare_calls(codes, old & (age_s <= _FORGET_RARE_S), ~old)] = False
         if not old.any() and np.bincount(codes).max() <= _KEPT_MOMENTS:
             return
         # Newest last by arrival, so that a clock that jumped ahead and back does no harm.
@@ -169,6 +172,15 @@ class Moments:
         self._past_part = self._past_part * fade
         for name in ("_keys", "_span_counts", "_slow_counts", "_touched_s", "_marked"):
             setattr(self, name, getattr(self, name)[~gone])
+
+    def _of_rare_calls(self, codes: IntArray, old: BoolArray, fresh: BoolArray) -> IntArray:
+        """Old moments that are kept: of what is called once a minute the newest are all there is to judge."""
+        count = np.bincount(codes[fresh], minlength=len(self._codes))
+        spare = np.flatnonzero(old & (count[codes] < _KEPT_RARE))
+        spare = spare[np.lexsort((self._touched_s[spare], codes[spare]))]
+        owners = codes[spare]
+        newer = np.searchsorted(owners, owners, side="right") - np.arange(len(owners))
+        return np.asarray(spare[newer + count[owners] <= _KEPT_RARE], dtype=np.int64)
 
     def _part_least(self, span_counts: IntArray) -> IntArray:
         """How many slow spans make moments of so many slow in part."""

@@ -46,6 +46,15 @@ class NewestSpans:
             return None
         return dict(zip((*_IDS, *_TIMES), (*self._ids[code], *self._times[code].tolist()), strict=True))
 
+    def newest(self) -> tuple[int, dict[str, Any]] | None:
+        """(the operation, as `of_operation`) of the span that began last; None before the first."""
+        seen = np.flatnonzero(self._times[: self._count, 0])
+        if not len(seen):
+            return None
+        code = int(seen[self._times[seen, 0].argmax()])
+        row = self.of_operation(code)
+        return (code, row) if row else None
+
     def of_service(self, service: str) -> dict[str, Any] | None:
         """The newest of a service, with its operation; None when it has none."""
         keys = self._operations.keys[: self._count]

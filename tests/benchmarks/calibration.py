@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.special import ndtr
 
 from detectors.baseline.learn import learn_times
 from detectors.baseline.models import Baselines
@@ -74,6 +76,29 @@ def synthetic(log_sd: float, learned_count: int) -> dict[str, Any]:
         shares.append((tail.sigma(1e8 * np.exp(log_sd * rng.standard_normal(50_000))) >= 3).mean())
     share = float(np.mean(shares))
     return {"log_sd": log_sd, "learned": learned_count, "share": share, "ratio": share / THREE_SIGMA_P}
+
+
+FAR_SIGMAS = (3.0, 3.5, 4.0, 4.5, 5.0)
+_FAR_DRAWS: dict[str, Callable[[np.random.Generator, int], FloatArray]] = {
+    "log-normal sd .4": lambda rng, n: 15e6 * np.exp(0.4 * rng.standard_normal(n)),
+    "log-normal sd 1": lambda rng, n: 5e6 * np.exp(rng.standard_normal(n)),
+    "exponential": lambda rng, n: 20e6 * rng.exponential(size=n),
+    "Pareto, 2": lambda rng, n: 5e6 * (1 + rng.pareto(2, n)),
+}
+
+
+def far_tail(learned_count: int) -> dict[str, dict[float, float]]:
+    """Of distributions of four kinds, the share beyond each σ as a multiple of the ideal, over 20 fits."""
+    found = {}
+    for name, draw in _FAR_DRAWS.items():
+        rng = np.random.default_rng(5)
+        beyond = np.zeros(len(FAR_SIGMAS))
+        for _ in range(20):
+            tail = fit_tail(Sketch.of(draw(rng, learned_count)), regime_scale_min=20e6)
+            samples = draw(rng, 200_000)
+            beyond += [(samples > limit).mean() / 20 for limit in tail.values_at(FAR_SIGMAS)]
+        found[name] = dict(zip(FAR_SIGMAS, (beyond / ndtr([-s for s in FAR_SIGMAS])).tolist(), strict=True))
+    return found
 
 
 SAMPLE_COUNTS = (10, 20, 50, 100, 1_000)
@@ -326,6 +351,7 @@ def main() -> None:
         "ideal": THREE_SIGMA_P,
         "few_samples": few_samples(),
         "few_real_samples": few_real_samples(arguments.folder) if arguments.folder else None,
+        "far_tail": {count: far_tail(count) for count in (300, 1_000, 3_000)},
         "synthetic": [synthetic(sd, count) for sd in (0.5, 1.0) for count in (500, 2_000, 10_000, 50_000)],
         "real": real(arguments.folder) if arguments.folder else None,
         "shift_bursty": bursty(arguments.hours),
@@ -337,6 +363,10 @@ def main() -> None:
     for name in ("few_samples", "few_real_samples"):
         for count, ratio in (result[name] or {}).items():
             print(f"{name.replace('_', ' ')}, n = {count:>5}: {ratio:.2f} × ideal beyond 3σ")
+    for count, rows in result["far_tail"].items():
+        for name, ratios in rows.items():
+            said = "  ".join(f"{sigma}σ {ratio:.2f}" for sigma, ratio in ratios.items())
+            print(f"far tail, {count:>5} learned, {name}: {said} × ideal")
     for row in result["synthetic"]:
         print(
             f"log-normal sd {row['log_sd']}, {row['learned']:>6} learned: "

@@ -58,6 +58,12 @@ class World:
         self._measure([world.points(self._memory(2.0 + n / 5), at_s) for n, at_s in enumerate(times)])
         self.at_s += LEAK_S
 
+    def stop(self) -> None:
+        """Nothing comes any more, for much longer than the pause before."""
+        self.live(2)
+        self.at_s += 6 * LEAK_S
+        self._observe(self.set.step(self.traffic.second(self.at_s * S).slice(0, 0), float(self.at_s)))
+
     def _measure(self, points: list[pa.Table]) -> None:
         step = self.set.step(self.traffic.second(self.at_s * S).slice(0, 0), float(self.at_s))
         step.points = pa.concat_tables(points)
@@ -158,6 +164,7 @@ def lived(store: Store) -> World:
     life.live(BROKEN_S, broken=True)
     life.live(DYING_S, dying=True)
     life.leak()
+    life.stop()
     life.save()
     return life
 

@@ -13,7 +13,7 @@ then an episode of a minute of each fault with two quiet minutes around it:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -319,13 +319,31 @@ def arrivals(rng: Rng, rate: Callable[[float], float], until_s: float) -> Iterat
         yield at_s
 
 
-def write_stranger(path: Path, name: str, *, seed: int = 0, quiet_s: int = 0) -> Path:
-    """Write the folder of one; with `quiet_s` so many seconds to judge in which nothing is wrong."""
-    system = STRANGERS[name]
+Spoiler = Callable[[Rng, Call, str, float], bool]  # also told how many seconds the episode has lasted
+
+
+def write_stranger(
+    path: Path,
+    name: str,
+    *,
+    seed: int = 0,
+    quiet_s: int = 0,
+    systems: Mapping[str, Stranger] = STRANGERS,
+    spoilers: Mapping[str, Spoiler] | None = None,
+    of_caller: Collection[str] = ("skipped",),
+) -> Path:
+    """Write the folder of one; with `quiet_s` so many seconds to judge in which nothing is wrong.
+
+    Args:
+        spoilers: of faults that `spoil` does not know.
+        of_caller: the faults of which the caller is the cause.
+    """
+    system, spoilers = systems[name], spoilers or {}
     rng = np.random.default_rng([seed, *name.encode()])
     episodes = [] if quiet_s else list(enumerate(system.faults))
     length_s = system.episode_s + _BETWEEN_S * system.episode_s // _EPISODE_S
     test_s = quiet_s or length_s * len(episodes) + system.episode_s
+    until_ns = START_NS + (system.learned_s + test_s) * 10**9
     rows: list[dict[str, object]] = []
     labels: list[dict[str, object]] = []
     for number, at in enumerate(arrivals(rng, system.rate, system.learned_s + test_s)):
@@ -333,7 +351,11 @@ def write_stranger(path: Path, name: str, *, seed: int = 0, quiet_s: int = 0) ->
         call = system.request(rng, at)
         which = int(at_s // length_s) if 0 <= at_s < length_s * len(episodes) else -1
         fault = episodes[which][1] if which >= 0 and at_s % length_s >= length_s - system.episode_s else None
-        odd = bool(fault and spoil(rng, call, fault, system.culprit))
+        odd = False
+        if fault and (spoiler := spoilers.get(fault)):
+            odd = spoiler(rng, call, system.culprit, at_s % length_s - (length_s - system.episode_s))
+        elif fault:
+            odd = spoil(rng, call, fault, system.culprit)
         if rng.random() >= system.kept:
             continue
         trace_id = f"{number:032x}"
@@ -346,7 +368,9 @@ def write_stranger(path: Path, name: str, *, seed: int = 0, quiet_s: int = 0) ->
             ahead = int(system.clocks.get(str(row["service_name"]), 0.0) * 1e9)
             row["start_time_unix_nano"] += ahead  # type: ignore[operator]
             row["end_time_unix_nano"] += ahead  # type: ignore[operator]
-            if rng.random() >= system.lost:
+            # What ends after the recording has not been recorded, however long a queue is.
+            recorded = row["end_time_unix_nano"] <= until_ns + ahead  # type: ignore[operator]
+            if recorded and rng.random() >= system.lost:
                 rows.append(row)
         if at_s >= 0:
             labels.append({"trace_id": trace_id, "anomalous": odd})
@@ -359,7 +383,7 @@ def write_stranger(path: Path, name: str, *, seed: int = 0, quiet_s: int = 0) ->
         {
             "case_id": kind,
             "fault_kind": kind,
-            "root_services": [system.caller if kind == "skipped" or name == "clients" else system.culprit],
+            "root_services": [system.caller if kind in of_caller or name == "clients" else system.culprit],
             "root_operation": None,
             "inject_time_unix_nano": begin,
         }

@@ -3,7 +3,10 @@ from __future__ import annotations
 import pytest
 
 from detectors.incidents.lone_filter import HeldBack
+from detectors.incidents.tracker import Grouped
+from detectors.model.anomaly import LATENCY, Anomaly
 from detectors.settings import Settings
+from detectors.spans.latency_shift import RULE
 
 MS = 1_000_000
 
@@ -23,8 +26,9 @@ def test_what_chance_gives_is_no_anomaly_but_noted(trained, system, store):
     assert "SELECT wallets" in held["span_name"].to_pylist()
 
 
+@pytest.mark.parametrize("settings", [Settings(detect_lone_per_hour=1.0)])
 def test_what_chance_does_not_give_is_an_anomaly(trained, system, store):
-    """Five seconds are beyond what 2,000 spans an hour explain."""
+    """Five seconds are beyond what an hour at 80 spans a second explains; that takes one in 300,000."""
     system.order(db_ns=5_000 * MS)
     trained.judge_landed(system.land())
     assert store.read("SELECT operation FROM anomalies")["operation"].to_pylist() == ["SELECT wallets"]
@@ -47,6 +51,25 @@ def test_the_hour_slides(settings):
     """Spans of more than an hour ago explain nothing."""
     held = HeldBack(settings)
     assert held.count(1_000_000, 0.0) > held.count(0, 3_700.0) == HeldBack(settings).count(0, 0.0)
+
+
+def test_a_busy_system_is_known_from_its_first_minute(settings):
+    """Counted is a rate: a minute of a thousand spans a second asks for as much as an hour of it."""
+    held = HeldBack(settings)
+    first = [held.count(10_000, float(at_s)) for at_s in range(0, 3_600, 10)]
+    assert first[6] == pytest.approx(first[-1], abs=0.05)
+
+
+def test_a_shift_that_chance_gives_is_held_until_it_is_sure(settings):
+    """One of 3σ that nothing confirms is held back, one of 6σ is shown, however small its spans are."""
+    held = HeldBack(settings)
+    least = held.count(10_000, 0.0)
+    said = {"rule": RULE, "span_sigma": 2.5}
+    row = ("t", "s", "shop", "buy", "SERVER", 0, 9, 2.0, 1.0, "ns", "operation", 100)
+    weak, sure = (Anomaly(f"{s}", LATENCY, 5, 3.3, *row, {**said, "shift_sigma": s}) for s in (3.3, 6.0))
+    grouped = Grouped(anomalies=[weak, sure])
+    assert held.settle(grouped, [], set(), least, 0.0) == ([], [weak])
+    assert grouped.anomalies == [sure]
 
 
 def test_what_was_held_is_forgotten_after_a_week(trained, system, store):

@@ -44,13 +44,27 @@ def test_newest_moment_waits_until_it_is_half_full():
 
 
 def test_memory_is_bounded():
-    """A day of one operation in one batch, and silence after it, leave little and then nothing."""
+    """A day of one operation in one batch leaves little, silence after it less, and in the end nothing."""
     moments = filled(moments=24 * 7_200, spans=1)
     moments.forget(0.0)
     assert len(moments.series(0).at) == 64
     assert moments.series(0).at[-1] == START // MOMENT_NS + 24 * 7_200 - 1
     moments.forget(61.0)
+    assert len(moments.series(0).at) == 12
+    moments.forget(1_801.0)
     assert len(moments.series(0).at) == 0
+
+
+def test_newest_moments_of_rare_calls_are_kept():
+    """A job that runs once a minute is judged by its newest twelve runs."""
+    moments = Moments(0.05)
+    code = moments.code(CHECKOUT, 1e6)
+    for minute in range(40):
+        at = np.array([START + minute * 60 * 10**9])
+        moments.add(np.array([code]), at, np.array([True]), now_s=60.0 * minute)
+        moments.forget(60.0 * minute)
+    assert len(moments.series(code).at) == 12
+    assert moments.suspicious(np.array([code]), ((4, 4),)).tolist() == [code]
 
 
 def test_clock_that_jumped_ahead_and_back_is_outlived():

@@ -1,0 +1,62 @@
+"""Stretches of time in which an operation was slower than chance gives: a slow span in it belongs to that."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from detectors.model.operation import Operation
+
+_KEPT = 1_000
+_PAUSES = 5.0  # as an incident lasts five of the usual pauses between its traces
+
+
+class Slowed(NamedTuple):
+    """What `detectors.spans.latency_shift` found of one operation.
+
+    since_unix_nano, until_unix_nano: when its first and its last slow span began.
+    least_ns: from where on a span is slow; spans: how many were; sigma: of the stretch, not of its spans.
+    """
+
+    operation: Operation
+    since_unix_nano: int
+    until_unix_nano: int
+    least_ns: float
+    sigma: float
+    spans: int
+
+    @property
+    def pause_ns(self) -> float:
+        """How far apart its slow spans began, on average."""
+        return (self.until_unix_nano - self.since_unix_nano) / max(self.spans - 1, 1)
+
+
+class SlowStretches:
+    """The newest of all operations. What overlaps, or is a few calls apart, is one. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._newest: OrderedDict[tuple[Operation, int], Slowed] = OrderedDict()
+        self._last: dict[Operation, tuple[Operation, int]] = {}  # the key of each operation's last one
+
+    def note(self, found: Slowed) -> None:
+        key = self._last.get(found.operation)
+        last = self._newest.get(key) if key else None
+        reach_ns = _PAUSES * max(found.pause_ns, last.pause_ns) if last else 0.0
+        if key and last and found.since_unix_nano <= last.until_unix_nano + reach_ns:
+            self._newest[key] = last._replace(
+                since_unix_nano=min(last.since_unix_nano, found.since_unix_nano),
+                until_unix_nano=max(last.until_unix_nano, found.until_unix_nano),
+                least_ns=min(last.least_ns, found.least_ns),
+                sigma=max(last.sigma, found.sigma),
+                spans=max(last.spans, found.spans),
+            )
+            return
+        key = self._last[found.operation] = (found.operation, found.since_unix_nano)
+        self._newest[key] = found
+        if len(self._newest) > _KEPT:
+            gone, _ = self._newest.popitem(last=False)
+            if self._last.get(gone[0]) == gone:
+                del self._last[gone[0]]
+
+    def all(self) -> list[Slowed]:
+        return list(self._newest.values())
