@@ -104,11 +104,14 @@ def test_two_slow_moments_are_below_three_sigma(slow):
     assert (window_sigmas(pattern, np.arange(40), 0.02).sigma == -np.inf).all()
 
 
-def test_rare_spans_over_minutes_make_no_window():
-    """Moments far apart in time are no window, though they follow each other."""
-    slow = np.ones(4, dtype=bool)
-    assert (window_sigmas(slow, np.arange(4) * 50, 0.02).sigma == -np.inf).all()
-    assert (window_sigmas(slow, np.arange(4) * 30, 0.02).sigma > 4).all()
+def test_moments_over_minutes_are_a_window_of_rare_calls_alone():
+    """Moments far apart in time are no window, unless the operation is called as rarely as that."""
+    slow = np.arange(34) >= 30
+    far = np.r_[np.arange(30), 30 + np.arange(4) * 70]
+    assert (window_sigmas(slow, far, 0.02).sigma == -np.inf).all()
+    near = np.r_[np.arange(30), 30 + np.arange(4) * 30]
+    assert (window_sigmas(slow, near, 0.02).sigma[-4:] > 4).all()
+    assert (window_sigmas(np.ones(4, dtype=bool), np.arange(4) * 120, 0.02).sigma > 4).all()
 
 
 def test_shift_is_sustained():
