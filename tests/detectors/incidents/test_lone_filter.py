@@ -60,9 +60,9 @@ def test_a_busy_system_is_known_from_its_first_minute(settings):
     assert first[6] == pytest.approx(first[-1], abs=0.05)
 
 
-def test_a_shift_that_chance_gives_is_held_until_it_is_sure(settings):
+def test_a_shift_that_chance_gives_is_held_until_it_is_sure():
     """One of 3σ that nothing confirms is held back, one of 6σ is shown, however small its spans are."""
-    held = HeldBack(settings)
+    held = HeldBack(Settings())
     least = held.count(10_000, 0.0)
     said = {"rule": RULE, "span_sigma": 2.5}
     row = ("t", "s", "shop", "buy", "SERVER", 0, 9, 2.0, 1.0, "ns", "operation", 100)
