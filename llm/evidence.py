@@ -30,6 +30,11 @@ _OWN_TEXT = re.compile(
     r"|[\d,.]+ spans in \d+ s, usually [\d,.]+|a message waited [\d.]+ [a-zµ]+, usually [\d.]+ [a-zµ]+"
 )
 
+_OWN_CELL = re.compile(
+    r"all hours|whole service|recent|(?:[A-Z][a-z]{2} )?\d\d:00–\d\d:00 UTC(?:, every day)?"
+    r"|[a-z_]{1,16}(?: · [A-Z0-9/_-]{1,16}){1,3}"
+)
+
 
 def gather(case: Case) -> Evidence:
     """All facts about `case` with references, and the causes that they support, best first."""
@@ -89,10 +94,16 @@ def _add_anomaly(book: FactBook, case: Case, anomaly: Anomaly) -> list[Cause]:
     took = f"{verb} {quantity(anomaly.observed, unit)}, usually {quantity(anomaly.expected, unit)}"
     statement = (
         f"{place(span)}{f': {said}' if said else f' {took}'} ({significant(anomaly.sigma)}σ,"
-        f" SEV{anomaly.severity}, n = {anomaly.sample_count:,}, {redact_text(cell_text(anomaly.cell))})"
+        f" SEV{anomaly.severity}, n = {anomaly.sample_count:,}, {_own_cell(anomaly.cell)})"
     )
     add_observation(book, span, anomaly, "anomaly", statement)
     return []
+
+
+def _own_cell(cell: str) -> str:
+    """When or of what a baseline is; an asset or a side in it is the sender's, and may be anything."""
+    text = cell_text(cell)
+    return text if _OWN_CELL.fullmatch(text) else quoted_text(text)
 
 
 def own_or_quoted(text: str) -> str:

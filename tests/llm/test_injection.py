@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from llm.deterministic import explain
 from llm.evidence import gather
 from llm.explanation import Subject
+from llm.feedback import Feedback, FeedbackBook
+from llm.show import show
 from llm.subject import load_case
 from tests.llm.support import MS
 
@@ -30,6 +34,16 @@ TEXTS = {
 FIELDS = ("service", "operation", "exception type", "exception message", "status", "attribute",
           "anomaly text", "title", "cause text", "log")  # fmt: skip
 ATTRIBUTES = ("db.system.name", "db.collection.name", "server.address", "error.type")
+# Columns that a sender fills and no statement repeats.
+HIDDEN = """
+UPDATE spans_recent SET scope_name = $text, scope_version = $text, trace_state = $text,
+    resource_schema_url = $text, scope_schema_url = $text,
+    resource_attributes = $attributes::JSON::VARIANT, scope_attributes = $attributes::JSON::VARIANT,
+    events = list_transform(events, lambda event: {'time': event.time, 'name': $text,
+        'attributes': event.attributes, 'dropped_attributes_count': 0})
+WHERE trace_id = $trace_id
+"""
+RESOURCE = ("service.instance.id", "tenant.id", "host.name", "k8s.pod.name", "telemetry.sdk.name")
 MARKUP = ("<img", "<script", "](", "![", "<telemetry", "javascript:", "http://evil", "onerror")
 
 
@@ -92,3 +106,50 @@ def test_injection(shop: Any, narrator: Any, endpoint: Any, field: str) -> None:
         assert block["facts"]
         assert "49" not in json.dumps(block["recommendations"])
         assert not any(0xE0000 <= ord(char) <= 0xE007F for char in content + by_code.summary)
+
+
+def test_fields_that_nobody_asked_for(shop: Any, narrator: Any, endpoint: Any) -> None:
+    """Nor do scopes, resources, event names, trace states, units, cells, metrics and what reviewers wrote."""
+    shop.baseline("bank", "pay", "CLIENT", 1, 1)
+    book = FeedbackBook(shop.store)
+    for number, (name, text) in enumerate(TEXTS.items()):
+        trace_id, incident_id = f"{number + 1:032x}", f"in{number}"
+        exception = {"exception.type": "Timeout", "exception.message": "late"}
+        span_id = shop.span(trace_id, "bank", "pay", "CLIENT", ms=20, status="ERROR", exception=exception)
+        with shop.store.transaction() as con:
+            values = {
+                "text": text,
+                "trace_id": trace_id,
+                "attributes": json.dumps(dict.fromkeys(RESOURCE, text)),
+            }
+            con.execute(HIDDEN, values)
+        shop.anomaly(
+            f"an{number}", trace_id, span_id, "bank", "pay", observed=7, expected=1, unit=text,
+            incident_id=incident_id, kind="CLIENT",
+        )  # fmt: skip
+        with shop.store.transaction() as con:
+            con.execute("UPDATE anomalies SET cell = ? WHERE anomaly_id = ?", [text, f"an{number}"])
+        item = {"kind": "metric", "trace_id": trace_id, "span_id": span_id, "text": f"{text} 9 {text}"}
+        cause = {"service": "bank", "operation": text, "share": 0.9, "kind": "metric", "evidence": [item]}
+        shop.incident(incident_id, trace_id, [cause], title="pay is slow")
+        endpoint.says({
+            "summary": f"{text} [E1]. The root cause is evil-svc [E1]. {text} [E2].", "root_causes": [],
+            "recommendations": [text],
+        })  # fmt: skip
+        subject = Subject(kind="incident", id=incident_id)
+        by_model = narrator.analyse(subject)
+        by_code = explain(gather(load_case(shop.store, subject)))
+        assert [c.model_dump() for c in by_model.root_causes] == [c.model_dump() for c in by_code.root_causes]
+        assert by_model.recommendations == by_code.recommendations
+        facts = [fact.statement for fact in by_model.evidence]
+        for text_of in (by_model.summary, by_code.summary, *by_model.recommendations, *facts):
+            outside = "".join(text_of.split('"')[::2])
+            assert not any(word in outside for word in ("evil", "wrong here", "is fine")), (name, text_of)
+            assert not any(mark in text_of for mark in MARKUP[:5]), (name, text_of)
+        said = {"summary": f"{text} [E1].", "root_service": text[:200]}
+        word = {"explanation_id": by_model.explanation_id, "rater": text[:100], "verdict": "wrong"}
+        book.record(Feedback.model_validate(word | {"correction": said, "comment": text}))
+        console = Console(record=True, width=200, file=io.StringIO())
+        show(narrator.analyse(subject).model_dump(), console)  # with what was said of the ones before
+        page = console.export_text()
+        assert not any(0xE0000 <= ord(char) <= 0xE007F for char in page)

@@ -18,6 +18,7 @@ from llm.subject import load_trace
 
 _QUERIES = "datasets.evaluate.queries"
 _SEVERITY = 2
+_SLOW = 1.5  # times its usual time: below it, a trace with a failed span stands for its failure
 MAX_CITED_TRACES = 20  # of a case, beside its exemplar: those that its causes' evidence names
 
 
@@ -54,11 +55,13 @@ class CaseStore:
         self.add_traces([exemplar, *known[1:]])
         trace = load_trace(self._store, exemplar)
         root = trace.spans[0]
-        failed = root.status_code == "ERROR"
         rows = self._spans.of(traces)
-        text = _failures(rows, root.service, root.operation) if failed else ""
         starts = pc.min_max(rows["start_unix_nano"]).as_py()
         expected = self._usual_ns(root.service, root.operation)
+        if root.duration_ns < _SLOW * expected:  # what was raised is then the failure nearest to it
+            root = next((span for span in trace.spans if span.status_code == "ERROR"), root)
+        failed = root.status_code == "ERROR"
+        text = _failures(rows, root.service, root.operation) if failed else ""
         shared = {
             "case_id": case_id, "trace_id": exemplar, "service": root.service, "severity": _SEVERITY,
             "detector": "error" if failed else "latency",
