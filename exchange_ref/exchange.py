@@ -76,7 +76,6 @@ class ExchangeConfig:
     gateway: str = "127.0.0.1:0"
     api: str = "127.0.0.1:0"
     broker: str = "memory"
-    order_ttl_s: float = 30.0
     sampled_share: float = 1.0
     broker_command: str = ""
     price_seed: int = 7
@@ -111,10 +110,9 @@ class Exchange:
                 processor, self.witness, *watching, sampled_share=config.sampled_share
             )
             logs = {service: ServiceLog(resource_of(service), log_processor) for service in SERVICES}
-            self.engine = Engine(order_ttl_s=config.order_ttl_s)
+            self.engine = Engine()
             self.metrics = Metrics(new_metric_reader, self._gauges())
             journal_path = self._journal_path = config.data / "journal.jsonl"
-            self._order_ttl_s = config.order_ttl_s
             self._standing = Standing()
             last_sequence = journal.replay(journal_path, self.engine, applied=self._standing.take)
             self.database = Database(config.data / "exchange.db")
@@ -246,7 +244,6 @@ class Exchange:
         """For a matcher in a process of its own, over this exchange's journal."""
         return Supervisor(
             self._journal_path,
-            self._order_ttl_s,
             system=self.link.system,
             publish=self.link.publish,
             take_span=self.telemetry.take,

@@ -16,7 +16,7 @@ def order_attributes(order: Order) -> dict[str, str | float]:
         "order.quantity": float(order.quantity_lots * pair.lot),
         "user.id": order.user_id,
     }
-    if order.type is OrderType.LIMIT:
+    if order.type is not OrderType.MARKET:
         attributes["order.price"] = float(order.price_ticks * pair.tick)
     return attributes
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Iterator
 
 from exchange_ref.engine.orders import Order, Side
 
@@ -89,11 +90,15 @@ class Book:
     def crossing(self, taker: Order) -> Order | None:
         """The maker that `taker` can trade with; None when prices do not cross. A price of 0 takes any."""
         maker = self.best(taker.side.opposite)
-        if maker is None or not taker.price_ticks:
-            return maker
-        if taker.side is Side.BUY:
-            return maker if maker.price_ticks <= taker.price_ticks else None
-        return maker if maker.price_ticks >= taker.price_ticks else None
+        return maker if maker is not None and _meet(taker, maker.price_ticks) else None
+
+    def makers_of(self, taker: Order) -> Iterator[Order]:
+        """All that `taker` could trade with now, in their order. O(levels log levels)."""
+        levels = self.levels[taker.side.opposite]
+        for key in sorted(levels):
+            if not _meet(taker, abs(key)):
+                return
+            yield from (order for order in levels[key] if order.order_id in self._resting)
 
     def depth(self, side: Side, max_levels: int = 20) -> list[tuple[int, int]]:
         """The best levels of `side` as (price in ticks, resting lots), best first. O(levels)."""
@@ -126,6 +131,12 @@ class Book:
     def resting_orders(self) -> list[Order]:
         """All resting orders, oldest first within a price."""
         return list(self._resting.values())
+
+
+def _meet(taker: Order, maker_ticks: int) -> bool:
+    if taker.side is Side.BUY:
+        return maker_ticks <= taker.price_ticks or not taker.price_ticks
+    return maker_ticks >= taker.price_ticks
 
 
 def _key(side: Side, price_ticks: int) -> int:

@@ -23,6 +23,8 @@ def identity_of(command: Command) -> tuple[tuple[str, str], tuple[str | int, ...
                 command.type.value,
                 command.price_ticks,
                 command.quantity_lots,
+                command.time_in_force.value,
+                command.self_trade.value,
             )
             name = command.client_order_id
         case Transfer():

@@ -17,15 +17,13 @@ from typing import Any
 
 from exchange_ref.cfd.words import CloseTrade, OpenTrade
 from exchange_ref.engine.matching import Engine
-from exchange_ref.engine.messages import close_trade, open_trade
+from exchange_ref.engine.messages import close_trade, open_trade, read_order
 from exchange_ref.engine.orders import (
     Cancel,
     Deposit,
     Order,
     OrderRejected,
-    OrderType,
     Result,
-    Side,
     Transfer,
 )
 from exchange_ref.errors import FolderUnusable
@@ -87,7 +85,7 @@ class Journal:
 def submit_command(order: Order) -> dict[str, object]:
     """The journal's form of an order, before it was executed."""
     command = asdict(order)
-    del command["remaining_lots"]
+    del command["remaining_lots"], command["quote_units"]
     return command
 
 
@@ -176,5 +174,4 @@ def _apply(engine: Engine, op: str, command: dict[str, Any]) -> Result:
         return engine.open_trade(open_trade(command))
     if op == "cfd_close":
         return engine.close_trade(close_trade(command))
-    sides = {"side": Side(command["side"]), "type": OrderType(command["type"])}
-    return engine.submit(Order(**{**command, **sides}))
+    return engine.submit(read_order(command))

@@ -5,17 +5,18 @@ Deterministic, so that a journal rebuilds its state.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 
 from exchange_ref.cfd.desk import Desk
 from exchange_ref.cfd.words import CloseTrade, OpenTrade, TradeChange
 from exchange_ref.engine.book import Book
+from exchange_ref.engine.expiry import Expiries
 from exchange_ref.engine.identity import Command, identity_of
 from exchange_ref.engine.instruments import PAIRS, Pair
 from exchange_ref.engine.ledger import MAKER_FEE_PPM, TAKER_FEE_PPM, Ledger, insufficient_funds
 from exchange_ref.engine.orders import (
+    RESTING,
     Cancel,
     Deposit,
     Fill,
@@ -24,8 +25,10 @@ from exchange_ref.engine.orders import (
     OrderRejected,
     OrderType,
     Result,
+    SelfTrade,
     Side,
     Status,
+    TimeInForce,
     Transfer,
 )
 from exchange_ref.engine.remembered import Remembered
@@ -37,19 +40,17 @@ MAX_REMEMBERED_ORDERS = 100_000
 class Engine:
     """Match orders, keep balances.
 
-    Args:
-        order_ttl_s: a resting order expires this long after it was created; the sweep runs before each order,
-            by that order's time, so an engine without traffic keeps its book.
+    Orders that are GTD are looked through before each order, by that order's time: an engine without traffic
+    keeps its book.
     """
 
-    def __init__(self, *, order_ttl_s: float = 30.0, pairs: Mapping[str, Pair] = PAIRS) -> None:
+    def __init__(self, *, pairs: Mapping[str, Pair] = PAIRS) -> None:
         self.ledger = Ledger()
         self.desk = Desk(self.ledger)
         self.books = {symbol: Book() for symbol in pairs}
         self._pairs = pairs
-        self._order_ttl_ns = int(order_ttl_s * 1e9)
         self._remembered = Remembered(MAX_REMEMBERED_ORDERS)
-        self._rested: deque[Order] = deque()
+        self.expiries = Expiries(lambda order: order.order_id in self.books[order.symbol])
 
     def seen(self, command: Command) -> Result | None:
         """The first result of a command that was executed already; None for a new one.
@@ -96,20 +97,21 @@ class Engine:
         orders: list[OrderChange] = []
         self._expire(order.created_unix_nano, orders)
         try:
-            fills, quote_units, status = self._execute(order, orders)
-            reason = ""
+            fills, status = self._execute(order, orders)
+            reason = code = ""
         except OrderRejected as rejection:
-            fills, quote_units, status, reason = [], 0, Status.REJECTED, rejection.message
-        orders.append(OrderChange(order.order_id, status, order.filled_lots))
+            fills, status, reason, code = [], Status.REJECTED, rejection.message, rejection.code
+        orders.append(_change(order, status))
         result = Result(
             order_id=order.order_id,
             status=status,
             filled_lots=order.filled_lots,
-            quote_units=quote_units,
+            quote_units=order.quote_units,
             fills=tuple(fills),
             orders=tuple(orders),
             balances=self.ledger.take_changes(),
             reason=reason,
+            code=code,
         )
         self._remember(order, result)
         return result
@@ -137,9 +139,14 @@ class Engine:
         order = self.check_cancel(cancel)
         self.books[cancel.symbol].remove(cancel.order_id)
         self._release(order)
-        change = OrderChange(cancel.order_id, Status.CANCELED, order.filled_lots)
+        change = _change(order, Status.CANCELED)
         return Result(
-            order.order_id, change.status, order.filled_lots, 0, (), (change,), self.ledger.take_changes()
+            order.order_id,
+            change.status,
+            order.filled_lots,
+            order.quote_units,
+            orders=(change,),
+            balances=self.ledger.take_changes(),
         )
 
     def transfer(self, transfer: Transfer) -> Result:
@@ -193,37 +200,53 @@ class Engine:
         ended = self._remembered.with_prefix("cfd-end/")
         return [result.trade for result in ended if result.trade is not None]
 
-    def _execute(self, order: Order, changes: list[OrderChange]) -> tuple[list[Fill], int, Status]:
-        pair = self._pairs[order.symbol]
+    def _execute(self, order: Order, changes: list[OrderChange]) -> tuple[list[Fill], Status]:
+        pair, book = self._pairs[order.symbol], self.books[order.symbol]
+        if order.type is OrderType.LIMIT_MAKER and (maker := book.crossing(order)) is not None:
+            raise OrderRejected(
+                "would_trade",
+                f"a LIMIT_MAKER order must not trade at once, and {maker.price_ticks * pair.tick} is offered;"
+                " choose another price, or LIMIT",
+            )
+        fills: list[Fill] = []
+        if order.time_in_force is TimeInForce.FOK and not _can_be_filled(order, book):
+            return fills, Status.EXPIRED
         self._lock(order, pair)
-        fills, quote_units = self._match(order, pair, changes)
+        may_go_on = self._match(order, pair, fills, changes)
         if not order.remaining_lots:
-            return fills, quote_units, Status.FILLED
-        if order.type is OrderType.MARKET:
-            # What a market order could not get at once is given up.
-            if order.side is Side.SELL:
-                self.ledger.unlock(order.user_id, pair.base, pair.base_units(order.remaining_lots))
-            return fills, quote_units, Status.EXPIRED
-        self.books[order.symbol].rest(order)
-        self._rested.append(order)
-        return fills, quote_units, Status.PARTIALLY_FILLED if fills else Status.NEW
+            return fills, Status.FILLED
+        if order.type is OrderType.MARKET or order.time_in_force not in RESTING or not may_go_on:
+            # What it could not get at once is given up.
+            self._release(order)
+            return fills, Status.EXPIRED
+        book.rest(order)
+        self.expiries.note(order)
+        return fills, Status.PARTIALLY_FILLED if fills else Status.NEW
 
     def _lock(self, order: Order, pair: Pair) -> None:
         if order.side is Side.SELL:
             self.ledger.lock(order.user_id, pair.base, pair.base_units(order.quantity_lots))
-        elif order.type is OrderType.LIMIT:
+        elif order.type is not OrderType.MARKET:
             self.ledger.lock(
                 order.user_id, pair.quote, pair.notional_units(order.price_ticks, order.quantity_lots)
             )
         elif not (available := self.ledger.balance(order.user_id, pair.quote).available_units):
             raise insufficient_funds(pair.quote, pair.notional_units(1, order.quantity_lots), available)
 
-    def _match(self, taker: Order, pair: Pair, changes: list[OrderChange]) -> tuple[list[Fill], int]:
-        """Trade until the taker is filled, prices no longer cross, or a market buyer's money ends."""
+    def _match(self, taker: Order, pair: Pair, fills: list[Fill], changes: list[OrderChange]) -> bool:
+        """Trade until the taker is filled, prices no longer cross, or a market buyer's money ends.
+
+        Returns:
+            False where the taker must not go on, for it has met an order of its own user.
+        """
         book = self.books[taker.symbol]
-        fills: list[Fill] = []
-        quote_units = 0
         while taker.remaining_lots and (maker := book.crossing(taker)) is not None:
+            if maker.user_id == taker.user_id and taker.self_trade is not SelfTrade.NONE:
+                if taker.self_trade is not SelfTrade.EXPIRE_TAKER:
+                    self._end(maker, changes)
+                if taker.self_trade is not SelfTrade.EXPIRE_MAKER:
+                    return False
+                continue
             lots = min(taker.remaining_lots, maker.remaining_lots)
             if taker.side is Side.BUY and taker.type is OrderType.MARKET:
                 lots = min(lots, self._affordable_lots(taker, pair, maker.price_ticks))
@@ -231,19 +254,21 @@ class Engine:
                     break
             book.take(maker, lots)
             taker.remaining_lots -= lots
-            quote_units += self._settle(taker, maker, pair, lots)
+            self._settle(taker, maker, pair, lots)
             fills.append(Fill(maker.order_id, taker.order_id, maker.price_ticks, lots))
             status = Status.PARTIALLY_FILLED if maker.remaining_lots else Status.FILLED
-            changes.append(OrderChange(maker.order_id, status, maker.filled_lots))
-        return fills, quote_units
+            changes.append(_change(maker, status))
+        return True
 
     def _affordable_lots(self, taker: Order, pair: Pair, price_ticks: int) -> int:
         available = self.ledger.balance(taker.user_id, pair.quote).available_units
         return available // pair.notional_units(price_ticks, 1)
 
-    def _settle(self, taker: Order, maker: Order, pair: Pair, lots: int) -> int:
-        """Move both assets at the maker's price, less fees; returns the quote units paid."""
+    def _settle(self, taker: Order, maker: Order, pair: Pair, lots: int) -> None:
+        """Move both assets at the maker's price, less fees."""
         quote_units = pair.notional_units(maker.price_ticks, lots)
+        taker.quote_units += quote_units
+        maker.quote_units += quote_units
         base_units = pair.base_units(lots)
         ledger = self.ledger
         if taker.side is Side.SELL:
@@ -251,8 +276,8 @@ class Engine:
             ledger.pay_locked(maker.user_id, pair.quote, quote_units)
             ledger.receive(taker.user_id, pair.quote, quote_units, TAKER_FEE_PPM)
             ledger.receive(maker.user_id, pair.base, base_units, MAKER_FEE_PPM)
-            return quote_units
-        if taker.type is OrderType.LIMIT:
+            return
+        if taker.type is not OrderType.MARKET:
             ledger.pay_locked(taker.user_id, pair.quote, quote_units)
             # The maker was cheaper than the limit: the difference was locked and goes back.
             improvement_ticks = taker.price_ticks - maker.price_ticks
@@ -262,23 +287,25 @@ class Engine:
         ledger.pay_locked(maker.user_id, pair.base, base_units)
         ledger.receive(taker.user_id, pair.base, base_units, TAKER_FEE_PPM)
         ledger.receive(maker.user_id, pair.quote, quote_units, MAKER_FEE_PPM)
-        return quote_units
 
     def _expire(self, now_unix_nano: int, changes: list[OrderChange]) -> None:
-        oldest_unix_nano = now_unix_nano - self._order_ttl_ns
-        while self._rested and self._rested[0].created_unix_nano < oldest_unix_nano:
-            order = self._rested.popleft()
-            if self.books[order.symbol].remove(order.order_id) is not None:
-                self._release(order)
-                changes.append(OrderChange(order.order_id, Status.EXPIRED, order.filled_lots))
+        for order in self.expiries.ended(now_unix_nano):
+            self._end(order, changes)
+
+    def _end(self, order: Order, changes: list[OrderChange]) -> None:
+        """Let an order expire, if it rests."""
+        if self.books[order.symbol].remove(order.order_id) is not None:
+            self._release(order)
+            changes.append(_change(order, Status.EXPIRED))
 
     def _release(self, order: Order) -> None:
+        """Unlock what an order holds for its rest; a market order to buy holds nothing."""
         pair = self._pairs[order.symbol]
-        if order.side is Side.BUY:
+        if order.side is Side.SELL:
+            self.ledger.unlock(order.user_id, pair.base, pair.base_units(order.remaining_lots))
+        elif order.type is not OrderType.MARKET:
             units = pair.notional_units(order.price_ticks, order.remaining_lots)
             self.ledger.unlock(order.user_id, pair.quote, units)
-        else:
-            self.ledger.unlock(order.user_id, pair.base, pair.base_units(order.remaining_lots))
 
     def _repeat(self, first: Result) -> Result:
         """The first result, with its wallets as they are now: who asks again may have missed them."""
@@ -288,3 +315,21 @@ class Engine:
     def _remember(self, command: Command, result: Result) -> None:
         key, asked = identity_of(command)
         self._remembered.put(key, asked, result)
+
+
+def _change(order: Order, status: Status) -> OrderChange:
+    return OrderChange(order.order_id, status, order.filled_lots, order.quote_units)
+
+
+def _can_be_filled(taker: Order, book: Book) -> bool:
+    """Whether all of an order would be traded at once; nothing is changed."""
+    lots = 0
+    for maker in book.makers_of(taker):
+        if maker.user_id == taker.user_id and taker.self_trade is not SelfTrade.NONE:
+            if taker.self_trade is not SelfTrade.EXPIRE_MAKER:
+                return False
+            continue
+        lots += maker.remaining_lots
+        if lots >= taker.quantity_lots:
+            return True
+    return False

@@ -17,10 +17,15 @@ from exchange_ref.engine.orders import (
     OrderChange,
     OrderType,
     Result,
+    SelfTrade,
     Side,
     Status,
+    TimeInForce,
     Transfer,
 )
+
+# Orders of journals from before there was a time in force: all of them rested for as long as this.
+UNSAID_REST_NS = 30 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,20 @@ def encode_cfd(command: OpenTrade | CloseTrade) -> bytes:
     return _encode({"op": op, op: asdict(command)})
 
 
+def read_order(fields: dict[str, Any]) -> Order:
+    """The order from its fields, as a message or the journal has them."""
+    if "time_in_force" not in fields:
+        ends = fields["created_unix_nano"] + UNSAID_REST_NS if fields["price_ticks"] else 0
+        fields = fields | {"time_in_force": "GTD" if ends else "GTC", "expires_unix_nano": ends}
+    words = {
+        "side": Side(fields["side"]),
+        "type": OrderType(fields["type"]),
+        "time_in_force": TimeInForce(fields["time_in_force"]),
+        "self_trade": SelfTrade(fields.get("self_trade", SelfTrade.NONE)),
+    }
+    return Order(**fields | words)
+
+
 def open_trade(fields: dict[str, Any]) -> OpenTrade:
     """The command from its fields, as a message or the journal has them."""
     return OpenTrade(**{**fields, "side": TradeSide(fields["side"])})
@@ -88,7 +107,7 @@ def decode_command(body: bytes) -> Command:
         fields = command["order"]
         if fields["symbol"] not in PAIRS or not 0 < fields["quantity_lots"] <= MAX_UNITS:
             raise ValueError(f"no order of a pair that is traded: {fields}")
-        return Order(**{**fields, "side": Side(fields["side"]), "type": OrderType(fields["type"])})
+        return read_order(fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a command: {error}") from error
 
@@ -104,7 +123,7 @@ def encode_result(result: Result) -> bytes:
                 [fill.maker_order_id, fill.taker_order_id, fill.price_ticks, fill.lots]
                 for fill in result.fills
             ],
-            "orders": [[change.order_id, change.status, change.filled_lots] for change in result.orders],
+            "orders": [astuple(change) for change in result.orders],
             "balances": [
                 [row.user_id, row.asset, row.available_units, row.locked_units, row.version]
                 for row in result.balances
@@ -112,6 +131,7 @@ def encode_result(result: Result) -> bytes:
             "reason": result.reason,
             "repeated": result.repeated,
             "trade": astuple(result.trade) if result.trade is not None else None,
+            "code": result.code,
         }
     )
 
@@ -130,11 +150,12 @@ def decode_reply(body: bytes) -> Result | Failure:
         filled_lots=reply["filled_lots"],
         quote_units=reply["quote_units"],
         fills=tuple(Fill(*row) for row in reply["fills"]),
-        orders=tuple(OrderChange(row[0], Status(row[1]), row[2]) for row in reply["orders"]),
+        orders=tuple(OrderChange(row[0], Status(row[1]), *row[2:]) for row in reply["orders"]),
         balances=tuple(BalanceChange(*row) for row in reply["balances"]),
         reason=reply["reason"],
         repeated=reply["repeated"],
         trade=_trade_change(reply["trade"]),
+        code=reply["code"],
     )
 
 

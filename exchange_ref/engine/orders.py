@@ -21,6 +21,29 @@ class Side(StrEnum):
 class OrderType(StrEnum):
     MARKET = "MARKET"
     LIMIT = "LIMIT"
+    LIMIT_MAKER = "LIMIT_MAKER"
+    """A limit order that is rejected where it would trade at once: it never pays a taker's fee."""
+
+
+class TimeInForce(StrEnum):
+    """How long a limit order waits for what it cannot get at once."""
+
+    GTC = "GTC"  # until it is cancelled
+    GTD = "GTD"  # until a moment
+    IOC = "IOC"  # not at all: the rest expires
+    FOK = "FOK"  # not at all: without all of it nothing is traded
+
+
+RESTING = (TimeInForce.GTC, TimeInForce.GTD)
+
+
+class SelfTrade(StrEnum):
+    """What happens when an order meets one of the same user."""
+
+    NONE = "NONE"  # they trade
+    EXPIRE_MAKER = "EXPIRE_MAKER"
+    EXPIRE_TAKER = "EXPIRE_TAKER"
+    EXPIRE_BOTH = "EXPIRE_BOTH"
 
 
 class Status(StrEnum):
@@ -36,8 +59,8 @@ class OrderRejected(Exception):
     """An order that cannot be taken; nothing has changed because of it.
 
     Args:
-        code: one of `invalid_order`, `invalid_transfer`, `invalid_trade`, `insufficient_funds`, `not_found`,
-            `conflict`.
+        code: one of `invalid_order`, `invalid_transfer`, `invalid_trade`, `insufficient_funds`,
+            `would_trade`, `not_found`, `conflict`.
     """
 
     def __init__(self, code: str, message: str, details: Mapping[str, object] | None = None) -> None:
@@ -49,7 +72,12 @@ class OrderRejected(Exception):
 
 @dataclass(slots=True)
 class Order:
-    """An order and what is left of it. `price_ticks` is 0 for a market order."""
+    """An order, what is left of it, and what was paid for the rest.
+
+    Args:
+        price_ticks: 0 for a market order.
+        expires_unix_nano: the end of one that is GTD; 0 for the others.
+    """
 
     order_id: str
     user_id: str
@@ -60,7 +88,11 @@ class Order:
     price_ticks: int
     quantity_lots: int
     created_unix_nano: int
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expires_unix_nano: int = 0
+    self_trade: SelfTrade = SelfTrade.NONE
     remaining_lots: int = field(default=-1)
+    quote_units: int = 0
 
     def __post_init__(self) -> None:
         if self.remaining_lots < 0:
@@ -125,11 +157,12 @@ class BalanceChange:
 
 @dataclass(frozen=True, slots=True)
 class OrderChange:
-    """The state of an order after a command."""
+    """The state of an order after a command. `quote_units` were paid for all that is filled."""
 
     order_id: str
     status: Status
     filled_lots: int
+    quote_units: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +171,8 @@ class Result:
 
     `orders` and `balances` name every row that changed, other people's included. A repeated client order id
     returns the first result with `repeated` set, without orders, and with its wallets as they are by now.
-    `trade` is what a command about a contract for difference did.
+    `trade` is what a command about a contract for difference did. `reason` and `code` are those of the
+    `OrderRejected` that a command met.
     """
 
     order_id: str
@@ -151,3 +185,4 @@ class Result:
     reason: str = ""
     repeated: bool = False
     trade: TradeChange | None = None
+    code: str = ""

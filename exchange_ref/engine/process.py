@@ -83,12 +83,12 @@ class PipeBroker:
         """The end of the input is the end."""
 
 
-async def serve(path: Path, order_ttl_s: float) -> None:
+async def serve(path: Path) -> None:
     reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
-    engine = Engine(order_ttl_s=order_ttl_s)
+    engine = Engine()
     sequence = journal.replay(path, engine, complete=False)
     say({"ready": sequence})
     go = await reader.readline()
@@ -117,4 +117,4 @@ async def serve(path: Path, order_ttl_s: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(serve(Path(sys.argv[1])))

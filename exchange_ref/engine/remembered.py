@@ -80,11 +80,12 @@ def _packed(result: Result) -> tuple[Any, ...]:
             trade.profit_units,
             trade.shortfall_units,
         ),
+        result.code,
     )
 
 
 def _unpacked(packed: tuple[Any, ...]) -> Result:
-    order_id, status, filled_lots, quote_units, fills, wallets, reason, trade = packed
+    order_id, status, filled_lots, quote_units, fills, wallets, reason, trade, code = packed
     return Result(
         order_id,
         Status(status),
@@ -94,4 +95,5 @@ def _unpacked(packed: tuple[Any, ...]) -> Result:
         balances=tuple(BalanceChange(user_id, asset, 0, 0, 0) for user_id, asset in wallets),
         reason=reason,
         trade=None if trade is None else TradeChange(trade[0], TradeStatus(trade[1]), *trade[2:]),
+        code=code,
     )

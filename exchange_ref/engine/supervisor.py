@@ -50,13 +50,12 @@ class Supervisor:
     def __init__(
         self,
         journal: Path,
-        order_ttl_s: float,
         *,
         system: str,
         publish: Callable[[str, Message], Awaitable[None]],
         take_span: Callable[[ReadableSpan], None],
     ) -> None:
-        self.arguments = (str(journal), str(order_ttl_s))
+        self.journal = str(journal)
         self._system = system
         self._publish = publish
         self._take_span = take_span
@@ -79,7 +78,7 @@ class Supervisor:
             sys.executable,
             "-m",
             "exchange_ref.engine.process",
-            *self.arguments,
+            self.journal,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=MAX_LINE_BYTES,

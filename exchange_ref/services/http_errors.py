@@ -18,6 +18,7 @@ STATUS_BY_CODE = {
     "conflict": 409,
     "too_large": 413,
     "insufficient_funds": 422,
+    "would_trade": 422,
     "internal": 500,
     "bad_gateway": 502,
     "unavailable": 503,

@@ -19,10 +19,13 @@ from exchange_ref.services.gateway import ORDERS_PATH, TRANSFERS_PATH
 from exchange_ref.services.http_client import HttpClient, HttpFailure, Response
 from exchange_ref.telemetry.tracing import fail, headers_of, trace_id_of, under
 
+# Traders change their mind: so books stay as deep as 30 s of orders.
+RESTS_S = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """What a trader wants."""
+    """What a trader wants. A limit order rests for `good_for_s`; None: until it is cancelled."""
 
     user_id: str
     client_order_id: str
@@ -31,6 +34,7 @@ class NewOrder:
     type: OrderType
     quantity: Decimal
     price: Decimal | None = None
+    good_for_s: float | None = RESTS_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +275,7 @@ def _order_attributes(order: NewOrder) -> dict[str, str | float]:
 
 
 def _order_body(order: NewOrder) -> bytes:
-    fields = {
+    fields: dict[str, str | float] = {
         "client_order_id": order.client_order_id,
         "pair": order.symbol,
         "side": str(order.side),
@@ -280,6 +284,8 @@ def _order_body(order: NewOrder) -> bytes:
     }
     if order.price is not None:
         fields["price"] = str(order.price)
+        if order.good_for_s is not None:
+            fields |= {"time_in_force": "GTD", "good_for_s": order.good_for_s}
     return json.dumps(fields).encode()
 
 

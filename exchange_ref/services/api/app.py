@@ -62,6 +62,10 @@ def build_app(
             response.status_code = 200
         return reply
 
+    @app.get("/api/v1/orders")
+    async def get_open_orders(user_id: UserId, request: Request) -> list[OrderReply]:
+        return await orders.open(user_id, request.scope[SPAN_KEY])
+
     @app.get("/api/v1/orders/{order_id}")
     async def get_order(order_id: str, user_id: UserId, request: Request) -> OrderReply:
         return await orders.find(user_id, order_id, request.scope[SPAN_KEY])

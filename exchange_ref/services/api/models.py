@@ -8,11 +8,16 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from exchange_ref.engine.instruments import ASSETS, MAX_UNITS, PAIRS, UNITS_PER_ASSET
-from exchange_ref.engine.orders import OrderType, Side
+from exchange_ref.engine.orders import RESTING, OrderType, SelfTrade, Side, TimeInForce
+
+MAX_GOOD_FOR_S = 90 * 86_400
 
 
 class OrderRequest(BaseModel):
-    """A new order. A repeated `client_order_id` of the same user returns the first order."""
+    """A new order. A repeated `client_order_id` of the same user returns the first order.
+
+    Without a time in force a limit order rests until it is cancelled.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -22,14 +27,26 @@ class OrderRequest(BaseModel):
     type: OrderType
     quantity: Decimal = Field(gt=0, max_digits=20)
     price: Decimal | None = Field(default=None, gt=0, max_digits=20)
+    time_in_force: TimeInForce = TimeInForce.GTC
+    good_for_s: float | None = Field(default=None, gt=0, le=MAX_GOOD_FOR_S, allow_inf_nan=False)
+    self_trade: SelfTrade = SelfTrade.NONE
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.pair not in PAIRS:
             raise ValueError(f"pair {self.pair!r} is not traded; choose one of {', '.join(PAIRS)}")
-        if (self.price is None) is (self.type is OrderType.LIMIT):
-            raise ValueError("a LIMIT order needs a price and a MARKET order has none")
+        if (self.price is None) is (self.type is not OrderType.MARKET):
+            raise ValueError(f"a {self.type} order {'has no' if self.price else 'needs a'} price")
+        self._check_time_in_force()
         return self
+
+    def _check_time_in_force(self) -> None:
+        if (self.good_for_s is None) is (self.time_in_force is TimeInForce.GTD):
+            raise ValueError("good_for_s belongs to the time in force GTD, which needs it")
+        if self.type is OrderType.MARKET and self.time_in_force is not TimeInForce.GTC:
+            raise ValueError("a MARKET order has no time in force: what it cannot get at once is given up")
+        if self.type is OrderType.LIMIT_MAKER and self.time_in_force not in RESTING:
+            raise ValueError("a LIMIT_MAKER order rests: its time in force is GTC or GTD")
 
 
 class OrderReply(BaseModel):
@@ -43,8 +60,11 @@ class OrderReply(BaseModel):
     filled_quantity: float
     price: float | None = None
     """The limit; none for a market order."""
+    time_in_force: str = TimeInForce.GTC
+    expires_at: str | None = None
+    """When a GTD order expires, as RFC 3339; it does with the next order after that."""
     fill_price: float | None = None
-    """The mean of its fills when it was placed; `GET` does not know it."""
+    """The mean of its fills; none for orders that were filled before the exchange stored it."""
 
 
 class TransferRequest(BaseModel):

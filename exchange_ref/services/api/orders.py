@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
 
 from opentelemetry.trace import Span
 
@@ -14,13 +16,14 @@ from exchange_ref.engine.orders import Cancel, Order, OrderRejected, OrderType, 
 from exchange_ref.market.prices import PriceFeed, note_price
 from exchange_ref.services.api.fees import FeeTiers
 from exchange_ref.services.api.models import OrderReply, OrderRequest
-from exchange_ref.services.api.statements import INSERT_ORDERS, SELECT_ORDERS
+from exchange_ref.services.api.statements import INSERT_ORDERS, SELECT_OPEN_ORDERS, SELECT_ORDERS
 from exchange_ref.services.api.wallets import Wallets
 from exchange_ref.telemetry.log_export import ServiceLog
 from exchange_ref.telemetry.metrics import Metrics
 
 # Two minutes at 50 orders/s.
 MAX_REMEMBERED_PRICES = 6_000
+MAX_OPEN_ORDERS = 500
 
 
 class OrderService:
@@ -80,7 +83,7 @@ class OrderService:
         self._metrics.order(server, order.symbol, str(order.side), str(result.status))
         self._log.info(server, f"order {result.status}", {"order.id": result.order_id})
         if result.status is Status.REJECTED:
-            raise OrderRejected("insufficient_funds", result.reason)
+            raise OrderRejected(result.code, result.reason)
         if result.fills:
             self._last_price_ticks[order.symbol] = result.fills[-1].price_ticks
         return _reply(order, result), result.repeated
@@ -104,8 +107,14 @@ class OrderService:
         result = await self._matcher.execute(command, server)
         await self._traced.settle(result, server)
         server.set_attribute("order.status", str(result.status))
-        filled = float(result.filled_lots * PAIRS[order.pair].lot)
-        return order.model_copy(update={"status": str(result.status), "filled_quantity": filled})
+        pair = PAIRS[order.pair]
+        return order.model_copy(
+            update={
+                "status": str(result.status),
+                "filled_quantity": float(result.filled_lots * pair.lot),
+                "fill_price": pair.mean_price(result.quote_units, result.filled_lots),
+            }
+        )
 
     async def find(self, user_id: str, order_id: str, server: Span) -> OrderReply:
         """A user's order as it stands.
@@ -116,26 +125,19 @@ class OrderService:
         rows = await self._traced.read(SELECT_ORDERS, (order_id,), server)
         if not rows or rows[0][1] != user_id:
             raise OrderRejected("not_found", f"there is no order {order_id!r} of this user")
-        _, _, client_order_id, symbol, side, kind, price_ticks, quantity_lots, filled_lots, status = rows[0]
-        lot = PAIRS[symbol].lot
-        return OrderReply(
-            order_id=order_id,
-            client_order_id=client_order_id,
-            pair=symbol,
-            side=side,
-            type=kind,
-            status=status,
-            quantity=float(quantity_lots * lot),
-            filled_quantity=float(filled_lots * lot),
-            price=_limit(symbol, price_ticks),
-        )
+        return _stored(rows[0])
+
+    async def open(self, user_id: str, server: Span) -> list[OrderReply]:
+        """A user's orders that rest, the newest first; `MAX_OPEN_ORDERS` at most."""
+        rows = await self._traced.read(SELECT_OPEN_ORDERS, (user_id, MAX_OPEN_ORDERS), server)
+        return [_stored(row) for row in rows]
 
     def last_price(self, symbol: str) -> float:
         """What `symbol` was last traded at, in quote per base; its opening price before the first trade."""
         return float(self._last_price_ticks[symbol] * PAIRS[symbol].tick)
 
     def _order(self, user_id: str, request: OrderRequest) -> Order:
-        pair = PAIRS[request.pair]
+        pair, now_ns = PAIRS[request.pair], self._now_ns()
         return Order(
             order_id=self._new_id(),
             user_id=user_id,
@@ -145,7 +147,10 @@ class OrderService:
             type=request.type,
             price_ticks=pair.ticks(request.price) if request.price is not None else 0,
             quantity_lots=pair.lots(request.quantity),
-            created_unix_nano=self._now_ns(),
+            created_unix_nano=now_ns,
+            time_in_force=request.time_in_force,
+            expires_unix_nano=now_ns + round(request.good_for_s * 1e9) if request.good_for_s else 0,
+            self_trade=request.self_trade,
         )
 
     async def _price(self, order: Order, server: Span) -> float:
@@ -183,6 +188,34 @@ def _row(order: Order) -> tuple[object, ...]:
         order.price_ticks,
         order.quantity_lots,
         order.created_unix_nano,
+        str(order.time_in_force),
+        order.expires_unix_nano,
+    )
+
+
+def _stored(row: tuple[Any, ...]) -> OrderReply:
+    """
+    Args:
+        row: columns of `sql/select_orders.sql`.
+    """
+    order_id, _, client_order_id, symbol, side, kind, price_ticks, quantity_lots, filled_lots, status = row[
+        :10
+    ]
+    time_in_force, expires_unix_nano, quote_units = row[10:]
+    pair = PAIRS[symbol]
+    return OrderReply(
+        order_id=order_id,
+        client_order_id=client_order_id,
+        pair=symbol,
+        side=side,
+        type=kind,
+        status=status,
+        quantity=float(quantity_lots * pair.lot),
+        filled_quantity=float(filled_lots * pair.lot),
+        price=_limit(symbol, price_ticks),
+        time_in_force=time_in_force,
+        expires_at=_moment(expires_unix_nano),
+        fill_price=pair.mean_price(quote_units, filled_lots) if quote_units else None,
     )
 
 
@@ -198,9 +231,17 @@ def _reply(order: Order, result: Result) -> OrderReply:
         quantity=float(order.quantity_lots * pair.lot),
         filled_quantity=float(result.filled_lots * pair.lot),
         price=_limit(order.symbol, order.price_ticks),
+        time_in_force=str(order.time_in_force),
+        expires_at=_moment(order.expires_unix_nano),
         fill_price=pair.mean_price(result.quote_units, result.filled_lots),
     )
 
 
 def _limit(symbol: str, price_ticks: int) -> float | None:
     return float(price_ticks * PAIRS[symbol].tick) if price_ticks else None
+
+
+def _moment(unix_nano: int) -> str | None:
+    return (
+        datetime.fromtimestamp(unix_nano / 1e9, UTC).isoformat().replace("+00:00", "Z") if unix_nano else None
+    )

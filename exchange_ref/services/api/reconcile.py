@@ -5,6 +5,7 @@ from __future__ import annotations
 from exchange_ref.engine.orders import OrderChange, Result
 from exchange_ref.services.api.database import Database
 from exchange_ref.services.api.statements import SELECT_OPEN_ROWS, UPDATE_ORDERS, UPDATE_TRANSFERS
+from exchange_ref.services.api.traced_database import order_update
 from exchange_ref.services.api.transfers import transfer_status
 
 
@@ -32,10 +33,6 @@ class Standing:
         """
         rows = await database.read(SELECT_OPEN_ROWS, ())
         ids = [str(row[0]) for row in rows]
-        orders = [
-            (str(change.status), change.filled_lots, change.order_id, change.filled_lots)
-            for change in map(self._orders.get, ids)
-            if change is not None
-        ]
+        orders = [order_update(change) for change in map(self._orders.get, ids) if change is not None]
         transfers = [(self._transfers[one], one) for one in ids if one in self._transfers]
         await database.write((UPDATE_ORDERS, orders), (UPDATE_TRANSFERS, transfers))

@@ -29,6 +29,7 @@ def _statement(operation: str, table: str) -> Statement:
 
 
 SCHEMA_SQL = load_sql("schema")
+ADD_ORDER_TERMS_SQL = load_sql("add_order_terms")
 SELECT_WALLETS = _statement("SELECT", "wallets")
 SELECT_WALLET = Statement("SELECT", "wallets", load_sql("select_wallet"))
 SELECT_ADDRESSES = _statement("SELECT", "addresses")
@@ -36,6 +37,7 @@ SELECT_CFD_TRADES = _statement("SELECT", "cfd_trades")
 SELECT_CFD_TRADE = Statement("SELECT", "cfd_trades", load_sql("select_cfd_trade"))
 SELECT_OPEN_ROWS = Statement("SELECT", "orders", load_sql("select_open_rows"))
 SELECT_ORDERS = _statement("SELECT", "orders")
+SELECT_OPEN_ORDERS = Statement("SELECT", "orders", load_sql("select_open_orders"))
 INSERT_ADDRESSES = _statement("INSERT", "addresses")
 INSERT_CFD_TRADES = _statement("INSERT", "cfd_trades")
 INSERT_ORDERS = _statement("INSERT", "orders")

@@ -8,7 +8,7 @@ from typing import Any
 
 from opentelemetry.trace import Span, SpanKind, Tracer
 
-from exchange_ref.engine.orders import Result
+from exchange_ref.engine.orders import OrderChange, Result
 from exchange_ref.services.api.database import Database, Parameters
 from exchange_ref.services.api.statements import (
     UPDATE_CFD_TRADES,
@@ -39,10 +39,7 @@ class TracedDatabase:
         One transaction and one span, named after what it is about: the wallets. A rejected order moved no
         money and has no wallets to write.
         """
-        orders = [
-            (str(change.status), change.filled_lots, change.order_id, change.filled_lots)
-            for change in result.orders
-        ]
+        orders = [order_update(change) for change in result.orders]
         wallets = _wallet_rows(result)
         if result.reason and not wallets:
             await self.write(UPDATE_ORDERS, orders, parent)
@@ -94,6 +91,12 @@ class TracedDatabase:
             raise
         finally:
             span.end()
+
+
+def order_update(change: OrderChange) -> Parameters:
+    """Parameters of `UPDATE_ORDERS`."""
+    filled = change.filled_lots
+    return (str(change.status), filled, change.quote_units, change.order_id, filled)
 
 
 def _wallet_rows(result: Result) -> list[Parameters]:

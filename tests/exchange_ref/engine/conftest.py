@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from exchange_ref.engine.orders import Order, OrderType, Side
+from exchange_ref.engine.orders import Order, OrderType, SelfTrade, Side, TimeInForce
 
 NewOrder = Callable[..., Order]
 
@@ -24,6 +24,10 @@ def new_order() -> NewOrder:
         symbol: str = "BTC/USD",
         client_id: str | None = None,
         created_s: float = 0,
+        until_s: float = 0,
+        kind: OrderType = OrderType.LIMIT,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        self_trade: SelfTrade = SelfTrade.NONE,
     ) -> Order:
         number = next(numbers)
         return Order(
@@ -32,10 +36,13 @@ def new_order() -> NewOrder:
             client_order_id=client_id or f"c{number}",
             symbol=symbol,
             side=side,
-            type=OrderType.LIMIT if price_ticks else OrderType.MARKET,
+            type=kind if price_ticks else OrderType.MARKET,
             price_ticks=price_ticks,
             quantity_lots=lots,
             created_unix_nano=int(created_s * 1e9),
+            time_in_force=TimeInForce.GTD if until_s else time_in_force,
+            expires_unix_nano=int(until_s * 1e9),
+            self_trade=self_trade,
         )
 
     return make

@@ -137,3 +137,19 @@ def test_a_rejected_command_is_rejected_again(tmp_path: Path) -> None:
         engine.cancel(Cancel("none", "ann", "BTC/USD"))
     assert replay(path, engine) == 2
     assert engine.ledger.balance("ann", "USD").available_units == 5
+
+
+def test_orders_of_older_journals_rest_for_30_s(tmp_path: Path, new_order) -> None:
+    """A line without a time in force is an order that rested for 30 s, as it did when it was written."""
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.append("deposit", deposit_command(Deposit("ann", "USD", 10**15)))
+    for created_s in (0, 29, 31):
+        command = submit_command(new_order(Side.BUY, 4_200_000, 1, created_s=created_s))
+        for name in ("time_in_force", "expires_unix_nano", "self_trade"):
+            del command[name]
+        journal.append("submit", command)
+    journal.close()
+    engine = Engine()
+    assert replay(path, engine) == 4
+    assert [order.order_id for order in engine.books["BTC/USD"].resting_orders()] == ["2", "3"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from exchange_ref.engine.instruments import ASSETS, PAIRS
 from exchange_ref.engine.ledger import MAKER_FEE_PPM, TAKER_FEE_PPM, fee_units
 from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import (
+    RESTING,
     Cancel,
     Deposit,
     Fill,
@@ -15,8 +18,10 @@ from exchange_ref.engine.orders import (
     OrderRejected,
     OrderType,
     Result,
+    SelfTrade,
     Side,
     Status,
+    TimeInForce,
 )
 
 BTC = PAIRS["BTC/USD"]
@@ -26,7 +31,7 @@ PRICE = 4_200_000  # 42,000 USD in ticks
 @pytest.fixture
 def engine() -> Engine:
     """Ann has dollars and bob has bitcoin, a million times what an order of these tests needs."""
-    engine = Engine(order_ttl_s=30)
+    engine = Engine()
     engine.deposit(Deposit("ann", "USD", 10**17))
     engine.deposit(Deposit("bob", "BTC", 10**14))
     return engine
@@ -144,13 +149,99 @@ def test_nobody_cancels_for_another_or_moves_his_place(engine: Engine, new_order
 
 
 def test_resting_orders_expire(engine: Engine, new_order) -> None:
-    """An order that rests longer than its time is EXPIRED by the next order and gets its funds back."""
-    old = new_order(Side.BUY, PRICE, 10, created_s=0)
+    """A GTD order is EXPIRED by the next order after its time and gets its funds back; GTC orders stay."""
+    old = new_order(Side.BUY, PRICE, 10, until_s=30)
     engine.submit(old)
+    engine.submit(new_order(Side.SELL, PRICE + 9, 10, "bob"))
     result = engine.submit(new_order(Side.SELL, PRICE, 10, "bob", created_s=31))
     assert (result.status, result.fills) == (Status.NEW, ())
     assert (result.orders[0].order_id, result.orders[0].status) == (old.order_id, Status.EXPIRED)
     assert engine.ledger.balance("ann", "USD").locked_units == 0
+    assert len(engine.books["BTC/USD"]) == 2
+
+
+def test_ends_come_in_their_own_order(engine: Engine, new_order) -> None:
+    """Orders expire by their ends, however they came; one that was cancelled before is no matter."""
+    late, soon, gone = (new_order(Side.BUY, PRICE, 10, until_s=until_s) for until_s in (900, 20, 10))
+    for order in (late, soon, gone):
+        engine.submit(order)
+    engine.cancel(Cancel(gone.order_id, "ann", "BTC/USD"))
+    ended = engine.submit(new_order(Side.BUY, PRICE, 1, created_s=100)).orders
+    assert [(change.order_id, change.status) for change in ended[:-1]] == [(soon.order_id, Status.EXPIRED)]
+    assert late.order_id in engine.books["BTC/USD"]
+
+
+def test_what_left_the_book_is_not_kept_until_its_end(engine: Engine, new_order) -> None:
+    """Of many cancelled orders that are good for a day few are still held."""
+    for _ in range(2_500):
+        order = new_order(Side.BUY, PRICE, 10, until_s=86_400)
+        engine.submit(order)
+        engine.cancel(Cancel(order.order_id, "ann", "BTC/USD"))
+    assert len(engine.expiries) <= 1_001
+
+
+@pytest.mark.parametrize("time_in_force", [TimeInForce.IOC, TimeInForce.FOK])
+def test_orders_that_must_not_rest(engine: Engine, new_order, time_in_force: TimeInForce) -> None:
+    """Of 25 lots where 10 are offered IOC trades 10 and FOK none; neither rests or holds anything. Where all
+    is offered both are filled."""
+    engine.submit(new_order(Side.SELL, PRICE, 10, "bob"))
+    before = engine.ledger.all_balances()
+    result = engine.submit(new_order(Side.BUY, PRICE + 5, 25, time_in_force=time_in_force))
+    assert result.status is Status.EXPIRED
+    assert result.filled_lots == (10 if time_in_force is TimeInForce.IOC else 0)
+    if time_in_force is TimeInForce.FOK:
+        assert (engine.ledger.all_balances(), result.balances) == (before, ())
+    assert engine.ledger.balance("ann", "USD").locked_units == 0
+    assert engine.books["BTC/USD"].depth(Side.BUY) == []
+    engine.submit(new_order(Side.SELL, PRICE + 6, 90, "bob"))  # beyond the limit
+    engine.submit(new_order(Side.SELL, PRICE, 15, "bob"))
+    engine.submit(new_order(Side.SELL, PRICE + 1, 15, "bob"))
+    assert (
+        engine.submit(new_order(Side.BUY, PRICE + 5, 25, time_in_force=time_in_force)).status is Status.FILLED
+    )
+
+
+def test_a_maker_only_makes(engine: Engine, new_order) -> None:
+    """A LIMIT_MAKER order that would trade is rejected with the price that is offered; else it rests."""
+    engine.submit(new_order(Side.SELL, PRICE, 10, "bob"))
+    crossing = engine.submit(new_order(Side.BUY, PRICE, 10, kind=OrderType.LIMIT_MAKER))
+    assert (crossing.status, crossing.code, crossing.balances) == (Status.REJECTED, "would_trade", ())
+    assert "42000.00 is offered" in crossing.reason
+    below = engine.submit(new_order(Side.BUY, PRICE - 1, 10, kind=OrderType.LIMIT_MAKER))
+    assert below.status is Status.NEW
+
+
+@pytest.mark.parametrize(
+    ("self_trade", "ends"),
+    [
+        (SelfTrade.NONE, (Status.FILLED, 20, 10)),
+        (SelfTrade.EXPIRE_MAKER, (Status.FILLED, 20, 0)),
+        (SelfTrade.EXPIRE_TAKER, (Status.EXPIRED, 5, 25)),
+        (SelfTrade.EXPIRE_BOTH, (Status.EXPIRED, 5, 15)),
+    ],
+)
+def test_who_meets_himself(
+    engine: Engine, new_order, self_trade: SelfTrade, ends: tuple[Status, int, int]
+) -> None:
+    """Behind 5 lots of bob's ann's own 10 are next, then 15 of bob's: `ends` is status, filled, resting."""
+    engine.deposit(Deposit("ann", "BTC", 10**12))
+    for user, lots in (("bob", 5), ("ann", 10), ("bob", 15)):
+        engine.submit(new_order(Side.SELL, PRICE, lots, user))
+    result = engine.submit(new_order(Side.BUY, PRICE, 20, self_trade=self_trade))
+    resting = sum(lots for _, lots in engine.books["BTC/USD"].depth(Side.SELL))
+    assert (result.status, result.filled_lots, resting) == ends
+    assert engine.ledger.balance("ann", "USD").locked_units == 0
+    check_conservation(engine)
+
+
+def test_both_sides_know_what_was_paid(engine: Engine, new_order) -> None:
+    """Each change of an order tells what all of its fills cost, over several takers."""
+    maker = new_order(Side.SELL, PRICE, 10, "bob")
+    engine.submit(maker)
+    engine.submit(new_order(Side.BUY, PRICE, 4))
+    change, own = engine.submit(new_order(Side.BUY, PRICE + 7, 6)).orders
+    assert (change.order_id, change.quote_units) == (maker.order_id, BTC.notional_units(PRICE, 10))
+    assert own.quote_units == BTC.notional_units(PRICE, 6)
 
 
 ORDERS = st.lists(
@@ -161,26 +252,38 @@ ORDERS = st.lists(
         st.one_of(st.just(0), st.integers(4_199_990, 4_200_010)),
         st.integers(1, 40),
         st.integers(0, 20),
+        st.sampled_from(TimeInForce),
+        st.sampled_from(SelfTrade),
+        st.sampled_from([OrderType.LIMIT, OrderType.LIMIT_MAKER]),
     ),
     max_size=60,
 )
 
 
 @given(ORDERS)
-@settings(max_examples=150, deadline=None)
-def test_no_unit_is_made_or_lost(orders: list[tuple[str, str, Side, int, int, int]]) -> None:
+@settings(max_examples=150)
+def test_no_unit_is_made_or_lost(orders: list[tuple[Any, ...]]) -> None:
     """After any orders each asset adds up to its deposits, no balance is negative, what is locked is exactly
-    what resting orders hold, and no book is crossed."""
-    engine = Engine(order_ttl_s=30)
+    what resting orders hold, no book is crossed, and each order keeps its terms."""
+    engine = Engine()
     for user in ("ann", "bob", "eve"):
         for asset in ASSETS:
             engine.deposit(Deposit(user, asset, 3 * 10**9 if asset != "USD" else 2 * 10**12))
     now_s = 0
-    for number, (user, symbol, side, price, lots, pause_s) in enumerate(orders):
+    users: dict[str, str] = {}
+    for number, (user, symbol, side, price, lots, pause_s, time_in_force, self_trade, kind) in enumerate(
+        orders
+    ):
         now_s += pause_s
-        kind = OrderType.LIMIT if price else OrderType.MARKET
-        order = Order(str(number), user, str(number), symbol, side, kind, price, lots, now_s * 10**9)
-        check_result(order, engine.submit(order))
+        terms: tuple[Any, ...] = (time_in_force, (now_s + 30) * 10**9, self_trade)
+        limit = kind
+        if not price:
+            limit, terms = OrderType.MARKET, (TimeInForce.GTC, 0, self_trade)
+        order = Order(str(number), user, str(number), symbol, side, limit, price, lots, now_s * 10**9, *terms)
+        users[order.order_id] = user
+        result = engine.submit(order)
+        check_result(order, result)
+        check_terms(order, result, engine, users)
     check_conservation(engine)
     for symbol, book in engine.books.items():
         bid, ask = book.best(Side.BUY), book.best(Side.SELL)
@@ -196,6 +299,17 @@ def check_result(order: Order, result: Result) -> None:
             else (lambda p: p >= order.price_ticks)
         )
         assert all(better(fill.price_ticks) for fill in result.fills)
+
+
+def check_terms(order: Order, result: Result, engine: Engine, users: dict[str, str]) -> None:
+    if order.time_in_force is TimeInForce.FOK:
+        assert result.filled_lots in {0, order.quantity_lots}
+    if order.time_in_force not in RESTING:
+        assert order.order_id not in engine.books[order.symbol]
+    if order.type is OrderType.LIMIT_MAKER:
+        assert not result.fills
+    if order.self_trade is not SelfTrade.NONE:
+        assert all(users[fill.maker_order_id] != order.user_id for fill in result.fills)
 
 
 def check_conservation(engine: Engine) -> None:

@@ -167,7 +167,7 @@ def test_a_process_that_does_not_come_back_is_replaced_by_the_exchange(open_exch
             os.kill(supervisor.pid, signal.SIGKILL)
             waiting = load.send(load.traders.next_order())
             await asyncio.sleep(0.1)
-            supervisor.arguments = ("/nowhere/at/all", "not a number")
+            supervisor.journal = "/"  # a folder cannot be read as one
             with pytest.raises(ExchangeError, match="did not get to 'ready'"):
                 await supervisor.restart()
             outcome = await waiting

@@ -27,7 +27,10 @@ def test_orders_are_mixed_and_can_be_taken() -> None:
     assert {order.user_id for order in orders} == set(USERS)
     assert len({order.client_order_id for order in orders}) == len(orders)
     assert {(order.symbol, order.side, order.type) for order in orders} == {
-        (symbol, side, kind) for symbol in PAIRS for side in Side for kind in OrderType
+        (symbol, side, kind)
+        for symbol in PAIRS
+        for side in Side
+        for kind in (OrderType.LIMIT, OrderType.MARKET)
     }
     for symbol, pair in PAIRS.items():
         mine = [order for order in orders if order.symbol == symbol]

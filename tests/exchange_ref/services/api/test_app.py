@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -26,7 +27,13 @@ BAD_ORDERS = [
     ({"quantity": "0.0001"}, 400, "lot size 0.001"),
     ({"price": "94.555"}, 400, "tick size 0.01"),
     ({"price": None}, 400, "needs a price"),
-    ({"type": "MARKET"}, 400, "MARKET order has none"),
+    ({"type": "MARKET"}, 400, "MARKET order has no price"),
+    ({"time_in_force": "DAY"}, 400, "'GTC', 'GTD', 'IOC' or 'FOK'"),
+    ({"time_in_force": "GTD"}, 400, "good_for_s belongs to the time in force GTD"),
+    ({"good_for_s": 5}, 400, "good_for_s belongs to the time in force GTD"),
+    ({"time_in_force": "GTD", "good_for_s": 10**9}, 400, "good_for_s"),
+    ({"time_in_force": "IOC", "type": "MARKET", "price": None}, 400, "MARKET order has no time in force"),
+    ({"time_in_force": "FOK", "type": "LIMIT_MAKER"}, 400, "LIMIT_MAKER order rests"),
     ({"leverage": 5}, 400, "leverage"),
     ({"quantity": 10**9}, 422, "are available"),
     ({"type": "MARKET", "price": None, "quantity": 10**9}, 422, "are available"),
@@ -72,9 +79,11 @@ def test_an_order_needs_a_user(open_exchange) -> None:
 
 
 def test_wallets_and_orders_follow_the_matcher(open_exchange) -> None:
-    """After a trade both sides' wallets and orders read as the engine has them, with their limit; strangers
-    see no order."""
-    sell = {**ORDER, "client_order_id": "s", "side": "SELL", "quantity": 3}
+    """After a trade both sides' wallets and orders read as the engine has them, with limit, time in force and
+    mean price; what rests is listed; strangers see no order."""
+    terms = {"time_in_force": "GTD", "good_for_s": 3600}
+    sell = {**ORDER, "client_order_id": "s", "side": "SELL", "quantity": 3, "price": "94.4", **terms}
+    only_make = {**ORDER, "client_order_id": "m", "type": "LIMIT_MAKER"}
 
     async def main() -> dict[str, Any]:
         async with open_exchange() as running:
@@ -89,14 +98,21 @@ def test_wallets_and_orders_follow_the_matcher(open_exchange) -> None:
             return {
                 "bought": await call("GET", f"/api/v1/orders/{bought['order_id']}", "trader-01"),
                 "sold": await call("GET", f"/api/v1/orders/{sold['order_id']}", "trader-02"),
+                "crossing": await call("POST", "/api/v1/orders", "trader-03", only_make),
+                "open": [await call("GET", "/api/v1/orders", user) for user in ("trader-01", "trader-02")],
                 "stranger": await call("GET", f"/api/v1/orders/{sold['order_id']}", "trader-03"),
                 "wallets": {row["asset"]: row for row in await call("GET", "/api/v1/wallets", "trader-02")},
             }
 
     seen = asyncio.run(main())
     assert (seen["bought"]["status"], seen["bought"]["filled_quantity"]) == ("FILLED", 2)
-    assert seen["bought"]["price"] == 94.5
+    assert [seen["bought"][name] for name in ("price", "fill_price", "expires_at")] == [94.5, 94.5, None]
     assert (seen["sold"]["status"], seen["sold"]["filled_quantity"]) == ("PARTIALLY_FILLED", 2)
+    assert seen["sold"]["fill_price"] == 94.5
+    assert seen["sold"]["time_in_force"] == "GTD"
+    assert datetime.fromisoformat(seen["sold"]["expires_at"]) > datetime.now(UTC) + timedelta(minutes=50)
+    assert seen["open"] == [[], [seen["sold"]]]
+    assert seen["crossing"]["error"]["code"] == "would_trade"
     assert seen["stranger"]["error"]["code"] == "not_found"
     assert seen["wallets"]["SOL"] == {"asset": "SOL", "available": 499_997.0, "locked": 1.0}
     assert seen["wallets"]["USD"]["available"] == pytest.approx(100_000_000 + 2 * 94.5 * 0.999)

@@ -10,7 +10,13 @@ import pytest
 
 from exchange_ref.errors import FolderUnusable
 from exchange_ref.services.api.database import Database
-from exchange_ref.services.api.statements import INSERT_WALLETS, SELECT_WALLETS, STATEMENTS, UPDATE_WALLETS
+from exchange_ref.services.api.statements import (
+    INSERT_WALLETS,
+    SELECT_ORDERS,
+    SELECT_WALLETS,
+    STATEMENTS,
+    UPDATE_WALLETS,
+)
 from tests.pace import check
 
 
@@ -89,3 +95,26 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"something else entirely" * 100)
     with pytest.raises(FolderUnusable, match=r"exchange\.db.*--data"):
         Database(path)
+
+
+def test_a_database_of_an_earlier_version_gets_its_columns(tmp_path: Path) -> None:
+    """Orders from before there was a time in force read as what they were, at each start."""
+    path = tmp_path / "exchange.db"
+    old = sqlite3.connect(path)
+    old.execute(
+        "CREATE TABLE orders (order_id TEXT PRIMARY KEY, user_id TEXT NOT NULL,"
+        " client_order_id TEXT NOT NULL, pair TEXT NOT NULL, side TEXT NOT NULL, type TEXT NOT NULL,"
+        " price_ticks INTEGER NOT NULL,"
+        " quantity_lots INTEGER NOT NULL, filled_lots INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL,"
+        " created_unix_nano INTEGER NOT NULL, UNIQUE (user_id, client_order_id)) STRICT, WITHOUT ROWID"
+    )
+    old.execute(
+        "INSERT INTO orders VALUES ('1', 'ann', 'c', 'BTC/USD', 'BUY', 'LIMIT', 5, 7, 7, 'FILLED', 1)"
+    )
+    old.commit()
+    old.close()
+    for _ in range(2):
+        opened = Database(path)
+        ((*_, kind, ends, paid),) = asyncio.run(opened.read(SELECT_ORDERS, ("1",)))
+        opened.close()
+        assert (kind, ends, paid) == ("GTD", 30_000_000_001, 0)

@@ -12,16 +12,16 @@ HEADERS = {"content-type": "application/json"}
 ORDER = {"pair": "SOL/USD", "type": "LIMIT", "quantity": 2, "price": "94.5"}
 # The crash: both were executed and journaled, and their rows did not learn of it. The last never was.
 FORGET = [
-    Statement("UPDATE", "orders", "UPDATE orders SET status = 'NEW', filled_lots = 0"),
+    Statement("UPDATE", "orders", "UPDATE orders SET status = 'NEW', filled_lots = 0, quote_units = 0"),
     Statement("UPDATE", "transfers", "UPDATE transfers SET status = 'NEW'"),
     Statement(
         "INSERT",
         "orders",
         "INSERT INTO orders SELECT 'unknown', user_id, 'unknown', pair, side, type, price_ticks,"
-        " quantity_lots, 0, 'NEW', created_unix_nano FROM orders LIMIT 1",
+        " quantity_lots, 0, 'NEW', created_unix_nano, 'GTC', 0, 0 FROM orders LIMIT 1",
     ),
 ]
-ORDERS = Statement("SELECT", "orders", "SELECT order_id, status, filled_lots FROM orders")
+ORDERS = Statement("SELECT", "orders", "SELECT order_id, status, filled_lots, quote_units FROM orders")
 TRANSFERS = Statement("SELECT", "transfers", "SELECT transfer_id, status FROM transfers")
 
 
@@ -57,6 +57,6 @@ def test_rows_behind_the_journal_are_brought_up_at_a_start(start_exchange, tmp_p
 
     before, behind, after = asyncio.run(main())
     assert {status for status, *_ in behind.values()} == {"NEW"}
-    assert after.pop("unknown") == ("NEW", 0)
+    assert after.pop("unknown") == ("NEW", 0, 0)
     assert after == before
     assert sorted(status for status, *_ in before.values()) == ["COMPLETED", "FILLED", "PARTIALLY_FILLED"]
