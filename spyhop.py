@@ -203,7 +203,7 @@ def build_services(store: Store) -> tuple[Sequence[APIRouter], Sequence[Worker]]
     import llm.api
     from detectors.pipeline.worker import Pipeline
     from llm.automatic import AutomaticExplainer
-    from llm.feedback import FeedbackBook
+    from llm.reviews.feedback import FeedbackBook
     from llm.service import Explainer
 
     gc.freeze()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from llm.units import cell_text
+from llm.analysis.units import cell_text
 
 # Largest unit first: (nanoseconds, suffix). A duration takes the largest unit that it fills.
 _UNITS_NS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from collector.errors import SpyhopError
 from collector.store.store import Store
 from llm.explanation import Explanation, Subject
-from llm.feedback import Feedback, FeedbackBook
-from llm.review import review_agreement, review_queue
+from llm.reviews.feedback import Feedback, FeedbackBook
+from llm.reviews.review import review_agreement, review_queue
+from llm.reviews.verdict import LINE_LIMIT_CHARS
 from llm.service import Explainer
-from llm.verdict import LINE_LIMIT_CHARS
 
 _KEEP_ALIVE_S = 5.0  # proxies cut a stream that is silent for long
 _CHUNK_CHARS = 80

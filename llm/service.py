@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from llm.context import PROMPT_VERSION, build_context, render_messages
+from llm.analysis.evidence import gather
+from llm.analysis.propagation import propagation
+from llm.analysis.subject import load_case, require_subject, subject_basis, subject_size
+from llm.checks.grounding import ground
+from llm.checks.streamed import StreamedAnswer
 from llm.deterministic import explain
 from llm.errors import FallbackReason, ModelFailed
-from llm.evidence import gather
 from llm.explanation import (
     Draft,
     Evidence,
@@ -26,15 +29,12 @@ from llm.explanation import (
     SentenceCheck,
     Subject,
 )
-from llm.grounding import ground
-from llm.past import advice, context_structure, past_incidents
-from llm.propagation import propagation
+from llm.narration.context import PROMPT_VERSION, build_context, render_messages
+from llm.reviews.past import advice, context_structure, past_incidents
 from llm.settings import Settings
-from llm.streamed import StreamedAnswer
-from llm.subject import load_case, require_subject, subject_basis, subject_size
 
 if TYPE_CHECKING:
-    from llm.model import Model
+    from llm.narration.model import Model
 
 _SUBJECT_LOCKS = 64  # by hash: two subjects rarely share one, and none is ever forgotten
 # An incident is explained anew when its anomalies have grown by this much: by code in 30 ms, so that the text
@@ -207,7 +207,7 @@ class Explainer:
 def _open_model(settings: Settings) -> Model | None:
     if not settings.model_configured:
         return None
-    from llm.model import Model  # noqa: PLC0415 - the client library is 0.3 s of a start that may not need it
+    from llm.narration.model import Model  # noqa: PLC0415 - the client library is 0.3 s of a start that may not need it
 
     return Model(settings)
 

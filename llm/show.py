@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from collector.visible import visible
-from llm.redact import quoted_name, strip_invisible
-from llm.units import percent, quantity
+from llm.analysis.units import percent, quantity
+from llm.redaction.redact import quoted_name, strip_invisible
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 

@@ -8,7 +8,7 @@ from functools import cache
 from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
-from llm.redact import quoted_name
+from llm.redaction.redact import quoted_name
 
 
 class _KnownOrFalse(StrictUndefined):

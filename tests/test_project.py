@@ -24,13 +24,19 @@ def test_packages_are_ours(name: str) -> None:
 
 
 def test_every_setting_says_what_it_does() -> None:
-    """Each setting has a description, and no two packages share a name."""
+    """Each setting has a description, and no two packages share a name unless both inherit the setting."""
     fields = [
         (name, field) for model in spyhop.SETTINGS.values() for name, field in model.model_fields.items()
     ]
 
     assert [name for name, field in fields if not field.description] == []
-    turned = [name for name, field in fields if not is_constant(field)]
+    defined = {
+        (name, next(base for base in model.__mro__ if name in base.__annotations__))
+        for model in spyhop.SETTINGS.values()
+        for name, field in model.model_fields.items()
+    }
+    assert len(defined) == len({name for name, _ in defined})
+    turned = {name for name, field in fields if not is_constant(field)}
     assert len(known_names(spyhop.SETTINGS.values())) == len(turned)
 
 

@@ -15,7 +15,7 @@ from datasets.export.rejects import Rejects
 from datasets.export.row import Format, Judged, Row, Split
 from datasets.export.select import Filters, Selection, select
 from datasets.export.settings import Settings
-from llm.context import CHARS_PER_TOKEN
+from llm.narration.context import CHARS_PER_TOKEN
 
 _ALL = Filters()
 _ENCODER = msgspec.json.Encoder()

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from llm.fingerprint import without_figures
+from llm.analysis.fingerprint import without_figures
 
 
 def content_hash(texts: Iterable[str]) -> bytes:

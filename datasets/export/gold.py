@@ -6,7 +6,7 @@ thumbs-down alone says that the answer is wrong, not what is right. A model's te
 never gold, since without a verdict there is no row at all.
 
 A summary is taught only as far as a model's would be shown: a sentence that the facts of its prompt do not
-bear out gives way to code's own, or goes (`llm/grounding.py`); the manifest counts them.
+bear out gives way to code's own, or goes (`llm/checks/grounding.py`); the manifest counts them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from datasets.export.labelled import Head, Labelled
-from llm.answer import Answer, AnsweredCause
+from llm.checks.grounding import check_summary, plain_text
 from llm.explanation import Draft, Evidence, Fact, RootCause, SentenceCheck, Subject
-from llm.grounding import check_summary, plain_text
-from llm.redact import redact_again, redact_name
+from llm.narration.answer import Answer, AnsweredCause
+from llm.redaction.redact import redact_again, redact_name
 
 SUMMARY_LIMIT_CHARS = 4000
 STATEMENT_LIMIT_CHARS = 900

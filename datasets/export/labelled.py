@@ -17,7 +17,7 @@ import msgspec
 from collector.client import Client
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from llm.fingerprint import structure
+from llm.analysis.fingerprint import structure
 
 HEAD_PAGE_ROWS = 20_000  # of about 600 bytes
 PAGE_ROWS = 250  # a context is a few kB: some MB a page

@@ -16,7 +16,7 @@ from datasets.export.rejects import MAX_LISTED_REJECTS, Rejects
 from datasets.export.row import SPLITS, Format, Row
 from datasets.export.select import Filters
 from datasets.export.settings import Settings
-from llm.redact import REDACTION_VERSION
+from llm.redaction.redact import REDACTION_VERSION
 
 
 @dataclass

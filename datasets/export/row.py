@@ -12,8 +12,8 @@ import msgspec
 from datasets.export.gold import NO_CORRECTION
 from datasets.export.labelled import Labelled
 from datasets.export.lesson import Lesson
-from llm.answer import Answer
-from llm.context import render_messages
+from llm.narration.answer import Answer
+from llm.narration.context import render_messages
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

@@ -21,7 +21,7 @@ from typing import Any
 
 from collector.store.store import Store
 from llm.explanation import Subject
-from llm.feedback import Feedback, FeedbackBook
+from llm.reviews.feedback import Feedback, FeedbackBook
 from llm.service import Explainer
 from llm.settings import Settings
 from tests.llm.support import Shop, fill_slow_shop

@@ -23,7 +23,7 @@ from typing import Any
 import httpx2
 
 from llm.errors import ModelFailed
-from llm.model import Model
+from llm.narration.model import Model
 from llm.settings import Settings
 
 CALLS = 20

@@ -24,7 +24,7 @@ from collector.store.store import Store
 from dashboard.data.telemetry import genai_calls, usual_trace
 from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings as DetectorSettings
-from llm.feedback import FeedbackBook
+from llm.reviews.feedback import FeedbackBook
 from llm.service import Explainer
 from llm.settings import Settings as LlmSettings
 from tests.accessibility import complaints

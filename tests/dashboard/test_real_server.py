@@ -24,7 +24,7 @@ from dashboard.triage import Filters, sections
 from dashboard.views import frame
 from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings as DetectorSettings
-from llm.feedback import FeedbackBook
+from llm.reviews.feedback import FeedbackBook
 from llm.service import Explainer
 from llm.settings import Settings as LlmSettings
 

@@ -12,7 +12,7 @@ from collector.store.store import Store
 from datasets.export.api import build_router
 from datasets.export.settings import Settings
 from llm.explanation import Subject
-from llm.feedback import Feedback, FeedbackBook
+from llm.reviews.feedback import Feedback, FeedbackBook
 from llm.service import Explainer
 from llm.settings import Settings as LlmSettings
 from tests.datasets.evaluate.incident_folder import IncidentWriter, write_incidents

@@ -32,7 +32,7 @@ from exchange_ref.load.population import MIXED
 from exchange_ref.load.traders import Traders
 from exchange_ref.services.addresses import address_of
 from exchange_ref.services.wallet import NewOrder, NewTrade, NewTransfer
-from llm.subject import load_trace
+from llm.analysis.subject import load_trace
 from tests.exchange_ref.documented_traces import (
     DATABASE,
     DOMAIN,

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from collector.api import create_app
 from collector.store.store import Store
 from llm.api import build_router
-from llm.feedback import FeedbackBook
+from llm.reviews.feedback import FeedbackBook
 from llm.service import Explainer
 from llm.settings import Settings
 from tests.llm.support import T0, Endpoint, Loopback, Shop, fill_slow_shop

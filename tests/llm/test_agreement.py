@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm.agreement import MIN_SHARED, agreement, cohen_kappa, krippendorff_alpha
+from llm.reviews.agreement import MIN_SHARED, agreement, cohen_kappa, krippendorff_alpha
 
 # Four observers, twelve units, values 1 to 5: the example of Krippendorff (2011), section C; "." is missing.
 A = "1 2 3 3 2 1 4 1 2 . . ."

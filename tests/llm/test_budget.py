@@ -6,10 +6,10 @@ import pytest
 from fastapi import Response
 from pydantic import ValidationError
 
-from llm.budget import FAILURES_TO_OPEN, HOUR_S, OPEN_FOR_S
 from llm.errors import FallbackReason, ModelFailed
 from llm.explanation import Subject
-from llm.model import Model
+from llm.narration.budget import FAILURES_TO_OPEN, HOUR_S, OPEN_FOR_S
+from llm.narration.model import Model
 from llm.settings import Settings
 
 MESSAGES = [{"role": "user", "content": "x" * 400}]

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from llm.explanation import Subject
-from llm.feedback import Feedback, FeedbackBook
+from llm.reviews.feedback import Feedback, FeedbackBook
 from tests.llm.support import MS, SLOW_TRACE
 
 # What must not be found, inside what is planted.

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from llm.analysis.event_facts import account_digest
 from llm.deterministic import recommendations
-from llm.event_facts import account_digest
 from llm.explanation import Cause, Evidence, Explanation, Subject
 from tests.llm.support import MS, SLOW_TRACE, WHALE_TRACE
 

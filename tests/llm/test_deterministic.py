@@ -4,10 +4,10 @@ import re
 
 import pytest
 
+from llm.analysis.facts import cause_kind
+from llm.analysis.traced import TracedSpan
 from llm.deterministic import _when, explain, recommendations
 from llm.explanation import Cause, Evidence, Fact, Subject
-from llm.facts import cause_kind
-from llm.traced import TracedSpan
 
 TRACE = "1" * 32
 FACT = Fact(

@@ -2,29 +2,29 @@ import doctest
 
 import pytest
 
-import llm.clauses
-import llm.clocks
-import llm.facts
-import llm.figures
-import llm.fingerprint
-import llm.parts
-import llm.roles
-import llm.streamed
-import llm.units
+import llm.analysis.facts
+import llm.analysis.fingerprint
+import llm.analysis.units
+import llm.checks.clauses
+import llm.checks.clocks
+import llm.checks.figures
+import llm.checks.parts
+import llm.checks.roles
+import llm.checks.streamed
 
 
 @pytest.mark.parametrize(
     "module",
     [
-        llm.clauses,
-        llm.clocks,
-        llm.facts,
-        llm.figures,
-        llm.fingerprint,
-        llm.parts,
-        llm.roles,
-        llm.streamed,
-        llm.units,
+        llm.checks.clauses,
+        llm.checks.clocks,
+        llm.analysis.facts,
+        llm.checks.figures,
+        llm.analysis.fingerprint,
+        llm.checks.parts,
+        llm.checks.roles,
+        llm.checks.streamed,
+        llm.analysis.units,
     ],
     ids=lambda m: m.__name__,
 )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm.case import Anomaly, Case, Incident
-from llm.evidence import gather
+from llm.analysis.case import Anomaly, Case, Incident
+from llm.analysis.evidence import gather
+from llm.analysis.traced import MessageWait, TracedSpan, TracedTrace
 from llm.explanation import Subject
-from llm.traced import MessageWait, TracedSpan, TracedTrace
 
 MS = 1_000_000
 TRACE = "1" * 32

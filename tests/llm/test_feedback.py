@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from collector.errors import InvalidInput, NotFound
 from llm.explanation import Subject
-from llm.feedback import Feedback, FeedbackBook
+from llm.reviews.feedback import Feedback, FeedbackBook
 
 
 @pytest.fixture

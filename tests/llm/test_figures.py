@@ -1,6 +1,6 @@
 import pytest
 
-from llm.figures import find_numbers
+from llm.checks.figures import find_numbers
 
 
 def all_match(text: str, support: str) -> bool:

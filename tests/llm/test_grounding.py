@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from llm.answer import Answer
+from llm.checks.grounding import Grounded, ground, plain_text
 from llm.deterministic import explain
 from llm.explanation import Cause, Evidence, Fact, Subject
-from llm.grounding import Grounded, ground, plain_text
+from llm.narration.answer import Answer
 
 TRACE = "1" * 32
 

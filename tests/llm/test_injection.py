@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from llm.analysis.evidence import gather
+from llm.analysis.subject import load_case
 from llm.deterministic import explain
-from llm.evidence import gather
 from llm.explanation import Subject
-from llm.feedback import Feedback, FeedbackBook
+from llm.reviews.feedback import Feedback, FeedbackBook
 from llm.show import show
-from llm.subject import load_case
 from tests.llm.support import MS
 
 TEXTS = {

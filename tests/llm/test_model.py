@@ -12,7 +12,7 @@ from fastapi import Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 
 from llm.errors import ModelFailed
-from llm.model import Model
+from llm.narration.model import Model
 from llm.settings import Settings
 from tests.pace import within_s
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from llm.answer import Answer
+from llm.checks.grounding import ground
 from llm.explanation import SentenceCheck
-from llm.grounding import ground
+from llm.narration.answer import Answer
 from tests.llm.narration.world import WORLDS
 
 _FOLDER = Path(__file__).parent / "narration"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llm.explanation import Explanation, Subject
-from llm.feedback import Feedback, FeedbackBook
+from llm.reviews.feedback import Feedback, FeedbackBook
 from tests.llm.support import MS, Shop
 
 

@@ -2,8 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm import redact
-from llm.redact import UNCHECKED, allowed_attributes, quoted_name, quoted_text, redact_name, redact_text
+from llm.redaction import redact
+from llm.redaction.redact import (
+    UNCHECKED,
+    allowed_attributes,
+    quoted_name,
+    quoted_text,
+    redact_name,
+    redact_text,
+)
 
 SECRETS = {
     "password": ("login failed password=hunter2canary now", "hunter2canary"),

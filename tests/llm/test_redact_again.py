@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.redact import is_clean, redact_again, redact_text
+from llm.redaction.redact import is_clean, redact_again, redact_text
 
 FOLDER = Path(__file__).parent / "redaction"
 TEXTS = [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llm.redact import redact_text
+from llm.redaction.redact import redact_text
 from tests.pace import check_cpu
 
 _FOLDER = Path(__file__).parent / "redaction"

@@ -6,8 +6,8 @@ import pytest
 
 from collector.errors import Conflict, InvalidInput
 from llm.explanation import Subject
-from llm.feedback import Feedback, FeedbackBook
-from llm.review import review_agreement, review_queue
+from llm.reviews.feedback import Feedback, FeedbackBook
+from llm.reviews.review import review_agreement, review_queue
 from tests.llm.support import FAILED_TRACE, SLOW_TRACE
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from collector.errors import NotFound
-from llm.context import build_context, estimate_tokens, render_messages
+from llm.analysis.evidence import gather
+from llm.analysis.subject import load_case, subject_size
 from llm.deterministic import explain
-from llm.evidence import gather
 from llm.explanation import Subject
-from llm.feedback import Feedback, FeedbackBook
+from llm.narration.context import build_context, estimate_tokens, render_messages
+from llm.reviews.feedback import Feedback, FeedbackBook
 from llm.service import Explainer
-from llm.subject import load_case, subject_size
 from tests.llm.support import T0
 
 SLOW = "5" * 32

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from collector.api import create_app
 from llm.api import build_router
-from llm.feedback import FeedbackBook
+from llm.reviews.feedback import FeedbackBook
 from tests.llm.support import Endpoint, Loopback, completion
 
 TRUE = "SELECT carts in checkout took 152 ms, 151 ms over its usual 900 µs [{own}]."

@@ -1,6 +1,6 @@
 import pytest
 
-from llm.units import duration, percent, quantity, significant
+from llm.analysis.units import duration, percent, quantity, significant
 
 
 @pytest.mark.parametrize(

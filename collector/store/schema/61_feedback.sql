@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS feedback_events (
     rating          VARCHAR NOT NULL,      -- up | down: `verdict` as older clients know it
     verdict         VARCHAR NOT NULL,      -- right | partly_right | wrong
     correction      JSON,                  -- {summary?, root_service?, root_operation?, root_span_id?, recommendations?}
-    error_tags      VARCHAR[] NOT NULL,    -- what was wrong, of a closed list (llm/verdict.py)
+    error_tags      VARCHAR[] NOT NULL,    -- what was wrong, of a closed list (llm/reviews/verdict.py)
     comment         VARCHAR,               -- for people; never exported
     time_taken_s    DOUBLE,                -- from reading to judging; NULL where the client does not measure
     is_adjudication BOOLEAN NOT NULL,      -- a third reviewer's decision between two that disagree

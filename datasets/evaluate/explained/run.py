@@ -24,14 +24,14 @@ from datasets.evaluate.explained.scores import Explained, figures, share
 from datasets.evaluate.explained.scripted import SCRIPTS
 from datasets.evaluate.explained.store import CaseStore, insert_usual
 from datasets.evaluate.incidents import CaseLabel, IncidentFolder
-from llm.context import estimate_tokens, render_messages
+from llm.analysis.evidence import gather
+from llm.analysis.subject import load_case
+from llm.checks.grounding import check_summary, ground
 from llm.deterministic import explain
-from llm.evidence import gather
 from llm.explanation import Draft, Evidence, Explanation, Propagation, Subject
-from llm.grounding import check_summary, ground
+from llm.narration.context import estimate_tokens, render_messages
 from llm.service import Explainer
 from llm.settings import Settings
-from llm.subject import load_case
 
 MAX_CONTROL_TRACES = 3  # explained of each control
 MAX_CAUSES = 5

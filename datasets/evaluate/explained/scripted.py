@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llm.answer import Answer, AnsweredCause
 from llm.explanation import Draft, Evidence, Fact
+from llm.narration.answer import Answer, AnsweredCause
 
 NOWHERE = "ghost-service"
 

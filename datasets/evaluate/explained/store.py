@@ -14,7 +14,7 @@ from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from datasets.evaluate.groups import Groups
 from detectors.trace.analysis import analyse_trace
-from llm.subject import load_trace
+from llm.analysis.subject import load_trace
 
 _QUERIES = "datasets.evaluate.queries"
 _SEVERITY = 2

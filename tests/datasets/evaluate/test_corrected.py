@@ -14,7 +14,7 @@ from datasets.evaluate.evaluation import evaluate
 from datasets.evaluate.incidents import IncidentFolder
 from datasets.export.select import Filters
 from llm.explanation import Subject
-from llm.feedback import Feedback, FeedbackBook
+from llm.reviews.feedback import Feedback, FeedbackBook
 from llm.service import Explainer
 from llm.settings import Settings as LlmSettings
 from tests.llm.support import Shop, fill_slow_shop

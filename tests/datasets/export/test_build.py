@@ -12,7 +12,7 @@ from datasets.export.labelled import InMemory
 from datasets.export.row import SPLITS, Row
 from datasets.export.select import Filters, assign_splits
 from datasets.export.settings import Settings
-from llm.fingerprint import without_figures
+from llm.analysis.fingerprint import without_figures
 from tests.datasets.support import labelled, named
 
 

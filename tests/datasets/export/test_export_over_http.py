@@ -48,7 +48,7 @@ def test_command(rated: Any, api_url: str, app: typer.Typer, tmp_path: Path) -> 
 
 def test_prompt_is_the_live_one(rated: Any, api_url: str, tmp_path: Path) -> None:
     """A training row's prompt is what a configured model would have been asked."""
-    from llm.context import render_messages
+    from llm.narration.context import render_messages
 
     with Client(api_url, timeout_s=60) as client:
         write_export(client, "trl-sft", tmp_path / "out")

@@ -12,7 +12,7 @@ from datasets.export.formats import FORMATS, formats_named
 from datasets.export.labelled import InMemory, Labelled
 from datasets.export.select import Filters
 from datasets.export.settings import Settings
-from llm.context import render_messages
+from llm.narration.context import render_messages
 from tests.datasets.support import labelled, named
 
 CORRECTED = {"root_service": "bank", "root_operation": "pay"}

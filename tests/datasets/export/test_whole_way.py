@@ -20,7 +20,7 @@ from datasets.export.run import write_export
 from datasets.export.select import Filters
 from datasets.export.settings import Settings
 from llm.api import build_router
-from llm.feedback import FeedbackBook
+from llm.reviews.feedback import FeedbackBook
 from llm.service import Explainer
 from llm.settings import Settings as LlmSettings
 from tests.llm.support import Loopback, Shop, fill_slow_shop

@@ -30,7 +30,7 @@ from detectors.localise import Usual, analyse
 from detectors.pipeline.worker import Pipeline
 from detectors.settings import Settings
 from detectors.stream.set_aside import TRIES, SetAside
-from llm.subject import load_trace
+from llm.analysis.subject import load_trace
 
 S = 1_000_000_000
 LAST_NS = 2**63 - 2

@@ -26,7 +26,7 @@ from llm.agents.answers import CHARS_PER_TOKEN, MAX_TOKENS
 from llm.agents.server import build_server
 from llm.agents.tools import Tools
 from llm.api import build_router
-from llm.feedback import FeedbackBook
+from llm.reviews.feedback import FeedbackBook
 from llm.service import Explainer
 from llm.settings import Settings
 from tests.llm.support import SLOW_TRACE, T0, Loopback, Shop, fill_slow_shop

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from llm.explanation import Draft, Evidence, Fact
-from llm.redact import REDACTION_VERSION, redact_name, redact_text
+from llm.redaction.redact import REDACTION_VERSION, redact_name, redact_text
 from llm.templates import data_block, render
 
 PROMPT_VERSION = "v2"

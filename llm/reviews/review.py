@@ -6,10 +6,10 @@ from typing import Any
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from llm.agreement import Agreement, agreement
-from llm.feedback import ANONYMOUS
+from llm.reviews.agreement import Agreement, agreement
+from llm.reviews.feedback import ANONYMOUS
+from llm.reviews.verdict import VERDICTS, Verdict
 from llm.service import iso_utc
-from llm.verdict import VERDICTS, Verdict
 
 SUMMARY_CHARS = 300
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 
-from llm.secret_checks import (
+from llm.redaction.secret_checks import (
     is_hex_secret,
     is_iban,
     is_ip,

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from llm.case import Case
+from llm.analysis.case import Case
+from llm.analysis.traced import TracedSpan, TracedTrace
 from llm.explanation import Draft, Edge, EdgeKind, Evidence, Fact, Place, Propagation
-from llm.redact import redact_name
-from llm.traced import TracedSpan, TracedTrace
+from llm.redaction.redact import redact_name
 
 MAX_EDGES = 30
 

@@ -12,9 +12,9 @@ from typing import Any
 from collector.errors import Conflict, InvalidInput, NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
-from llm.redact import redact_name
+from llm.redaction.redact import redact_name
+from llm.reviews.verdict import Correction, Feedback
 from llm.service import iso_utc
-from llm.verdict import Correction, Feedback
 
 ANONYMOUS = "anonymous"
 __all__ = ["ANONYMOUS", "Correction", "Feedback", "FeedbackBook"]

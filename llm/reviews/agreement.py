@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
-from llm.verdict import VERDICTS
+from llm.reviews.verdict import VERDICTS
 
 # With fewer, chance decides more than the reviewers: of two whose true κ is .6, 20 shared cases
 # give a κ between .26 and .90 in 95 of 100 draws, 10 between .05 and 1.

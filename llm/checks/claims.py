@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from llm.clocks import Clock, stated_clocks
+from llm.analysis.units import quantity
+from llm.checks.clocks import Clock, stated_clocks
+from llm.checks.parts import PART_OF, PartOf, part_of
+from llm.checks.roles import RoleNumber, find_roles
+from llm.checks.vocabulary import Family
 from llm.explanation import Draft, Evidence, Fact
-from llm.parts import PART_OF, PartOf, part_of
-from llm.roles import RoleNumber, find_roles
-from llm.units import quantity
-from llm.vocabulary import Family
 
 _QUOTED = re.compile(r'"([^"]*)"')
 _SQL_VERB = re.compile(r"(?:SELECT|INSERT|UPDATE|DELETE|UPSERT|MERGE|COMMIT|BEGIN)\b")

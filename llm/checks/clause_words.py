@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llm.claims import Claim
-from llm.roles import RoleNumber
-from llm.vocabulary import FAMILIES, words
+from llm.checks.claims import Claim
+from llm.checks.roles import RoleNumber
+from llm.checks.vocabulary import FAMILIES, words
 
 ENTITY_MARK = "\ue100"  # begins the placeholder of a name
 FAILURES = words("error errors exception exceptions failure failures failed")

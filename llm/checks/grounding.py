@@ -1,6 +1,6 @@
 """A model's answer → the part that the facts support. The model selects and orders; code asserts.
 
-A sentence of the summary stays when its cited facts entail it (`llm/entailment.py`). Otherwise
+A sentence of the summary stays when its cited facts entail it (`llm/checks/entailment.py`). Otherwise
 code's own sentence about the first of these facts replaces it; a sentence that cites no known fact
 is dropped. The causes, their order, confidence and statements are those of code, and the first one
 cannot be left out. Recommendations are those that were offered, in code's words.
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Literal
 
-from llm.answer import Answer, AnsweredCause
-from llm.claims import claims_of
+from llm.checks.claims import claims_of
+from llm.checks.entailment import Entailment, Verdict
 from llm.deterministic import OPENINGS, said
-from llm.entailment import Entailment, Verdict
 from llm.explanation import Draft, Evidence, RootCause, SentenceCheck
-from llm.redact import redact_again, redact_name, strip_invisible
+from llm.narration.answer import Answer, AnsweredCause
+from llm.redaction.redact import redact_again, redact_name, strip_invisible
 
 MIN_SENTENCE_WORDS = 3  # a sentence that was all markup has nothing left
 MAX_SENTENCE_CHARS = 600

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from detectors.model.anomaly import Anomaly
+from llm.analysis.traced import TracedSpan, TracedTrace
 from llm.explanation import Subject
-from llm.traced import TracedSpan, TracedTrace
 
 
 @dataclass(frozen=True)

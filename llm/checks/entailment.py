@@ -12,15 +12,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from llm.claims import Claim
-from llm.clause_words import ENTITY_MARK, FAILED
-from llm.clauses import APPOSITION, BARE, ENTITY, TOKEN, clauses, in_one_form, unit_indexes
-from llm.clocks import CLOCK_MARKS, mark_clocks, marked
-from llm.parts import PART_OF, PartOf, parts_of, thing
-from llm.phrasing import is_self_time, names_relation, phrasing_rule
-from llm.redact import quoted_name
-from llm.roles import RoleNumber, find_roles, given_by
-from llm.vocabulary import COMMANDS, FAMILIES, RATIO_WORDS, families, words
+from llm.checks.claims import Claim
+from llm.checks.clause_words import ENTITY_MARK, FAILED
+from llm.checks.clauses import APPOSITION, BARE, ENTITY, TOKEN, clauses, in_one_form, unit_indexes
+from llm.checks.clocks import CLOCK_MARKS, mark_clocks, marked
+from llm.checks.parts import PART_OF, PartOf, parts_of, thing
+from llm.checks.phrasing import is_self_time, names_relation, phrasing_rule
+from llm.checks.roles import RoleNumber, find_roles, given_by
+from llm.checks.vocabulary import COMMANDS, FAMILIES, RATIO_WORDS, families, words
+from llm.redaction.redact import quoted_name
 
 _NAMED_KIND = re.compile(
     r"\ue100(\d+)\ue101 (services?|operation|endpoint|call|request|query|statement|span|step)\b",

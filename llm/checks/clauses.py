@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
-from llm.vocabulary import NUMBER_WORDS, words
+from llm.checks.vocabulary import NUMBER_WORDS, words
 
 _CLAUSES = re.compile(
     r"\s*[;:—–]\s*|,(?!\d|\s*(?:to|from|up from) \d)\s*|\s-\s"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llm.clause_words import BE, ENTITY_MARK, FAILED, FAILURES, TAKES, Word, measures
-from llm.clocks import CLOCK_MARKS
-from llm.vocabulary import FAMILIES, RATIO_WORDS, ratio_within, words
+from llm.checks.clause_words import BE, ENTITY_MARK, FAILED, FAILURES, TAKES, Word, measures
+from llm.checks.clocks import CLOCK_MARKS
+from llm.checks.vocabulary import FAMILIES, RATIO_WORDS, ratio_within, words
 
 _SIDES = words("over above beyond below under")
 _USUAL_SIDE = FAMILIES["usual"] | words("what ordinary median")

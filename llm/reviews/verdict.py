@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from llm.redact import redact_paragraphs, redact_text, strip_invisible
+from llm.redaction.redact import redact_paragraphs, redact_text, strip_invisible
 
 TEXT_LIMIT_CHARS = 4000
 LINE_LIMIT_CHARS = 200

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from llm.vocabulary import words
+from llm.checks.vocabulary import words
 
 Part = Literal["begin", "end"]
 CLOCK = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?: ?UTC|Z)?|\b\d\d:\d\d(?::\d\d)?(?: ?UTC|Z)?")

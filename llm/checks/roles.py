@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from llm.figures import NUMBER, Number, as_number
-from llm.vocabulary import words
+from llm.checks.figures import NUMBER, Number, as_number
+from llm.checks.vocabulary import words
 
 Role = Literal["observed", "expected", "excess", "ratio", "share", "sigma", "samples", "count", "price"]
 _USUAL = words(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 
 from detectors.model.anomaly import Anomaly
-from llm.case import Case, Incident
-from llm.event_facts import EVENTS, add_event, add_observation
-from llm.explanation import Cause, Evidence, Fact
-from llm.facts import (
+from llm.analysis.case import Case, Incident
+from llm.analysis.event_facts import EVENTS, add_event, add_observation
+from llm.analysis.facts import (
     FactBook,
     add_duration_fact,
     add_error_facts,
@@ -17,10 +16,11 @@ from llm.facts import (
     asset,
     place,
 )
-from llm.incident_causes import add_incident_causes, add_version_fact, mark_separate, span_of
-from llm.redact import allowed_attributes, quoted_text, redact_text
-from llm.traced import TracedSpan
-from llm.units import cell_text, clock, counted, duration, quantity, significant
+from llm.analysis.incident_causes import add_incident_causes, add_version_fact, mark_separate, span_of
+from llm.analysis.traced import TracedSpan
+from llm.analysis.units import cell_text, clock, counted, duration, quantity, significant
+from llm.explanation import Cause, Evidence, Fact
+from llm.redaction.redact import allowed_attributes, quoted_text, redact_text
 
 MAX_CAUSES = 5
 MAX_WHALES = 3

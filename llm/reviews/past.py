@@ -1,6 +1,6 @@
 """Similar incidents of the past, with the words of engineers on them.
 
-Incidents of the same structure go first (`llm/fingerprint.py`), then those whose explanations share
+Incidents of the same structure go first (`llm/analysis/fingerprint.py`), then those whose explanations share
 rare words: cosine of TF-IDF vectors over the words without figures. (Embeddings of `wordllama`
 would need huggingface-hub, tokenizers and safetensors.) The place that an engineer named is shown
 as a name. Their sentences stand in the answer as theirs, never in an explanation's own text or a
@@ -18,9 +18,9 @@ from typing import Any
 
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
+from llm.analysis.fingerprint import structure, without_figures
 from llm.explanation import PastIncident
-from llm.fingerprint import structure, without_figures
-from llm.redact import quoted_name, redact_text
+from llm.redaction.redact import quoted_name, redact_text
 
 MAX_PAST = 3
 MAX_COMPARED = 500  # how many of the newest judged explanations are compared

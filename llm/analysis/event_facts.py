@@ -6,11 +6,11 @@ import hashlib
 import re
 
 from detectors.model.anomaly import Anomaly
+from llm.analysis.facts import FactBook, asset, place
+from llm.analysis.traced import TracedSpan
+from llm.analysis.units import duration, quantity, significant
 from llm.explanation import Cause, CauseKind
-from llm.facts import FactBook, asset, place
-from llm.redact import allowed_attributes, quoted_text, redact_name
-from llm.traced import TracedSpan
-from llm.units import duration, quantity, significant
+from llm.redaction.redact import allowed_attributes, quoted_text, redact_name
 
 EVENTS = frozenset({"amount", "market"})
 ACCOUNT_KEYS = ("user.id", "enduser.id", "account.id")

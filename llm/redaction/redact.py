@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 
-from llm.secret_patterns import RULES
+from llm.redaction.secret_patterns import RULES
 
 REDACTION_VERSION = "redact-5"
 TEXT_LIMIT_CHARS = 400

@@ -13,10 +13,10 @@ from typing import Any, Literal, Protocol
 import httpx2
 import openai
 
-from llm.answer import Answer, parse_answer, strict_schema
-from llm.budget import Budget
-from llm.context import CHARS_PER_TOKEN, estimate_tokens
 from llm.errors import BROKEN, FallbackReason, ModelFailed
+from llm.narration.answer import Answer, parse_answer, strict_schema
+from llm.narration.budget import Budget
+from llm.narration.context import CHARS_PER_TOKEN, estimate_tokens
 from llm.settings import Settings
 
 Format = Literal["json_schema", "json_object", "prompt"]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import count
 
 from detectors.model.operation import Operation
+from llm.analysis.traced import MessageWait, TracedSpan, TracedTrace
+from llm.analysis.units import duration, percent, quantity, significant
 from llm.explanation import Cause, CauseKind, Fact
-from llm.redact import quoted_name, quoted_text, redact_name
-from llm.traced import MessageWait, TracedSpan, TracedTrace
-from llm.units import duration, percent, quantity, significant
+from llm.redaction.redact import quoted_name, quoted_text, redact_name
 
 MIN_EXCESS_NS = 1_000_000  # below a millisecond, scheduling explains the difference
 MIN_SHARE = 0.25  # a cause of less than a quarter of the slowdown does not stand out

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llm.clause_words import BE, CERTAIN, ENTITY_MARK, FAILED, FAILURES, TAKES, Word, measures
-from llm.clocks import CLOCK_MARKS
-from llm.vocabulary import FAMILIES, words
+from llm.checks.clause_words import BE, CERTAIN, ENTITY_MARK, FAILED, FAILURES, TAKES, Word, measures
+from llm.checks.clocks import CLOCK_MARKS
+from llm.checks.vocabulary import FAMILIES, words
 
 _NEAR_NUMBERS = words("about around roughly nearly almost approximately after some")
 _FAILING = words("fail fails failed failing failure failures errored")

@@ -5,12 +5,12 @@ Each rule is a name, which the stored report gives, and a function that is true 
 
 from __future__ import annotations
 
-from llm.claims import Claim
-from llm.clause_words import TAKES, Word
-from llm.figure_rules import FIGURE_RULES
-from llm.relation_rules import RELATION_RULES
-from llm.roles import RoleNumber
-from llm.vocabulary import words
+from llm.checks.claims import Claim
+from llm.checks.clause_words import TAKES, Word
+from llm.checks.figure_rules import FIGURE_RULES
+from llm.checks.relation_rules import RELATION_RULES
+from llm.checks.roles import RoleNumber
+from llm.checks.vocabulary import words
 
 _RULES = (*FIGURE_RULES, *RELATION_RULES)
 # What makes a time that of a message; and the work that is neither a message's way nor one between services.

@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Callable
 
+from llm.checks.grounding import MAX_SENTENCES, SentenceChecker, sentences
 from llm.explanation import Draft, Evidence
-from llm.grounding import MAX_SENTENCES, SentenceChecker, sentences
 
 _SUMMARY = re.compile(r'"summary"\s*:\s*"((?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+)("?)')
 _MAY_END = re.compile(r"[.!?\]\"]")  # only such a piece can complete a sentence

@@ -17,9 +17,9 @@ from detectors.stats.arrays import IntArray
 from detectors.stats.sketch import Sketch
 from detectors.trace.analysis import MessageWaits, analyse_trace, message_waits
 from detectors.trace.tree import build_tree
-from llm.case import Case, Extent, Incident, Version
+from llm.analysis.case import Case, Extent, Incident, Version
+from llm.analysis.traced import MessageWait, TracedSpan, TracedTrace
 from llm.explanation import Subject
-from llm.traced import MessageWait, TracedSpan, TracedTrace
 
 MAX_DETAILS = 50  # spans read with their attributes: of errors, and of operations on the critical path
 MAX_MESSAGE_WAITS = 5

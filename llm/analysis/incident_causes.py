@@ -6,12 +6,20 @@ import re
 from collections.abc import Mapping
 
 from detectors.model.anomaly import Anomaly
-from llm.case import Case, Extent, Incident
+from llm.analysis.case import Case, Extent, Incident
+from llm.analysis.facts import (
+    FactBook,
+    asset,
+    cause_kind,
+    error_kind,
+    error_statement,
+    place,
+    time_confidence,
+)
+from llm.analysis.traced import TracedSpan
+from llm.analysis.units import clock, counted, percent, quantity
 from llm.explanation import Cause, CauseKind, Fact
-from llm.facts import FactBook, asset, cause_kind, error_kind, error_statement, place, time_confidence
-from llm.redact import quoted_name, quoted_text, redact_name, redact_text
-from llm.traced import TracedSpan
-from llm.units import clock, counted, percent, quantity
+from llm.redaction.redact import quoted_name, quoted_text, redact_name, redact_text
 
 MAX_INCIDENT_CAUSES = 5
 MIN_SEPARATE_TRACES = 3  # of one or two chance may be the reason

@@ -1,0 +1,1 @@
+"""Checks each sentence of a model against the facts that it cites."""

@@ -1,0 +1,1 @@
+"""Redacts all that leaves the process."""
