@@ -6,8 +6,9 @@ operations above it, k of its n spans show an event; usually k₀ of n₀ do. Ho
     z = ± √(2 (L(k, n) + L(k₀, n₀) - L(k + k₀, n + n₀))),   L(k, n) = k log(k/n) + (n - k) log(1 - k/n)
 
 the signed root of the log-likelihood ratio (the G-test: Sokal & Rohlf 1981), which stays honest where a share
-is 0 or 1 and n is small. It speaks from |z| = 3: of what usually happens (k₀/n₀ ≥ 0.8) and now does not, and
-of failures, errors and what is unusual (k₀/n₀ < 0.5) and now happens.
+is 0 or 1 and n is small. It speaks from |z| = 3: of what usually happens (k₀/n₀ ≥ 0.8) and now does not, of
+calls that are often made (k₀/n₀ ≥ 0.3) and now hardly ever, and of failures, errors and what is unusual
+(k₀/n₀ < 0.5) and now happens.
 
 An operation by itself is compared with what its usual spans would do if they were called as now: usual
 shares are weighed by the operations above (direct standardisation), since more cancels among the orders are
@@ -35,6 +36,8 @@ _DEPTHS = (1, 3)  # an operation by itself; and with those two above, as many ar
 _LEAST_Z = 3.0
 BEYOND_CHANCE_Z = 8.0  # a larger z shows the number of spans, not the certainty
 _USUAL_SHARE = 0.8
+# Calls that fewer spans make are missed when hardly any makes them: a loop that no longer picks its tools.
+_OFTEN_SHARE, _LEFT = 0.3, 0.2
 _UNUSUAL_SHARE = 0.5
 _KEPT_MAX = 3  # of one operation in one source
 _NOTHING = 1e-12
@@ -45,7 +48,7 @@ _LEVELS_MAX = 128  # ancestors; ends walks around a cycle
 class Events:
     """(rows, codes) are unique pairs: a span shows an event once or not at all. The rest is by code.
 
-    more_is_bad, less_is_bad: which change counts.
+    more_is_bad, less_is_bad: which change counts; part_is_bad: so does less of what a part of the spans show.
     """
 
     source: str
@@ -54,6 +57,7 @@ class Events:
     labels: Sequence[str]
     more_is_bad: BoolArray
     less_is_bad: BoolArray
+    part_is_bad: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,8 @@ def _compare(traces: Traces, events: Events, context: IntArray, deep: IntArray) 
     z = signed_root(k, n, usual_k, usual_n)
     share, usual_share = k / np.maximum(n, 1), usual_k / np.maximum(usual_n, 1)
     more = known & (z >= _LEAST_Z) & events.more_is_bad[code] & (usual_share < _UNUSUAL_SHARE)
-    less = known & (z <= -_LEAST_Z) & events.less_is_bad[code] & (usual_share >= _USUAL_SHARE)
+    gone = (usual_share >= _OFTEN_SHARE) & (share <= _LEFT * usual_share) & events.part_is_bad
+    less = known & (z <= -_LEAST_Z) & events.less_is_bad[code] & ((usual_share >= _USUAL_SHARE) | gone)
     striking = np.flatnonzero(more | less)
     members = _groups(np.where(traces.incident, context, -1), at[striking])
     shown = _groups(place, striking)

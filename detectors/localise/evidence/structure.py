@@ -19,7 +19,8 @@ def structure_events(traces: Traces) -> Events:
     pairs = np.unique(traces.parent[child] * len(traces.keys) + traces.operation[child])
     counts = np.ones(len(traces.keys), dtype=np.bool_)
     labels = [f"{key.operation} in {key.service_name}" for key in traces.keys]
-    return Events(STRUCTURE, pairs // len(traces.keys), pairs % len(traces.keys), labels, counts, counts)
+    callers, callees = pairs // len(traces.keys), pairs % len(traces.keys)
+    return Events(STRUCTURE, callers, callees, labels, counts, counts, part_is_bad=True)
 
 
 def structure(traces: Traces, found: list[Deviation]) -> Scores:
