@@ -20,7 +20,7 @@ Source: normal-normal empirical Bayes (Efron & Morris 1975) on log spreads; loca
 >>> shape = pool(others)
 >>> few = shape.expected(Sketch.of([5e6, 5.5e6, 6e6]))
 >>> [f"{p:.0e}" for p in few.survival(np.array([7e6, 12e6, 60e6]))]
-['1e-01', '1e-03', '1e-06']
+['1e-01', '1e-03', '2e-05']
 """
 
 from __future__ import annotations

@@ -234,7 +234,9 @@ class PriceWatch(Detector):
         sketch = self.learned((*operation, row["order_pair"], direction))
         if sketch.sample_count < self._settings.detect_min_samples:
             return None
-        tail = fit_tail(sketch, regime_scale_min=_REGIME_SCALE)
+        # One digit too many is beyond any tail of limits: with the error of its shape, ten times the price
+        # would be 4.2σ, as mild as a bid that waits a little far away.
+        tail = fit_tail(sketch, regime_scale_min=_REGIME_SCALE, best_shape=True)
         if distance < _LEAST_RATIO * tail.quantile(0.99):
             return None
         market = float(np.median(fills))

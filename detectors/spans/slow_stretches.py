@@ -41,14 +41,18 @@ class SlowStretches:
     def note(self, found: Slowed) -> None:
         key = self._last.get(found.operation)
         last = self._newest.get(key) if key else None
-        reach_ns = _PAUSES * max(found.pause_ns, last.pause_ns) if last else 0.0
-        if key and last and found.since_unix_nano <= last.until_unix_nano + reach_ns:
+        pause_ns = max(found.pause_ns, last.pause_ns) if last else 0.0
+        if key and last and found.since_unix_nano <= last.until_unix_nano + _PAUSES * pause_ns:
+            since_unix_nano = min(last.since_unix_nano, found.since_unix_nano)
+            until_unix_nano = max(last.until_unix_nano, found.until_unix_nano)
+            # Each pass tells of the newest spans alone: the pauses between them stay as they are.
+            pauses = round((until_unix_nano - since_unix_nano) / pause_ns) if pause_ns else 0
             self._newest[key] = last._replace(
-                since_unix_nano=min(last.since_unix_nano, found.since_unix_nano),
-                until_unix_nano=max(last.until_unix_nano, found.until_unix_nano),
+                since_unix_nano=since_unix_nano,
+                until_unix_nano=until_unix_nano,
                 least_ns=min(last.least_ns, found.least_ns),
                 sigma=max(last.sigma, found.sigma),
-                spans=max(last.spans, found.spans),
+                spans=max(last.spans, found.spans, pauses + 1),
             )
             return
         key = self._last[found.operation] = (found.operation, found.since_unix_nano)

@@ -206,6 +206,7 @@ def fit_tail(
     coarser: Tail | None = None,
     pooled: Predictive | None = None,
     pooled_count: int = 0,
+    best_shape: bool = False,
 ) -> Tail:
     """Fit one cell.
 
@@ -215,6 +216,7 @@ def fit_tail(
             (at most the 0.135% beyond 3σ) are given back as censored observations, since a tail that is
             cut again and again would otherwise creep inwards.
         coarser: the tail of the larger cell that this one is a part of.
+        best_shape: take ξ as it was fitted, without its error: for values that end where people stop.
 
     Raises:
         CannotFit: an empty sketch.
@@ -232,6 +234,8 @@ def fit_tail(
     log_excess = np.log(values[edge + 1 :] / threshold)
     k = float(counts.sum())
     shape, mean = _log_excess_moments(log_excess, counts, restored)
+    if not best_shape:
+        shape = max(shape, _SHAPE_SHRUNK_MIN)
     dof = k + _PRIOR_EXCEEDANCES
     widened = shape + 1.0 / dof
     p50 = sketch.quantile(0.5)
@@ -243,7 +247,7 @@ def fit_tail(
         threshold=threshold,
         threshold_share=(k + restored + 0.5) / (n + restored + 1),
         shape=widened,
-        shape_sd=math.sqrt(k) / (k + _SHAPE_PRIOR_EXCEEDANCES),
+        shape_sd=0.0 if best_shape else math.sqrt(k) / (k + _SHAPE_PRIOR_EXCEEDANCES),
         scale=mean * (1.0 - shape),
         regime_scale=max(regime_scale_min, p50),
         edges=upper_of(sketch.buckets),
@@ -274,4 +278,4 @@ def _log_excess_moments(log_excess: FloatArray, counts: FloatArray, restored: fl
     # A tail that has been cut seems to end where it was cut.
     least = 0.0 if restored else _SHAPE_RANGE[0]
     raw = min(max(2.0 - (total / k) / second, least), _SHAPE_RANGE[1])
-    return max(raw * k / (k + _SHAPE_PRIOR_EXCEEDANCES), _SHAPE_SHRUNK_MIN), mean
+    return raw * k / (k + _SHAPE_PRIOR_EXCEEDANCES), mean
