@@ -1,15 +1,16 @@
 """Calls that were never made before, made too often, or missing: rates of odd parents, as of failed calls.
 
-For each pair of a calling and a called operation, of the calling operation's spans in a window:
-- *path*: how many made a call that its history (500 spans or more) practically never shows;
-- *calls*: of those that made it, how many made it twice as often as the median, and once more (N+1 queries,
-  retries, messages delivered twice);
-- *more*: how many called more often than the median, where each does so as many do at any time: caches that
-  went cold. At most SEV4, opens no incident, and said once while it lasts;
-- *missing* and *fewer*: how many did not make a call that is nearly always, or often, made (`missing_calls`).
+For each pair of a calling and a called operation, a window counts these spans of the calling operation:
+- *path*: spans that made a call which its history (500 spans or more) practically never shows;
+- *calls*: of the spans that made the call, those that made it at least twice as often as the median,
+  and at least once more (N+1 queries, retries, messages delivered twice);
+- *more*: spans that called more often than the median, where each number is one that many spans reach at any
+  time: caches that went cold. SEV4 at most; it opens no incident and is reported once while it lasts;
+- *missing* and *fewer*: spans that did not make a call that is nearly always, or often, made
+  (`missing_calls`).
 Each is a share k of n, judged by sigma = Phi^-1(1 - L * P(BetaBinomial(n, alpha, beta) >= k)) as in
-`detectors.stats.beta_binomial`. Odd ones are spans of the window: the first repeated or new child, or the
-parent without.
+`detectors.stats.beta_binomial`. The anomalies are spans of the window: the first repeated or new child, or
+the parent that lacks the call.
 
 >>> excessive(np.array([1.0, 2.0, 9.0]), np.array([1.0, 1.0, 5.0]))
 array([False,  True, False])
@@ -44,12 +45,12 @@ _RULES = {
     MORE: Rule(min_trials=300, min_hits=20, min_ratio=1.5, min_excess=0.3, prior_rate=0.25),
 }
 _NEVER = 0.001  # a path taken more often than this is known
-_SELDOM = 0.2  # a call that more spans do without opens no incident
+_SELDOM = 0.2  # a missing call opens no incident when more spans than this share usually do without it
 _COUNT_BINS = 32
 _MEDIAN_MIN = 50
 _PAIRS_MAX = 30_000  # 5 kB each
 _MORE_ROWS = 3
-_MORE_LASTS_S = 600  # then that is how it is now
+_MORE_LASTS_S = 600  # after that the higher number counts as normal
 _BELOW = 0.01
 # ((operation, callee) of the parent, of the child, since and until in ns) → spans of the parent without it.
 Calls = tuple[Operation, str]
@@ -57,7 +58,7 @@ FindChildless = Callable[[Calls, Calls, int, int], list[dict[str, Any]]]
 
 
 def excessive(counts: FloatArray, usual: FloatArray) -> npt.NDArray[np.bool_]:
-    """Whether a call was made far more often than the median parent makes it."""
+    """Whether each parent made a call far more often than the median parent makes it."""
     return np.asarray((counts >= 2 * usual) & (counts >= usual + 1))
 
 
@@ -79,15 +80,15 @@ class StructureWatch(Detector):
         self.missing = MissingCalls(operations)
         self.rates = {rule: Rates(_RULES[rule]) for rule in _RULES} | {MISSING: self.missing.rates}
         self._parents: IntArray = np.zeros(64, dtype=np.int64)  # the calling operation of each pair
-        self._spans_seen: FloatArray = np.zeros(64)  # of each operation, ever
-        self._how_often: FloatArray = np.zeros((64, _COUNT_BINS))  # of each pair
+        self._spans_seen: FloatArray = np.zeros(64)  # of each operation, since the beginning
+        self._how_often: FloatArray = np.zeros((64, _COUNT_BINS))  # parents of each pair by number of calls
         self._exemplars = {rule: Exemplars() for rule in (PATH, CALLS, MORE)}
-        self._more: dict[int, tuple[int, int]] = {}  # of each pair, since when and until when
+        self._more: dict[int, tuple[int, int]] = {}  # start and end of each pair's newest stretch of *more*
 
     def pair(self, parent: int, child: int, past: dict[str, tuple[float, float]] | None = None) -> int:
-        """The number of a pair, -1 for one too many.
+        """The number of a pair; -1 when there are too many pairs.
 
-        A new one has never been seen in all the parent's spans so far.
+        A new pair counts as never seen in all the parent's spans so far.
         """
         known = self._pairs.get((parent, child))
         if known is not None:
@@ -144,7 +145,7 @@ class StructureWatch(Detector):
     def _restore(
         self, parent: int, child: int, past: dict[str, tuple[float, float]], counts: list[int] | None
     ) -> None:
-        """Begin with what a former run learned of a pair; `counts`: parents by how often they called."""
+        """Start with what a former run learned of a pair; `counts`: parents by how often they called."""
         pair = self.pair(parent, child, past)
         if pair >= 0:
             while parent >= len(self._spans_seen):
@@ -157,13 +158,13 @@ class StructureWatch(Detector):
         return [int(count) for count in self._how_often[pair]]
 
     def judge(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
-        """Take a step; of what the operations in `held` call nothing is learned: they are in an incident."""
+        """Judge a batch. Learns nothing of the calls of operations in `held`: these are in an incident."""
         still = np.flatnonzero(np.isin(self._parents[: len(self.pairs)], held)).tolist()
         for rates in self.rates.values():
             rates.move(batch.step.settled, batch.step.cleared, still)
         for exemplars in self._exemplars.values():
             exemplars.forget(batch.head - WINDOWS_S[-1])
-        # The children first: a new pair must not count the parents of this batch as its past.
+        # Children come first: a new pair must not count the parents of this batch as its past.
         kin, counts = calls(self._kinship.meet(batch))
         keys, inverse = np.unique(kin.parent_code << 32 | kin.child_code, return_inverse=True)
         known = [self.pair(key >> 32, key & 0xFFFFFFFF) for key in keys.tolist()]
@@ -205,7 +206,7 @@ class StructureWatch(Detector):
                 f"{parent} calls {child} in {alarm.hits} of {alarm.trials} spans: "
                 f"never before in {alarm.learned_trials:,}"
             )
-            # New code looks the same, so it is for the queue and wakes nobody.
+            # New code looks the same, so this goes to the queue and alerts nobody.
             most = self._settings.severity_sigmas()[1] - _BELOW
             found += self._report(batch, alarm, PATH, text, most=most, is_trouble=False)
         return found
@@ -240,7 +241,7 @@ class StructureWatch(Detector):
 
     def _median_calls(self, pairs: IntArray) -> tuple[npt.NDArray[np.bool_], FloatArray]:
         """(whether enough is known of each pair, how often the median parent calls)."""
-        of_pair, which = np.unique(pairs, return_inverse=True)  # a few, and each has many rows
+        of_pair, which = np.unique(pairs, return_inverse=True)  # few pairs, many rows each
         histogram = self._how_often[of_pair]
         total = histogram.sum(axis=1)
         median = np.argmax(np.cumsum(histogram, axis=1) >= total[:, None] / 2, axis=1).astype(np.float64)
@@ -288,7 +289,7 @@ class StructureWatch(Detector):
                 f"{alarm.hits} of {alarm.trials} {batch.operations.label(parent)} made no call of"
                 f" {batch.operations.label(child)}, which {usually}"
             )
-            # Requests that need no such call may be all that come for a while.
+            # For a while all requests may be of a kind that needs no such call.
             mild = rule == FEWER and alarm.usual_rate > _SELDOM
             most = self._settings.severity_sigmas()[2] - _BELOW if mild else np.inf
             rows = rows[:_MORE_ROWS] if mild else rows

@@ -1,10 +1,10 @@
 """Refused calls: sigma = Phi^-1(1 - L * P(BetaBinomial(n, alpha, beta) >= k)), k of n answers with a 4xx.
 
 A server that answers 401, 404 or 429 has not failed by OpenTelemetry's rules: its span has no status ERROR.
-Each status of each operation has its own learned rate (`detectors.stats.beta_binomial`), so that an operation
-that always answers one in five with 404 is seen when it begins to answer 401. At least five answers in three
-different seconds of the window (or, beyond doubt, in four quarters of a second), three times the usual rate,
-and five points above it. SEV3 at most: whoever calls may be the one at fault.
+Each status of each operation has its own learned rate (`detectors.stats.beta_binomial`). So an operation that
+always answers one call in five with 404 is still reported when it begins to answer 401. A window needs at
+least five such answers in three different seconds (or, beyond doubt, in four quarters of a second), three
+times the usual rate, and five points above it. SEV3 at most: the caller may be the one at fault.
 
 >>> said(401), said(418)
 ('401 Unauthorized', '418')
@@ -49,7 +49,7 @@ _WORDS = {
 
 
 def said(status: int) -> str:
-    """A status as people know it."""
+    """A status with its usual name."""
     return f"{status} {_WORDS.get(status, '')}".rstrip()
 
 
@@ -65,10 +65,10 @@ class RefusalWatch(Detector):
         self._settings = settings
         self._known = operations
         self.rates = Rates(_RULE)
-        self.series: list[tuple[int, int]] = []  # operation and status of each
+        self.series: list[tuple[int, int]] = []  # (operation, status) of each series
         self._codes: dict[tuple[int, int], int] = {}
         self._operations: IntArray = np.zeros(64, dtype=np.int64)  # of each series
-        self._seen: FloatArray = np.zeros(64)  # spans of each operation, ever
+        self._seen: FloatArray = np.zeros(64)  # spans of each operation, since the beginning
         self._exemplars = Exemplars()
 
     def observe(self, step: Step) -> Verdict:
@@ -91,7 +91,7 @@ class RefusalWatch(Detector):
             if operation >= 0:
                 past = (row["trial_count"], row["hit_count"])
                 self.code(operation, int(row["callee_operation"]), past)
-        # How often an operation was called that never refused: its failures are counted too.
+        # Calls of operations that never refused are counted too: a first refusal needs them as its past.
         for row in rates_of(rows, ERRORS):
             operation = self._known.code_stored(row["service_name"], row["operation"], row["span_kind"])
             if operation >= 0:
@@ -99,7 +99,7 @@ class RefusalWatch(Detector):
                 self._seen[operation] = max(self._seen[operation], row["trial_count"])
 
     def judge(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
-        """Take a step; of the operations in `held` nothing is learned, since they are in an incident."""
+        """Judge a batch. Learns nothing of the operations in `held`: these are in an incident."""
         series = np.flatnonzero(np.isin(self._operations[: len(self.series)], held))
         self.rates.move(batch.step.settled, batch.step.cleared, series.tolist())
         self._exemplars.forget(batch.head - WINDOWS_S[-1])
@@ -121,9 +121,9 @@ class RefusalWatch(Detector):
         return found
 
     def code(self, operation: int, status: int, past: tuple[float, float] | None = None) -> int:
-        """The number of a series, -1 for one too many.
+        """The number of a series; -1 when there are too many series.
 
-        A new one was never seen in all the operation's spans so far, unless its `past` is given.
+        A new series counts as never seen in all the operation's spans so far, unless its `past` is given.
         """
         known = self._codes.get((operation, status))
         if known is not None:

@@ -1,11 +1,11 @@
 """Failing calls: sigma = Phi^-1(1 - L * P(BetaBinomial(n, alpha, beta) >= k)), k of an operation's n calls.
 
-Calls with status ERROR against the operation's own learned rate, which leans on its service's and the
-system's while it has few (`detectors.stats.beta_binomial`). An operation that always fails once in ten calls
-is quiet at one in ten. At least three calls in three different seconds of the window (or, beyond doubt, in
-four quarters of a second), three times the usual rate, and two points above it. Each failed span of the
-window is an anomaly, so each refers to a stored span. Operations that are called a few times a minute are
-judged by their newest calls (`rare_calls`).
+Compares an operation's calls with status ERROR with its own learned rate. While the operation has few calls,
+that rate leans on the rates of its service and of the system (`detectors.stats.beta_binomial`). An operation
+that always fails once in ten calls is normal at one in ten. A window needs at least three failures in three
+different seconds (or, beyond doubt, in four quarters of a second), three times the usual rate, and two points
+above it. Each failed span of the window is an anomaly, so each anomaly refers to a stored span. Operations
+that are called a few times a minute are judged by their newest calls (`rare_calls`).
 
 >>> from detectors.stats.beta_binomial import exceedance
 >>> import numpy as np
@@ -36,11 +36,11 @@ from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdic
 from detectors.stream.exemplars import Exemplars, window_anomaly
 from detectors.stream.rate_rows import NOBODY, TABLE, rate_row, rate_state, rates_of
 
-# Twenty calls say little, and the prior of 30 trials lets them: at a hundred, a job that runs once a minute
-# was not judged for its first two hours.
+# Twenty calls say little; the prior of 30 trials accounts for that. With a hundred, a job that runs once a
+# minute was not judged for its first two hours.
 _RULE = Rule(min_trials=20)
 MEASURE = "error"
-# A rate that a person or a day has confirmed counts as much as a window's spread can use.
+# A rate that a person or a whole day has confirmed weighs as much as the spread of a window's rate allows.
 _ADOPTED_CALLS_MIN = 200
 _NS = 1_000_000_000
 
@@ -49,10 +49,10 @@ _ERRONEOUS_KEPT = 1_000
 
 
 class Erroneous(NamedTuple):
-    """A stretch of time in which an operation failed improbably often: a failed span in it belongs to that.
+    """A stretch of time in which an operation failed improbably often; failed spans in it belong to it.
 
-    operation: service, name and kind; callee: whom it called, empty where that is not known; calls, failed:
-    of the window that was found last.
+    operation: service, name and kind; callee: the called service, empty where it is not known; calls, failed:
+    of the newest window that was found.
     """
 
     operation: Operation
@@ -79,7 +79,7 @@ class ErrorWatch(Detector):
         self._exemplars = Exemplars()
         self._rare = RareCalls()
         self.erroneous: deque[Erroneous] = deque(maxlen=_ERRONEOUS_KEPT)
-        self._newest: dict[int, int] = {}  # of each series, until when its newest stretch lasts
+        self._newest: dict[int, int] = {}  # the end of each series' newest stretch
 
     def observe(self, step: Step) -> Verdict:
         return Verdict([found for batch in step.batches for found in self.judge(batch, step.held)])
@@ -109,7 +109,7 @@ class ErrorWatch(Detector):
         )
 
     def usual(self, codes: Sequence[int]) -> float | None:
-        """The share of failed calls that is usual of these; None while it is learned."""
+        """The usual share of failed calls of these series; None while it is learned."""
         known = np.array([code for code in codes if code < self.rates.count], dtype=np.int64)
         calls = self.rates.past_trials[known]
         if calls.sum() < self.rates.rule.min_trials:
@@ -117,7 +117,7 @@ class ErrorWatch(Detector):
         return float(np.average(self.rates.usual(known), weights=calls))
 
     def adopt(self, code: int, calls: int, failed: int) -> None:
-        """From now on so many failed of so many calls are what is usual."""
+        """Make this rate, `failed` of `calls`, the usual one from now on."""
         if not 0 <= code < self.rates.count:
             return
         trials = float(max(calls, _ADOPTED_CALLS_MIN))
@@ -125,7 +125,7 @@ class ErrorWatch(Detector):
         self.rates.changed[code] = True
 
     def judge(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
-        """Take a step; of the operations in `held` nothing is learned, since they are in an incident."""
+        """Judge a batch. Learns nothing of the operations in `held`: these are in an incident."""
         missing = range(self.rates.count, len(batch.operations.keys))
         self.rates.grow([batch.operations.service(code) for code in missing])
         self.rates.move(batch.step.settled, batch.step.cleared, held)
@@ -179,7 +179,7 @@ class ErrorWatch(Detector):
         return found
 
     def _note(self, batch: Batch, alarm: Alarm, callee: str) -> None:
-        """Remember the stretch, from where the one before it ended."""
+        """Remember the stretch; it begins where the one before it ended."""
         until = (batch.head + 1) * _NS
         since = max(until - alarm.window_s * _NS, self._newest.get(alarm.code, 0))
         self._newest[alarm.code] = until

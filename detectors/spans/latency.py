@@ -36,7 +36,7 @@ _COLUMNS = ["trace_id", "span_id", "start_unix_nano", "duration_ns"]
 class LatencyWatch(Detector):
     """Slow spans, alone or together with others of their operation. Not thread-safe.
 
-    enclosing: of the newest step, slow spans that are so because of one within them.
+    enclosing: the newest step's spans that are slow only because of a slow span inside them.
     """
 
     name = "latency"
@@ -51,7 +51,7 @@ class LatencyWatch(Detector):
         self.enclosing: set[SpanKey] = set()
 
     def slowed(self) -> list[Slowed]:
-        """The newest stretches of time in which operations were slower than chance gives."""
+        """The newest stretches of time in which operations were slower than chance explains."""
         return self._shifts.stretches.all()
 
     def observe(self, step: Step) -> Verdict:
@@ -88,7 +88,7 @@ def slow_span(
     severity: int,
     details: Mapping[str, object] | None = None,
 ) -> Anomaly:
-    """The anomaly of one span; `row`: trace_id, span_id, start_unix_nano and duration_ns of it."""
+    """The anomaly of one span; `row` has its trace_id, span_id, start_unix_nano and duration_ns."""
     return tail_anomaly(
         LATENCY,
         row,

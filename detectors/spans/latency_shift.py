@@ -1,17 +1,18 @@
 """Sustained shifts: σ = Φ⁻¹(1 - L · P(Binomial(n, p) ≥ k)), k of an operation's last n moments being slow.
 
-Where a noisy history explains one slow span, it does not explain that *all* spans are slow for seconds. But
-spans of one moment are no independent witnesses, since a stall hits all that are under way. So time is cut
-into moments of half a second (longer for operations that take longer) and each speaks once: it is slow when
-most of its spans are above the operation's q95 and by enough to matter (`Model.shift_above`). p is the rate
-of slow moments in the operation's own past, never below what a poor machine does; L corrects for trying L
-window lengths. A shift is sustained: k ≥ n/2, and k counts no more moments than traces. One stall of 0.7 s
-makes two slow moments at most, which stay below 3σ. σ grows with every slow moment, so it is bounded by the
-size of the shift: `bounded_by_size`.
+A noisy history may explain one slow span, but not that *all* spans are slow for seconds. Spans of one moment
+are no independent samples, since a stall slows all spans that are running. So time is cut into moments of
+half a second (longer for operations that take longer), and each moment counts once: it is slow when most of
+its spans are above the operation's q95 and by enough to matter (`Model.shift_above`). p is the rate of slow
+moments in the operation's own past, and at least the rate on a poor machine; L corrects for trying L window
+lengths. A shift is sustained: k ≥ n/2, and k is at most the number of traces. One stall of 0.7 s makes two
+slow moments at most, which stay below 3σ. σ grows with every slow moment, so it is bounded by the size of the
+shift: `bounded_by_size`.
 
-A fault may meet one call in three. So windows of moments that are slow *in part*, with three times the usual
-share of slow spans and two at least, are judged likewise by the rate of such moments in the past. Bursts of
-slow requests are ordinary: k ≥ ¾ n, and less likely than an incident may be (1e-6).
+A fault may slow only one call in three. So a second test counts moments that are slow *in part*: they have
+three times the usual share of slow spans, and two such spans at least. Windows of them are judged in the same
+way by the rate of such moments in the past. Bursts of slow requests are ordinary, so this test needs
+k ≥ ¾ n and a chance below the one that opens an incident (1e-6).
 
 Sources: binomial exceedance test with a minimum effect (the traffic-light backtest of exceedances, Basel
 1996; Kupiec 1995), windows of several lengths as in scan statistics (Naus 1982), Bonferroni over them.
@@ -50,21 +51,22 @@ RULE = "shift"
 PART_RULE = "partial shift"
 _WINDOWS = (4, 8, 16, 32)  # moments
 _WINDOW_REACH = 120  # a window lies within so many moments of time, empty ones included …
-_PAUSES = 3.0  # … or, of an operation that is called rarely, in so many times as its calls usually take
+_PAUSES = 3.0  # … or, for a rarely called operation, within this many of its usual pauses between calls
 _LEAST_SIGMA = 3.0
 _BELOW = 0.01  # a bounded σ stays this far below the next severity
 _LEAST_PART_SIGMA = 4.75  # 1e-6
 _PART_WINDOWS = _WINDOWS[1:]
-_LEAST_PART = (6, 8)  # three quarters of the shortest; every longer one holds such a stretch
+_LEAST_PART = (6, 8)  # three quarters of the shortest window; every longer window contains such a stretch
 _SUSTAINED, _SUSTAINED_PART = 0.5, 0.75
-# Fewer slow moments never reach 3σ, since p is 2% at least; any longer window that does holds such a stretch.
+# Fewer slow moments never reach 3σ, since p is at least 2%; a longer window that does contains such a
+# stretch.
 _LEAST_SLOW = ((3, 4), (4, 8))
 _LEAST_P = 1e-300
 _SPAN_COLUMNS = ["trace_id", "span_id", "start_unix_nano", "duration_ns"]
 
 
 class Windows(NamedTuple):
-    """For each moment the most significant window that holds it; σ is -inf where none reaches 3."""
+    """For each moment the most significant window that contains it; σ is -inf where none reaches 3."""
 
     sigma: FloatArray
     slow_count: IntArray
@@ -84,11 +86,11 @@ def window_sigmas(
     """Score every window of an operation's moments.
 
     Args:
-        slow: whether each moment is, in order of time; moments without spans are left out.
+        slow: whether each moment is slow, in order of time; moments without spans are left out.
         at: the number of each moment, rising.
-        chance: how often a moment is slow for no reason.
-        trace_count: of how many traces the slow spans are; one trace's many calls are one witness.
-        sustained_share: of the moments of a window, so many must be slow.
+        chance: how often a moment is slow without a fault.
+        trace_count: the number of traces of the slow spans; many calls of one trace count as one.
+        sustained_share: the least share of slow moments in a window.
         lengths: of the windows, in moments.
     """
     count = len(slow)
@@ -114,7 +116,7 @@ def window_sigmas(
 
 
 class Found(NamedTuple):
-    """What a series shows: the better of both windows for each moment, and which moments are shifted."""
+    """The better of both windows for each moment of a series, and which moments are shifted."""
 
     windows: Windows
     in_part: BoolArray
@@ -137,7 +139,7 @@ def judge_series(series: Series, trace_count: int | None = None) -> Found:
         lengths=_PART_WINDOWS,
     )
     slow = series.slow & (whole.sigma >= _LEAST_SIGMA)
-    # One that is so by chance may lie in the same window as many that are not.
+    # A moment that is slow by chance may lie in the same window as many moments that are not.
     company = np.zeros(len(series.at), dtype=np.bool_)
     side_by_side = series.part[1:] & series.part[:-1] & (np.diff(series.at) == 1)
     company[1:] |= side_by_side
@@ -148,7 +150,7 @@ def judge_series(series: Series, trace_count: int | None = None) -> Found:
 
 
 def bounded_by_size(sigma: FloatArray, ratio: FloatArray, settings: Settings) -> FloatArray:
-    """σ of a shift, at most what its size deserves: however sure, a little slower is a little matter.
+    """σ of a shift, at most what its size deserves: a small slowdown stays minor, however certain it is.
 
     >>> settings = Settings()
     >>> bounded_by_size(np.array([8.0, 8.0, 8.0, 3.5]), np.array([2.0, 5.0, 50.0, 2.0]), settings)
@@ -169,7 +171,7 @@ Report = Callable[[dict[str, Any], Model, float, int, dict[str, object]], Anomal
 
 @dataclass(slots=True)
 class Shifted:
-    """What one batch revealed: spans not flagged before, and flagged ones that are now worse."""
+    """The findings of one batch: spans not flagged before, and flagged spans that are now worse."""
 
     new: list[Anomaly] = field(default_factory=list)
     raised: list[Anomaly] = field(default_factory=list)
@@ -178,7 +180,7 @@ class Shifted:
 class ShiftWatch:
     """Follows all operations over the last moments. Not thread-safe; memory only, and bounded.
 
-    stretches: of time in which they were shifted.
+    stretches: of time in which operations were shifted.
     """
 
     def __init__(self, settings: Settings, report: Report) -> None:
@@ -191,7 +193,7 @@ class ShiftWatch:
         self.stretches = SlowStretches()
 
     def observe(self, spans: pa.Table, groups: SpanGroups, now_s: float) -> Shifted:
-        """Take a batch.
+        """Judge a batch.
 
         Args:
             spans: columns of `stream/queries/new_spans.sql`.
@@ -225,7 +227,7 @@ class ShiftWatch:
         return code
 
     def _keep(self, spans: pa.Table, groups: SpanGroups, rows: IntArray, keys: IntArray) -> None:
-        """Remember spans above the limit, with the severity that they have by themselves."""
+        """Remember spans above the limit, with the severity of each span by itself."""
         if not len(rows):
             return
         part = spans.select(_SPAN_COLUMNS).take(pa.array(rows))
@@ -312,8 +314,8 @@ def _within_reach(
 ) -> tuple[IntArray, IntArray]:
     """(rows of `keys` in a shifted moment or next to one, the shifted moment of each).
 
-    Next to one, since the first and the last moment of a shift are slow only in part; one that is shifted in
-    part has no such neighbours.
+    The neighbours count because the first and the last moment of a shift are slow only in part. A moment that
+    is shifted in part has no such neighbours.
     """
     centre = series_keys[shifted]
     right = np.minimum(np.searchsorted(centre, keys), len(centre) - 1)
@@ -325,7 +327,7 @@ def _within_reach(
 
 
 def with_shift(alone: Sequence[Anomaly], shifted: Shifted) -> tuple[list[Anomaly], list[Anomaly]]:
-    """(new anomalies, known ones that have become worse); one for each span, however it was found."""
+    """(new anomalies, known ones that have become worse); one for each span, whichever test found it."""
     new = {anomaly.anomaly_id: anomaly for anomaly in [*alone, *shifted.new]}
     raised = []
     for anomaly in shifted.raised:

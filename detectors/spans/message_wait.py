@@ -1,12 +1,12 @@
 """Messages that wait: sigma = Phi^-1(1 - S(wait)), wait = start of the consumer - end of its producer.
 
-One message that waited is an anomaly when the wait was long for anybody: a second, and ten times what 99 of
-100 wait, as often as its history allows (3σ); else only from 5σ on.
+One message is an anomaly by itself when its wait was long in absolute terms: a second, and ten times the time
+that 99 of 100 messages stay below. 3σ is then enough; otherwise 5σ is needed.
 
-The consumer's link names the producer, else its parent does. Waits are judged by the tail of the
+The consumer's link names the producer; without a link its parent does. Waits are judged by the tail of the
 consuming operation's own history (`detectors.stream.upper_tail`) and by sustained shifts
-(`detectors.spans.latency_shift`), for a message that waits shows in no span's duration. Clocks of two hosts
-that differ may make a wait negative; it counts as none (`detectors.trace.analysis`).
+(`detectors.spans.latency_shift`). The duration of a span never includes such a wait. Different clocks of two
+hosts may make a wait negative; it counts as 0 (`detectors.trace.analysis`).
 
 >>> message_wait_ns(np.array([1_500, 1_500]), np.array([1_000, 1_600]))
 array([500,   0])
@@ -41,7 +41,7 @@ from detectors.trace.analysis import message_wait_ns
 _LASTED_MAX = 20_000
 _LONG_NS, _LONG_TIMES = 1e9, 10.0
 _ALONE_SEVERITY = 3  # in four minutes of a shared machine: 68 lone waits of SEV5 and SEV4, 1 of SEV3
-_KEPT_MAX = 100_000  # waits that are not learned yet
+_KEPT_MAX = 100_000  # waits that still have to be learned
 _NEEDED = [*ROW_COLUMNS, "span_hash", "producer_hash"]
 _KEYS = [name for name in DELTA_SCHEMA.names if name != "sample_count"]
 
@@ -58,11 +58,11 @@ class MessageWaitWatch(Detector):
         self._settings = settings
         self._kinship = Kinship("producer_hash")
         self._shifts = ShiftWatch(settings, self._report)
-        self._seen: list[tuple[float, pa.Table]] = []  # what is to be learned, and since when
+        self._seen: list[tuple[float, pa.Table]] = []  # waits to be learned, and when each table was seen
         self._flagged: dict[str, None] = {}
-        # Of each operation, whether it sends messages, and whether it takes them.
+        # For each operation: whether it sends messages, and whether it receives them.
         self._sends, self._takes = np.empty(0, dtype=np.bool_), np.empty(0, dtype=np.bool_)
-        self._lasted: dict[str, int] = {}  # how long the spans of long waits took themselves
+        self._lasted: dict[str, int] = {}  # own durations of the spans whose waits were long
 
     def observe(self, step: Step) -> Verdict:
         judged = [self.judge(batch, step.now_s) for batch in step.batches]
@@ -80,7 +80,7 @@ class MessageWaitWatch(Detector):
             del self._lasted[span_id]
         groups = group_spans(waits, self._model)
         alone = exceeding(waits["duration_ns"].to_numpy(), groups.models, groups.group_of, self._settings)
-        # A pause of a busy machine is waited for in queues: one message that waited counts when it was long.
+        # A pause of a busy machine makes messages wait too: a single message counts only after a long wait.
         wait_ns = waits["duration_ns"].to_numpy()
         long_ones = [
             one for one in alone if one.severity <= _ALONE_SEVERITY or _is_long(wait_ns[one.place], one.model)
@@ -97,7 +97,7 @@ class MessageWaitWatch(Detector):
         return new, raised
 
     def learned(self, before_s: float) -> pa.Table:
-        """Rows of `DELTA_SCHEMA` of what was seen until then and not flagged; each is given once."""
+        """Rows of `DELTA_SCHEMA` of unflagged waits seen before `before_s`; each row is returned once."""
         due = [part for at_s, part in self._seen if at_s <= before_s]
         self._seen = self._seen[len(due) :]
         if not due:
@@ -140,14 +140,14 @@ class MessageWaitWatch(Detector):
         )
 
     def _waits(self, batch: Batch) -> pa.Table | None:
-        """Consumers whose producer is known, as spans that last as long as their message waited."""
+        """Consumers whose producer is known, as spans whose duration is the wait of their message."""
         keys = batch.operations.keys
         if fresh := keys[len(self._sends) :]:
             self._sends = np.append(self._sends, [key[2] == "PRODUCER" for key in fresh])
             self._takes = np.append(self._takes, [key[2] == "CONSUMER" for key in fresh])
         rows = np.flatnonzero((self._sends | self._takes)[batch.codes])
         if not len(rows):
-            return None  # as nearly always where no messages are sent
+            return None  # the usual case where no messages are sent
         part = replace(
             batch,
             spans=batch.spans.select(_NEEDED).take(pa.array(rows)),
@@ -182,5 +182,5 @@ def _texts(values: Iterable[str]) -> pa.Array:
 
 
 def _is_long(wait_ns: int, model: Model) -> bool:
-    """Whether one message that waited so long is worth a word by itself."""
+    """Whether the wait of one message is long enough to be reported by itself."""
     return wait_ns >= max(_LONG_NS, _LONG_TIMES * model.tail.quantile(0.99))

@@ -1,12 +1,13 @@
 """Calls that are no longer made: of the spans of a calling operation, how many did not make a call.
 
 - *missing*: a call that is nearly always made (98% of 500 spans). Judged by `detectors.stats.beta_binomial`.
-- *fewer*: one that is made by a part of them, or was seen less often, is made a fifth as often at most. No
-  single span is odd then; all of that stretch of time are, as far as chance leaves calls out less often
-  (`detectors.scoring.forgone`).
+- *fewer*: a call that only a part of the spans make, or that was seen less often, is now made at most a fifth
+  as often. No single span is anomalous then. All spans of that stretch of time are, as far as calls are
+  missing less often by chance (`detectors.scoring.forgone`).
 
-The newest seconds are left out, for children that land later. Calls of a service that sent nothing at all are
-not missed: what is not heard of may have happened, and that it is silent is told as such.
+The newest seconds are left out, because children may land later than their parents. When a service sent
+nothing at all, calls of it are not reported as missing: they may have happened, and the silence itself is
+reported by another detector.
 
 >>> [round(float(least_share(usual)), 2) for usual in (0.0, 0.1, 0.6)]
 [0.8, 0.82, 0.92]
@@ -28,17 +29,18 @@ from detectors.stats.slots import SLOTS, last
 from detectors.stream.batch import Batch, Operations
 
 MISSING, FEWER = "missing", "fewer"
-# A fifth of a call's usual share, and no test where two of three spans do without it.
+# The share that corresponds to a fifth of a call's usual share; no test where two of three spans lack the
+# call.
 _LEFT = 0.2
 _MOST_USUAL = 2 / 3
 RULES = {
     MISSING: Rule(min_trials=500, min_excess=0.1, lag_s=5, prior_rate=0.002),
     FEWER: Rule(min_trials=100, min_hits=10, min_ratio=1.2, min_excess=0.2, lag_s=5, prior_rate=0.002),
 }
-_ALWAYS = 0.98  # a call made less often than this is not missed
-_BEGIN_S = 15  # after a start, until whose calls have landed as well as they
-_EXPORT_S = 5  # what exporters hold back: a second that is newer may still fill
-_UNHEARD_SHARE = 0.5  # of a window: then its service is silent, which is told as that
+_ALWAYS = 0.98  # a call made less often than this is never *missing*
+_BEGIN_S = 15  # after a start, the time until children land as completely as their callers
+_EXPORT_S = 5  # exporters hold spans back this long: a newer second may still fill
+_UNHEARD_SHARE = 0.5  # of a window: beyond it the service is silent, which is reported as such
 _FORGONE_KEPT = 1_000
 _NS = 1_000_000_000
 
@@ -46,8 +48,8 @@ _NS = 1_000_000_000
 class Forgone(NamedTuple):
     """A stretch of time in which a call was made improbably seldom.
 
-    caller, callee: operation and whom it calls, empty where that is not known; usual: the share of the
-    caller's spans that do without it at any time; without, spans: of the window that was found last.
+    caller, callee: operation and the service it calls, empty where that is not known; usual: the share of the
+    caller's spans that usually lack the call; without, spans: of the newest window that was found.
     """
 
     caller: tuple[Operation, str]
@@ -61,7 +63,7 @@ class Forgone(NamedTuple):
 
 
 class Missed(NamedTuple):
-    """One pair whose window is improbable, told for the first time in its episode."""
+    """One pair whose window is improbable, at the start of its episode."""
 
     rule: str
     alarm: Alarm
@@ -70,12 +72,12 @@ class Missed(NamedTuple):
 
 
 def least_share(usual: FloatArray | float) -> FloatArray:
-    """The share of spans without a call from which on it is made a fifth as often as it usually is."""
+    """The least share of spans without a call at which the call is made a fifth as often as usual."""
     return np.asarray(1.0 - _LEFT * (1.0 - np.asarray(usual)), dtype=np.float64)
 
 
 class MissingCalls:
-    """Of all pairs of a calling and a called operation. Not thread-safe; its rates are the caller's to keep.
+    """Follows all pairs of a calling and a called operation. Not thread-safe; the caller maintains its rates.
 
     rates: of the spans without the call, one series a pair.
     forgone: the newest stretches.
@@ -86,12 +88,12 @@ class MissingCalls:
         self.rates = Rates(RULES[MISSING])
         self.forgone: deque[Forgone] = deque(maxlen=_FORGONE_KEPT)
         self._judged_tick = -1
-        self._until: dict[tuple[str, int], int] = {}  # of a rule and a pair, when it was found last
-        self._service_of: IntArray = np.zeros(0, dtype=np.int64)  # of each operation
+        self._until: dict[tuple[str, int], int] = {}  # when each (rule, pair) was found last
+        self._service_of: IntArray = np.zeros(0, dtype=np.int64)  # service of each operation
         self._sent: FloatArray = np.zeros((16, SLOTS))  # spans of each service in each second of the ring
 
     def count(self, batch: Batch) -> None:
-        """Note who sends."""
+        """Count the spans that each service sent."""
         size = len(batch.operations.keys)
         fresh = [batch.operations.service(code) for code in range(len(self._service_of), size)]
         self._service_of = np.append(self._service_of, np.array(fresh, dtype=np.int64))
@@ -101,13 +103,13 @@ class MissingCalls:
         np.add.at(self._sent, (self._service_of[batch.codes], batch.ticks % SLOTS), 1.0)
 
     def made(self, pairs: IntArray, parent_end: IntArray, head: int) -> None:
-        """These calls were made: their callers do not go without."""
+        """Note that these calls were made, so their callers do not lack them."""
         ticks = parent_end // _NS
         kept = np.flatnonzero((ticks > head - SLOTS) & (ticks <= head))
         self.rates.add(pairs[kept], ticks[kept], np.zeros(len(kept)), -np.ones(len(kept)))
 
     def judge(self, batch: Batch, pairs: Sequence[tuple[int, int]]) -> list[Missed]:
-        """What begins now; once a second of span time.
+        """The pairs whose episode begins now; judged once per second of span time.
 
         Args:
             pairs: (calling operation, called operation) of each series.
@@ -122,8 +124,8 @@ class MissingCalls:
         found = []
         for rule, codes in ((MISSING, np.flatnonzero(always)), (FEWER, np.flatnonzero(often))):
             silent = self._unheard(codes, batch, pairs)
-            # Seconds in which a call that many spans do without was not made are its usual ones too: without
-            # them it would seem to be made always. What is found is not learned in any case.
+            # Where many spans usually lack the call, seconds without it are learned too. Otherwise the call
+            # would seem to be always made. Windows that are found are never learned.
             unknown = silent if rule == MISSING else np.broadcast_to(self._before(batch), silent.shape)
             rates.leave_out(codes, unknown)
             for alarm in rates.judge(codes, head, unknown, RULES[rule]):
@@ -150,9 +152,9 @@ class MissingCalls:
     def _unheard(
         self, codes: IntArray, batch: Batch, pairs: Sequence[tuple[int, int]]
     ) -> npt.NDArray[np.bool_]:
-        """The seconds in which, or next to which, nothing came of the called service, and our own first ones.
+        """The seconds without spans of the called service, their neighbours, and the first after a start.
 
-        What is not heard of may have happened: exporters give batches up, and calls of before a restart
+        Calls that left no span may have happened: exporters drop batches, and calls from before a restart
         landed before it.
         """
         called = np.array([pairs[code][1] for code in codes.tolist()], dtype=np.int64)
@@ -160,11 +162,11 @@ class MissingCalls:
         silent |= np.roll(silent, 1, axis=1) | np.roll(silent, -1, axis=1)
         silent |= self._before(batch)
         ticks = np.arange(batch.head - _EXPORT_S + 1, batch.head + 1)
-        silent[:, ticks % SLOTS] = False  # what is still to come
+        silent[:, ticks % SLOTS] = False  # seconds that are still to come
         return silent
 
     def _before(self, batch: Batch) -> npt.NDArray[np.bool_]:
-        """Our own first seconds."""
+        """The first seconds after a start of this process."""
         found = np.zeros(SLOTS, dtype=np.bool_)
         ticks = np.arange(batch.head - SLOTS + 1, batch.head - _EXPORT_S + 1)
         found[ticks[ticks < batch.begun + _BEGIN_S] % SLOTS] = True

@@ -1,11 +1,11 @@
 """Keeps a slow parent from being reported for its slow child: own = d - |∪ last min(d_c - p50_c, overlap_c)|.
 
-One slow statement makes its request, the gateway before it and the client slow as well, each by its own
-history, so that one observation would be five anomalies. Of a span that is slow, the excess of every slow
-span directly within it is taken off, as far as the two overlap: a message that is consumed later took nothing
-of its sender's time. When what is left is ordinary, and something at least as severe stays within, the span
-is *enclosing*: it counts when its operation is in trouble, it belongs to an incident and it is not learned,
-but alone it is no anomaly of its own.
+One slow statement also makes its request, the gateway before it and the client slow, each by its own history,
+so that one cause would give five anomalies. Therefore the excess of every slow span directly inside a slow
+span is subtracted, as far as the two overlap: a message that is consumed later used none of its sender's
+time. When the rest is ordinary, and something at least as severe remains inside, the span is *enclosing*. An
+enclosing span counts when its operation is in trouble, belongs to an incident and is not learned, but is no
+anomaly by itself.
 
 Source: self time as blame (Sigelman et al. 2010, Dapper; Zhang et al. 2022, CRISP).
 
@@ -25,7 +25,7 @@ from detectors.baseline.models import Model
 from detectors.model.anomaly import Anomaly
 from detectors.stream.span_groups import SpanGroups
 
-# A span and what it belongs to mostly land within a second of each other; at 1,000 slow ones a second 20 s.
+# A span and its parent mostly land within a second of each other. Holds 20 s at 1,000 slow spans a second.
 _REMEMBERED_MAX = 20_000
 _NONE = 6  # no severity
 _COLUMNS = ["trace_id", "span_id", "start_unix_nano", "duration_ns", "span_hash", "parent_hash"]
@@ -39,13 +39,13 @@ class Slow(NamedTuple):
     start_unix_nano: int
     end_unix_nano: int
     excess_ns: int  # above its operation's median
-    severity: int  # of the worst that stays in it, `_NONE` for none
+    severity: int  # of the worst anomaly that remains in it, `_NONE` for none
 
 
 def remaining_ns(start_unix_nano: int, duration_ns: int, within: Iterable[Slow]) -> int:
-    """What is left of a span without the excess of the slow ones in it: the last part of each.
+    """The time of a span without the excess of the slow spans in it; the excess is the last part of each.
 
-    What several lost at the same time is taken off once.
+    Excess that several of them have at the same time is subtracted once.
 
     >>> remaining_ns(0, 50, [Slow(5, 45, 30, 5), Slow(6, 45, 30, 5)])
     20
@@ -64,21 +64,21 @@ def remaining_ns(start_unix_nano: int, duration_ns: int, within: Iterable[Slow])
 
 
 class EnclosingWatch:
-    """Finds them as spans land. Not thread-safe; memory only, and bounded."""
+    """Finds enclosing spans as they land. Not thread-safe; memory only, and bounded."""
 
     def __init__(self) -> None:
-        self._within: dict[int, list[Slow]] = {}  # by the hash of the span that they are in
+        self._within: dict[int, list[Slow]] = {}  # slow children by the hash of their parent
 
     def observe(
         self, spans: pa.Table, groups: SpanGroups, alone: Sequence[Anomaly], least: float = 0.0
     ) -> set[SpanKey]:
-        """(trace id, span id) of the enclosing ones among the slow spans of a batch.
+        """(trace id, span id) of the enclosing spans among the slow spans of a batch.
 
         Args:
             spans: columns of `stream/queries/new_spans.sql`.
             groups: of these spans.
-            alone: of these spans, `detect_latency`.
-            least: below this σ nothing stays: then what encloses it is not explained by it.
+            alone: the anomalies of these spans from `detect_latency`.
+            least: a span below this σ is no anomaly, so it does not explain the span around it.
         """
         if not alone:
             return set()
@@ -89,7 +89,7 @@ class EnclosingWatch:
         rows = spans.select(_COLUMNS).take(pa.array(slow)).to_pylist()
         models = [groups.models[group] for group in groups.group_of[slow].tolist()]
         found = set()
-        # What is within begins later and ends earlier: the innermost first.
+        # Inner spans begin later and end earlier: start with the innermost.
         for row, model in sorted(
             zip(rows, models, strict=True),
             key=lambda pair: (-pair[0]["start_unix_nano"], pair[0]["duration_ns"]),

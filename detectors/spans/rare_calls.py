@@ -1,10 +1,11 @@
 """Failures of operations that are called a few times a minute: p = L * P(BetaBinomial(n, alpha, beta) >= k).
 
-Windows of seconds never hold three calls of a job that runs once a minute, so its newest calls are judged
-whatever time they took: k failures among the newest n = 4, 8 or 12. What these calls have added to the
-operation's past by now is left out of alpha and beta, else the first failures would excuse the next.
+Windows of seconds never contain three calls of a job that runs once a minute. So its newest calls are judged
+whatever time they span: k failures among the newest n = 4, 8 or 12. The part of the operation's past that
+these calls have already added is left out of alpha and beta. Otherwise the first failures would make the next
+ones look usual.
 
-Source: as `detectors.stats.beta_binomial`; a test of the newest n outcomes is a CUSUM's simple form.
+Source: as `detectors.stats.beta_binomial`; a test of the newest n outcomes is a simple form of CUSUM.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from detectors.stats.arrays import IntArray
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates
 from detectors.stream.batch import Batch
 
-# So many calls a minute at most; windows of seconds judge what is called more often.
+# The most calls a minute that are judged here; windows of seconds judge operations that are called more
+# often.
 CALLS_A_MINUTE = 6
 _WINDOWS = (4, 8, 12)  # calls
 _KEPT = _WINDOWS[-1]
@@ -37,12 +39,12 @@ class RareCalls:
 
     def __init__(self) -> None:
         self._newest: dict[int, deque[_Outcome]] = {}
-        self._reported: dict[int, int] = {}  # of each operation, the second of the newest failure that was
+        self._reported: dict[int, int] = {}  # second of the newest reported failure of each operation
 
     def observe(
         self, batch: Batch, failed: IntArray, rates: Rates
     ) -> list[tuple[Alarm, list[dict[str, Any]]]]:
-        """Take a step that `rates` has taken; returns alarms, each with the failed spans that are new in it.
+        """Judge a batch that `rates` has counted; returns alarms, each with the failed spans new in it.
 
         Args:
             failed: rows of the batch.

@@ -1,11 +1,11 @@
-"""Takes the time that a server waits for a slow request body off its span: that time is the client's.
+"""Subtracts the time that a server waits for a slow request body from its span: that time is the client's.
 
-    own = d - Σ max(d_b - p50_b, 0)    over the spans b within it that read the body
+    own = d - Σ max(d_b - p50_b, 0)    over the spans b inside it that read the body
 
-A client on a slow line that sends its body over half a minute makes the server's span half a minute long.
-Automatic instrumentation shows what was waited for: ASGI's `… http receive`, the body parsers of Express. The
-excess is taken off the span that they are in before that one is judged; they themselves are an anomaly, SEV4
-at most, and open no incident.
+A client on a slow line may send its body over half a minute, which makes the server's span that long.
+Automatic instrumentation shows this wait as a span: ASGI's `… http receive`, the body parsers of Express. The
+excess of that span is subtracted from the span around it before the latter is judged. The reading spans
+themselves are anomalies of SEV4 at most, and open no incident.
 
 >>> reads_body(("gateway", "POST /upload http receive", "INTERNAL")), reads_body(("shop", "GET /", "SERVER"))
 (True, False)
@@ -28,26 +28,26 @@ from detectors.stats.arrays import IntArray
 from detectors.stream.span_groups import SpanGroups
 
 _READS_BODY = re.compile(r"(^| )http receive$|^middleware - (?:(?:json|urlencoded|raw|text)Parser|multer)")
-_REMEMBERED_MAX = 20_000  # spans that such a wait is in and that have not landed
+_REMEMBERED_MAX = 20_000  # parents of such waits that have not landed yet
 _BELOW = 0.01
 _CLIENT = "it waited for its client"
 
 
 def reads_body(operation: Operation) -> bool:
-    """Whether spans of this operation last as long as a client takes to send its body."""
+    """Whether spans of this operation last until the client has sent its body."""
     return operation[2] == "INTERNAL" and _READS_BODY.search(operation[1]) is not None
 
 
 class RequestBodies:
-    """Not thread-safe; memory only, and bounded."""
+    """Own times of spans without waits for clients. Not thread-safe; memory only, and bounded."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._known: dict[Operation, bool] = {}
-        self._waited: dict[int, int] = {}  # by the hash of the span that they are in, ns above the usual
+        self._waited: dict[int, int] = {}  # ns above the usual, by the hash of the parent span
 
     def own(self, spans: pa.Table, groups: SpanGroups) -> pa.Table:
-        """The spans of a batch without the time that they waited for their clients; itself where none did.
+        """The spans of a batch without the time that they waited for their clients; unchanged where none did.
 
         Args:
             spans: columns of `stream/queries/new_spans.sql`.
@@ -77,11 +77,11 @@ class RequestBodies:
         return spans.set_column(place, "duration_ns", pa.array(duration))
 
     def bounded(self, anomalies: Iterable[Anomaly]) -> list[Anomaly]:
-        """The anomalies, those of waits for a client as mild as they are."""
+        """The anomalies, with those of waits for a client reduced to SEV4 at most."""
         return [self._mild(a) if self._reads_body(a.operation_key) else a for a in anomalies]
 
     def clients(self, anomalies: Iterable[Anomaly]) -> list[Anomaly]:
-        """Spans that are slow by what their clients took: not to be learned, and no more."""
+        """Spans that are slow only because of their clients: excluded from learning, with no other effect."""
         return [self._mild(anomaly) for anomaly in anomalies]
 
     def _mild(self, anomaly: Anomaly) -> Anomaly:

@@ -1,4 +1,4 @@
-"""Stretches of time in which an operation was slower than chance gives: a slow span in it belongs to that."""
+"""Stretches of time in which an operation was slower than chance explains, and their slow spans."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import NamedTuple
 from detectors.model.operation import Operation
 
 _KEPT = 1_000
-_PAUSES = 5.0  # as an incident lasts five of the usual pauses between its traces
+_PAUSES = 5.0  # an incident also lasts five of the usual pauses between its traces
 
 
 class Slowed(NamedTuple):
-    """What `detectors.spans.latency_shift` found of one operation.
+    """A stretch that `detectors.spans.latency_shift` found of one operation.
 
-    since_unix_nano, until_unix_nano: when its first and its last slow span began.
-    least_ns: from where on a span is slow; spans: how many were; sigma: of the stretch, not of its spans.
+    since_unix_nano, until_unix_nano: start of its first and its last slow span.
+    least_ns: the least duration of a slow span; spans: number of slow spans; sigma: of the stretch, not of
+    its spans.
     """
 
     operation: Operation
@@ -27,16 +28,19 @@ class Slowed(NamedTuple):
 
     @property
     def pause_ns(self) -> float:
-        """How far apart its slow spans began, on average."""
+        """The mean pause between the starts of its slow spans."""
         return (self.until_unix_nano - self.since_unix_nano) / max(self.spans - 1, 1)
 
 
 class SlowStretches:
-    """The newest of all operations. What overlaps, or is a few calls apart, is one. Not thread-safe."""
+    """The newest stretches of all operations. Not thread-safe.
+
+    Stretches that overlap, or are a few calls apart, become one.
+    """
 
     def __init__(self) -> None:
         self._newest: OrderedDict[tuple[Operation, int], Slowed] = OrderedDict()
-        self._last: dict[Operation, tuple[Operation, int]] = {}  # the key of each operation's last one
+        self._last: dict[Operation, tuple[Operation, int]] = {}  # key of each operation's newest stretch
 
     def note(self, found: Slowed) -> None:
         key = self._last.get(found.operation)

@@ -1,13 +1,13 @@
 """Suddenly faster: σ = Φ⁻¹(1 - L · P(Binomial(n, p) ≥ k)), k of an operation's last n moments being fast.
 
-What answers much faster than ever may do less: a cache that hands out errors, a call that is skipped, an
-empty list. One fast span proves nothing, so only the shift of a whole operation counts, as for slower ones
-(`detectors.spans.latency_shift`, with its moments and windows): a moment is fast when most of its spans are
-below the operation's q05, below a `detect_faster_ratio`th of the median and by enough to matter
-(`Model.fast_below`). It must be less likely than an incident may be, 1e-6.
+An operation that answers much faster than ever may do less: a cache that returns errors, a call that is
+skipped, an empty list. One fast span proves nothing, so only the shift of a whole operation counts, as for
+slower ones (`detectors.spans.latency_shift`, with its moments and windows). A moment is fast when most of its
+spans are below the operation's q05, below the median divided by `detect_faster_ratio`, and by enough to
+matter (`Model.fast_below`). The chance must be below the one that opens an incident, 1e-6.
 
-By itself it is SEV5, a hint: an empty cart is no outage. SEV4 where calls of the operation fail or its
-structure is broken as well. It never opens an incident, but joins one. A few newest spans stand for it.
+By itself it is SEV5, a hint: an empty cart is no outage. It is SEV4 where calls of the operation also fail or
+its structure is broken. It never opens an incident, but joins one. A few of the newest spans represent it.
 
 >>> from detectors.spans.latency_shift import window_sigmas
 >>> fast = np.ones(16, dtype=bool)
@@ -39,15 +39,16 @@ from detectors.stream.span_groups import SpanGroups
 
 RULE = "faster"
 _LEAST_SIGMA = 4.75  # 1e-6
-# A mix of requests or a warm cache comes and goes in stretches: fast moments are believed to be one in four.
-# At 1 in 50, as for slow ones, 11 windows of 1,207 quiet seconds of a real system were called faster, at 1 in
-# 4 two of one call (tests/benchmarks/calibration.py). It takes 15 of 16 moments, eight seconds.
+# A mix of requests or a warm cache changes for stretches of time, so one moment in four is assumed to be fast
+# by chance. At 1 in 50, as for slow moments, 11 windows of 1,207 quiet seconds of a real system were called
+# faster; at 1 in 4 two, both of one call (tests/benchmarks/calibration.py). 15 of 16 moments are needed,
+# eight seconds.
 _CHANCE_MIN = 0.25
-_LEAST_FAST = (8, 16)  # moments; fewer never reach it
-_OVER = 4  # moments without it
+_LEAST_FAST = (8, 16)  # moments; fewer never reach `_LEAST_SIGMA`
+_OVER = 4  # an episode ends after this many moments without a shift
 _REPORTED = 3  # spans of an operation at once
-_QUIET_S = 300.0  # then it is said again, while it lasts
-_TROUBLE_S = 60.0  # errors and broken structure belong to what is found within this time
+_QUIET_S = 300.0  # a shift that lasts is reported again after this time
+_TROUBLE_S = 60.0  # errors and broken structure within this time belong to the finding
 _BELOW = 0.01  # a bounded sigma stays this far below the next severity
 _SAME_NS = 60_000_000_000  # findings this near to each other are one episode
 _TRACES_KEPT = 16
@@ -80,7 +81,7 @@ class FasterWatch(Detector):
 
     @property
     def episodes(self) -> list[Episode]:
-        """The newest of each operation: what was so is not learned."""
+        """The newest episodes of each operation: their spans are not learned."""
         return list(self._episodes.values())
 
     def observe(self, step: Step) -> Verdict:
@@ -89,12 +90,12 @@ class FasterWatch(Detector):
     def judge(
         self, spans: pa.Table, groups: SpanGroups, now_s: float, others: Iterable[Anomaly] = ()
     ) -> list[Anomaly]:
-        """Take a batch.
+        """Judge a batch.
 
         Args:
             spans: columns of `stream/queries/new_spans.sql`.
             groups: of these spans.
-            others: what other detectors have found in it.
+            others: anomalies that other detectors have found in it.
         """
         for anomaly in others:
             if anomaly.detector in (ERROR, STRUCTURE):
@@ -112,7 +113,7 @@ class FasterWatch(Detector):
         of_row = codes[groups.group_of[rows]]
         starts = spans["start_unix_nano"].to_numpy()[rows]
         duration = spans["duration_ns"].to_numpy()
-        # A clock that steps back gives durations below zero, which are no speed.
+        # A clock that steps back gives durations below zero, which say nothing about speed.
         fast = ((duration < groups.limits(lambda m: m.fast_below)) & (duration > 0))[rows]
         self._moments.add(of_row, starts, fast, now_s)
         found: list[Anomaly] = []
@@ -130,7 +131,7 @@ class FasterWatch(Detector):
         series = self._moments.series(code)
         windows = window_sigmas(series.slow, series.at, max(series.chance, _CHANCE_MIN))  # slow: fast here
         shifted = np.flatnonzero(series.slow & (windows.sigma >= _LEAST_SIGMA))
-        # The newest moment may still fill, and is left out then: a shift that was over a minute ago is over.
+        # The newest moment may still fill and is then left out. A shift that ended a minute ago is over.
         if not len(shifted) or series.at[-1] - series.at[shifted[-1]] > _OVER:
             return []
         self._moments.mark(series.keys[shifted])
@@ -177,6 +178,6 @@ class FasterWatch(Detector):
 
 
 def _shrink(kept: dict[Any, Any]) -> None:
-    """The oldest goes when there are too many; each call adds one at most."""
+    """Drop the oldest entry when there are too many; each call adds one at most."""
     if len(kept) > _KEPT_MAX:
         del kept[next(iter(kept))]

@@ -1,13 +1,14 @@
-"""A whole system of which nothing comes any more: telemetry stopped, whoever is to blame.
+"""A whole system that sends nothing any more: telemetry stopped, whatever the cause.
 
-`detectors.spans.throughput` compares operations with the rest of the system, so it says nothing when all of
-it stops at once: the sender, the collector between, the network, or everything. Told is a pause of
+`detectors.spans.throughput` compares operations with the rest of the system, so it finds nothing when all of
+it stops at once: the sender, the collector between, the network, or everything. This detector reports a pause
+of
 
     max(120 s, 5 * the longest pause so far)
 
-of the detector's own clock, once spans have come for five minutes in thirty passes; once, until they come
-again. Nobody is accused: what it shows is the newest span that there is. A system that sleeps at night is
-told of once, and known after it.
+of the detector's own clock, after spans have come for five minutes in thirty passes. It reports once, until
+spans come again. It accuses no operation, and shows the newest span that exists. A system that sleeps at
+night is reported once; after that its pause is known.
 
 >>> [least_pause_s(longest_s) for longest_s in (0.5, 60.0)]
 [120.0, 300.0]
@@ -31,14 +32,14 @@ _BELOW = 0.01
 
 
 def least_pause_s(longest_s: float) -> float:
-    """From which pause on telemetry has stopped."""
+    """The least pause after which telemetry counts as stopped."""
     return max(_LEAST_PAUSE_S, _PAUSES * longest_s)
 
 
 class TelemetryWatch(Detector):
-    """Follows whether anything comes at all. Not thread-safe; memory only: after a start it learns anew.
+    """Follows whether any spans arrive. Not thread-safe; memory only: it learns anew after a start.
 
-    stopped: whether it has, until spans come again.
+    stopped: whether telemetry has stopped; False again as soon as spans come.
     """
 
     name = "telemetry"
@@ -85,7 +86,7 @@ class TelemetryWatch(Detector):
             row,
             self._operations.keys[code],
             self._settings,
-            sigma=self._settings.severity_sigmas()[3] - _BELOW,  # SEV3, as one operation that is silent
+            sigma=self._settings.severity_sigmas()[3] - _BELOW,  # SEV3, as for one silent operation
             observed=0.0,
             expected=rate,
             unit="spans/s",

@@ -2,12 +2,12 @@
 
     mean = learned rate * window * f,   variance = mean + dispersion * mean^2
 
-f is how the rest of the system fares: the upper quartile of seen/usual over all operations. A stopped
-collector, a night that was never seen before, or users who left make everything rarer, so f falls and
-nothing is missed; a surge of load makes everything busier, f rises and nothing is a flood. An operation is
-silent when a tenth or less of its mean came in half a minute, while the rest went on. The newest ten seconds
-are left out, for exporters that send every five. A flood is ten times the mean, and SEV5 at most: traffic is
-not trouble.
+f is the present traffic of the rest of the system: the upper quartile of seen/usual over all operations. A
+stopped collector, a first quiet night, or users who left make all operations rarer: f falls and nothing
+counts as missing. A surge of load makes all of them busier: f rises and nothing counts as a flood. An
+operation is silent when a tenth or less of its mean came in half a minute, while the others continued. The
+newest ten seconds are left out, for exporters that send every five. A flood is ten times the mean, and SEV5
+at most: traffic is not trouble.
 
 Source: negative binomial counts for overdispersed traffic (Farrington et al. 1996, outbreak detection).
 
@@ -37,11 +37,11 @@ _TABLE = "arrival_rates"
 FLOOD = "flood"
 _LAG_S = 10
 _WINDOW_S = 30
-_LEAST_MEAN = 20.0  # spans that a window must usually hold, to be missed
+_LEAST_MEAN = 20.0  # usual spans of a window; with fewer an operation is never reported as silent
 _SILENT_SHARE = 0.1
 _FLOOD_FACTOR = 10.0
 _DISCOVERY_RATE = 1e-4
-_ADOPTED_AFTER_S = 600  # of silence: then that is how it is now
+_ADOPTED_AFTER_S = 600  # of silence: after that silence counts as normal
 _LEAST_P = 1e-300
 _BELOW = 0.01
 
@@ -59,7 +59,7 @@ def _believed(suspects: IntArray, p: FloatArray, watched: int) -> dict[int, floa
 
 
 class ThroughputWatch(Detector):
-    """Follows how often all operations happen. Not thread-safe."""
+    """Follows how many spans each operation sends. Not thread-safe."""
 
     name = "throughput"
     detector = THROUGHPUT
@@ -75,7 +75,7 @@ class ThroughputWatch(Detector):
             (64, SLOTS), dtype=np.float32
         )  # by the newest second
         self._judged_tick = -1
-        self._since: dict[int, int] = {}  # silent or flooded operations, and the second it was found
+        self._since: dict[int, int] = {}  # silent or flooded operations, and the second of the finding
 
     def observe(self, step: Step) -> Verdict:
         return Verdict([found for batch in step.batches for found in self.judge(batch)])
@@ -147,7 +147,7 @@ class ThroughputWatch(Detector):
         self, usual: Usual, seen: FloatArray, mean: FloatArray, busy: npt.NDArray[np.bool_], head: int
     ) -> dict[int, float]:
         """The chance of each operation that has stopped."""
-        # One whose clock is half a minute behind is never seen in the window, and lands all the same.
+        # An operation whose clock is half a minute late never appears in the window, although its spans land.
         landed = self._landed[: len(seen), last(head, _WINDOW_S)].sum(axis=1)
         silent = np.maximum(seen, landed) <= _SILENT_SHARE * mean
         suspects = np.flatnonzero(busy & (mean >= _LEAST_MEAN) & silent)
@@ -178,7 +178,7 @@ class ThroughputWatch(Detector):
             return None
         newest = self._newest.of_operation(code)
         if newest is None:
-            return None  # nothing of it has landed since the start: no span to show
+            return None  # no span of it has landed since the start, so there is none to show
         self._since[code] = head
         self.arrivals.spoilt_until[code] = head
         seen, mean, buckets = figures
@@ -215,7 +215,7 @@ class ThroughputWatch(Detector):
         return int(ticks[lively[-1]]) if len(lively) else head - _LAG_S - _WINDOW_S
 
     def _end(self, head: int, troubled: set[int], seen: FloatArray) -> None:
-        """An episode is over when spans come as usual again, or have come so for long."""
+        """End episodes whose spans come as usual again, and those that have lasted long."""
         for code in list(self._since):
             if code not in troubled and (seen[code] > 0 or head - self._since[code] >= _ADOPTED_AFTER_S):
                 del self._since[code]
