@@ -1,11 +1,12 @@
-"""Traces of a stretch of time in which a call was made improbably seldom belong to it.
+"""Joins traces to a stretch of time in which a call was made improbably seldom.
 
-A loop that no longer picks its tools shows nothing in one trace, where some do without them at any time. In a
-stretch that `detectors.spans.missing_calls` found, a trace that lacks calls i of it lacks them by chance with
+A loop that no longer calls its tools is not visible in one trace, because some traces lack the calls at any
+time. In a stretch that `detectors.spans.missing_calls` found, a trace that lacks calls i lacks them by chance
+with
 
-    product of u_i,   u_i the share of the caller's spans that do without i at any time
+    product of u_i,   u_i the share of the caller's spans that usually lack i
 
-and belongs to it when that is no more than a third, as failed spans belong to a stretch of errors.
+The trace belongs to the stretch when that is at most a third, as failed spans belong to a stretch of errors.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ def join_forgone(
     forms: SpanForms,
     stretches: Sequence[Forgone],
 ) -> pa.Table:
-    """The scores of traces, those at least as unusual as the stretches that they belong to.
+    """The scores of traces, raised to those of the stretches that they belong to.
 
     Args:
-        scores: `trace_score.score_traces` of these traces, and maybe of others.
+        scores: `trace_score.score_traces` of these traces; it may contain other traces.
         forms: of all their spans.
     """
     if not stretches or not settled.spans.num_rows:
@@ -48,7 +49,7 @@ def join_forgone(
         caller = place.get(_named(*stretch.caller))
         if caller is not None:
             by_pair[caller, place.get(_named(*stretch.callee), -1)].append(stretch)
-    lacking: dict[int, list[tuple[Forgone, int]]] = defaultdict(list)  # of each trace
+    lacking: dict[int, list[tuple[Forgone, int]]] = defaultdict(list)  # missing calls of each trace
     for (caller, callee), found in by_pair.items():
         rows = _without(forms, caller, callee)
         for stretch in found:
@@ -74,7 +75,7 @@ def join_forgone(
 
 
 def _without(forms: SpanForms, caller: int, callee: int) -> IntArray:
-    """The spans of an operation that made no call of another."""
+    """The spans of an operation that did not call another one."""
     rows = np.flatnonzero(forms.operation_of == caller)
     made = forms.caller[forms.callee == callee]
     return rows[~np.isin(rows, made)]

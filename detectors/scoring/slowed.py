@@ -1,8 +1,8 @@
-"""Traces with a slow span of an operation that was slower than chance gives belong to that.
+"""Joins traces with a slow span to the stretch of time in which its operation was improbably slow.
 
-Of an operation with sixty samples no single span is beyond 3 sigma once it is corrected for all that its
-trace holds; ten in a row are. So a span above the limit of the shift that it lies in makes its trace at least
-as unusual as that stretch of time, as a failed span does (`trace_score.join_errors`).
+In an operation with sixty samples no single span exceeds 3 sigma after the correction for everything its
+trace holds; ten slow spans in a row do. So a span above the limit of the shift that it lies in raises the
+score of its trace to that of the stretch, as a failed span does (`trace_score.join_errors`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _COLUMNS = ["trace_id", "span_id", "service_name", "operation", "span_kind", "st
 
 
 def join_slowed(scores: pa.Table, spans: pa.Table, stretches: Sequence[Slowed]) -> pa.Table:
-    """The scores of traces, those at least as unusual as the stretches that their slow spans belong to.
+    """The scores of traces, raised to those of the stretches that their slow spans belong to.
 
     Args:
         scores: `trace_score.score_traces` of `spans`.

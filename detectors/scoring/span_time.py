@@ -2,10 +2,10 @@
 
     p = m / (1 / p_1 + … + 1 / p_m)
 
-A slow child lengthens the duration alone, which may hide what the span itself did; its own slowness lengthens
-both. The edge is the time between a calling span and the one that answers or takes its message, which lies in
-no span at all where the message waits. Their harmonic mean is a p-value whatever their dependence; a span
-without children, whose duration is its self time, has that one p.
+A slow child lengthens only the duration, and so may hide the span's own work; slowness of the span itself
+lengthens both. The edge is the time between a calling span and the span that answers or receives its message;
+while a message waits, this time lies in no span. The harmonic mean of these p is a p-value whatever their
+dependence. A span without children has only one p, since its duration is its self time.
 
 Source: harmonic mean p-value (Good 1958; Wilson 2019).
 """
@@ -26,7 +26,7 @@ from detectors.stats.seasonality import HOURS_PER_WEEK, hour_of_week
 
 
 class TimeModels(Protocol):
-    """`detectors.baseline.models.Baselines`."""
+    """The part of `detectors.baseline.models.Baselines` that is needed here."""
 
     def duration(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None: ...
 
@@ -51,7 +51,7 @@ def time_chances(
 ) -> TimeChances:
     """
     Args:
-        operation_of: the place of each span's operation.
+        operation_of: the index of each span's operation.
     """
     spans = settled.spans
     duration = spans["duration_ns"].to_numpy()

@@ -10,7 +10,7 @@ from detectors.scoring.trace_score import TRACE_SIGMA
 
 _QUERIES = "detectors.scoring.queries"
 _FORGET_EVERY_NS = 3_600_000_000_000
-# A span that lands later than this after its trace was scored gives that trace a second row.
+# A span that lands later than this after its trace was scored causes a second row for that trace.
 _AGAIN_WITHIN_NS = 3_600_000_000_000
 _FORGOTTEN_AFTER_NS = 7 * 24 * _FORGET_EVERY_NS
 

@@ -1,4 +1,4 @@
-"""Traces that belong to a stretch of time in which an operation did not fare as usual, of whatever kind."""
+"""Joins traces to stretches of time in which an operation behaved unusually, of any kind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from detectors.spans.slow_stretches import Slowed
 
 
 class Stretches(NamedTuple):
-    """When operations failed improbably often, made calls improbably seldom, were improbably slow."""
+    """Stretches in which operations failed improbably often, made calls improbably seldom, or were slow."""
 
     erroneous: Sequence[Erroneous] = ()
     forgone: Sequence[Forgone] = ()
@@ -31,11 +31,11 @@ NOTHING_UNUSUAL = Stretches()
 def join_stretches(
     scores: pa.Table, settled: SettledTraces, stretches: Stretches, forms: SpanForms | None = None
 ) -> pa.Table:
-    """The scores of traces, those at least as unusual as what their spans belong to.
+    """The scores of traces, raised to those of the stretches that their spans belong to.
 
     Args:
-        scores: `trace_score.score_traces` of these traces, and maybe of others.
-        forms: of all their spans, where the caller has them.
+        scores: `trace_score.score_traces` of these traces; it may contain other traces.
+        forms: of all their spans, if the caller has computed them.
     """
     scores = join_errors(scores, settled.spans, stretches.erroneous)
     scores = join_slowed(scores, settled.spans, stretches.slowed)

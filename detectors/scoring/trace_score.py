@@ -1,27 +1,27 @@
-"""The score of a settled trace: one calibrated p over all tests of its spans, however many there are.
+"""The score of a settled trace: one calibrated p over all tests of its spans, whatever their number.
 
-Times: p_i of each span (`span_time`), by their weighted harmonic mean; each of the k operations of a trace
-has the same weight, which its m spans share, so 200 calls of a shard are one subject, not 200:
+Times: the p_i of all spans (`span_time`) are combined by their weighted harmonic mean. Each of the k
+operations of a trace has the same weight, shared by its m spans, so that 200 calls of a shard count as one
+operation:
 
     p_times = 1 / sum_i (1 / (k m_i p_i))
 
-Forms (`baseline.forms`): t is the least p of all sets of calls, numbers of calls and statuses. These are
-discrete, so the chance that any of them gives so little is no more than what each can attain:
+Forms (`baseline.forms`): t is the least p of all sets of calls, numbers of calls and statuses. These tests
+are discrete, so the chance that any of them gives so small a p is at most the sum of the attainable chances:
 
     p_forms = sum_i below_i(t)
 
-and together, forms with the larger weight since n samples bound them from below,
+Both are combined, with the larger weight for forms because n samples limit how small p_forms can be,
 
     p = 1 / (0.4 / p_times + 0.6 / p_forms),   sigma = Phi^-1(1 - p)
 
-Of a trace that carries amounts a tenth of the weight is for the largest (`detect.amount`).
+In a trace that carries amounts, a tenth of the weight belongs to the largest amount (`detect.amount`).
 
-A span that failed while its operation failed improbably often belongs to that, however usual a failure is:
-its trace is at least as unusual as that stretch of time (`detect.error.Erroneous`), of whose failures no more
-than a third are what is usual.
+A failed span may lie in a stretch of time in which its operation failed improbably often. It belongs to that
+stretch, however usual single failures are, and raises the score of its trace to that of the stretch
+(`detect.error.Erroneous`): at most a third of the failures in a stretch are usual ones.
 
-Anomalous is a trace beyond `TRACE_SIGMA`. How many traces there are changes nothing of it: that is for
-alerts.
+A trace beyond `TRACE_SIGMA` is anomalous. The number of traces does not change this; alerts account for it.
 
 Sources: harmonic mean p-value (Good 1958; Wilson 2019) with weights (Genovese, Roeder, Wasserman 2006);
 discrete tests (Tarone 1990).
@@ -71,7 +71,7 @@ SCORE_SCHEMA = pa.schema(
 
 
 class Models(TimeModels, AmountModels, Protocol):
-    """`detectors.baseline.models.Baselines`."""
+    """The part of `detectors.baseline.models.Baselines` that is needed here."""
 
     forms: FormBook
 
@@ -85,7 +85,7 @@ def score_traces(
     """Rows of `SCORE_SCHEMA`, one a trace.
 
     Args:
-        forms: of all their spans, where the caller has them.
+        forms: of all their spans, if the caller has computed them.
         amounts: of their spans, columns of `orders/queries/new_amounts.sql`.
     """
     spans, book = settled.spans, models.forms
@@ -140,7 +140,7 @@ def score_traces(
 
 
 def join_errors(scores: pa.Table, spans: pa.Table, stretches: Sequence[Erroneous]) -> pa.Table:
-    """The scores of traces, at least as high as the stretches of errors that their failed spans belong to.
+    """The scores of traces, raised to those of the stretches of errors that their failed spans belong to.
 
     Args:
         scores: `score_traces` of `spans`.
@@ -197,7 +197,7 @@ def _amounts_of(
 def _shares(
     trace_of: IntArray, operation_of: IntArray, operation_count: int, judged: npt.NDArray[np.bool_]
 ) -> FloatArray:
-    """The weight of each span in its trace; 0 for a span that is not judged."""
+    """The weight of each span in its trace; 0 for a span without a test."""
     found = np.zeros(len(trace_of))
     rows = np.flatnonzero(judged)
     if not len(rows):
