@@ -1,8 +1,9 @@
 """The number of spans that an operation begins in ten seconds: mean and dispersion by hour of week.
 
-Counts of ten seconds, since seconds of a busy service are no independent draws. Each cell keeps number,
-sum and sum of squares, which add up. The hour of week serves once it has five minutes of its own, else the
-hour of day, else the whole operation. Variance beyond Poisson becomes the dispersion of a negative binomial.
+Counts cover ten seconds, since single seconds of a busy service are no independent draws. Each cell keeps
+number, sum and sum of squares, which add up. The hour of week is used once it has five minutes of its own,
+else the hour of day, else the whole operation. Variance beyond Poisson becomes the dispersion of a negative
+binomial.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from detectors.stats.slots import SLOTS
 
 BUCKET_S = 10
 READY_BUCKETS = 30
-_DISPERSION_MIN = 0.05  # traffic is never Poisson: rates of users and retries wander by a fifth
+_DISPERSION_MIN = 0.05  # traffic is never Poisson: rates of users and retries vary by a fifth
 _NS = 1_000_000_000
 
 
@@ -37,10 +38,10 @@ class Arrivals:
         self.counts: npt.NDArray[np.float32] = np.zeros((64, SLOTS), dtype=np.float32)
         self.past = np.zeros((64, HOURS_PER_WEEK, 3), dtype=np.float32)  # buckets, sum, sum of squares
         self.changed = np.zeros(64, dtype=bool)
-        self._born: IntArray = np.zeros(64, dtype=np.int64)  # the second when each was first seen
+        self._born: IntArray = np.zeros(64, dtype=np.int64)  # first second of each operation
         self.spoilt_until: IntArray = np.zeros(64, dtype=np.int64)  # buckets up to here are not learned
         self._bucket: FloatArray = np.zeros(64)
-        self._bucket_from = -1  # the first second of the bucket that fills; -1: wait for a whole one
+        self._bucket_from = -1  # first second of the bucket that fills; -1: wait for the start of a bucket
         self.count = 0
 
     def grow(self, count: int, tick: int) -> None:
@@ -52,17 +53,17 @@ class Arrivals:
         self._born[first : self.count] = tick
 
     def move(self, settled: IntArray, cleared: IntArray, begun: int) -> None:
-        """Learn seconds that are over, bucket by bucket, then begin slots anew.
+        """Learn seconds that are over, bucket by bucket, then clear the slots of new seconds.
 
         Args:
             settled: seconds, in order.
-            begun: the first second that was seen whole.
+            begun: the first second that was fully observed.
         """
         for tick in settled.tolist():
             start = tick - tick % BUCKET_S
             if self._bucket_from != start:
                 self._bucket[:] = 0
-                # A bucket that was not seen from its first second on is skipped.
+                # Skip a bucket that was not observed from its first second on.
                 self._bucket_from = start if tick == start and tick >= begun else -1
             if self._bucket_from < 0:
                 continue
@@ -82,7 +83,7 @@ class Arrivals:
         self.changed[chosen] = True
 
     def add(self, codes: IntArray, ticks: IntArray, kept: npt.NDArray[np.bool_]) -> None:
-        """Count spans; those that came too late for their second belong to no second."""
+        """Count spans; spans that came too late for their second are not counted."""
         np.add.at(self.counts.reshape(-1), codes[kept] * SLOTS + ticks[kept] % SLOTS, np.float32(1.0))
 
     def usual(self, tick: int) -> Usual:

@@ -5,13 +5,13 @@ and lines of one template. Its history gives a Beta distribution for the rate,
 
     alpha = K + s * p_group,   beta = N - K + s * (1 - p_group)
 
-with K hits in N learned trials and s = 30 trials' worth of the group's rate, which in turn leans on the
-rate of all. Hits come in clusters, so the strength alpha + beta is capped: a window's rate may wander.
-The window's sigma is the normal quantile of P(X >= k), X Beta-Binomial over its n trials, times the number
-of window lengths. A window counts when hits fell into several seconds of it and its rate is a multiple
-above the usual. Where the evidence is overwhelming (below 1e-9), four quarters of a second are enough: one
-stall is one event however many calls it hits, and fills one or two of them. Of all series that are watched,
-those stay whose probability passes Benjamini-Hochberg.
+with K hits in N learned trials and s = 30 trials' worth of the group's rate, which is itself shrunk towards
+the rate of all groups. Hits come in clusters, so the strength alpha + beta is capped: a window's rate may
+vary. The window's sigma is the normal quantile of P(X >= k), X Beta-Binomial over its n trials, times the
+number of window lengths. A window counts when several of its seconds have hits and its rate is a multiple
+above the usual. Where the evidence is overwhelming (below 1e-9), hits in four quarters of a second are
+enough: one stall is one event however many calls it hits, and fills one or two quarters. Of all watched
+series, those are kept whose probability passes Benjamini-Hochberg.
 
 Sources: Beta-Binomial shrinkage (Casella 1985, empirical Bayes); Benjamini, Hochberg 1995.
 """
@@ -34,12 +34,12 @@ _EARLY_WINDOW_S = 2
 EARLY_MOMENTS = 4  # quarters of a second with hits
 _EARLY_P = 1e-9
 MOMENT_NS = 250_000_000
-_MOMENTS_IN = np.array([bits.bit_count() for bits in range(16)])  # of a second: four bits
+_MOMENTS_IN = np.array([bits.bit_count() for bits in range(16)])  # quarters in the four bits of a second
 _SHRINK_TRIALS = 30.0
 _GROUP_SHRINK_TRIALS = 100.0
 _PRIOR_RATE = 0.002  # prior rate of a system without any hit
-_STRENGTH_MAX = 200.0  # a rate wanders by itself: 5% by 1.5 points, 1% by 0.7
-_PAST_TRIALS_MAX = 200_000.0  # then the older half fades
+_STRENGTH_MAX = 200.0  # rates vary without a fault: 5% by 1.5 points, 1% by 0.7
+_PAST_TRIALS_MAX = 200_000.0  # beyond this, all counts are halved
 _SUM_TERMS_MAX = 4_000
 _LEAST_P = 1e-300
 _Counts = npt.NDArray[np.float32]
@@ -60,7 +60,7 @@ class Alarm(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When a window matters: its rate against the usual one, and over how many seconds it holds hits."""
+    """When a window matters: its rate against the usual one, and how many of its seconds need hits."""
 
     min_trials: int = 100  # learned trials; with fewer a series is learning and never scored
     min_hits: int = 3
@@ -68,7 +68,7 @@ class Rule:
     min_ratio: float = 3.0
     min_excess: float = 0.02
     lag_s: int = 0  # the newest seconds still fill
-    # For one look at all series. With a look a second, 1e-5 gives one false discovery in a day.
+    # The rate for one pass over all series. With a pass a second, 1e-5 gives one false discovery in a day.
     discovery_rate: float = 1e-5
     prior_rate: float | None = None  # prior rate of a series without hits; None: the rate of its group
 
@@ -82,7 +82,7 @@ def exceedance(k: FloatArray, n: FloatArray, alpha: FloatArray, beta: FloatArray
     found = np.empty(len(k))
     for i in range(len(k)):
         hits, trials = float(k[i]), float(n[i])
-        if trials > _SUM_TERMS_MAX:  # fewer trials at the same rate: never surer than the truth
+        if trials > _SUM_TERMS_MAX:  # fewer trials at the same rate: never surer than the exact value
             hits, trials = np.floor(hits * _SUM_TERMS_MAX / trials), float(_SUM_TERMS_MAX)
         x = np.arange(max(hits, 0.0), trials + 1)
         log_p = (
@@ -94,7 +94,7 @@ def exceedance(k: FloatArray, n: FloatArray, alpha: FloatArray, beta: FloatArray
 
 
 def discoveries(p: FloatArray, watched: int, rate: float) -> npt.NDArray[np.bool_]:
-    """Which of the smallest probabilities of `watched` tests may be believed (Benjamini-Hochberg).
+    """Which of the smallest probabilities of `watched` tests pass (Benjamini-Hochberg).
 
     >>> discoveries(np.array([1e-6, 0.04, 2e-5]), 100, 0.01)
     array([ True, False,  True])
@@ -115,11 +115,11 @@ class Rates:
         self._trials: _Counts = np.zeros((64, SLOTS), dtype=np.float32)
         self._hits: _Counts = np.zeros((64, SLOTS), dtype=np.float32)
         self._marked = np.zeros((64, SLOTS), dtype=bool)
-        self._moments = np.zeros((64, SLOTS), dtype=np.uint8)  # in which quarters of the second hits fell
+        self._moments = np.zeros((64, SLOTS), dtype=np.uint8)  # the quarters of each second that had hits
         self._group: IntArray = np.zeros(64, dtype=np.int64)
         self.past_trials: FloatArray = np.zeros(64)
         self.past_hits: FloatArray = np.zeros(64)
-        self.changed = np.zeros(64, dtype=bool)  # since it was stored
+        self.changed = np.zeros(64, dtype=bool)  # series that changed since they were stored
         self.count = 0
 
     def grow(self, groups: Sequence[int], past: Sequence[tuple[float, float]] | None = None) -> None:
@@ -138,7 +138,7 @@ class Rates:
             self.past_hits[first : self.count] = [hits for _, hits in past]
 
     def move(self, settled: IntArray, cleared: IntArray, held: Sequence[int] = ()) -> None:
-        """Learn some seconds, except marked slots and the series in `held`; then begin some slots anew."""
+        """Learn some seconds, except marked slots and the series in `held`; then clear some slots."""
         n = self.count
         settled = settled % SLOTS
         if len(settled):
@@ -155,13 +155,13 @@ class Rates:
             array[:, cleared] = 0
 
     def add(self, codes: IntArray, ticks: IntArray, trials: FloatArray, hits: FloatArray) -> None:
-        # Flat and of one type: numpy's fast way; pairs of indices take twenty times as long.
+        # Flat indices of one type are numpy's fast path; pairs of indices take twenty times as long.
         places = codes * SLOTS + ticks % SLOTS
         np.add.at(self._trials.reshape(-1), places, trials.astype(np.float32))
         np.add.at(self._hits.reshape(-1), places, hits.astype(np.float32))
 
     def add_moments(self, codes: IntArray, ticks: IntArray, unix_nano: IntArray) -> None:
-        """Note the quarters of the second in which hits fell: without them a series is never judged early."""
+        """Note the quarters of the second that had hits: without them a series is never judged early."""
         bits = np.left_shift(1, unix_nano % 1_000_000_000 // MOMENT_NS).astype(np.uint8)
         np.bitwise_or.at(self._moments, (codes, ticks % SLOTS), bits)
 
@@ -175,8 +175,8 @@ class Rates:
         """Score the windows that end now of these series, and mark what is found.
 
         Args:
-            unknown: the slots of the ring in which nobody knows what happened; one row a series.
-            rule: of these series, where it is another.
+            unknown: slots of the ring whose calls are not known; one row a series.
+            rule: of these series, where it is another one.
         """
         rule = rule or self.rule
         all_hits, all_trials = self._hits[codes], self._trials[codes]
@@ -203,7 +203,7 @@ class Rates:
             lasting = (hits > 0).sum(axis=1) >= rule.min_seconds
             early = _MOMENTS_IN[self._moments[np.ix_(codes, slots)]].sum(axis=1) >= EARLY_MOMENTS
             enough = (total >= rule.min_hits) & (lasting | early)
-            # A window that is over raises no new alarm: its newest quarter must hold its part of the hits.
+            # A window that is over raises no new alarm: its newest quarter must have its share of the hits.
             newest = hits[:, -max(window_s // 4, rule.min_seconds) :].sum(axis=1)
             enough &= newest * 8 >= total
             enough &= (share >= rule.min_ratio * usual) & (share >= usual + rule.min_excess)
@@ -237,15 +237,15 @@ class Rates:
         seconds: int,
         own: tuple[int, int],
     ) -> Alarm | None:
-        """Score the newest trials of one series, whatever time they took.
+        """Score the newest trials of one series, whatever time they span.
 
         Args:
-            windows: (trials, hits), the newest so many.
-            seconds: in how many different ones hits fell.
+            windows: (trials, hits) of the newest trials, one pair for each length.
+            seconds: the number of different seconds with hits.
             own: trials and hits of all windows, which may have been learned already.
 
         Returns:
-            An alarm without its `window_s`: whoever counts trials knows when they were.
+            An alarm without its `window_s`: the caller that counts the trials knows their times.
         """
         rule = self.rule
         if self.past_trials[code] < rule.min_trials or seconds < rule.min_seconds:
@@ -274,7 +274,7 @@ class Rates:
         return float(self.past_trials[code]), float(self.past_hits[code])
 
     def ready_count(self, least: int | None = None) -> int:
-        """How many series have so many trials; as many as the rule asks for when None."""
+        """How many series have at least so many trials; None: as many as the rule asks for."""
         return int((self.past_trials[: self.count] >= (least or self.rule.min_trials)).sum())
 
     def usual(self, codes: IntArray) -> FloatArray:

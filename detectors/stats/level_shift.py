@@ -4,19 +4,21 @@
     s = max(1.4826 * MAD(D), Q99|D| / 2.6, floor)   over the D of the last 96 points
     sigma = Phi^-1(1 - P(|T| > |D| / s)),           T Student's t with 4 degrees of freedom
 
-Changes are compared with usual changes of the same series, not levels with levels: a price or a memory
-that drifts drifts in its history too, as do the hours of a day. All newest points must lie outside
-everything of the 12 before, and the change must be half as large again as any in the history. The heavy
-tail is honest about 96 points, which overlap and are no independent draws.
+Changes are compared with usual changes of the same series, not levels with levels: a price or a memory that
+drifts, or follows the hours of the day, does so in its history too. All newest points must lie outside the
+range of the 12 before, and the change must be half as large again as any in the history. The heavy tail
+allows for only 96 points, which overlap and are no independent draws.
 
-What grows steadily, such as a leak, is no jump, and jumps in its history say nothing about it. So the newest
-four steps are judged too: R, the least of them, against R everywhere in the history, three times as large
-as any and together at least the least change that matters. A jump has one large step, and so no R.
+Steady growth, such as a leak, is no jump, and jumps in its history say nothing about it. So the newest four
+steps have a test of their own: R, the least of them, is compared with R everywhere in the history. R must be
+three times as large as any before, and the four steps together at least the least change that matters. A jump
+has one large step, and therefore no R.
 
-A series of fewer than 48 points has shown little of what it does. Where its figures never stand still, such
-as prices, it may be judged from half as many on, if the change is five times as large as any before.
+A series of fewer than 48 points has shown little of its usual behaviour. Where its figures change at every
+point, such as prices, it may be judged from half as many points on, if the change is five times as large as
+any before.
 
-A change that is beyond doubt need not wait for three points (`Levels.early`): newer figures that all lie
+A certain change need not wait for three points (`Levels.early`): it is certain when all newer figures lie
 three times as far from the 12 before as any point of the history ever did.
 """
 
@@ -36,10 +38,10 @@ NEWEST, BEFORE = 3, 12
 READY_POINTS = 48
 _TAIL_DOF = 4
 _BEYOND_HISTORY = 1.5
-_BEYOND_YOUTH = 5.0  # a tail as heavy as Student's of 4 is five times its largest of two once in 600
+_BEYOND_YOUTH = 5.0  # a Student's-4 tail exceeds five times its largest of two once in 600
 _EARLY_BEYOND = 3.0
 _CLIMB = 4  # steps
-# Share of the least change: a figure that never moved at all may still move a little.
+# Share of the least change: a figure that never changed may still change a little.
 _FLOOR_SHARE = 0.1
 _LEAST_P = 1e-300
 
@@ -59,8 +61,7 @@ class Levels:
 
     Args:
         min_change: least change that matters, as a share of the level before.
-        least_sigma: a shift below it is not reported, and does not silence the surer one that it may grow
-            into.
+        least_sigma: a shift below it is not reported, and does not silence a surer shift that it may become.
         young_points: from so many points on, a change counts that is five times as large as any before.
     """
 
@@ -70,15 +71,15 @@ class Levels:
         self._least_sigma = least_sigma
         self._values: FloatArray = np.zeros((64, KEPT))
         self._counts: IntArray = np.zeros(64, dtype=np.int64)
-        self._quiet_until: IntArray = np.zeros(64, dtype=np.int64)  # by point: a shift is reported once
+        self._quiet_until: IntArray = np.zeros(64, dtype=np.int64)  # in points: a shift is reported once
         self._matters: FloatArray = np.full(
             64, min_change
         )  # of a series, where it differs from the common one
-        self.changed = np.zeros(64, dtype=bool)  # since it was stored
+        self.changed = np.zeros(64, dtype=bool)  # series that changed since they were stored
         self.count = 0
 
     def restore(self, code: int, points: FloatArray, quiet_count: int) -> None:
-        """Begin a series with its newest points, oldest first."""
+        """Start a series with its newest points, oldest first."""
         kept = points[-KEPT:]
         self._values[code, : len(kept)] = kept
         self._counts[code] = len(kept)
@@ -101,10 +102,10 @@ class Levels:
         self._matters[code] = min_change
 
     def add(self, codes: IntArray, values: FloatArray, noise: FloatArray) -> list[Shift]:
-        """Take points in order of time, each series as often as it likes; returns the shifts.
+        """Add points in order of time, any number of each series; returns the shifts.
 
         Args:
-            noise: least usual change of each, for figures that count events.
+            noise: least usual change of each series, for figures that count events.
         """
         finite = np.flatnonzero(np.isfinite(values))
         codes, values, noise = codes[finite], values[finite], noise[finite]
@@ -125,7 +126,7 @@ class Levels:
         """A shift that is certain from figures newer than all points; later points do not report it again.
 
         Args:
-            newest: all of them must lie beyond.
+            newest: figures; all of them must lie beyond the history.
             least: least change that matters, in the unit of the figures.
         """
         ready = max(self._young_points, int(self._quiet_until[code]))
@@ -169,7 +170,7 @@ class Levels:
         change = np.median(now, axis=1) - level
         large = np.abs(change) >= np.maximum(self._matters[codes] * np.abs(level), 2 * noise)
         found = []
-        for i in np.flatnonzero(outside & large).tolist():  # only these few need their whole history
+        for i in np.flatnonzero(outside & large).tolist():  # only these few series need their whole history
             shift = _shift(
                 int(codes[i]),
                 self.newest_points(int(codes[i])),
@@ -187,7 +188,7 @@ class Levels:
         return found
 
     def _climbing(self, codes: IntArray, recent: FloatArray, noise: FloatArray) -> list[Shift]:
-        """Series whose newest steps all led upwards as no four steps before."""
+        """Series whose newest four steps all lead upwards by more than any four steps before."""
         if self._min_change <= 0:
             return []
         first = recent[:, -_CLIMB - 1]

@@ -1,7 +1,8 @@
 """Chooses the part of an operation's history that an observation is compared with.
 
-Hour of week, while it has enough samples; else hour of day; else the whole operation, however few it has:
-then the other operations of its service count most (`detectors.baseline.pool`). Hours are UTC.
+The hour of week, while it has enough samples; else the hour of day; else the whole operation, however few
+samples it has: then the other operations of its service count most (`detectors.baseline.pool`). Hours are
+UTC.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Counts of spans and slow spans of each operation by moments (short bins of time).
 
-Columnar over all operations, bounded in time and number. Knows spans only by operation, start and slowness.
+Columnar over all operations, bounded in time and number. Of a span it uses only operation, start and
+slowness.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from detectors.stats.arrays import FloatArray, IntArray
 BoolArray = npt.NDArray[np.bool_]
 
 MOMENT_NS = 500_000_000
-# A stall hits all spans under way, so those that began up to their duration before: moments twice the
-# median long keep a stall of 0.75 s, and more where operations are longer, within two moments.
+# A stall slows all running spans, so also those that began up to their own duration before it. Moments of
+# twice the median keep a stall of 0.75 s within two moments, and a longer stall where operations are longer.
 _MEDIANS_PER_MOMENT = 2
 _KEPT_MOMENTS = 64  # of one operation; twice the longest window
-_FORGET_AFTER_MOMENTS = 120  # without a span; 60 s of the detector's clock for short operations
+_FORGET_AFTER_MOMENTS = 120  # without a span; for short operations 60 s of the detector's clock
 _KEPT_RARE, _FORGET_RARE_S = 12, 1_800.0
 _NUMBER_BITS = 35  # 2^63 ns are fewer moments than this
-# One moment in 50 is slow on a shared machine without a fault: never assume less.
+# On a shared machine one moment in 50 is slow without a fault: never assume less.
 CHANCE_MIN = 0.02
 _CHANCE_PRIOR_MOMENTS = 100.0
-# A moment is slow in part when this many times the usual share of its spans is slow, and not by one span
-# alone.
+# A moment is slow in part when its share of slow spans is this many times the usual one, and more than one
+# span is slow.
 _PART_TIMES, _PART_SPANS_MIN = 3.0, 2
-_PAST_MOMENTS_MAX = 4_000.0  # then the older half fades: about half an hour
+_PAST_MOMENTS_MAX = 4_000.0  # then all counts are halved: about half an hour
 
 
 class Series(NamedTuple):
@@ -40,14 +41,14 @@ class Series(NamedTuple):
     keys: IntArray
     at: IntArray  # the number of each moment
     slow: BoolArray  # whether most of its spans are slow
-    chance: float  # how often that happens without a fault
+    chance: float  # how often a moment is slow without a fault
     part: BoolArray  # whether clearly more of its spans than usual are slow
     part_chance: float
-    share: FloatArray  # its slow spans
+    share: FloatArray  # the share of slow spans in each moment
 
 
 class Moments:
-    """Not thread-safe."""
+    """Counts of spans and slow spans. Not thread-safe."""
 
     def __init__(self, span_chance: float) -> None:
         """
@@ -56,7 +57,7 @@ class Moments:
         """
         self._span_chance = span_chance
         self._codes: dict[Operation, int] = {}
-        self._width_ns: IntArray = np.empty(0, dtype=np.int64)  # by code, as the three below
+        self._width_ns: IntArray = np.empty(0, dtype=np.int64)  # by code, as are the three below
         self._past: FloatArray = np.empty(0)
         self._past_slow: FloatArray = np.empty(0)
         self._past_part: FloatArray = np.empty(0)
@@ -101,10 +102,10 @@ class Moments:
         return keys
 
     def series(self, code: int) -> Series:
-        """The moments of an operation that can be judged now."""
+        """The moments of an operation that are complete enough to judge."""
         first, end = np.searchsorted(self._keys, [code << _NUMBER_BITS, (code + 1) << _NUMBER_BITS])
         counts = self._span_counts[first:end]
-        # The newest moment may still fill. It counts when half as full as the others.
+        # The newest moment may still fill. It counts once it has half as many spans as the others.
         if end - first > 1 and counts[-1] < counts[:-1].mean() / 2:
             end, counts = end - 1, counts[:-1]
         keys, slow_counts = self._keys[first:end], self._slow_counts[first:end]
@@ -121,11 +122,11 @@ class Moments:
     def suspicious(
         self, codes: IntArray, whole: Sequence[tuple[int, int]], part: tuple[int, int] | None = None
     ) -> IntArray:
-        """Those of the operations that have enough slow moments.
+        """The operations among `codes` that have enough slow moments.
 
         Args:
-            whole: (k, n) each: k of any n that follow each other are slow.
-            part: (k, n), or k in any n that follow each other are slow in part.
+            whole: pairs (k, n): k of any n consecutive moments are slow.
+            part: (k, n): or k of any n consecutive moments are slow in part.
         """
         owners = self._keys >> _NUMBER_BITS
         slow = self._slow_counts * 2 > self._span_counts
@@ -136,14 +137,14 @@ class Moments:
         return codes[np.isin(codes, suspects)] if len(suspects) else codes[:0]
 
     def mark(self, keys: IntArray) -> None:
-        """These moments belong to a shift: they are no sample of chance."""
+        """Mark moments that belong to a shift: they are excluded from the rate of slow moments by chance."""
         self._marked[np.searchsorted(self._keys, keys)] = True
 
     def has(self, keys: IntArray) -> BoolArray:
         return np.isin(keys, self._keys)
 
     def forget(self, now_s: float) -> None:
-        """Drop what is old, or too many of one operation; it becomes the operation's past."""
+        """Drop moments that are old, or too many of one operation; they become the operation's past."""
         if not len(self._keys):
             return
         codes = self._keys >> _NUMBER_BITS
@@ -152,7 +153,7 @@ class Moments:
         old[self._of_rare_calls(codes, old & (age_s <= _FORGET_RARE_S), ~old)] = False
         if not old.any() and np.bincount(codes).max() <= _KEPT_MOMENTS:
             return
-        # Newest last by arrival, so that a clock that jumped ahead and back does no harm.
+        # Ordered by arrival, so that a clock that jumped ahead and back does no harm.
         order = np.lexsort((self._keys, self._touched_s, codes))
         ends = np.searchsorted(codes[order], codes[order], side="right")
         surplus = np.empty(len(order), dtype=bool)
@@ -174,7 +175,7 @@ class Moments:
             setattr(self, name, getattr(self, name)[~gone])
 
     def _of_rare_calls(self, codes: IntArray, old: BoolArray, fresh: BoolArray) -> IntArray:
-        """Old moments that are kept: of what is called once a minute the newest are all there is to judge."""
+        """Old moments that are kept: rarely called operations can only be judged by their newest ones."""
         count = np.bincount(codes[fresh], minlength=len(self._codes))
         spare = np.flatnonzero(old & (count[codes] < _KEPT_RARE))
         spare = spare[np.lexsort((self._touched_s[spare], codes[spare]))]
@@ -183,7 +184,7 @@ class Moments:
         return np.asarray(spare[newer + count[owners] <= _KEPT_RARE], dtype=np.int64)
 
     def _part_least(self, span_counts: IntArray) -> IntArray:
-        """How many slow spans make moments of so many slow in part."""
+        """The least number of slow spans with which moments of so many spans are slow in part."""
         least = np.ceil(_PART_TIMES * self._span_chance * span_counts).astype(np.int64)
         return np.asarray(np.maximum(least, _PART_SPANS_MIN), dtype=np.int64)
 
@@ -191,8 +192,8 @@ class Moments:
         return np.asarray(slow_counts >= self._part_least(span_counts), dtype=np.bool_)
 
     def _chance(self, code: int, most: IntArray, span_counts: IntArray, past_slow: FloatArray) -> float:
-        """The rate of moments with more slow spans than `most`: in the past, or if spans were independent;
-        the larger."""
+        """The rate of moments with more slow spans than `most`: the larger of the past rate and the rate of
+        independent spans."""
         if not len(span_counts):
             return CHANCE_MIN
         prior = CHANCE_MIN * _CHANCE_PRIOR_MOMENTS
