@@ -1,7 +1,7 @@
 """Whales: σ = Φ⁻¹(1 - S(amount)), S the survival of amounts of the same kind, asset and side.
 
-Amounts are compared on the log scale, within the operation that carries them: `order.quantity` for each
-asset and side (the asset alone while a side is thin), `transfer.amount` for each asset. A whale is also at
+Amounts are compared on the log scale, within the operation that carries them: `order.quantity` for each asset
+and side (the asset alone while a side has few samples), `transfer.amount` for each asset. A whale is also at
 least `detect_amount_min_ratio` times the amount that 99 of 100 stay below.
 Source of S: `detectors.stats.tail`.
 
@@ -32,8 +32,8 @@ from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stream.detector import Detector, Input, Step, Verdict
 from detectors.stream.upper_tail import Exceeding, exceeding, tail_anomaly
 
-ACCOUNT_CHARACTERS = 128  # kept of an account's name, which a client may make as long as it likes
-# ids → columns of `queries/known_whales.sql` of those that are stored
+ACCOUNT_CHARACTERS = 128  # kept of an account's name: a client may make the name as long as it likes
+# ids → the stored rows among them, columns of `queries/known_whales.sql`
 FindStored = Callable[[list[str]], list[dict[str, Any]]]
 
 
@@ -77,7 +77,7 @@ class AmountWatch(Detector):
         return Verdict(new, moved=moved)
 
     def _valued(self, whale: Anomaly) -> Anomaly:
-        """With what it is worth at the newest landed price."""
+        """The whale with its worth at the newest known price."""
         worth = self._prices.value_of(whale.unit, whale.observed)
         if worth is None:
             return whale
@@ -100,7 +100,7 @@ def detect_amounts(amounts: pa.Table, baselines: AmountModels, settings: Setting
 
 
 def amount_chances(amounts: pa.Table, baselines: AmountModels) -> FloatArray:
-    """p of each amount; 1 of one that is too small to be a whale, or has no history.
+    """p of each amount; 1 for an amount that is too small to be a whale, or that has no history.
 
     Args:
         amounts: columns of `queries/new_amounts.sql`.
@@ -118,9 +118,9 @@ def amount_chances(amounts: pa.Table, baselines: AmountModels) -> FloatArray:
 
 
 def _models(amounts: pa.Table, baselines: AmountModels) -> tuple[list[Model | None], IntArray]:
-    """(the models in use, which of them each amount is compared with)."""
+    """(the models in use, the index of the model that each amount is compared with)."""
     columns = ["service_name", "operation", "span_kind", "amount_kind", "asset", "side"]
-    # As one text, since grouping by six columns costs 5 ms however few rows there are.
+    # As one text: grouping by six columns costs 5 ms, however few rows there are.
     joined = pc.binary_join_element_wise(*(amounts[name] for name in columns), "\x1f")
     encoded = joined.combine_chunks().dictionary_encode()
     codes = encoded.indices.to_numpy()
@@ -139,9 +139,9 @@ def _model(group: dict[str, Any], baselines: AmountModels) -> Model | None:
 
 
 def topmost(found: list[Anomaly]) -> list[Anomaly]:
-    """One whale for each trace and kind: the span that began first, and of those the one that lasted longest.
+    """One whale for each trace and kind: the span that began first; of several, the one that lasted longest.
 
-    The span that encloses the others; a trace repeats its amount from the client down to the engine.
+    That span encloses the others: a trace repeats its amount from the client down to the engine.
     """
     best: dict[str, Anomaly] = {}
     for anomaly in sorted(found, key=lambda a: (a.start_unix_nano, -a.span_duration_ns)):
@@ -164,7 +164,8 @@ def _whale(row: dict[str, Any], one: Exceeding) -> Anomaly:
             **({"account": row["account"][:ACCOUNT_CHARACTERS]} if row["account"] else {}),
         },
         unit=row["asset"],
-        # Not by span: the same whale seen higher up, in a span that lands later, must stay one anomaly.
+        # The key is not the span: a parent that lands later with the same amount must not be a second
+        # anomaly.
         subject=kind,
         cell=one.model.key.facet,
     )

@@ -1,4 +1,4 @@
-"""Amounts among the spans of a batch, as `queries/new_amounts.sql` reads them when they are learned."""
+"""Amounts among the spans of a batch, with the columns that `queries/new_amounts.sql` reads for learning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ASSET = r"^(?P<asset>[^-_/]+)"
 
 
 def spans_query(*, with_amounts: bool) -> str:
-    """`stream/queries/new_spans.sql`; with amounts it takes `$names` too, and reads for `amounts_of`."""
+    """`stream/queries/new_spans.sql`; with amounts also parameter `$names` and columns for `amounts_of`."""
     if with_amounts:
         return load_sql(_QUERIES, "spans_with_amounts")
     return load_sql("detectors.stream.queries", "new_spans")
@@ -55,7 +55,7 @@ def amounts_of(spans: pa.Table) -> pa.Table:
         "fill_price": pc.fill_null(carrying["fill_price"], 0.0),
     }
     amounts = pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
-    # Without an asset nothing can be compared.
+    # An amount without an asset cannot be compared.
     return amounts.filter(pc.not_equal(amounts["asset"], ""))
 
 

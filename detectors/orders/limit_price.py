@@ -2,12 +2,13 @@
 
     x = max(ln(limit / highest), ln(lowest / limit), 1e-4)
 
-of the newest fills of the pair, the two highest and the two lowest left out: an order's own fill, or one odd
-print, moves no market. Who offers to pay more than everybody paid (or asks for less) is *aggressive*, who
-waits far away *passive*; each has its own history for every operation that carries orders, learned from
-what was not flagged. An order counts when it is also 5% outside and three times what 99 of 100 stay below.
-A passive one harms nobody: SEV5 at most, and so is the third in five seconds on one side of the market by
-less than a third, since then it is the market that moves. Source of S: `detectors.stats.tail`.
+of the newest fills of the pair, without the two highest and the two lowest: an order's own fill, or one odd
+price, does not move the market. An order that offers to pay more than everybody paid (or asks for less) is
+*aggressive*; one that waits far away is *passive*. Each kind has its own history for every operation that
+carries orders, learned from orders that were not flagged. An order counts when it is also 5% outside and
+three times the distance that 99 of 100 stay below. A passive order harms nobody: SEV5 at most. The third
+order in five seconds on one side of the market is SEV5 at most as well if it is outside by less than a third,
+since then the market itself is moving. Source of S: `detectors.stats.tail`.
 
 >>> import numpy as np
 >>> fills = np.array([100.0, 100.1, 99.9, 100.2, 99.8, 100.0])
@@ -41,7 +42,7 @@ RULE = "price deviation"
 AGGRESSIVE, PASSIVE = "aggressive", "passive"
 _LEAST_BEYOND = float(np.log(1.05))
 _LEAST_RATIO = 3.0
-_NEAR = 1e-4  # a hundredth of a percent: an order that is nearer is at the market
+_NEAR = 1e-4  # a hundredth of a percent: a nearer order counts as at the market
 _FILLS_KEPT = 60
 _FILLS_MIN = 10
 _LEFT_OUT = 2
@@ -58,7 +59,7 @@ Cell = tuple[str, str, str, str, str]  # service, operation, span kind, pair, di
 
 
 class _Columns(NamedTuple):
-    """Of a batch, aligned."""
+    """Columns of a batch, aligned."""
 
     start: IntArray
     limit: FloatArray
@@ -80,11 +81,11 @@ class PriceWatch(Detector):
         self._settings = settings
         self._fills: dict[str, OrderedDict[str, float]] = {}  # trace → price, oldest first
         self._learned: dict[Cell, Sketch] = {}
-        self._waiting: list[pa.Table] = []  # to be learned, all at once: one by one it costs 9 µs a row
+        self._waiting: list[pa.Table] = []  # rows to be learned together: one by one they cost 9 µs each
         self._waiting_count = 0
         self._reported: OrderedDict[str, None] = OrderedDict()
         self._recent: deque[tuple[str, bool, int]] = deque(maxlen=1_000)  # pair, above the market, second
-        self._changed: set[Cell] = set()  # since it was stored
+        self._changed: set[Cell] = set()  # cells that changed since they were stored
 
     def judge(self, orders: pa.Table) -> list[Anomaly]:
         """Judge the orders of a batch; columns of `queries/new_amounts.sql`, a price in each row."""
@@ -98,7 +99,7 @@ class PriceWatch(Detector):
             pc.equal(orders["side"], "BUY").to_numpy(zero_copy_only=False),
             orders["trace_id"].combine_chunks(),
         )
-        # Second by second, so that each order of a batch is compared with the prices of its own time.
+        # Second by second, so that each order of a batch is compared with the prices of its own second.
         place = columns.start // 1_000_000_000 * len(pairs.dictionary) + pairs.indices.to_numpy()
         order = np.lexsort((columns.start, place))
         edges = np.flatnonzero(np.r_[True, place[order][1:] != place[order][:-1], True])
@@ -192,7 +193,7 @@ class PriceWatch(Detector):
         return [self._in_crowd(anomaly, pair, second) for anomaly in new]
 
     def _in_crowd(self, anomaly: Anomaly, pair: str, second: int) -> Anomaly:
-        """An order among others that lie on its side of the market is no typing error."""
+        """The anomaly; SEV5 at most if others lie on its side of the market: it is no typing error."""
         above = anomaly.observed > anomaly.expected
         while self._recent and self._recent[0][2] < second - _CROWD_S:
             self._recent.popleft()
@@ -204,7 +205,7 @@ class PriceWatch(Detector):
         return replace(anomaly, sigma=sigma, severity=severity_of(sigma, self._settings.severity_sigmas()))
 
     def _note_fills(self, pair: str, columns: _Columns, rows: IntArray) -> FloatArray:
-        """The newest fills, one of each trace, which repeats it span by span."""
+        """The newest fills, one of each trace: a trace repeats its fill in several spans."""
         kept = self._fills.setdefault(pair, OrderedDict())
         filled = rows[columns.fill[rows] > 0][-4 * _FILLS_KEPT :]
         if len(filled):
@@ -215,7 +216,7 @@ class PriceWatch(Detector):
         return np.array(list(kept.values()), dtype=np.float64)
 
     def _keep(self, orders: pa.Table, distances: dict[str, FloatArray]) -> None:
-        """Have these rows learned later."""
+        """Keep these rows to be learned later."""
         part = orders.select(list(_PLACE))
         for direction, distance in distances.items():
             part = part.append_column(direction, pa.array(distance))
@@ -272,7 +273,7 @@ class PriceWatch(Detector):
         )
 
     def _is_new(self, trace_id: str) -> bool:
-        """A trace repeats its order in spans that land later: it is reported once."""
+        """Whether the trace was not reported yet: it repeats its order in spans that land later."""
         if trace_id in self._reported:
             return False
         self._reported[trace_id] = None

@@ -1,15 +1,15 @@
 """The market itself: price, volume and spread of each pair, sigma = Phi^-1(1 - P(|T| > |D| / s)).
 
 From orders as spans carry them, in stretches of two seconds, longer where orders are rare: the median fill
-price, on the log scale; the value traded, on the log scale; and the quoted spread, the median of the sell
-limits less that of the buy limits, as a share of the price. Each is a series of
-`detectors.stats.level_shift`: its change against the usual changes of the same series. A price that moves by
-2%, a spread that widens by half a point and twofold, five times the value. A price is reported as soon as
-five fills in a row show it beyond doubt, a spread as soon as both halves of a stretch do. Where two of the
-three move within half a minute, the market is under stress, one severity worse. It is shown at an order that
-went along.
+price, on the log scale; the value traded, on the log scale; and the quoted spread, which is the median of the
+sell limits less that of the buy limits, as a share of the price. Each is a series of
+`detectors.stats.level_shift`: its change is compared with the usual changes of the same series. The least
+changes are: a price that moves by 2%, a spread that widens by half a point and twofold, five times the value.
+A price is reported as soon as five fills in a row show a certain change, a spread as soon as both halves of a
+stretch do. Where two of the three change within half a minute, the market is under stress, one severity
+worse. The anomaly refers to an order that took part in the change.
 
-The newest fill price of an asset is also what a whale is valued at: never a constant.
+A whale is valued at the newest fill price of its asset, never at a constant.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _LEAST = {PRICE: 0.02, VOLUME: np.log(5.0), SPREAD: 0.005}
 _STRETCH_S = 2
 _YOUNG_STRETCHES = 24
 _STALE_NS = 600_000_000_000
-_OPEN_STRETCHES = 2  # the newest may still fill
-_ORDERS_MIN = 3  # of a stretch, for a median; one with fewer goes on into the next
+_OPEN_STRETCHES = 2  # the newest stretches, which may still fill
+_ORDERS_MIN = 3  # orders of a stretch, for a median; a stretch with fewer is joined to the next
 _STRETCHES_MAX = 150
 _STRESS_WITHIN_S = 30
 _OPEN_MAX = 200_000  # orders
@@ -63,8 +63,8 @@ class MarketWatch(Detector):
         self.prices = prices or Prices()
         self._open: pa.Table | None = None  # orders of stretches that still fill
         self._carried: dict[str, pa.Table] = {}
-        self._restored: dict[str, int] = {}  # when the newest point of a former run was taken
-        self._closed: dict[str, int] = {}  # the newest stretch of each pair that was judged
+        self._restored: dict[str, int] = {}  # time of the newest point of a former run, by pair
+        self._closed: dict[str, int] = {}  # the newest judged stretch of each pair
         self._codes: dict[tuple[str, str], int] = {}
         least_sigma = settings.severity_sigmas()[0]
         self._levels = {what: Levels(0.0, least_sigma, _YOUNG_STRETCHES) for what in _LEAST}
@@ -72,7 +72,7 @@ class MarketWatch(Detector):
         self._moved: dict[str, dict[str, int]] = {}  # pair → the figure that moved, and the stretch
 
     def judge(self, orders: pa.Table, now_s: int) -> list[Anomaly]:
-        """Take the orders of a batch; columns of `queries/new_amounts.sql`, a price in each row.
+        """Judge the orders of a batch; columns of `queries/new_amounts.sql`, a price in each row.
 
         Args:
             now_s: the newest second of span time, which closes stretches.
@@ -82,7 +82,7 @@ class MarketWatch(Detector):
         waiting = orders if self._open is None else pa.concat_tables([self._open, orders])
         stretch = waiting["start_unix_nano"].to_numpy() // (_STRETCH_S * 10**9)
         closing = stretch <= now_s // _STRETCH_S - _OPEN_STRETCHES
-        if not closing.any():  # as in four passes of five: nothing is copied
+        if not closing.any():  # true in four passes of five: nothing is copied then
             self._open = waiting.slice(0, _OPEN_MAX)
             return found
         self._open = waiting.filter(pa.array(~closing)).slice(0, _OPEN_MAX)
@@ -126,7 +126,7 @@ class MarketWatch(Detector):
                 self._restored[pair] = newest_unix_nano
 
     def _follow(self, pair: str, unix_nano: int) -> None:
-        """Drop restored points that are too old: the market has gone on meanwhile."""
+        """Drop restored points that are too old: the market has moved since."""
         before = self._restored.pop(pair, None)
         if before is not None and abs(unix_nano - before) > _STALE_NS:
             for what, levels in self._levels.items():
@@ -134,7 +134,7 @@ class MarketWatch(Detector):
                     levels.restore(self._codes[pair, what], np.empty(0), 0)
 
     def _close(self, pair: str, stretch: int, rows: pa.Table) -> list[Anomaly]:
-        """Judge a stretch, or let it go on into the next while it has too few orders."""
+        """Judge a stretch, or join it to the next while it has too few orders."""
         before = self._closed.get(pair)
         if before is not None and stretch <= before:
             return []  # too late
@@ -150,7 +150,7 @@ class MarketWatch(Detector):
         return self._judge_stretch(pair, stretch, rows, min(length, _STRETCHES_MAX) * _STRETCH_S)
 
     def _note_prices(self, orders: pa.Table, stretch: int) -> list[Anomaly]:
-        """Keep the newest prices; returns the spread that they show beyond doubt."""
+        """Keep the newest prices; returns the change of spread that they show for certain."""
         found: list[Anomaly] = []
         rows = np.flatnonzero(orders["fill_price"].to_numpy() > 0)
         begun = orders["start_unix_nano"].to_numpy()[rows]
@@ -187,7 +187,7 @@ class MarketWatch(Detector):
         return found
 
     def _early_spread(self, pair: str, stretch: int, quoted: pa.Table) -> list[Anomaly]:
-        """Both halves of a stretch, each by itself, may show a spread beyond doubt."""
+        """The change of spread that both halves of a stretch, each by itself, show for certain."""
         code = self._codes.get((pair, SPREAD))
         middle = np.median(quoted["start_unix_nano"].to_numpy())
         early = quoted["start_unix_nano"].to_numpy() < middle
@@ -255,7 +255,7 @@ class MarketWatch(Detector):
 
 
 def quoted_spread(orders: pa.Table) -> float | None:
-    """The median of the sell limits less that of the buy limits, as a share of the price; None for a few."""
+    """The median sell limit less the median buy limit, as a share of the price; None with too few orders."""
     limits = [
         orders.filter(pc.equal(orders["side"], side))["limit_price"].to_numpy() for side in ("BUY", "SELL")
     ]
@@ -266,8 +266,8 @@ def quoted_spread(orders: pa.Table) -> float | None:
 
 
 def _most_telling(what: str, rows: pa.Table, observed: float, expected: float) -> int:
-    """The largest order for a volume; else the middle one, by time, of those that went half of the way or
-    more: a stretch may begin before the market moves, and end after."""
+    """The largest order for a volume. Otherwise, of the orders that made at least half of the change, the
+    middle one by time: a stretch may begin before the market moves, and end after."""
     if what == VOLUME:
         return int(np.argmax(rows["amount"].to_numpy()))
     if what == PRICE:
@@ -281,7 +281,7 @@ def _most_telling(what: str, rows: pa.Table, observed: float, expected: float) -
 
 
 def _one_a_trace(rows: pa.Table) -> pa.Table:
-    """A trace repeats its order span by span: the outermost counts, which is where the order entered."""
+    """One order a trace, since spans repeat it: the outermost span counts, where the order entered."""
     if not rows.num_rows:
         return rows
     rows = rows.sort_by([("start_unix_nano", "ascending"), ("duration_ns", "descending")])

@@ -8,17 +8,17 @@ from math import floor, log
 
 CROSS_WITHIN_NS = 10_000_000_000
 _SAME_QUANTITY = 0.01
-_ORDERS_MAX = 200_000  # of ten seconds; the oldest go first
+_ORDERS_MAX = 200_000  # of ten seconds; the oldest are dropped first
 _ALIKE_MAX = 100  # of one price, side and size
 _SIZE_STEP = 0.0101  # of the logarithm: orders of the same quantity lie in one step or in two neighbours
 _OTHER = {"BUY": "SELL", "SELL": "BUY"}
 _Place = tuple[str, float, str, int]  # pair, price, side, step of size
 
 
-@dataclass(slots=True, eq=False)  # an order is itself: comparing fields took most of forgetting
+@dataclass(slots=True, eq=False)  # compared by identity: comparing fields took most of the time of forgetting
 class Order:
-    """One order, from the spans of it that have landed; `price`: of its fill, or its limit while there is
-    none.
+    """One order, from those of its spans that have landed; `price`: of its fill, or its limit until it is
+    filled.
     """
 
     trace_id: str
@@ -30,14 +30,14 @@ class Order:
     price: float
     filled: bool
     crossed: bool = False
-    number: int = 0  # in the order in which a book took them
+    number: int = 0  # the order in which a book received them
 
 
 class Book:
     """The orders of the last seconds by price, side and size.
 
-    4 µs an order, however many meet at one price; looked through by price alone it was 14 where fills gather
-    at a few prices.
+    4 µs an order, however many orders have one price. Searching by price alone took 14 µs where fills
+    concentrate at a few prices.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Book:
         return trace_id not in self._orders
 
     def take(self, order: Order) -> Order | None:
-        """Add an order, or learn of the fill of a known one; returns the order that it crossed."""
+        """Add an order, or the fill of a known one; returns the order that it crossed."""
         known = self._orders.get(order.trace_id)
         if known is not None:
             if known.filled or not order.filled:
@@ -68,7 +68,7 @@ class Book:
         return partner
 
     def _partner(self, order: Order, place: _Place) -> Order | None:
-        """The order that this one crosses; of several the first."""
+        """The order that this one crosses; the first of several."""
         pair, price, side, size = place
         other_side = _OTHER.get(side)
         if other_side is None:

@@ -23,7 +23,7 @@ class Prices:
         self._newest[asset] = (price, quote[0] if quote else "")
 
     def value_of(self, asset: str, amount: float) -> tuple[float, str] | None:
-        """(value, quote currency) at the newest price; None while there was none."""
+        """(value, quote currency) at the newest price; None while no price is known."""
         if asset not in self._newest:
             return None
         price, quote = self._newest[asset]

@@ -2,11 +2,12 @@
 
 An order *crosses* an earlier one of the same pair when it is filled at exactly the other's price, on the
 other side, for the same quantity (1%), within ten seconds. A *self-trade* crosses an order of the same
-account; a *round trip* gives back between two accounts what one of them bought from the other. Amounts and
-prices are ordinary one by one; how often it happens is not. k of the n orders of an account (or of the two)
-in 5, 15 or 60 s are compared with the share in the pair, on which the party's own past leans; an account that
-always did so, such as a maker that may meet itself, is quiet. Three crossings at least, in different moments,
-and a tenth of the party's orders. Over all accounts of the minute Benjamini-Hochberg holds at 1e-5.
+account. A *round trip* is a trade between two accounts that reverses an earlier trade between them. Single
+amounts and prices are ordinary; the frequency is not. k of the n orders of an account (or of the two) in 5,
+15 or 60 s are compared with the share in the pair, combined with the party's own past. An account that always
+did so, such as a market maker that may trade with itself, is not reported. A finding needs at least three
+crossings in different moments, and a tenth of the party's orders. Benjamini-Hochberg at 1e-5 covers all
+accounts of the minute.
 
 >>> book = Book()
 >>> sold = Order("a", 0, "BTC/USD", "ann", "SELL", 1.0, 100.0, filled=False)
@@ -65,7 +66,7 @@ Party = tuple[str, ...]  # pair, then one account or two
 class Past:
     """The learned counts of a pair, or of a party that has crossed before.
 
-    learning: it crossed while its pair was not ready: not judged before it has a past of its own.
+    learning: the party crossed while its pair was not ready; it is not judged before it has its own past.
     """
 
     orders: float = 0.0
@@ -93,7 +94,7 @@ class _Judged(NamedTuple):
 
 @dataclass(slots=True)
 class _Deals:
-    """Who sold to whom in a pair, the newest deal of each two accounts: its reversal gives back."""
+    """The newest deal of each two accounts of a pair, with its seller: a deal the other way reverses it."""
 
     newest: OrderedDict[Party, tuple[str, int]] = field(default_factory=OrderedDict)
 
@@ -122,7 +123,7 @@ class WashWatch(Detector):
         self._deals = _Deals()
         self.pairs: dict[str, Past] = {}
         self.parties: dict[Party, Past] = {}
-        self._changed: set[Party] = set()  # since it was stored
+        self._changed: set[Party] = set()  # parties that changed since they were stored
 
     def judge(self, orders: pa.Table, now_s: int) -> list[Anomaly]:
         """Judge the orders of a batch; columns of `queries/new_amounts.sql`.
@@ -130,7 +131,7 @@ class WashWatch(Detector):
         Args:
             now_s: the newest second of span time.
         """
-        # The outermost span of an order begins first: it is the one that is shown.
+        # The outermost span of an order begins first; the anomaly refers to that one.
         orders = orders.take(pa.array(_telling(orders)))
         self._forget(now_s)
         crossed: dict[Party, None] = {}
@@ -138,7 +139,7 @@ class WashWatch(Detector):
         for index, (trace, start, pair, account, side, amount, limit, fill) in enumerate(
             zip(*columns, strict=True)
         ):
-            at = min(max(start, (now_s - _WINDOW_S) * _NS), (now_s + 1) * _NS)  # clocks that jump
+            at = min(max(start, (now_s - _WINDOW_S) * _NS), (now_s + 1) * _NS)  # clocks may jump
             if self._book.is_new(trace):
                 self._counts.setdefault(at // _NS, Counter())[pair, account] += 1
             order = Order(trace, at, pair, account, side, amount, fill if fill > 0 else limit, fill > 0)
@@ -176,7 +177,7 @@ class WashWatch(Detector):
         for row in rows[_TABLE]:
             past = Past(row["order_count"], row["crossing_count"], row["learning"])
             party = tuple(row["party"].split(_SEPARATOR))
-            if len(party) == 1:  # of the whole pair
+            if len(party) == 1:  # the counts of the whole pair
                 self.pairs[party[0]] = past
             else:
                 self.parties[party] = past
@@ -232,7 +233,7 @@ class WashWatch(Detector):
         return best
 
     def _usual(self, party: Party) -> tuple[float, float, float]:
-        """(rate, alpha, beta) of a party: its past, leaning on its pair's."""
+        """(rate, alpha, beta) of a party: its past, combined with its pair's."""
         pair, own = self.pairs.get(party[0], Past()), self.parties.get(party, Past())
         rate = (pair.crossings + 1_000 * _PRIOR_RATE) / (pair.orders + 1_000)
         alpha = own.crossings + _SHRINK_ORDERS * rate
@@ -285,7 +286,7 @@ class WashWatch(Detector):
         return found
 
     def _forget(self, now_s: int) -> None:
-        """Learn from orders that leave the minute, except those of anomalies."""
+        """Learn orders that are older than the minute, except those of anomalies."""
         oldest_s = now_s - _WINDOW_S
         self._book.forget(now_s * _NS - CROSS_WITHIN_NS)
         for second in [second for second in self._counts if second < oldest_s]:
@@ -308,10 +309,10 @@ class WashWatch(Detector):
 
 
 def _telling(orders: pa.Table) -> IntArray:
-    """The rows of accounts with news of a trace, that is its first row and its first fill, by start.
+    """The rows that tell something new of a trace: its first row and its first fill, by start.
 
-    A trace repeats its order span by span, and a row costs 4 µs. By NumPy: Arrow's sorting took a quarter of
-    all that this detector does.
+    A trace repeats its order in several spans, and each row costs 4 µs. By NumPy, since Arrow's sorting took
+    a quarter of this detector's time.
     """
     known = np.flatnonzero(pc.greater(pc.binary_length(orders["account"]), 0).to_numpy())
     known = known[np.argsort(orders["start_unix_nano"].to_numpy()[known], kind="stable")]

@@ -1,9 +1,9 @@
--- Spans of some batches that carry an amount, with the asset and side that it must be compared within.
--- Amounts are read through text: senders give them as doubles, ints or strings. $names: the operations that may
--- carry one; NULL for all.
--- One way through JSON for all keys: 0.9 µs a span, and each key read by itself 0.4. MATERIALIZED, since conditions
--- on attributes would be pushed into the scan, which then reads those of the whole row group: 110 ms for 2,000
--- spans among 120,000, and 16 so.
+-- Spans of some batches that carry an amount, with the asset and side within which the amount is compared.
+-- Amounts are read as text: senders give them as doubles, ints or strings. $names: the operations that may carry
+-- an amount; NULL for all.
+-- All keys are read in one pass over the JSON: 0.9 µs a span; each key read by itself takes 0.4. MATERIALIZED,
+-- since DuckDB pushes conditions on attributes into the scan, which then reads the attributes of the whole row
+-- group: 110 ms for 2,000 spans among 120,000, and 16 ms with MATERIALIZED.
 WITH landed AS MATERIALIZED (
     SELECT
         trace_id, span_id, service_name, operation_of(span_name) AS operation, span_kind,
