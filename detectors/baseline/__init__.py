@@ -1,1 +1,1 @@
-"""What is normal: mergeable sketches, the cells they are kept in, and the tails fitted to them."""
+"""The normal state: mergeable sketches, the cells that hold them, and the tails fitted to them."""

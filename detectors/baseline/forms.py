@@ -1,27 +1,29 @@
 """Forms of a span that are counted: which operations it called, how often each, and whether it failed.
 
-Judged is the form of one span among those of its operation: the set of called operations, how many calls each
-of them got (0 to many), whether one of them is new, and the status. With n spans of which f1 forms were seen
-exactly once, the chance of a form that was never seen is f1 / n (Good & Turing). Where f1 is 0 that is not
-nothing: how much is for all tests of the system that look alike to say,
+The form of one span is judged among those of its operation: the set of called operations, the number of calls
+of each (0 to many), whether one of them is new, and the status. With n spans of which f1 forms were seen
+exactly once, the chance of a form that was never seen is f1 / n (Good & Turing). Where f1 is 0 the chance is
+still not 0. All tests of the system that look alike estimate it together:
 
     p(unseen) = c / (n + 1),   c = (f1 + 1/2) / (1 + 1/2 / max(c_n, f1))
 
-Of tests that have shown one form only, c_n / n is how likely the next span ends that: with shares q of the
-forms of every test, as if n of its own spans were drawn,
+For tests that have shown one form only, c_n / n is the chance that the next span shows another. With shares q
+of the forms of every test, as if n of its own spans were drawn,
 
     c_n = (sum n q^n (1 - q) + 1/4) / (sum q^n + 1/2)
 
-and of those with several, c_n = (sum E f1(n) + 1/4) / (m + 1/2), E f1(n) being how many of them would
-have been seen exactly once. A system whose forms are all there after ten spans trusts ten, one that goes on
-showing new ones does not; where structure is open-ended f1 is large and its test silent.
+and for tests with several forms, c_n = (sum E f1(n) + 1/4) / (m + 1/2), where E f1(n) is the number of forms
+that would have been seen exactly once. In a system that has shown all its forms after ten spans, ten spans
+give certainty; in one that keeps showing new forms they do not. Where structure is open-ended f1 is large,
+and its test reports nothing.
 
 A form that was seen before has
 
     p(form) = p(unseen) + share of spans whose form is as rare, or rarer
 
-and a number of calls the share of those as many or more, and as few or fewer. `below` is the chance that any
-test of an operation's span gives a p of at most so much, by which a trace corrects for all that it holds.
+and for a number of calls the share of spans with as many or more, and with as few or fewer. `below` is the
+chance that any test of an operation's span gives a p of at most so much; a trace uses it to correct for the
+number of its tests.
 
 Sources: Good 1953; Gamma-Poisson shrinkage (Clayton & Kaldor 1987); discrete p-values (Tarone 1990).
 
@@ -45,18 +47,18 @@ from detectors.stats.arrays import FloatArray
 
 CALLS, COUNT, STATUS = "calls", "count", "status"
 FAILED, ENDED_WELL = "failed", ""
-# Sets of one operation, and callees of one: what is more is open-ended, and only counted.
+# Most sets of one operation, and callees of one: the rest is open-ended, and only counted.
 FORMS_MAX = 500
 OTHER = "…"
 _OPERATIONS_MAX = 20_000
 _EXACT_COUNT_MAX = 64  # larger numbers of calls are rounded down by a sixteenth at most
-# Of a test without any like it, and what each of many may still not have shown together.
+# Of a test without any like it, and the forms that each of many tests may still not have shown together.
 _PRIOR_NOVELTY, _PRIOR_TESTS = 0.25, 0.5
 _OWN = 0.5
 _OCTAVES = 24
 _REFIT_GROWTH = 1.2
 _Form = TypeVar("_Form", str, int)
-UNUSUAL = 0.05  # chances above it are never part of a finding: they are all taken for 1
+UNUSUAL = 0.05  # larger chances are never part of a finding: they all count as 1
 
 
 class FormRow(NamedTuple):
@@ -71,21 +73,22 @@ class FormRow(NamedTuple):
 
 
 class _Counts:
-    """What was counted of one operation."""
+    """The counts of one operation."""
 
     __slots__ = ("always", "callees", "levels", "sets", "status", "total")
 
     def __init__(self) -> None:
         self.total = 0
         self.sets: dict[str, int] = {}
-        self.callees: dict[str, dict[int, int]] = {}  # how many spans called it how often
+        self.callees: dict[str, dict[int, int]] = {}  # callee → number of calls → spans
         self.status: dict[str, int] = {}
-        # Made from the above, until they change: attainable chances with sums; callees hardly ever left out.
+        # Derived from the above, until they change: attainable chances with sums; callees hardly ever left
+        # out.
         self.levels: tuple[FloatArray, FloatArray] | None = None
         self.always: list[str] | None = None
 
     def tests(self) -> Iterator[tuple[list[int], int]]:
-        """(counts of the forms, those that were not counted apart) of each test."""
+        """(counts of the forms, number of spans whose form was not counted apart) of each test."""
         if self.total:
             yield list(self.sets.values()), self.sets.get(OTHER, 0)
         for counts in self.callees.values():
@@ -99,7 +102,7 @@ class _Counts:
 
 
 class FormBook:
-    """Not thread-safe; memory is bounded."""
+    """Counted forms of all operations. Not thread-safe; memory is bounded."""
 
     def __init__(self) -> None:
         self._known: dict[Operation, _Counts] = {}
@@ -110,7 +113,7 @@ class FormBook:
         )  # samples then; c by class and octave
 
     def add(self, row: FormRow) -> None:
-        """Count it; a negative number takes back what was counted before."""
+        """Count a form; a negative number takes back an earlier count."""
         known = self._known.get(row.operation)
         if known is None:
             if len(self._known) >= _OPERATIONS_MAX:
@@ -140,7 +143,7 @@ class FormBook:
                 yield FormRow(key, STATUS, "", form, count)
 
     def total(self, operation: Operation) -> int:
-        """How many spans of it were counted."""
+        """How many spans of an operation were counted."""
         known = self._known.get(operation)
         return known.total if known else 0
 
@@ -154,15 +157,15 @@ class FormBook:
         return row.form in (known.sets if row.aspect == CALLS else known.status)
 
     def set_chance(self, operation: Operation, called: str) -> float:
-        """p of a set of called operations; 1 of an operation that was never met."""
+        """p of a set of called operations; 1 for an operation that was never seen."""
         known = self._known.get(operation)
         if known is None or not known.total:
             return 1.0
         return self._chance(known.sets, called, known.total)
 
     def count_chance(self, operation: Operation, callee: str, calls: int) -> float:
-        """The smaller p of so many calls, or more, and of so many, or fewer; of one that was never called, of
-        a callee that is new."""
+        """The smaller p of so many calls or more, and of so many or fewer. For a callee that was never
+        called: the p of a new callee."""
         known = self._known.get(operation)
         if known is None or not known.total:
             return 1.0
@@ -193,7 +196,7 @@ class FormBook:
         return known.always
 
     def below(self, operation: Operation, p: float) -> float:
-        """The chance that one of the tests of an ordinary span of it gives at most `p`; at most their sum."""
+        """The chance that a test of an ordinary span gives at most `p`; bounded by the sum over its tests."""
         known = self._known.get(operation)
         if known is None or not known.total:
             return 0.0
@@ -203,13 +206,13 @@ class FormBook:
         return float(sums[int(np.searchsorted(limits, p * (1 + 1e-9), side="right"))])
 
     def _levels(self, known: _Counts) -> tuple[FloatArray, FloatArray]:
-        """(attainable chances of all tests, rising; what the tests together give at most at each)."""
+        """(attainable chances of all tests, rising; their joint chance at each, at most)."""
         n = known.total
         chances: list[float] = []
         steps: list[float] = []
 
         def note(unseen: float, counts: list[int], total: int) -> None:
-            """One test whose forms are as rare as their place in `counts`."""
+            """Add one test; the forms are as rare as their place in `counts`."""
             above, before = 0, 0.0
             for count in counts:
                 above += count
@@ -270,9 +273,9 @@ class FormBook:
                 share = np.array(counts, dtype=np.float64)
                 total = share.sum()
                 share /= total
-                told = sizes <= 2 * total  # for larger ones there are too few samples
+                told = sizes <= 2 * total  # for larger sizes there are too few samples
                 n = np.minimum(sizes, total)[:, None]
-                alone = np.power(share, n)  # nothing else was seen
+                alone = np.power(share, n)  # the chance that no other form was seen
                 novelty[0] += np.where(told, (n * alone * (1.0 - share)).sum(axis=1), 0.0)
                 tests[0] += np.where(told, alone.sum(axis=1), 0.0)
                 if len(counts) > 1:
@@ -285,7 +288,7 @@ class FormBook:
 
 
 def rounded(calls: int) -> int:
-    """A number of calls as it is counted.
+    """A number of calls, rounded as it is counted.
 
     >>> [rounded(calls) for calls in (3, 64, 65, 130, 1_001)]
     [3, 64, 64, 128, 992]
@@ -297,7 +300,7 @@ def rounded(calls: int) -> int:
 
 
 def _grouped(forms: dict[str, int]) -> list[int]:
-    """Counts, rising, those that are equal as one: they are equally rare."""
+    """Counts, rising; equal counts are joined, since their forms are equally rare."""
     sums: dict[int, int] = {}
     for count in forms.values():
         sums[count] = sums.get(count, 0) + count

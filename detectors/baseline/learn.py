@@ -1,7 +1,7 @@
-"""From settled spans to sketch rows: pure, columnar, the same live and over files.
+"""From settled spans to sketch rows: pure, columnar, the same for live data and for files.
 
-Flagged samples stay out; only their number is kept. Of a trace that belongs to an incident nothing is
-learned at all: its unflagged spans were slowed too, only less.
+Flagged samples are kept out; only their number is kept. Nothing is learned from a trace that belongs to an
+incident: its unflagged spans were slowed too, only less.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ def learn_times(spans: pa.Table) -> pa.Table:
     """Rows of `DELTA_SCHEMA` for durations, self times, and the time on the edges between services.
 
     Args:
-        spans: columns of `learning/queries/settled_spans.sql`; whole traces, of which `is_new` rows are
-        learned.
+        spans: columns of `learning/queries/settled_spans.sql`; whole traces. Their `is_new` rows are learned.
     """
     return learn_settled(SettledTraces.of(spans))
 
 
 def learn_settled(settled: SettledTraces) -> pa.Table:
-    """The same of traces that are known already."""
+    """The same rows as `learn_times`, for traces that have been analysed already."""
     spans = settled.spans
     learned = learnable(spans)
     normal = learned & ~spans["flagged"].to_numpy(zero_copy_only=False)
@@ -47,14 +46,14 @@ def learn_settled(settled: SettledTraces) -> pa.Table:
 
 
 def learn_traces(settled: SettledTraces, baselines: Baselines) -> None:
-    """Learn times and forms of traces that are complete and normal, at once."""
+    """Learn times and forms of complete, normal traces at once."""
     baselines.add(learn_settled(settled))
     for row in form_rows(span_forms(settled), learnable(settled.spans)):
         baselines.forms.add(row)
 
 
 def _edges(spans: pa.Table, edges: Edges, normal: npt.NDArray[np.bool_]) -> pa.Table:
-    """Samples of the time between a calling operation and each service it calls, learned with the answer."""
+    """Samples of the time between a calling operation and each service it calls; learned with the answer."""
     caller, callee = pa.array(edges.caller), pa.array(edges.callee)
     rows = pa.table(
         {

@@ -28,19 +28,19 @@ from detectors.stats.tail import Tail, fit_tail
 
 # A pause of the scheduler or a collector on a shared machine lasts about this long.
 _UNSEEN_PAUSE_NS = 20e6
-# Amounts have no natural scale: an unseen regime is as large as the median.
+# Amounts have no natural scale: an unseen regime counts as large as the median.
 _UNSEEN_AMOUNT = 0.0
 _REFIT_GROWTH = 1.05
-# What is learned of an operation's time.
+# The measures of an operation's time that are learned.
 TIMES = (DURATION, SELF_TIME, EDGE)
-# Of these an operation with few samples is judged by what others of its service and kind have in common.
-# How long messages wait depends on how busy their consumer is: others of its service say nothing of it, and
-# with them a fault that came again was not found.
+# For these measures, an operation with few samples borrows from the others of its service and kind.
+# The wait of messages depends on how busy their consumer is: other consumers of its service say nothing about
+# it, and with them a fault that came again was not found.
 _POOLED = (DURATION, SELF_TIME, EDGE)
-# Clocks tick in µs: below, lengths differ by their reading alone, and zero has no logarithm.
+# Clocks tick in µs: shorter times differ by their rounding alone, and zero has no logarithm.
 _LEAST_TIME_NS = 1_000.0
 _SHIFT_SIGMA = 1.645  # of `SHIFT_QUANTILE`
-# Spans above it are exceedances of a shift. A noisy start may poison 1% of a baseline, hardly 5%.
+# Spans above it are exceedances of a shift. A noisy start may spoil 1% of a baseline, hardly 5%.
 SHIFT_QUANTILE = 0.95
 
 
@@ -48,9 +48,9 @@ SHIFT_QUANTILE = 0.95
 class Model:
     """A cell's fitted distribution.
 
-    `flag_above` is the least value that is an anomaly by itself; values above `shift_above` are one when
-    most others are too (`detectors.spans.latency_shift`), and so are those below `fast_below`, 0 where none
-    can be (`detectors.spans.speedup`). Both are meaningless for amounts.
+    A value of at least `flag_above` is an anomaly by itself. A value above `shift_above` is one when most
+    others are too (`detectors.spans.latency_shift`). The same holds for values below `fast_below`, which is 0
+    where no value can be too fast (`detectors.spans.speedup`). The last two have no meaning for amounts.
     """
 
     key: SeriesKey
@@ -68,10 +68,10 @@ class Baselines:
         self, settings: Settings, book: SketchBook | None = None, forms: FormBook | None = None
     ) -> None:
         self._settings = settings
-        self.forms = forms or FormBook()  # of spans: its owner is the learning thread
+        self.forms = forms or FormBook()  # of spans; only the learning thread changes it
         self._book = book or SketchBook()
         self._models: dict[tuple[SeriesKey, str], Model] = {}
-        self._found: dict[tuple[SeriesKey, int], Model | None] = {}  # by hour, until something is learned
+        self._found: dict[tuple[SeriesKey, int], Model | None] = {}  # by hour; cleared by learning
         self._carrying: set[Operation] = set()
         self._pools = Pools(self._book, _LEAST_TIME_NS)
         self._note_amounts(self._book.series())
@@ -87,7 +87,7 @@ class Baselines:
             return touched
 
     def rescale(self, operation: Operation, buckets: int) -> set[SeriesKey]:
-        """Move the durations of an operation by so many buckets of the sketch; the series that changed."""
+        """Move the durations of an operation by so many buckets of the sketch; returns the changed series."""
         with self._lock:
             keys = self._book.of_operation(operation, (DURATION,))
             for key in keys:
@@ -104,7 +104,7 @@ class Baselines:
             return self._book.add(deltas) | set(keys)
 
     def unlearn(self, deltas: pa.Table) -> None:
-        """Learn rows of negative counts: what they take out was learned by mistake."""
+        """Add rows of negative counts: they remove samples that were learned by mistake."""
         with self._lock:
             self._refit(self._book.add(deltas))
 
@@ -113,7 +113,7 @@ class Baselines:
         self._models = {place: model for place, model in self._models.items() if place[0] not in gone}
 
     def replace(self, book: SketchBook, forms: FormBook | None = None) -> None:
-        """Start over from another book, at once for all readers."""
+        """Start again from another book, at once for all readers."""
         with self._lock:
             self._book = book
             self.forms = forms or FormBook()
@@ -128,13 +128,13 @@ class Baselines:
         return self._time_model(SeriesKey(DURATION, service_name, operation, span_kind), hour)
 
     def self_time(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None:
-        """The same for its time without that of its children."""
+        """The same for its self time."""
         return self._time_model(SeriesKey(SELF_TIME, service_name, operation, span_kind), hour)
 
     def edge_time(
         self, service_name: str, operation: str, span_kind: str, callee: str, hour: int
     ) -> Model | None:
-        """The same for the time between it and the service that it calls, or that takes its message."""
+        """The same for the time between the operation and the service that it calls or sends a message to."""
         return self._time_model(SeriesKey(EDGE, service_name, operation, span_kind, callee), hour)
 
     def message_wait(self, service_name: str, operation: str, span_kind: str, hour: int) -> Model | None:
@@ -164,11 +164,11 @@ class Baselines:
         return None
 
     def carries_amounts(self, service_name: str, operation: str, span_kind: str) -> bool:
-        """Whether an amount of this operation was ever learned: none other can be judged."""
+        """Whether an amount of this operation was ever learned; without one none can be judged."""
         return (service_name, operation, span_kind) in self._carrying
 
     def names_with_amounts(self) -> list[str]:
-        """The operations, by name alone, of which an amount was ever learned; sorted."""
+        """The sorted names of operations for which an amount was ever learned; names alone."""
         with self._lock:
             return sorted({operation for _, operation, _ in self._carrying})
 
@@ -202,7 +202,7 @@ class Baselines:
         return found
 
     def counts(self) -> dict[str, int]:
-        """Of how many operations their own samples say most, and of how many those of others."""
+        """(operations judged mainly by their own samples, operations judged mainly by those of others)."""
         with self._lock:
             sizes = [self._book.sample_count(k) for k in self._book.series() if k.measure == DURATION]
         ready = sum(size >= self._settings.detect_min_samples for size in sizes)
@@ -253,10 +253,10 @@ class Baselines:
 
 
 def _limits(tail: Tail, settings: Settings) -> tuple[float, float]:
-    """(improbable, unusual): from where on a span is an anomaly, and from where on it is one if most others
-    are too; both large enough to matter."""
+    """(improbable, unusual): a span above the first is an anomaly; a span above the second is one if most
+    others are too. Both are large enough to matter."""
     improbable, predicted = tail.values_at([settings.detect_sigma_sev5, _SHIFT_SIGMA])
-    # Two standard errors up: the quantile of a hundred samples is a guess, and a low guess flags everything.
+    # Two standard errors up: the quantile of a hundred samples is uncertain, and a low one flags everything.
     error = 2.0 * math.sqrt(SHIFT_QUANTILE * (1 - SHIFT_QUANTILE) / tail.sample_count)
     unusual = max(tail.quantile(min(SHIFT_QUANTILE + error, 1.0)), predicted)
     matters = max(tail.p50 * settings.detect_min_ratio, tail.p50 + settings.detect_min_excess_ms * 1e6)
@@ -265,7 +265,7 @@ def _limits(tail: Tail, settings: Settings) -> tuple[float, float]:
 
 
 def _fast_below(tail: Tail, settings: Settings) -> float:
-    """Unusually short for one span, and short enough to matter; 0 when nothing is, or little is known."""
+    """The duration below which a span is unusually short, by enough to matter; 0 without one."""
     if tail.sample_count < settings.detect_min_samples:
         return 0.0
     error = 2.0 * math.sqrt(SHIFT_QUANTILE * (1 - SHIFT_QUANTILE) / tail.sample_count)

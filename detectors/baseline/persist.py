@@ -34,7 +34,7 @@ def save_position(con: duckdb.DuckDBPyConnection, reader: str, batch_id: int, no
 
 
 def save_positions(con: duckdb.DuckDBPyConnection, batch_ids: Mapping[str, int], now_unix_nano: int) -> None:
-    """By reader."""
+    """Save the newest finished batch of each reader."""
     params = {"readers": list(batch_ids), "batch_ids": list(batch_ids.values()), "now": now_unix_nano}
     ((count,),) = con.execute(load_sql(_QUERIES, "save_positions"), params).fetchall()
     if count < len(batch_ids):

@@ -1,8 +1,8 @@
 """Estimates the spread of an operation with few samples from the other operations of its service.
 
-On the log scale an operation has a place m (its median) and a spread b (the mean log excess over the median
-of the half above it). Both differ between operations; the shape in units of the spread, z = (log x - m) / b,
-hardly does. So of all operations of a service and kind that have some samples,
+On the log scale an operation has a location m (its median) and a spread b (the mean log excess over the
+median of the half above it). Both differ between operations; the shape in units of the spread, z = (log x -
+m) / b, hardly does. So from all operations of a service and kind that have some samples,
 
     log b_i ~ Normal(mu, tau^2 + 1/k_i),    z pooled over all of them, with a tail of its own
 
@@ -11,7 +11,7 @@ and an operation with n samples, k of them above its median, is expected to exce
     S(x) = E[ G((log x - m) / b) ],  log b ~ Normal((mu/tau^2 + k log b^) / (1/tau^2 + k), 1/(1/tau^2 + k)),
                                      m ~ Normal(m^, 2 b^2 / n)
 
-by quadrature. Many samples leave nothing of the pool but its G; none leave all of it.
+by quadrature. With many samples only G comes from the pool; with none everything does.
 
 Source: normal-normal empirical Bayes (Efron & Morris 1975) on log spreads; location-scale families.
 
@@ -35,13 +35,13 @@ from detectors.stats.arrays import FloatArray
 from detectors.stats.sketch import MIN_VALUE, Sketch, bucket_of, value_of
 from detectors.stats.tail import Tail, fit_tail
 
-_SAMPLES_MIN = 10  # of an operation that joins a pool: fewer say little of the spread
-_SAMPLES_MAX = 2_000  # of one, so that the busiest is not the pool
-_WINSORISED = 0.9  # a stall among ten samples is not their spread
-# A pool of few operations: their spreads differ by this much (the log's standard deviation) …
+_SAMPLES_MIN = 10  # of an operation in a pool: fewer say little about the spread
+_SAMPLES_MAX = 2_000  # counted of one operation, so that the busiest one does not dominate the pool
+_WINSORISED = 0.9  # one stall among ten samples must not set their spread
+# In a pool of few operations: their spreads differ by this much (the log's standard deviation) …
 _PRIOR_TAU, _PRIOR_TAU_OPERATIONS = 0.7, 1.0
 _TAU_MIN = 0.1
-# … and one without any: p99 is about 2 medians.
+# … and in a pool of none: p99 is about 2 medians.
 _PRIOR_LOG_SPREAD = math.log(0.25)
 _PRIOR_SPREAD_OPERATIONS = 1.0
 _SPREADS, _WEIGHTS = (array.astype(np.float64) for array in np.polynomial.hermite_e.hermegauss(7))
@@ -59,9 +59,9 @@ _UNSEEN_SPREADS = 5.0  # how far from the median an unseen regime of a pool lies
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """What operations have in common.
+    """What the operations of a group have in common.
 
-    log_spread, log_spread_sd: mu and tau; shape: G, in units of the spread; sample_count: behind G.
+    log_spread, log_spread_sd: mu and tau; shape: G, in units of the spread; sample_count: samples behind G.
     """
 
     log_spread: float
@@ -70,7 +70,7 @@ class Pool:
     sample_count: int
 
     def expected(self, sketch: Sketch) -> Expected:
-        """What to expect of an operation with these samples; at least one."""
+        """The expected distribution of an operation with these samples; at least one sample."""
         place, spread, k = place_and_spread(sketch)
         precision = 1.0 / self.log_spread_sd**2
         log_spread = (precision * self.log_spread + k * math.log(spread)) / (precision + k)
@@ -93,7 +93,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The predictive distribution of one operation, on a grid of log x between which log S is straight."""
+    """The predictive distribution of one operation, on a grid of log x; log S is linear between points."""
 
     log_x: FloatArray
     log_survival: FloatArray
@@ -105,7 +105,7 @@ class Expected:
 
 
 def pool(sketches: Iterable[Sketch]) -> Pool:
-    """Of the operations of a service and kind; those with few samples are left out."""
+    """The pool of these operations of a service and kind; those with few samples are left out."""
     logs, weights, places, counts = [], [], [], []
     for sketch in sketches:
         n = sketch.sample_count
@@ -137,7 +137,7 @@ def pool(sketches: Iterable[Sketch]) -> Pool:
 
 
 def place_and_spread(sketch: Sketch) -> tuple[float, float, float]:
-    """(m, b, how many samples b rests on) of an operation on the log scale; b is winsorised and unbiased."""
+    """(m, b, number of samples behind b) of an operation on the log scale; b is winsorised and unbiased."""
     n = sketch.sample_count
     logs = np.log(value_of(sketch.buckets))
     place = math.log(sketch.quantile(0.5))

@@ -20,8 +20,8 @@ class SettledTraces:
     """Some spans, and figures of their traces aligned with them.
 
     spans: columns of `learning/queries/settled_spans.sql`.
-    parent: its place, -1 of none; trace_of: the place of its trace in `trace_ids`; whole: of these, that no
-    span is missing.
+    parent: index of each span's parent, -1 without one; trace_of: index of each span's trace in `trace_ids`;
+    whole: whether no span of the trace is missing, for each trace.
     """
 
     spans: pa.Table
@@ -41,13 +41,13 @@ class SettledTraces:
         lost = top & spans["parent_span_id"].is_valid().to_numpy(zero_copy_only=False)
         tops = np.bincount(trace_of[top], minlength=len(trace_ids))
         losses = np.bincount(trace_of[lost], minlength=len(trace_ids))
-        # One span above all others that names a parent is a root whose caller is not traced here.
+        # If the only top span names a parent, it is a root whose caller is not traced here.
         whole = (tops <= 1) | (losses == 0)
         return cls(spans, parent, found.edges, found.self_time_ns, trace_ids, trace_of, whole)
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, IntArray]:
-    """(distinct values, the place of each row's)."""
+    """(distinct values, the index of each row's value)."""
     rows = column.combine_chunks()
     if isinstance(rows, pa.ChunkedArray):  # an empty column stays chunked
         rows = pa.concat_arrays(rows.chunks)

@@ -21,7 +21,7 @@ EDGE = "edge"
 AMOUNT = "amount"
 MESSAGE_WAIT = "message_wait"  # ns between the end of a producer and the start of its consumer
 
-# One row adds `sample_count` samples to a bucket; the form in which sketches are learned and stored.
+# One row adds `sample_count` samples to a bucket. Sketches are learned and stored in this form.
 DELTA_SCHEMA = pa.schema(
     [
         ("measure", pa.string()),
@@ -40,8 +40,8 @@ _SERIES_COLUMNS = ["measure", "service_name", "operation", "span_kind", "facet"]
 
 
 class SeriesKey(NamedTuple):
-    """What is sampled. `facet` splits amounts (`order|BTC|BUY`), names the called service of an edge, and is
-    empty for other times."""
+    """The key of sampled values. `facet` splits amounts (`order|BTC|BUY`), names the called service of an
+    edge, and is empty for other times."""
 
     measure: str
     service_name: str
@@ -51,7 +51,7 @@ class SeriesKey(NamedTuple):
 
 
 class _Samples:
-    """A sketch that grows. Parts are merged when somebody looks, or when there are many."""
+    """A sketch that grows. Parts are merged when the sketch is read, or when there are many."""
 
     __slots__ = ("_parts", "count")
 
@@ -102,7 +102,7 @@ class SketchBook:
         return set(rows.keys)
 
     def of_operation(self, operation: Operation, measures: Sequence[str]) -> list[SeriesKey]:
-        """The series of these measures of one operation, its edges to every service among them."""
+        """The series of these measures of one operation, including its edges to every service."""
         keys = self._hours.keys() | self._flagged.keys()
         return [key for key in keys if key.measure in measures and key[1:4] == operation]
 
@@ -147,7 +147,7 @@ class SketchBook:
 
 
 class _Rows(NamedTuple):
-    """Rows of `DELTA_SCHEMA`, sorted by series, hour, flag and bucket, each combination once; aligned."""
+    """Rows of `DELTA_SCHEMA`, aligned, sorted by series, hour, flag and bucket, without repetition."""
 
     keys: list[SeriesKey]
     series: IntArray  # index into `keys`
@@ -182,7 +182,7 @@ class _Rows(NamedTuple):
 
 
 def _changes(columns: list[IntArray]) -> npt.NDArray[np.bool_]:
-    """Where a row differs from the one before."""
+    """Whether each row differs from the row before."""
     changed = np.zeros(len(columns[0]), dtype=np.bool_)
     changed[0] = True
     for column in columns:
@@ -191,7 +191,7 @@ def _changes(columns: list[IntArray]) -> npt.NDArray[np.bool_]:
 
 
 def facets_of(amount_kind: str, asset: str, side: str) -> list[str]:
-    """Where an amount is learned and looked up, finest first.
+    """The facets under which an amount is learned and looked up, finest first.
 
     >>> facets_of("order", "BTC", "BUY"), facets_of("transfer", "BTC", "")
     (['order|BTC|BUY', 'order|BTC'], ['transfer|BTC'])

@@ -17,7 +17,7 @@ from detectors.model.operation import Operation
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.trace.self_time import NO_PARENT
 
-_NAMED_MAX = 64  # callees that a set spells out
+_NAMED_MAX = 64  # callees that are named in a set
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -25,11 +25,12 @@ BoolArray = npt.NDArray[np.bool_]
 class SpanForms:
     """Aligned with some spans unless said otherwise.
 
-    operations: that occur, of calling ones one for each callee, which its name then holds; operation_of: the
-        place of each span's; plain: the same without callees.
-    sets: the distinct (operation, places of those that it called, rising); set_of: the place of each span's.
+    operations: distinct operations. A calling operation occurs once for each callee, and its name then
+        contains the callee; operation_of: the index of each span's; plain: the same without callees.
+    sets: the distinct (operation, indices of the operations that it called, rising); set_of: the index of
+        each span's.
     caller, callee, calls: of each span and each operation that it called, how often; not aligned.
-    whole: of a trace in which no span is missing: of others nobody knows what was called.
+    whole: whether no span of its trace is missing; in other traces nobody knows which calls were made.
     """
 
     operations: list[Operation]
@@ -44,7 +45,7 @@ class SpanForms:
     whole: BoolArray
 
     def name(self, place: int) -> str:
-        """A called operation as `FormRow` names it."""
+        """The name of a called operation in `FormRow`."""
         return " ".join(self.operations[place])
 
     def set_name(self, called: Iterable[int]) -> str:
@@ -56,10 +57,10 @@ class SpanForms:
 
 
 def span_forms(settled: SettledTraces, landed: BoolArray | None = None) -> SpanForms:
-    """Of all spans of some traces.
+    """The forms of all spans of some traces.
 
     Args:
-        landed: which of them were there at the moment that is meant; all when None.
+        landed: which spans had landed at the moment in question; None: all.
     """
     spans, parent, whole = settled.spans, settled.parent, settled.whole[settled.trace_of]
     operations, plain, operation_of = _operations(spans)
@@ -86,7 +87,7 @@ def span_forms(settled: SettledTraces, landed: BoolArray | None = None) -> SpanF
 
 
 def form_rows(forms: SpanForms, chosen: BoolArray) -> list[FormRow]:
-    """What is to be counted of the chosen spans."""
+    """The rows to count for the chosen spans."""
     rows = call_rows(forms, chosen)
     for status, among in ((FAILED, chosen & forms.failed), (ENDED_WELL, chosen & ~forms.failed)):
         for operation, count in _counted(forms.operation_of[among]):
@@ -95,7 +96,7 @@ def form_rows(forms: SpanForms, chosen: BoolArray) -> list[FormRow]:
 
 
 def call_rows(forms: SpanForms, chosen: BoolArray, sign: int = 1) -> list[FormRow]:
-    """The same of what they called alone; `sign` -1 takes it back."""
+    """The same for their calls alone; `sign` -1 takes the count back."""
     rows = []
     calling = chosen & forms.whole
     for place, count in _counted(forms.set_of[calling]):
@@ -111,7 +112,7 @@ def call_rows(forms: SpanForms, chosen: BoolArray, sign: int = 1) -> list[FormRo
 
 
 def form_chances(forms: SpanForms, book: FormBook) -> tuple[FloatArray, list[str], IntArray]:
-    """(p of each span's least usual form, what is unusual, of which of these each span's is)."""
+    """(p of each span's least usual form, texts of unusual forms, the index of each span's text)."""
     chance = np.ones(len(forms.operation_of))
     said: list[str] = [""]
     reason = np.zeros(len(chance), dtype=np.int64)
@@ -158,7 +159,7 @@ def form_chances(forms: SpanForms, book: FormBook) -> tuple[FloatArray, list[str
 
 
 def _operations(spans: pa.Table) -> tuple[list[Operation], list[Operation], IntArray]:
-    """(operations with their callees, without, the place of each span's)."""
+    """(operations with their callees, operations without, the index of each span's operation)."""
     names = [spans[name] for name in ("service_name", "operation", "span_kind")]
     callee = pc.fill_null(spans["callee"], "")
     joined = pc.binary_join_element_wise(*names, callee, "\x1f").combine_chunks()
@@ -175,7 +176,7 @@ def _operations(spans: pa.Table) -> tuple[list[Operation], list[Operation], IntA
 
 
 def _marks(operations: list[Operation]) -> npt.NDArray[np.uint64]:
-    """A random number for each operation: their sum stands for a set."""
+    """A random number for each operation: the sum of these numbers identifies a set."""
     digests = (hashlib.blake2b("\x1f".join(key).encode(), digest_size=8).digest() for key in operations)
     return np.array([int.from_bytes(digest, "little") for digest in digests], dtype=np.uint64)
 

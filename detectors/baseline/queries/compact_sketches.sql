@@ -1,4 +1,4 @@
--- The same sketches in the fewest rows.
+-- The same sketches in as few rows as possible.
 CREATE OR REPLACE TEMP TABLE compacted_sketches AS
 SELECT
     measure, service_name, operation, span_kind, facet, hour_of_week, flagged, bucket,

@@ -1,4 +1,4 @@
--- The commonest first: where there are more than memory keeps, what is left out is rare.
+-- The most common first: if there are more than memory keeps, only rare ones are left out.
 SELECT service_name, operation, span_kind, aspect, callee, form, sum(sample_count)::BIGINT AS sample_count
 FROM span_forms
 GROUP BY service_name, operation, span_kind, aspect, callee, form
