@@ -1,12 +1,12 @@
 """Analyses the time of traces: the one source of self time, message waits, edges and critical paths.
 
-Learning, localisation, the trace view and explanations all call it, so that a figure is compared with a
-baseline of the same figure. Columnar: a table of many traces costs as much a span as one trace.
+Learning, localisation, the trace view and explanations all call it. So each figure is compared with a
+baseline of the same figure. Columnar: in a table of many traces a span costs as much as in one trace.
 
-- Self time: a span's duration without the union of what runs below it, and without the time that a message
-  below it lies in a queue (`detectors.trace.self_time`, `detectors.trace.edges.under_way`).
+- Self time: a span's duration without the union of the spans below it, and without the time that a message
+  below it waits in a queue (`detectors.trace.self_time`, `detectors.trace.edges.under_way`).
 - Message wait: from the end of the producer to the start of the consumer. The consumer's first link names its
-  producer, else its parent does, if that is a producer.
+  producer; without a link, the parent is the producer, if its kind is PRODUCER.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class MessageWaits(NamedTuple):
 
 
 class Analysis(NamedTuple):
-    """Of some spans; arrays aligned with them, times in ns."""
+    """Results for some spans; arrays aligned with them, times in ns."""
 
     parent: IntArray  # as from `parent_index`
     start: IntArray
@@ -49,7 +49,7 @@ def analyse_trace(spans: pa.Table, parent: IntArray | None = None) -> Analysis:
     """The analysis of one trace or of many.
 
     Args:
-        spans: columns `service_name, span_kind, start_unix_nano, duration_ns`, and where no parents are given
+        spans: columns `service_name, span_kind, start_unix_nano, duration_ns`; without `parent` also
             `trace_id, span_id, parent_span_id`.
         parent: of each span, as in `Tree.parent`.
     """
@@ -62,14 +62,14 @@ def analyse_trace(spans: pa.Table, parent: IntArray | None = None) -> Analysis:
 def analyse_times(
     parent: IntArray, service: IntArray, kind: pa.ChunkedArray, start: IntArray, duration: IntArray
 ) -> Analysis:
-    """The same of columns; `service` is a number for each span's service."""
+    """The same for columns; `service` is a number for each span's service."""
     edges = find_edges(parent, service, kind, start, duration)
     self_time = self_time_ns(parent, start, duration, under_way(edges, start, duration))
     return Analysis(parent, start, duration, edges, self_time)
 
 
 def message_wait_ns(consumer_start: IntArray, producer_end: IntArray) -> IntArray:
-    """How long messages waited; what two clocks that differ make negative counts as none."""
+    """How long messages waited. A negative wait, from two clocks that differ, counts as 0."""
     wait_ns: IntArray = np.maximum(consumer_start - producer_end, 0)
     return wait_ns
 
@@ -78,7 +78,7 @@ def message_waits(spans: pa.Table, parent: IntArray) -> MessageWaits:
     """The messages among some spans.
 
     Args:
-        spans: as for `analyse_trace`, with `linked_trace_id, linked_span_id`, what a span links to first.
+        spans: as for `analyse_trace`, with `linked_trace_id, linked_span_id`: the first link of each span.
         parent: of each span.
     """
     kind = spans["span_kind"]

@@ -1,8 +1,8 @@
 """The spans that determined when a trace was done.
 
-Walk back from the end of the root: the last child to finish before the cursor is on the path, the cursor
-moves to that child's start, and so on; the same inside each child. Children are clamped to their parent.
-A span that lies mostly outside its parent (the consumer of a message) is waited for by an ancestor, so
+The walk goes back from the end of the root: the last child to finish before the cursor is on the path, the
+cursor moves to that child's start, and so on; the same inside each child. Children are clamped to their
+parent. A span that lies mostly outside its parent (the consumer of a message) keeps an ancestor waiting, so
 it counts as a child of the nearest ancestor that covers at least half of it.
 Source: CRISP (Zhang et al., USENIX ATC 2022), made iterative and extended to asynchronous children.
 """
@@ -22,7 +22,7 @@ def waiting_parent(parent: IntArray, start: IntArray, end: IntArray) -> IntArray
     ancestor = parent[climbing]
     for _ in range(LEVELS_MAX):
         overlap = np.minimum(end[climbing], end[ancestor]) - np.maximum(start[climbing], start[ancestor])
-        # Half of it: not twice the overlap, which may be centuries and then has no int64.
+        # Compare half of the span, not twice the overlap: twice a span of centuries overflows int64.
         covers = overlap >= end[climbing] - start[climbing] - np.maximum(overlap, 0)
         chosen[climbing[covers]] = ancestor[covers]
         onward = ~covers & (parent[ancestor] != NO_PARENT) & (parent[ancestor] != climbing)
@@ -48,7 +48,7 @@ def critical_paths(parent: IntArray, start: IntArray, duration: IntArray, roots:
     """The spans on the paths below all `roots`, of as many traces, in no order.
 
     Args:
-        parent: as from `parent_index`; what hangs on a cycle is below no root.
+        parent: as from `parent_index`; spans on a cycle, and below it, are below no root.
         start, duration: ns.
     """
     ends_array = start + np.maximum(duration, 0)
@@ -67,7 +67,7 @@ def critical_paths(parent: IntArray, start: IntArray, duration: IntArray, roots:
         clamped = [(min(ends[c], cursor), max(starts[c], floor), c) for c in children[span]]
         clamped.sort(reverse=True)
         for child_end, child_start, child in clamped:
-            # Only those that end before the cursor are waited for; the others ran beside the path.
+            # Only children that end before the cursor are waited for; the others ran beside the path.
             if child_end <= cursor and child_end > child_start:
                 stack.append((child, child_start, child_end))
                 cursor = child_start

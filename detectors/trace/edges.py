@@ -1,13 +1,13 @@
 """Time between two services: from the span that calls to the span that answers.
 
-An edge is a span that only waits: one whose only child runs in another service, being the client span of a
-call or the publishing span of a message. Where the kind does not say so, it is one that its own service
-called; the span with which a service was entered works as well as waits, so its time is its own.
+An edge is a span that only waits. Its only child runs in another service, and it is the client span of a call
+or the publishing span of a message. Where the kind does not say so, its own service must have called it: the
+span with which a service was entered also works, so its time is its own.
 
-The time of an edge is the time before the child begins, and the time after it ended that the caller still
-took: for a call this is client less server time, for a message it is how long the message was under way,
-however early the publishing span ended. Both ends are read on their own clocks, so a skewed clock moves time
-from one end of a call to the other but hardly changes the sum; what is negative counts 0.
+The time of an edge is the time before the child begins, plus the time after the child ended during which the
+caller still ran. For a call this is client less server time; for a message it is the time under way, however
+early the publishing span ended. Both ends are read on their own clocks, so a skewed clock moves time from one
+end of a call to the other but hardly changes the sum; a negative sum counts as 0.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from detectors.trace.self_time import NO_PARENT
 
 _CALLING_KINDS = ["CLIENT", "PRODUCER"]
 _SERVING_KINDS = ["SERVER", "CONSUMER"]
-_LONGEST_NS = 2**62 - 1  # two of them have a sum: a span may end in 2262
+_LONGEST_NS = 2**62 - 1  # the sum of two fits int64: a span may end in 2262
 
 
 class Edges(NamedTuple):
     """Aligned: row of the calling span, row of the answering span, and the time between them in ns.
 
-    before_ns, after_ns: its two ends, from each other's clocks, so negative where the clocks differ or the
+    before_ns, after_ns: the two parts, computed across both clocks; negative where the clocks differ or the
     caller did not wait.
     """
 
@@ -66,10 +66,10 @@ def find_edges(
 
 
 def under_way(edges: Edges, start: IntArray, duration: IntArray) -> IntArray:
-    """Until when each span keeps its ancestors waiting, in ns: a message until somebody takes it.
+    """The time in ns until which each span keeps its ancestors waiting; for a message, until it is received.
 
-    Who waits for the answer to a message does nothing of its own while it lies in a queue, long after the
-    publishing span has ended.
+    A span that waits for the answer to a message does no work of its own while the message is in a queue,
+    even long after the publishing span has ended.
     """
     until = start + np.maximum(duration, 0)
     np.maximum.at(until, edges.caller, start[edges.callee])

@@ -1,9 +1,9 @@
 """Self time of many spans of many traces at once.
 
-A span's self time is its duration less the union of the intervals of all its descendants, clamped
-to the span. Descendants, not only children: the consumer of a message is a child of the publishing span,
+A span's self time is its duration less the union of the intervals of all its descendants, clamped to the
+span. All descendants count, not only children: the consumer of a message is a child of the publishing span,
 which ended long ago, while the request that waits for the reply is an ancestor further up. So each span
-covers its parent as far as both overlap, and what is left of it covers the next ancestor. Clamping also
+covers its parent as far as both overlap, and the rest of the span covers the next ancestor. Clamping also
 makes clock skew harmless. Cost is O(n log n).
 """
 
@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from detectors.stats.arrays import IntArray
 
 NO_PARENT = -1
-PARENT_COLUMNS = ("trace_id", "span_id", "parent_span_id", "span_kind")  # what `parent_index` takes
-# Ancestors that one span may outlive: a message handler outlives two or three. The bound keeps a hostile
-# chain of spans, each outliving all above it, linear; it also ends walks around a cycle.
+PARENT_COLUMNS = ("trace_id", "span_id", "parent_span_id", "span_kind")  # the columns of `parent_index`
+# The most ancestors that one span may outlive; a message handler outlives two or three. The bound keeps the
+# cost linear for a hostile chain in which each span outlives all above it. It also ends walks around a cycle.
 LEVELS_MAX = 32
 _KEY_LIMIT = 2**62
 
@@ -31,9 +31,9 @@ def parent_index(
 ) -> IntArray:
     """Row number of each span's parent in the same table, -1 for roots and orphans.
 
-    A duplicated span id stands for its first row; a span that names itself is a root. Where a CLIENT and a
-    SERVER share an id, as Zipkin's B3 propagation has it, the SERVER is the CLIENT's child, and children of
-    the id are the SERVER's.
+    For a duplicated span id the first row counts; a span that names itself is a root. Where a CLIENT and a
+    SERVER share an id, as in Zipkin's B3 propagation, the SERVER is the CLIENT's child, and children of the
+    id are the SERVER's.
     """
     own = pc.binary_join_element_wise(trace_ids, span_ids, ":")
     wanted = pc.binary_join_element_wise(trace_ids, parent_ids, ":")  # NULL for a root
@@ -59,7 +59,8 @@ def self_time_ns(
     """Self time of each span in ns; `parent` as from `parent_index`, times in ns.
 
     Args:
-        busy_until: when what each span began is over, where that is later than its end (`edges.under_way`).
+        busy_until: when the work that each span began ends, if that is later than its own end
+            (`edges.under_way`).
     """
     length = np.maximum(duration, 0)
     end = start + length
@@ -71,7 +72,7 @@ def self_time_ns(
 
 
 def _coverage(parent: IntArray, start: IntArray, end: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """(ancestor, from, to) of every overlap of a span with the ancestors that it must be taken from."""
+    """(ancestor, from, to) of every overlap of a span with an ancestor from which it is subtracted."""
     child = np.flatnonzero(parent != NO_PARENT)
     ancestor = parent[child]
     owners, lowers, uppers = [], [], []
@@ -99,7 +100,7 @@ def _add_union_lengths(covered: IntArray, owner: IntArray, lower: IntArray, uppe
     group: IntArray = np.cumsum(np.r_[0, owner[1:] != owner[:-1]]).astype(np.int64)
     ends, stride = upper, int(upper.max()) + 1
     ranked = (int(group[-1]) + 1) * stride > _KEY_LIMIT
-    if ranked:  # hours-long spans by the million, or one of centuries: their order is all that is needed
+    if ranked:  # millions of hours-long spans, or one of centuries: only their order is needed
         known, ends = np.unique(upper, return_inverse=True)
         stride = len(known)
     # Shifting each owner by its own stride lets one running maximum serve all owners.

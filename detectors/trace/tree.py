@@ -1,4 +1,4 @@
-"""The tree of one trace. Orphans, duplicates and cycles do no harm."""
+"""The tree of one trace. Handles orphans, duplicates and cycles."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from detectors.trace.self_time import NO_PARENT, PARENT_COLUMNS, parent_index
 class Tree:
     """Indices into the spans it was built from.
 
-    `order` is depth-first, siblings by start; duplicates of a span id and kind are not in it. `orphan` marks
-    spans whose parent is named but not there, and the one span at which a cycle was cut.
+    `order` is depth-first, siblings by start; it leaves out duplicates of a span id and kind. `orphan` marks
+    spans that name a parent which is not there, and the one span at which a cycle was cut.
     """
 
     parent: IntArray
@@ -48,7 +48,7 @@ def build_tree(spans: pa.Table) -> Tree:
     roots: list[int] = []
     first = is_first.tolist()
     candidates = [span for span in by_start if first[span] and parent[span] == NO_PARENT]
-    # Whatever the roots do not reach hangs on a cycle: cut it at its earliest span.
+    # Spans that no root reaches hang on a cycle: cut it at its earliest span.
     for root in [*candidates, *(span for span in by_start if first[span])]:
         if seen[root]:
             continue
