@@ -1,7 +1,7 @@
-"""A trace as a list depth first, without attributes: each row has its path from the root.
+"""A trace as a depth-first list without attributes: each row has its path from the root.
 
-Siblings of one operation that call nothing, succeed and are at least three become one row: their count, and
-as exemplar the longest. Loops of a thousand statements would hide everything else.
+At least three siblings of one operation that call nothing and succeed become one row: their count, and the
+longest as exemplar. Otherwise loops of a thousand statements would hide everything else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ MAX_PATH_CHARS = 160
 
 
 def outline(spans: pa.Table) -> list[list[object]]:
-    """Rows of path, span id, kind, duration and self time in ms, whether it failed, how many it stands for.
+    """Rows of path, span id, kind, duration and self time in ms, whether it failed, number of spans in the
+    row.
 
     Args:
         spans: of one trace, the columns of `queries/trace_spans.sql`.
@@ -49,7 +50,7 @@ def outline(spans: pa.Table) -> list[list[object]]:
 def _grouped(
     children: list[list[int]], names: list[str], status: list[str], duration: list[int]
 ) -> tuple[set[int], dict[int, int]]:
-    """The spans that another one represents, and how many each of those represents."""
+    """The spans that another span represents, and how many each representative stands for."""
     hidden: set[int] = set()
     counts: dict[int, int] = {}
     for parent in range(len(names)):
@@ -66,5 +67,5 @@ def _grouped(
 
 
 def _cut(path: str) -> str:
-    """A deep path keeps its end, which names the caller of the span."""
+    """Cut a deep path in front: its end names the caller of the span."""
     return path if len(path) <= MAX_PATH_CHARS else f"…{path[-MAX_PATH_CHARS:]}"

@@ -20,17 +20,18 @@ INSTRUCTIONS = (
 
 
 def build_server(tools: Tools) -> MCPServer:
-    """A server whose tools only read; errors of theirs say what was wrong and what to do."""
+    """A server whose tools only read. Their errors say what was wrong and what to do."""
     server = MCPServer("spyhop", instructions=INSTRUCTIONS, log_level="WARNING")
     annotations = ToolAnnotations(read_only_hint=True, open_world_hint=False)
     for tool in tools.all():
-        # No output schemas: they are two thirds of what a client has to read, and do not describe pages.
+        # No output schemas: they are two thirds of the text that a client has to read, and do not describe
+        # pages.
         server.add_tool(_told(tool), annotations=annotations, structured_output=False)
     return server
 
 
 def _told(tool: Callable[..., str]) -> Callable[..., str]:
-    """The tool with expected errors as an agent should read them."""
+    """The tool; expected errors become text that an agent can read."""
 
     @functools.wraps(tool)
     def call(*args: object, **given: object) -> str:

@@ -1,6 +1,6 @@
 """The tools of agents: each function is a tool, and its docstring is the description. All of them only read.
 
-Everything comes over the server's HTTP API, SQL through its `/api/sql`: there is no second way to the data.
+All data comes over the server's HTTP API, SQL through its `/api/sql`: there is no second way to the data.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from llm.agents.answers import MAX_TOKENS, page
 from llm.agents.outline import outline
 
 MONITOR = "/api/monitor"
-MAX_SPANS = 50_000  # of a trace that is laid out; a larger one is cut, and the answer says so
+MAX_SPANS = 50_000  # of a trace in an outline; a larger trace is cut, and the answer says so
 MAX_DETAILS = 20
 PAGE_ROWS = 500
 State = Literal["open", "acknowledged", "snoozed", "resolved"]
 
 
 class Tools:
-    """The tools over one server. Each call has a connection of its own: calls run in threads."""
+    """The tools over one server. Each call has its own connection, since calls run in threads."""
 
     def __init__(self, api: str, *, max_tokens: int = MAX_TOKENS, timeout_s: float = 60.0) -> None:
         self._api = api
@@ -219,7 +219,7 @@ class Tools:
 
 
 def _plain_strings(table: pa.Table) -> pa.Table:
-    """Polars' string views as the strings that the trace analysis reads."""
+    """Polars' string views converted to the strings that the trace analysis reads."""
     fields = [
         pa.field(
             f.name,
