@@ -28,7 +28,7 @@ class Incident:
 
 @dataclass(frozen=True)
 class Extent:
-    """Where an operation's anomalies of an incident are in time, and in which traces (at most 2,000)."""
+    """When an operation's anomalies of an incident occurred, and in which traces (at most 2,000)."""
 
     anomaly_count: int
     trace_count: int
@@ -72,12 +72,12 @@ class Case:
 
     @property
     def size(self) -> int:
-        """What grows as a subject grows: anomalies of an incident, else spans of the trace."""
+        """The number that grows with the subject: anomalies of an incident, else spans of the trace."""
         return self.incident.anomaly_count if self.incident else self.trace.span_count
 
     @property
     def group_id(self) -> str:
-        """Rows of one group say the same of the world: they must not be split over train and validation."""
+        """Rows of one group describe the same event: they must not be split over train and validation."""
         if self.incident:
             return self.incident.incident_id
         for anomaly in self.anomalies:

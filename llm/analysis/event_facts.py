@@ -1,4 +1,4 @@
-"""Facts about events in which no service is at fault: an unusual amount, a moved market, a self-trade."""
+"""Facts about events that are no fault of a service: an unusual amount, a moved market, a self-trade."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIDE = re.compile(r"[A-Za-z_]{1,12}")
 
 
 def account_digest(account: object) -> str:
-    """The name of an account whose id must not leave the process: the start of its SHA-256.
+    """The name of an account whose id must not leave the process: the start of the id's SHA-256.
 
     `spyhop sql` finds it: `WHERE sha256(attributes."user.id"::VARCHAR)[:12] = '…'`.
     """
@@ -69,13 +69,13 @@ def _amount_statement(span: TracedSpan, anomaly: Anomaly) -> str:
 
 
 def _add_order_facts(book: FactBook, span: TracedSpan, anomaly: Anomaly) -> list[str]:
-    """Facts from the order's attributes: value, side, price, status, account; and the time of the system."""
+    """Facts from the order's attributes (value, side, price, status, account), and the time in the system."""
     known = allowed_attributes(span.attributes)
     found: list[str] = []
     amount, price, pair = known.get("order.quantity"), known.get("order.price"), known.get("order.pair")
     if isinstance(amount, int | float) and isinstance(price, int | float) and isinstance(pair, str):
         quote = asset(pair.replace("-", "/").partition("/")[2])
-        value = anomaly.details.get("value")  # at the market's price, which the incident's title gives
+        value = anomaly.details.get("value")  # at the market's price, as in the incident's title
         if isinstance(value, float) and anomaly.details.get("quote") == quote:
             statement = (
                 f"It is worth {quantity(value, quote)}, with a limit at a price of {quantity(price, quote)}"

@@ -1,4 +1,4 @@
-"""A case → numbered facts and ranked candidate causes. Pure: nothing is read, nothing is guessed."""
+"""A case → numbered facts and ranked candidate causes. Pure: it reads nothing and guesses nothing."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def gather(case: Case) -> Evidence:
         traced += add_time_facts(book, case.trace) if is_failing else []
         localised = add_incident_causes(book, case, traced) if case.incident else []
         causes += localised or traced
-        if localised and is_failing:  # a ranking by time does not silence the failure itself
+        if localised and is_failing:  # a ranking by time must not hide the failure itself
             causes += [cause for cause in traced if cause.kind in ("error", "failed_call")]
         causes = mark_separate(book, case, causes)
     deployed = add_version_fact(book, case)
@@ -78,7 +78,7 @@ def gather(case: Case) -> Evidence:
 
 
 def _is_failing(case: Case) -> bool:
-    """Whether what is to be explained is a failure: an anomaly of errors, or a trace whose root failed."""
+    """Whether the subject is a failure: an anomaly of errors, or a trace whose root failed."""
     if case.anomalies:
         return case.anomalies[0].detector == "error"
     return case.trace.root is not None and case.trace.root.status_code == "ERROR"
@@ -101,13 +101,13 @@ def _add_anomaly(book: FactBook, case: Case, anomaly: Anomaly) -> list[Cause]:
 
 
 def _own_cell(cell: str) -> str:
-    """When or of what a baseline is; an asset or a side in it is the sender's, and may be anything."""
+    """The hour or kind of a baseline. An asset or a side comes from the sender and may be any text."""
     text = cell_text(cell)
     return text if _OWN_CELL.fullmatch(text) else quoted_text(text)
 
 
 def own_or_quoted(text: str) -> str:
-    """A detector's text: as it is where all its words are ours, else quoted, since it repeats the sender's
+    """A detector's text. It is quoted unless all its words are ours, since it may repeat the sender's
     words.
     """
     if not text or _OWN_TEXT.fullmatch(text):
@@ -127,7 +127,7 @@ def _extent(incident: Incident) -> str:
 
 
 def _merge(causes: list[Cause]) -> list[Cause]:
-    """One cause for each place: later ones give their evidence to the first."""
+    """One cause for each place: later causes pass their evidence to the first."""
     merged: dict[tuple[str, str], Cause] = {}
     for cause in causes:
         key = (cause.service, cause.operation)
@@ -156,9 +156,9 @@ def _window(case: Case) -> tuple[str, str] | None:
 
 
 def _attributes(case: Case, causes: list[Cause], facts: list[Fact]) -> dict[str, str | int | float | bool]:
-    """The allowed attributes of a span of the best cause's own operation; without a cause, of the symptom's.
+    """The allowed attributes of a span of the best cause's operation; without a cause, of the symptom's.
 
-    Advice takes them: those of another operation would send somebody to the wrong table.
+    Advice uses them: attributes of another operation would send a person to the wrong table.
     """
     if causes:
         place_of = causes[0].service, causes[0].operation

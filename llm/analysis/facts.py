@@ -14,21 +14,21 @@ from llm.analysis.units import duration, percent, quantity, significant
 from llm.explanation import Cause, CauseKind, Fact
 from llm.redaction.redact import quoted_name, quoted_text, redact_name
 
-MIN_EXCESS_NS = 1_000_000  # below a millisecond, scheduling explains the difference
+MIN_EXCESS_NS = 1_000_000  # a smaller difference may come from scheduling
 MIN_SHARE = 0.25  # a cause of less than a quarter of the slowdown does not stand out
 MAX_SLOW_OPERATIONS = 5
 MAX_ERRORS = 5
-MIN_REPEATS = 10  # calls of one operation in a trace, from which a loop is likelier than a slow callee
-# How instrumentations name an outgoing request; some senders leave the kind away.
+MIN_REPEATS = 10  # calls of one operation in a trace; from here on a loop is likelier than a slow callee
+# How instrumentations name an outgoing request; some senders leave out the kind.
 _OUTGOING = re.compile(r"HTTP (?:GET|PUT|POST|PATCH|DELETE|HEAD|OPTIONS)")
 _ASSET = re.compile(r"[A-Za-z0-9]{1,10}")
 ERROR_SCORE = 0.6  # above a minor share of the time, below the main one
-FAILURE_SCORE = 2.0  # where calls fail, above any share of the time: 1 is all of it
-MAX_PATH_STEPS = 100  # named one by one; a loop of 100,000 calls is one path, and no help in a list
+FAILURE_SCORE = 2.0  # failing calls rank above any share of the time: 1 is all of it
+MAX_PATH_STEPS = 100  # named one by one; a loop of 100,000 calls is one path, too long for a list
 
 
 class FactBook:
-    """Collects facts and numbers them E1, E2, … in the order of their arrival."""
+    """Collects facts and numbers them E1, E2, … in order."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
@@ -40,7 +40,7 @@ class FactBook:
     def add(
         self, span: TracedSpan, kind: str, statement: str, **more: float | int | str | tuple[str, str] | None
     ) -> str:
-        """The new fact's id. A number that is not finite is left out: JSON has no word for it."""
+        """The new fact's id. A number that is not finite is left out: JSON cannot express it."""
         more = {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in more.items()
@@ -61,7 +61,7 @@ class FactBook:
 
 @dataclass(frozen=True)
 class Excess:
-    """Self time of one operation in one trace, all its spans together, beyond what they usually take."""
+    """The self time of one operation in one trace, over all its spans, beyond its usual time."""
 
     worst: TracedSpan
     observed_ns: float
@@ -75,12 +75,12 @@ class Excess:
 
 
 def place(span: TracedSpan) -> str:
-    """Where, in a statement. Names that read as words are the sender's words: they are quoted."""
+    """The place in a statement. A name that reads as words is quoted, since the words are the sender's."""
     return f"{quoted_name(span.operation)} in {quoted_name(span.service)}"
 
 
 def asset(text: object) -> str:
-    """The name of an asset as a unit; what does not look like one is not repeated."""
+    """The name of an asset as a unit; text that does not look like one is not repeated."""
     return str(text) if _ASSET.fullmatch(str(text)) else "units"
 
 
@@ -97,7 +97,7 @@ def operation_excesses(trace: TracedTrace) -> list[Excess]:
 
 
 def late_messages(trace: TracedTrace) -> list[MessageWait]:
-    """Messages that took longer than usual from producer to consumer, the latest first."""
+    """Messages that took longer than usual from producer to consumer, the largest delay first."""
     late = [
         w
         for w in trace.message_waits
@@ -120,7 +120,7 @@ def add_time_facts(book: FactBook, trace: TracedTrace) -> list[Cause]:
             observed=excess.observed_ns, expected=excess.expected_ns, unit="ns",
             sample_count=excess.sample_count, share=share,
         )  # fmt: skip
-        # Many calls, each about as fast as ever: their number is what costs.
+        # Many calls, each about as fast as usual: their number costs the time.
         is_many = excess.span_count >= MIN_REPEATS and excess.observed_ns < 2 * excess.expected_ns
         kind = "repeated_calls" if is_many else cause_kind(excess.worst)
         causes.append(
@@ -165,7 +165,7 @@ def add_error_facts(book: FactBook, trace: TracedTrace, *, symptom_is_time: bool
     for span in trace.deepest_errors()[:MAX_ERRORS]:
         statement = error_statement(span)
         if any(fact.kind == "error" and fact.statement == statement for fact in book.facts):
-            continue  # the same failure once more is no new fact
+            continue  # a repetition of the same failure is no new fact
         evidence_id = book.add(span, "error", statement, observed=span.duration_ns, unit="ns")
         failed = span.status_code == "ERROR"
         causes.append(
@@ -199,7 +199,7 @@ def add_path_fact(book: FactBook, trace: TracedTrace) -> tuple[str, ...]:
 
 
 def add_duration_fact(book: FactBook, trace: TracedTrace) -> None:
-    """How long the trace took, where nothing else is known of it: a lone span is a trace, too."""
+    """The duration of the trace, where nothing else is known about it: a lone span is a trace, too."""
     if trace.root is None:
         return
     spans = (
@@ -210,7 +210,7 @@ def add_duration_fact(book: FactBook, trace: TracedTrace) -> None:
 
 
 def error_statement(span: TracedSpan) -> str:
-    """What failed and what it said. The sender's own words stand in quotation marks, and hold none."""
+    """The failed place and its message. The sender's own words are in quotation marks, and contain none."""
     what = span.exception_type or str(span.attributes.get("error.type", ""))
     said = span.exception_message or span.status_message
     reason = f" with {quoted_text(what)}" if what else ""
@@ -219,10 +219,11 @@ def error_statement(span: TracedSpan) -> str:
 
 
 def error_kind(span: TracedSpan, spans: Sequence[TracedSpan]) -> CauseKind:
-    """A failed call of which the callee shows nothing is another matter than a failure of one's own.
+    """The kind of an error: a failed call whose callee shows nothing differs from a failure of the span
+    itself.
 
     Args:
-        spans: of the trace that is known in full; of a span of another one nobody knows what it called.
+        spans: of the trace that is known in full; for a span of another trace the calls are not known.
     """
     is_known = any(other.span_id == span.span_id for other in spans)
     if span.kind != "CLIENT" or span.is_database_call or not is_known:
@@ -240,7 +241,7 @@ def cause_kind(span: TracedSpan) -> CauseKind:
 
 
 def time_confidence(share: float, sample_count: int, trace_count: int) -> float:
-    """How sure code is of a cause of lost time: its share, discounted for few samples and few traces.
+    """Confidence in a cause of lost time: its share, discounted for few samples and few traces.
 
     >>> round(time_confidence(0.84, 812, 1), 2), round(time_confidence(0.84, 812, 12), 2)
     (0.61, 0.78)

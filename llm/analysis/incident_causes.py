@@ -22,8 +22,8 @@ from llm.explanation import Cause, CauseKind, Fact
 from llm.redaction.redact import quoted_name, quoted_text, redact_name, redact_text
 
 MAX_INCIDENT_CAUSES = 5
-MIN_SEPARATE_TRACES = 3  # of one or two chance may be the reason
-MAX_SHARED_TRACES = 0.1  # of a separate cause's traces: some requests are hit by both faults
+MIN_SEPARATE_TRACES = 3  # one or two may be chance
+MAX_SHARED_TRACES = 0.1  # of a separate cause's traces: both faults hit some requests
 _TOLD_IN_WORDS = frozenset({"structure", "repeats"})  # evidence without a figure
 _POOL = re.compile(r"pool|client\.connections?|connections?\.(?:usage|active|used|pending)", re.IGNORECASE)
 _LOAD = re.compile(r"cpu|\bload|utili[sz]ation|queue|backlog|lag|threads?\.active|saturation", re.IGNORECASE)
@@ -43,17 +43,17 @@ def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list
         service, operation = (redact_name(str(ranked.get(key) or "")) for key in ("service", "operation"))
         listed = _add_localisation(book, case, ranked)
         exact = [c for c in traced if (c.service, c.operation) == (service, operation)]
-        if not listed and not exact:  # the place itself shows nothing: what its service shows stands for it
+        if not listed and not exact:  # the place itself has no facts: use those of its service
             exact = [c for c in traced if c.service == service][:1]
             operation = exact[0].operation if exact else operation
         cited = [i for c in exact for i in c.evidence] + listed
         known = [fact for i in dict.fromkeys(cited) if (fact := book.fact(i))]
         if not known:
             continue
-        # Where the ranked operation has no fact of its own, the service's most telling one is named.
+        # Where the ranked operation has no fact of its own, name the service's strongest one.
         is_failing = ranked.get("kind") == "error"
         own = [fact for fact in known if fact.operation == operation] or known
-        # What ranked it is what it is told by; a slower or faster self time beside it may be its effect.
+        # State the evidence that ranked it; a slower or faster self time beside it may be an effect.
         ranking = [fact for fact in own if fact.kind == ranked.get("kind") and fact.kind in _TOLD_IN_WORDS]
         told = ranking[0] if ranking else _most_telling(own, is_failing=is_failing)
         operation = told.operation
@@ -65,7 +65,7 @@ def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list
                 operation=operation,
                 kind=_kind_of(case, ranked, told, operation),
                 statement=told.statement,
-                score=1 / (1 + len(causes)),  # the detectors' order stands
+                score=1 / (1 + len(causes)),  # keeps the detectors' order
                 confidence=_localised_confidence(case, incident, share, exact),
                 evidence=(told.evidence_id, *(f.evidence_id for f in facts if f is not told)),
             )
@@ -74,9 +74,9 @@ def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list
 
 
 def mark_separate(book: FactBook, case: Case, causes: list[Cause]) -> list[Cause]:
-    """`causes`; those whose anomalies lie in other traces than the first one's are marked, with their window.
+    """`causes`, marked with their time window where their anomalies lie in other traces than the first one's.
 
-    A fault and what it slows share their traces; two faults at once do not.
+    A fault and the calls that it slows share their traces; two faults at the same time do not.
     """
     first = case.extents.get((causes[0].service, causes[0].operation)) if causes else None
     if first is None:
@@ -124,7 +124,7 @@ def add_version_fact(book: FactBook, case: Case) -> str:
 
 
 def _most_telling(facts: list[Fact], *, is_failing: bool) -> Fact:
-    """The fact whose statement says the cause: its error, else what lies farthest from the usual."""
+    """The fact whose statement names the cause: its error, else the fact farthest from the usual."""
     if is_failing or facts[0].kind == "error":
         return next((fact for fact in facts if fact.kind == "error"), facts[0])
     return max(
@@ -140,12 +140,12 @@ def _add_localisation(book: FactBook, case: Case, ranked: Mapping[str, object]) 
         place_of = str(item.get("trace_id") or ""), str(item.get("span_id") or "")
         kind = redact_text(item.get("kind") or "localisation")
         span = case.span(*place_of)
-        if span is None and kind == "metric":  # a service may send metrics alone: its anomaly stands for it
+        if span is None and kind == "metric":  # a service that sends only metrics: its anomaly is the fact
             known = (a for a in case.anomalies if (a.trace_id, a.span_id) == place_of)
             span = next((span_of(case, anomaly) for anomaly in known), None)
         if span is None:
             continue
-        if kind == "metric":  # of the service; the span stands for the time
+        if kind == "metric":  # a metric of the service; the span only gives the time
             span = span._replace(operation=str(ranked.get("operation") or span.operation))
         if any(fact.span_id == span.span_id and fact.kind == kind for fact in book.facts):
             continue  # the exemplar trace already says so, with more figures
@@ -168,12 +168,12 @@ def _add_localisation(book: FactBook, case: Case, ranked: Mapping[str, object]) 
 
 
 def _localised_statement(span: TracedSpan, kind: str, item: Mapping[str, object]) -> str:
-    """Our own words around the figures. What the sender wrote stands in quotation marks."""
+    """Our own words around the figures. The sender's words are in quotation marks."""
     if kind == "error":
         return error_statement(span)
     observed, expected = _number(item.get("observed")), _number(item.get("expected"))
     unit = asset(item.get("unit") or "")
-    if kind == "metric":  # of the service, the span only stands for the time
+    if kind == "metric":  # a metric of the service; the span only gives the time
         return f"{quoted_name(span.service)}: {quoted_text(item.get('text') or '')}"
     if observed is None or expected is None:
         return f"{place(span)}: {quoted_text(item.get('text') or '')}"
@@ -225,7 +225,7 @@ def _number(value: object) -> float | None:
 
 
 def _resource_kind(metric: str) -> CauseKind:
-    """What a metric's name says it counts."""
+    """The kind of resource that a metric's name refers to."""
     if _POOL.search(metric):
         return "pool"
     return "saturation" if _LOAD.search(metric) else "resource"

@@ -1,9 +1,9 @@
-"""The way from the cause to the symptom: a chain of calls and messages, each from stored spans.
+"""The path from the cause to the symptom: a chain of calls and messages, each from stored spans.
 
-A slow or failing span holds up the span that waits for it: its parent, or the span that a message links it
-to. So the way climbs from the cause's span towards the root. Where the symptom lies on another branch, it
-turns at the span that both have in common, since that one waits for the one and calls the other. No edge is
-taken from anything but stored spans: where the symptom is not reached, the way ends and says so.
+A slow or failing span delays the span that waits for it: its parent, or the span that a message links it to.
+So the path climbs from the cause's span towards the root. If the symptom lies on another branch, the path
+turns at the common ancestor, since that span waits for the one branch and calls the other. Every edge comes
+from stored spans. If the path does not reach the symptom, it ends and says so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NOWHERE = Propagation(trace_id=None, edges=(), reaches_symptom=False, note="no c
 
 
 def propagation(case: Case, evidence: Evidence, draft: Draft) -> Propagation:
-    """The chain from the first cause of `draft` to what was observed, within the exemplar trace."""
+    """The chain from the first cause of `draft` to the observed symptom, within the exemplar trace."""
     if not draft.root_causes or case.trace.root is None:
         return NOWHERE
     trace = case.trace
@@ -37,7 +37,7 @@ def propagation(case: Case, evidence: Evidence, draft: Draft) -> Propagation:
     symptom = evidence.fact(evidence.symptom)
     goal = (_span_of(trace, [symptom], None) if symptom else None) or trace.spans[0]
     if symptom is not None and symptom.span_id == start.span_id:
-        goal = trace.spans[0]  # the cause itself was observed: then the whole trace is what it held up
+        goal = trace.spans[0]  # the symptom is the cause itself: then it delayed the whole trace
     way = _way(trace, start, goal)
     edges = tuple(
         Edge(source=_place(one), target=_place(other), kind=_kind(trace, one, other))
@@ -52,7 +52,7 @@ def propagation(case: Case, evidence: Evidence, draft: Draft) -> Propagation:
 
 
 def _span_of(trace: TracedTrace, facts: list[Fact], place: tuple[str, str] | None) -> TracedSpan | None:
-    """The span that a fact names, if it is of this trace; else the longest of the same place."""
+    """The span that a fact names, if it is in this trace; else the longest span of the same place."""
     for fact in facts:
         span = trace.by_id.get(fact.span_id)
         if span is not None and span.trace_id == fact.trace_id:
@@ -63,7 +63,7 @@ def _span_of(trace: TracedTrace, facts: list[Fact], place: tuple[str, str] | Non
 
 
 def _way(trace: TracedTrace, start: TracedSpan, goal: TracedSpan) -> list[TracedSpan]:
-    """From `start` up to the first span that `goal` lies below, and down to it; to the end without one."""
+    """Up from `start` to the first ancestor of `goal`, and down to `goal`; to the root if there is none."""
     up = _upwards(trace, start)
     down = _upwards(trace, goal)
     meeting = {span.span_id: index for index, span in enumerate(down)}
@@ -74,7 +74,7 @@ def _way(trace: TracedTrace, start: TracedSpan, goal: TracedSpan) -> list[Traced
 
 
 def _upwards(trace: TracedTrace, span: TracedSpan) -> list[TracedSpan]:
-    """The span and those above it; a consumer's producer, which it only links to, stands above it."""
+    """The span and its ancestors; the producer that a consumer only links to counts as its parent."""
     producers = {wait.consumer.span_id: wait.producer for wait in trace.message_waits}
     found, seen = [span], {span.span_id}
     while True:

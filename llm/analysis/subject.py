@@ -1,4 +1,4 @@
-"""Store → case: the rows about a subject, with the exemplar trace measured against its baselines."""
+"""Store → case: the rows about a subject, with the exemplar trace compared with its baselines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llm.analysis.case import Case, Extent, Incident, Version
 from llm.analysis.traced import MessageWait, TracedSpan, TracedTrace
 from llm.explanation import Subject
 
-MAX_DETAILS = 50  # spans read with their attributes: of errors, and of operations on the critical path
+MAX_DETAILS = 50  # spans read with attributes: those with errors, and operations on the critical path
 MAX_MESSAGE_WAITS = 5
 MAX_ANOMALIES = 3
 _COLUMNS = (
@@ -51,13 +51,13 @@ _SIZES = {
 
 
 def subject_size(store: Store, subject: Subject) -> int:
-    """What `Case.size` would be, without loading the case; 0 when nothing is stored."""
+    """The value of `Case.size` without loading the case; 0 when nothing is stored."""
     rows = store.read(_SIZES[subject.kind], {"id": subject.id}).to_pylist()
     return int(next(iter(rows[0].values()))) if rows else 0
 
 
 def subject_basis(store: Store, subject: Subject) -> str:
-    """A digest of what an incident's text rests on besides its size: title, causes, detectors. Else empty."""
+    """A digest of the other inputs of an incident's text: title, causes, detectors. Else empty."""
     rows = (
         store.read(_sql("incident_basis"), {"id": subject.id}).to_pylist()
         if subject.kind == "incident"
@@ -87,7 +87,7 @@ def load_case(store: Store, subject: Subject) -> Case:
     incident = _incident(store.read(_sql("incident"), {"id": subject.id}).to_pylist()[0])
     wanted = {"id": subject.id, "trace_id": incident.exemplar_trace_id, "limit": MAX_ANOMALIES}
     anomalies = [_anomaly(row) for row in store.read(_sql("incident_anomalies"), wanted).to_pylist()]
-    # Of failing calls the trace of a failed one, so that its deepest error can be named.
+    # For failing calls take the trace of a failed one, so that its deepest error can be named.
     failing = anomalies[0].trace_id if anomalies and anomalies[0].detector == "error" else ""
     trace = load_trace(store, failing or incident.exemplar_trace_id)
     version = _version(store, incident.incident_id)
@@ -131,7 +131,7 @@ def _cited(
 def load_trace(store: Store, trace_id: str) -> TracedTrace:
     """The trace in the order of its tree, all of its spans; empty when none of them is stored.
 
-    Attributes and exceptions are read only of spans that a fact may use.
+    Attributes and exceptions are read only for spans that a fact may use.
     """
     wanted = {"trace_id": trace_id.lower()}
     table = store.read(_sql("trace_spans"), wanted)
@@ -140,7 +140,7 @@ def load_trace(store: Store, trace_id: str) -> TracedTrace:
     tree = build_tree(table)
     length = table["duration_ns"].to_numpy()
     found = analyse_trace(table, tree.parent)
-    root = max(tree.roots, key=lambda index: int(length[index]))  # an orphan's branch is rarely the story
+    root = max(tree.roots, key=lambda index: int(length[index]))  # an orphan's branch is rarely the main one
     on_path = set(found.critical_path(root))
     usual = _usual_times(store.read(_sql("trace_baselines"), wanted).to_pylist())
     columns = [table[name].to_pylist() for name in _COLUMNS]
@@ -153,7 +153,7 @@ def load_trace(store: Store, trace_id: str) -> TracedTrace:
             failed, self_ns,
         ) = rows[index]  # fmt: skip
         own_p50_ns, p50_ns, samples = usual.get(Operation(service, operation, kind), _UNKNOWN)
-        # All of a leaf's time is its own.
+        # A leaf's whole duration is self time.
         expected_ns = p50_ns if own_p50_ns is None and not tree.children[index] else own_p50_ns
         spans.append(
             TracedSpan(
@@ -215,7 +215,7 @@ def _details(row: dict[str, Any]) -> dict[str, Any]:
 def _message_waits(
     store: Store, trace: TracedTrace, messages: MessageWaits, parent: IntArray, span_ids: list[str]
 ) -> list[MessageWait]:
-    """Waits that no span's self time holds: a reply that is only linked is waited for by who called."""
+    """Waits outside of every span's self time: for a reply that is only linked, its caller waits."""
     found: list[MessageWait] = []
     for sender, taker, wait_ns in zip(*(column.tolist() for column in messages), strict=True):
         if parent[taker] != sender:
@@ -228,7 +228,7 @@ def _message_waits(
 
 
 def _usual_wait(store: Store, consumer: TracedSpan) -> tuple[float | None, int]:
-    """(median, samples) of what messages to this operation usually wait, as detection has learned it."""
+    """(median, samples) of the usual wait of messages to this operation, as detection has learned it."""
     key = {"service": consumer.service, "operation": consumer.operation, "kind": consumer.kind}
     rows = store.read(_sql("usual_message_wait"), {**key, "measure": MESSAGE_WAIT})
     usual = Sketch.from_counts(rows["bucket"].to_numpy(), rows["sample_count"].to_numpy())
@@ -236,7 +236,7 @@ def _usual_wait(store: Store, consumer: TracedSpan) -> tuple[float | None, int]:
 
 
 def _span(row: dict[str, Any]) -> TracedSpan:
-    """A span outside its trace: its whole duration stands for its self time."""
+    """A span outside its trace: its whole duration counts as its self time."""
     return TracedSpan(
         trace_id=row["trace_id"],
         span_id=row["span_id"],

@@ -1,4 +1,4 @@
-"""A span of the exemplar trace with what it took and what it usually takes: the input of all facts."""
+"""A span of the exemplar trace with its actual and its usual times: the input of all facts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_ATTRIBUTES: Mapping[str, object] = MappingProxyType({})
 class TracedSpan(NamedTuple):
     """Times in nanoseconds. `expected_ns` is the usual self time, None while it is being learned.
 
-    A tuple, since a trace may have 200,000: 1.0 µs of CPU each where a frozen dataclass takes 4.6.
+    A tuple, since a trace may have 200,000 of them: 1.0 µs of CPU each; a frozen dataclass takes 4.6.
     """
 
     trace_id: str
@@ -105,14 +105,14 @@ class TracedTrace:
     def deepest_errors(self) -> list[TracedSpan]:
         """Spans in error none of whose children is in error, the deepest first.
 
-        Where no span has the status of an error, those that recorded an exception stand for them.
+        If no span has the status ERROR, spans that recorded an exception are used instead.
         """
         failed = [span for span in self.spans if span.status_code == "ERROR"]
         failed = failed or [span for span in self.spans if span.has_exception]
         passing = {span.parent_span_id for span in failed}
         leaves = [span for span in failed if span.span_id not in passing]
         depth: dict[str, int] = {}
-        for span in self.spans if leaves else ():  # parents stand before their children
+        for span in self.spans if leaves else ():  # parents come before their children
             depth[span.span_id] = depth.get(span.parent_span_id or "", -1) + 1
-        # A cycle has no deepest span: then any of it is better than none.
+        # A cycle has no deepest span: any of its spans is better than none.
         return sorted(leaves or failed[:1], key=lambda span: -depth.get(span.span_id, 0))

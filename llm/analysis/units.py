@@ -47,7 +47,7 @@ def duration(value_ns: float) -> str:
 
 
 def quantity(value: float, unit: str | None) -> str:
-    """A value with its unit: `ns` becomes a readable duration, an asset stands behind its amount.
+    """A value with its unit: `ns` becomes a readable duration; an asset follows its amount.
 
     >>> quantity(1.52e8, "ns"), quantity(1250, "BTC"), quantity(3, None), quantity(0.00000545, "share")
     ('152 ms', '1,250 BTC', '3', '0.000545%')
@@ -68,7 +68,7 @@ def counted(count: int, one: str, many: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in [0, 1] as whole per cent; what is nearly all is not rounded up to all.
+    """A share in [0, 1] as whole per cent; a share just below 1 is not rounded up to 100%.
 
     >>> percent(0.843), percent(0.998), percent(1.0)
     ('84%', '99%', '100%')
