@@ -14,11 +14,11 @@ from llm.explanation import Draft, Evidence, Fact
 
 _QUOTED = re.compile(r'"([^"]*)"')
 _SQL_VERB = re.compile(r"(?:SELECT|INSERT|UPDATE|DELETE|UPSERT|MERGE|COMMIT|BEGIN)\b")
-_DEVIATES = 1.5  # observed over expected, or the other way round, from which "unusual" is said of it
+_DEVIATES = 1.5  # observed over expected, or the inverse; from here on "unusual" is allowed
 _WHOLE_INCIDENT = frozenset({"extent"})
 _TYPE = re.compile(r"[A-Za-z_][\w.:$]{2,79}")
 _VERSION = re.compile(r"[A-Za-z_][\w.:$-]{2,79} = [\w.+-]{1,80}")
-# Of failures and their rate; "more" and "over" would want a number of their own.
+# Words for failures and their rate; "more" and "over" would need a number of their own.
 _MORE_FAILURES = frozenset({
     "elevated", "increased", "increase", "higher", "high", "rose", "risen", "rise", "jumped", "climbed",
     "surged",
@@ -30,7 +30,7 @@ _SELF_TIME_KINDS = frozenset({"self_time", "path_share"})
 
 @dataclass(frozen=True)
 class Claim:
-    """`names` are the service's and the operation's; `far` those at the other end of a message or a call.
+    """`names` are the service's and the operation's; `far` are those at the other end of a message or a call.
 
     A claim without names is about the whole incident or trace: no place may be named with it.
     """
@@ -47,10 +47,10 @@ class Claim:
     ratio: float | None = None
     share: float | None = None
     part_of: PartOf | None = None
-    tokens: frozenset[str] = frozenset()  # exception types and the like, which a sentence may quote
+    tokens: frozenset[str] = frozenset()  # exception types and similar identifiers that a sentence may quote
     clocks: frozenset[Clock] = frozenset()
     words: frozenset[str] = frozenset()  # further words of its own
-    confidence: float = 0.0  # that its place is the cause
+    confidence: float = 0.0  # that the claim's place is the cause
 
     @property
     def fraction(self) -> float | None:
@@ -93,7 +93,7 @@ def unquoted(fact: Fact) -> str:
 
 
 def quoted_types(fact: Fact) -> frozenset[str]:
-    """Exception types and the like among the sender's words: one identifier, which a sentence may quote."""
+    """Exception types and similar identifiers among the sender's words, which a sentence may quote."""
     form = _VERSION if fact.kind == "deploy" else _TYPE
     found = {q for q in _QUOTED.findall(fact.statement) if form.fullmatch(q)}
     if fact.kind == "deploy":
@@ -140,7 +140,7 @@ def _claim(fact: Fact, words: frozenset[Family]) -> Claim:
 
 
 def _trade_words(fact: Fact) -> frozenset[str]:
-    """What an order's attributes say, and self-trades: code's words within quotes."""
+    """Words of an order's attributes, and "self-trade": they stand in quotes but come from code."""
     if fact.kind == "order":
         return frozenset(re.findall(r"[a-z]+", " ".join(_ATTRIBUTE.findall(fact.statement)).lower()))
     if fact.kind == "market" and _SELF_TRADES.search(fact.statement):
@@ -149,15 +149,15 @@ def _trade_words(fact: Fact) -> frozenset[str]:
 
 
 def _trade_numbers(fact: Fact) -> list[RoleNumber]:
-    """The count of trades with oneself, and their window, which no word licenses as a time of its own."""
+    """The count of self-trades and their window; no word licenses the window as a time of its own."""
     found = _SELF_TRADES.search(fact.statement) if fact.kind == "market" else None
     return list(find_roles(found[0])) if found else []
 
 
 def _structured(fact: Fact) -> list[RoleNumber]:
-    """The fact's own figures, and what follows from them: difference and ratio."""
+    """The fact's own figures, and the difference and ratio that follow from them."""
     texts: list[tuple[str, str]] = []
-    if fact.kind == "error":  # how long a failed call took is no figure that its statement gives
+    if fact.kind == "error":  # the statement of an error does not give the duration of the failed call
         return []
     if fact.observed is not None:
         texts.append((quantity(fact.observed, fact.unit), "observed"))

@@ -9,20 +9,20 @@ from llm.checks.claims import Claim
 from llm.checks.roles import RoleNumber
 from llm.checks.vocabulary import FAMILIES, words
 
-ENTITY_MARK = "\ue100"  # begins the placeholder of a name
+ENTITY_MARK = "\ue100"  # first character of the placeholder of a name
 FAILURES = words("error errors exception exceptions failure failures failed")
 FAILED = FAILURES | words(
     "fail fails failed failing errored unsuccessful unsuccessfully broke threw thrown raised"
 )
 TAKES = FAMILIES["time"] - words("after only ms")
-# Of a cause: words that assert it, and those that grade it. From this confidence on the first stand alone.
+# Words that assert a cause, and words that grade it. From this confidence on the first need no grading word.
 CERTAIN = 0.9
 BE = words("is are was were be been being")
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a clause in lower case, with what stands around it."""
+    """A word of a clause in lower case, with its neighbours."""
 
     text: str
     index: int

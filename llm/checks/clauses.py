@@ -1,4 +1,4 @@
-"""A sentence → clauses and tokens: names and numbers in one form, and the words that join clauses."""
+"""A sentence → clauses and tokens: names and numbers in one normal form, and the words that join clauses."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _CLAUSES = re.compile(
 ENTITY = re.compile("\ue100(\\d+)\ue101")
 TOKEN = re.compile("\ue100\\d+\ue101|[^\\W\\d_]+(?:['’-][^\\W\\d_]+)*|\\d[\\d,.]*|[%×σ=?]|\\S")
 _PREPOSITIONS = words("in at on of for within inside during from to by with across")
-_OPENINGS = words("in at on of for within inside during across with among")  # of a bare place in front
+_OPENINGS = words("in at on of for within inside during across with among")  # before a bare place in front
 BARE = words("both the service operation as") | _PREPOSITIONS
 _UNITS = words(
     "ns µs μs us ms s sec second seconds millisecond milliseconds microseconds nanoseconds minutes minute min"
     " h hour hours percent x times n"
 )
 _SCALES = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
-# A part of a whole stands in one order, and so does what is usual.
+# The parts of a whole get one order, and so do usual values.
 _SAME = tuple(
     (re.compile(form, re.IGNORECASE), same)
     for form, same in (
@@ -68,7 +68,7 @@ APPOSITION = frozenset({",", ":", "-", "–", "—", ""})
 
 
 def in_one_form(text: str) -> str:
-    """Turns that mean the same, brackets as commas, and numbers in digits.
+    """Normalises a text: one form for phrases of the same meaning, commas for brackets, digits for numbers.
 
     >>> in_one_form("slowed down in twenty-seven out of 61 calls (twice)")
     'slowed in 27 of 61 calls , twice, '
@@ -81,7 +81,7 @@ def in_one_form(text: str) -> str:
 
 
 def _digits(text: str) -> str:
-    """Numbers in words become digits, so that "two data centres" is a count like any other."""
+    """Replaces numbers in words by digits, so that "two data centres" is a count like any other."""
     text = _COMPOUND.sub(
         lambda match: str(NUMBER_WORDS[match[1].lower()] + NUMBER_WORDS[match[2].lower()]), text
     )
@@ -102,9 +102,9 @@ def _digits(text: str) -> str:
 
 
 def clauses(text: str) -> Iterable[tuple[str, str]]:
-    """Clauses with something to say, each with what joins it to the one before.
+    """Clauses with content, each with the word that joins it to the one before.
 
-    A bare place in front belongs to the clause behind it.
+    A bare place in front belongs to the clause after it.
     """
     pieces, joints = [], []
     at = 0
@@ -114,7 +114,7 @@ def clauses(text: str) -> Iterable[tuple[str, str]]:
         at = match.end()
     pieces.append(text[at:])
     named = next((index for index, piece in enumerate(pieces) if ENTITY.search(piece)), 0)
-    # What stands before the first name speaks of it: "At 152 ms, SELECT carts …".
+    # The words before the first name refer to that name: "At 152 ms, SELECT carts …".
     pieces, joints = [", ".join(pieces[: named + 1]), *pieces[named + 1 :]], joints[named:]
     waiting: list[tuple[str, bool]] = []
     last = ""
@@ -132,7 +132,7 @@ def clauses(text: str) -> Iterable[tuple[str, str]]:
             if not joins:
                 yield "and", f"{prefix} {bare} {ENTITY.sub(' ', piece)}"
         waiting = []
-        # "The cause is A and B": what was said of A is said of B.
+        # "The cause is A and B": the statement about A holds for B, too.
         inherited = ENTITY.sub(" ", last) if last and _is_bare(piece) else ""
         last = f"{prefix} {inherited} {piece}" if inherited else f"{prefix} {piece}"
         yield joined, last
@@ -142,7 +142,7 @@ def clauses(text: str) -> Iterable[tuple[str, str]]:
 
 
 def unit_indexes(tokens: list[str]) -> set[int]:
-    """Where a token is the unit of the number in front of it, the n of "n = 812", or a severity."""
+    """Indexes of tokens that are the unit of the number before them, the n of "n = 812", or a severity."""
     found = {index for index, token in enumerate(tokens) if token in ("SEV",)}
     for index, (token, following) in enumerate(pairwise(tokens)):
         if token[0].isdigit() and (following.lower() in _UNITS or following.isupper()):

@@ -1,4 +1,4 @@
-"""Checks times of day in sentences: each must be the begin or the end of a stretch in a fact."""
+"""Checks times of day in sentences: each must be the begin or the end of a period in a fact."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _WORD = re.compile(r"[a-z]+|[-–—]")
 
 @dataclass(frozen=True)
 class Clock:
-    """A time as it was written; without a part where its sentence says neither begin nor end."""
+    """A time as written; `part` is None where its sentence says neither begin nor end."""
 
     text: str
     part: Part | None
 
 
 def stated_clocks(statement: str) -> frozenset[Clock]:
-    """The times that a fact states, in all the forms in which a sentence may give them.
+    """The times that a fact states, in all forms in which a sentence may write them.
 
     >>> Clock("12:00", "end") in stated_clocks("The incident has 1 trace at 2026-11-03 12:00:00 UTC")
     True
@@ -61,18 +61,18 @@ def mark_clocks(text: str) -> tuple[str, list[Clock]]:
             part = _part(said)
         clocks.append(Clock(match.group(), part))
     if matches and set(_WORD.findall(text[matches[-1].end() :].lower())) & (_BEGIN_VERBS | _END_VERBS):
-        clocks[-1] = Clock(clocks[-1].text, None)  # "until 12:40 it began": which of both is not clear
+        clocks[-1] = Clock(clocks[-1].text, None)  # "until 12:40 it began": begin or end is unclear
     marks = iter(range(_FIRST_MARK, _FIRST_MARK + len(matches)))
     return CLOCK.sub(lambda match: f" {chr(next(marks))} ", text, count=len(matches)), clocks
 
 
 def marked(clause: str, clocks: list[Clock]) -> list[Clock]:
-    """The times whose marks stand in `clause`."""
+    """The times whose marks are in `clause`."""
     return [clocks[ord(mark) - _FIRST_MARK] for mark in CLOCK_MARKS.findall(clause)]
 
 
 def _part(said: list[str]) -> Part | None:
-    """By the nearest word that tells it; a verb of the other part makes it unclear."""
+    """Begin or end, by the nearest word that names it; a verb of the other part makes it unclear."""
     nearest = next((word for word in reversed(said) if word in _BEGIN | _END), None)
     if nearest is None:
         return None

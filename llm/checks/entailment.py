@@ -1,9 +1,10 @@
 """Checks that a sentence says only what its cited facts say. A sentence that is not understood is refused.
 
-A sentence is cut into clauses. Each must be borne out by one cited fact alone: it names no other place, each
-of its numbers stands in that fact in the same part (seen, usual, difference, share, count), each of its words
-is neutral or licensed by the fact (`vocabulary.py`), and together they keep to `phrasing.py`. What joins two
-facts is no more than "and", "while" or a comma: a relation between them would need words of no list.
+A sentence is cut into clauses. One cited fact alone must support each clause: the clause names no other
+place, each of its numbers is in that fact in the same role (seen, usual, difference, share, count), each of
+its words is neutral or licensed by the fact (`vocabulary.py`), and together they follow the rules of
+`phrasing.py`. Two facts may only be joined by "and", "while" or a comma: the lists contain no words for a
+relation between facts.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ _NAMED_KIND = re.compile(
     r"\ue100(\d+)\ue101 (services?|operation|endpoint|call|request|query|statement|span|step)\b",
     re.IGNORECASE,
 )
-# "A took 176 ms, which B made longer", "…, with 152 ms in B": what ties two places is a fact, or is not said.
+# "A took 176 ms, which B made longer", "…, with 152 ms in B": only a fact may connect two places.
 _TIED_AFTER = re.compile(f"{ENTITY_MARK}.*(?:\\bwhich\\b|,\\s*with\\b)[^,;]*{ENTITY_MARK}", re.IGNORECASE)
 _TIED = re.compile(f"{ENTITY_MARK}.*\\bwhere\\b[^,;]*{ENTITY_MARK}", re.IGNORECASE)  # "A is slow where B is"
-# "A instead of B took 176 ms": a comparison of two places is a fact, or is not said.
+# "A instead of B took 176 ms": only a fact may compare two places.
 _RIVALS = re.compile(
     r"\b(?:instead of|rather than|than|against|versus|unlike|over|under|above|below|beyond)"
     rf" (?:the )?{ENTITY_MARK}",
     re.IGNORECASE,
 )
-# Letters and signs of plain English, and the marks that stand for names and times. A letter of another
-# alphabet looks like one of these, and "¹52" like a number.
+# Letters and signs of plain English, and the marks that replace names and times. Letters of other alphabets
+# can look like one of these, and "¹52" like a number.
 _READ = re.compile(
     "[\x20-\x7e\u00a0\u00b5\u00b7\u00d7\u03bc\u03c3\u2010-\u2015\u2018-\u201d\u2026\u2192\u2248\ue100\ue101\ue200-\ue2ff]*"
 )
@@ -46,9 +47,9 @@ _BETWEEN = re.compile(
     re.IGNORECASE,
 )
 _PUNCTUATION = frozenset("%×σ=.,'\"“”`~≈+!/&")
-_NOUN_AFTER = words("is was of took in spent")  # "Call of …": what begins like a command is a noun
+_NOUN_AFTER = words("is was of took in spent")  # "Call of …": a noun that looks like a command
 _NAME_WORDS = 5
-# A name that holds one of these would say something in the middle of a sentence.
+# A name that contains one of these would add a statement in the middle of a sentence.
 _SPEAKING = words(
     "no not never none nothing nobody without neither nor cannot is are was were should must can will fix"
     " fixed restart rollback because caused ignore instead fine healthy normal ok and or"
@@ -68,12 +69,12 @@ class Entity:
     """A name in a sentence: of a service, an operation, or a quoted type of error."""
 
     name: str
-    claims: frozenset[str]  # ids of the facts that it belongs to
+    claims: frozenset[str]  # ids of the facts that name it
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`rule` is "entailed", or the rule that refused the sentence; `place` is that of the last clause."""
+    """`rule` is "entailed", or the rule that refused the sentence; `place` is the one of the last clause."""
 
     rule: str
     place: tuple[str, str] | None = None
@@ -92,10 +93,10 @@ class Entailment:
         owners: dict[str, set[str]] = {}
         for claim in claims.values():
             for name in (claim.service, claim.operation, *(claim.far or ()), *claim.tokens):
-                # A name like "publish <default>" loses its tag with a model's markup.
+                # A name like "publish <default>" loses its tag when a model's markup is removed.
                 for form in {name, " ".join(re.sub(r"<[^>]*>", " ", name).split())} - {""}:
                     owners.setdefault(form, set()).add(claim.evidence_id)
-        # A name of many words is no name: what it says is as foreign as any message.
+        # A name of many words is no name: its content is as foreign as any message.
         names = [name for name in owners if _is_name(name)]
         self._entities = [
             Entity(name, frozenset(owners[name])) for name in sorted(names, key=len, reverse=True)
@@ -103,18 +104,18 @@ class Entailment:
         self._wordy = [name for name in owners if not _is_name(name) and len(name.split()) > 1]
 
     def check(self, text: str, cited: Sequence[str], previous: tuple[str, str] | None) -> Verdict:
-        """`text` without citations, against the facts `cited`; `previous` is where the last one ended."""
+        """`text` without citations, against the facts `cited`; `previous` is the last sentence's place."""
         claims = [self._claims[i] for i in cited]
         if any(name.lower() in text.lower() for name in self._wordy):
             return Verdict("a name that is a sentence")
         text, clocks = mark_clocks(text)
         text = in_one_form(self._mark_entities(text))
-        # A stretch between two places has a direction like any other, which is checked as such.
+        # A path between two places has a direction, which is checked like any other.
         text = _BETWEEN.sub(r"from \1 to ", text)
         if refusal := self._whole_sentence(text):
             return Verdict(refusal)
         place = previous
-        told: set[str] = set()  # facts whose quantity the sentence has named in full
+        told: set[str] = set()  # facts whose quantity the sentence has already named in full
         before = ""
         for joint, clause in clauses(text):
             if joint in APPOSITION and self._hangs_on(clause, before):
@@ -130,17 +131,17 @@ class Entailment:
         return Verdict("entailed", place)
 
     def shown(self, text: str) -> str:
-        """`text` with the names that read as words in quotation marks: they are the sender's."""
+        """`text` with quotation marks around names that read as words: these words are the sender's."""
         marked = self._mark_entities(text)
         return ENTITY.sub(lambda match: quoted_name(self._entities[int(match.group(1))].name), marked)
 
     def _whole_sentence(self, text: str) -> str:
-        """The rule that the sentence breaks before its clauses are looked at; empty when there is none."""
+        """The rule that the sentence as a whole breaks, before its clauses are checked; empty if none."""
         if "?" in text:
             return "a question"
         if not _READ.fullmatch(text):
             return "a character that is not read"
-        places = ENTITY.sub(self._if_place, text)  # a type of error ties nothing
+        places = ENTITY.sub(self._if_place, text)  # a type of error connects no places
         is_tied = any(tie.search(places) for tie in (_TIED, _TIED_AFTER, _RIVALS))
         return "a relation that no fact states" if is_tied else ""
 
@@ -156,7 +157,7 @@ class Entailment:
     def _clause(
         self, clause: str, claims: Sequence[Claim], place: tuple[str, str] | None, told: set[str]
     ) -> tuple[str, tuple[str, str] | None]:
-        """The rule that holds, and the place that the clause speaks of."""
+        """The rule that applies, and the place that the clause is about."""
         reasons: list[str] = []
         for claim in claims:
             rule = self._against(clause, claim, claim.evidence_id in told)
@@ -170,7 +171,7 @@ class Entailment:
         return reasons[0], None
 
     def _against(self, clause: str, claim: Claim, is_told: bool) -> str:  # noqa: PLR0911 - a line a rule
-        """The rule by which one fact does not bear out the clause; empty when it does."""
+        """The rule by which one fact does not support the clause; empty when it does."""
         entities = [self._entities[int(index)] for index in ENTITY.findall(clause)]
         if any(claim.evidence_id not in entity.claims or not claim.names_a_place for entity in entities):
             return _NO_PLACE
@@ -181,12 +182,12 @@ class Entailment:
         # "SELECT carts, a database query in checkout"
         is_apposition = said[:1] in (["a"], ["an"]) and not set(said) & _VERBS
         if entities and not is_apposition and not _names_operation(entities, said, claim):
-            return "a generalisation"  # "checkout is slow": one operation of it is
+            return "a generalisation"  # "checkout is slow": only one operation of it is
         if _misnamed(clause, self._entities, claim):
             return _NO_PLACE
         names_none = all(entity.name != claim.operation for entity in entities)
         if _DATABASE & set(said) and names_none and not is_apposition:
-            return "a generalisation"  # "the database is slow": one statement of it is
+            return "a generalisation"  # "the database is slow": only one statement of it is
         tokens = TOKEN.findall(clause)
         if claim.far and not self._keeps_direction(tokens, claim):
             return "a direction that its fact does not give"
@@ -198,14 +199,14 @@ class Entailment:
         return _unlicensed(tokens, plain, numbers, claim) or phrasing_rule(plain, numbers, claim)
 
     def _hangs_on(self, clause: str, before: str) -> bool:
-        """ "A took 176 ms, mostly in B": what has no verb belongs to the clause before, which is about A."""
+        """ "A took 176 ms, mostly in B": a part without a verb belongs to the clause before, about A."""
         said, earlier = (set(TOKEN.findall(text.lower())) for text in (clause, before))
         places = set(ENTITY.findall(ENTITY.sub(self._if_place, clause)))
         known = set(ENTITY.findall(ENTITY.sub(self._if_place, before)))
         return bool(places and known and not places <= known and earlier & _VERBS and not said & _VERBS)
 
     def _keeps_direction(self, tokens: list[str], claim: Claim) -> bool:
-        """A message goes from its producer: that one stands behind "from", and nothing else does."""
+        """A message goes from its producer: the producer, and no other place, comes after "from"."""
         origin = False  # whether the words are within "from …"
         for index, token in enumerate(tokens):
             match = ENTITY.match(token)
@@ -226,9 +227,9 @@ class Entailment:
 
 
 def _names_operation(entities: Sequence[Entity], said: Sequence[str], claim: Claim) -> bool:
-    """Whether a clause that names places names the operation that its fact is about, or a type of its error.
+    """Whether a clause that names places names the operation of its fact, or a type of its error.
 
-    Messages go between services, and orders are placed in them: there a service is enough.
+    Messages go between services, and orders are placed in services: for these a service is enough.
     """
     named = {entity.name for entity in entities}
     own = {claim.operation, *(claim.far or ())[1:]}
@@ -255,7 +256,7 @@ def _misnamed(clause: str, entities: Sequence[Entity], claim: Claim) -> bool:
 
 
 def _borne_out(text: str, claim: Claim) -> list[RoleNumber] | None:
-    """The numbers of a clause; None when one of them does not stand in the fact in the same part."""
+    """The numbers of a clause; None when one of them is not in the fact in the same role."""
     if any(match.replace(" ", "") not in claim.phrases for match in _SEVERITY.findall(text)):
         return None
     text = _SEVERITY.sub(" ", text)
@@ -267,15 +268,15 @@ def _borne_out(text: str, claim: Claim) -> list[RoleNumber] | None:
     failing = [number for number in numbers if claim.part_of and _is_part(number, claim.part_of)]
     said = set(re.findall(r"[a-z]+", text.lower()))
     if not said & FAILED and (failing or (of_wholes and said - BARE)):
-        return None  # the part is what failed: "60 calls" were not all there were
-    if len(re.findall(r"\d[\d,.]*", text)) != len(numbers):  # "x2", "v3", "10th": none of them is a measure
+        return None  # only the part failed: "60 calls" were not all calls
+    if len(re.findall(r"\d[\d,.]*", text)) != len(numbers):  # "x2", "v3", "10th" are no measures
         return None
     is_given = (number in failing or given_by(number, claim.numbers) for number in numbers)
     return numbers if all(is_given) else None
 
 
 def _is_part(number: RoleNumber, whole: PartOf) -> bool:
-    """ "60 calls" or "98% of calls", of 60 of 61."""
+    """ "60 calls" or "98% of calls", where the fact says 60 of 61."""
     if number.role != "count" or (thing(number.noun) != whole.noun and number.noun != "rate"):
         return False
     if number.number.unit == "%":
@@ -284,7 +285,7 @@ def _is_part(number: RoleNumber, whole: PartOf) -> bool:
 
 
 def _unlicensed(tokens: list[str], plain: list[str], numbers: list[RoleNumber], claim: Claim) -> str:
-    """The rule by which a word does not stand; empty when all do."""
+    """The rule by which a word is not licensed; empty when all are."""
     units = unit_indexes(tokens)
     for index, word in enumerate(plain):
         is_word = not ENTITY.match(word) and not word[0].isdigit() and word not in _PUNCTUATION

@@ -1,6 +1,6 @@
 """Rules about figures: degrees, shares, counts, usual values, and times.
 
-Each is true of a word that breaks it.
+Each function is true for a word that breaks its rule.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _WHOLES = words("incident anomaly anomalies trace traces")
 
 
 def _as_usual(word: Word) -> bool:
-    """ "As long as usual", "is normal": the word belongs to no comparison with a usual number."""
+    """ "As long as usual", "is normal": the word is not part of a comparison with a usual number."""
     if word.text not in FAMILIES["usual"] or word.has("expected", "excess", "ratio", "sigma"):
         return False
     before = set(word.clause[: word.index])
@@ -46,7 +46,7 @@ def _as_usual(word: Word) -> bool:
 
 
 def _unmeasured_side(word: Word) -> bool:
-    """ "Over its errors": what stands on the other side is a measure, or what is usual."""
+    """ "Over its errors": the other side must be a measure, or a usual value."""
     near = [*word.behind, *word.before[-3:]]
     ahead = set(word.clause[word.index + 1 : word.index + 4])
     if word.text in _SIDES and set(word.behind[:1]) & words("at with in for since"):
@@ -55,7 +55,7 @@ def _unmeasured_side(word: Word) -> bool:
 
 
 def _part_of_usual(word: Word) -> bool:
-    """ "152 ms of its usual 900 µs": no part of it."""
+    """ "152 ms of its usual 900 µs": the first is no part of the second."""
     return (
         word.text in FAMILIES["usual"]
         and word.before[-2:] in (["of", "its"], ["of", "the"], ["of", "a"])
@@ -64,7 +64,7 @@ def _part_of_usual(word: Word) -> bool:
 
 
 def _usually(word: Word) -> bool:
-    """ "Usually 151 ms over", "usually slow": what is said to be usual is the usual figure."""
+    """ "Usually 151 ms over", "usually slow": "usually" may only go with the usual figure."""
     if word.text not in _ADVERBS:
         return False
     roles = _roles_by_index(word)
@@ -77,7 +77,7 @@ def _usually(word: Word) -> bool:
 
 
 def _took_the_usual(word: Word) -> bool:
-    """ "Took its usual 8 ms" says that it was as usual; "usually took 8 ms" and "usually 8 ms" do not."""
+    """ "Took its usual 8 ms" says that nothing was unusual; "usually took 8 ms" and "usually 8 ms" do not."""
     if word.text not in _TOOK or not word.has("expected"):
         return False
     is_compared = word.has("observed", "excess", "ratio", "sigma") or set(word.clause) & _ADVERBS
@@ -85,7 +85,7 @@ def _took_the_usual(word: Word) -> bool:
 
 
 def _roles_by_index(word: Word) -> list[tuple[int, str]] | None:
-    """The parts of the clause's figures with where they stand; None where they cannot be told apart."""
+    """The roles of the clause's figures with their positions; None where they cannot be told apart."""
     measures = [index for index, item in enumerate(word.clause) if item[0].isdigit()]
     if len(measures) != len(word.numbers):
         return None
@@ -93,7 +93,7 @@ def _roles_by_index(word: Word) -> list[tuple[int, str]] | None:
 
 
 def _end_without_a_time(word: Word) -> bool:
-    """An incident's last anomaly has a time; that it is over is another matter."""
+    """An incident's last anomaly has a time; the end of the incident is a different statement."""
     if word.text == "had":
         return bool(set(word.behind[:1]) & (FAILED | words("been taken ended risen slowed")))
     is_end = word.text in ("ended", "ends", "ending") and "error" not in word.claim.families
@@ -101,13 +101,13 @@ def _end_without_a_time(word: Word) -> bool:
 
 
 def _total_of_all(word: Word) -> bool:
-    """A total is of what is counted or measured; an incident has no time of its own."""
+    """A total must be of counted or measured things; an incident has no duration of its own."""
     ahead = word.clause[word.index + 1 : word.index + 4]
     return word.text in ("total", "overall") and bool(set(ahead) & words("incident trace slowdown"))
 
 
 def _belittles(word: Word) -> bool:
-    """ "Only 152 ms" of what is more than usual."""
+    """ "Only 152 ms" for a value that is more than usual."""
     if word.text != "only" or "more" not in word.claim.families or word.behind[:1] == ["after"]:
         return False
     measures = [index for index, item in enumerate(word.clause) if item[0].isdigit()]
@@ -157,14 +157,14 @@ def _quantifier(word: Word) -> bool:
 
 
 def _went(word: Word) -> bool:
-    """ "Went from 8 ms to 176 ms": a way between two figures, or that of a share."""
+    """ "Went from 8 ms to 176 ms": a change between two figures, or between two shares."""
     if word.text not in ("went", "goes") or ("share" in word.claim.families and word.has("share")):
         return False
     return not (set(word.behind[:1]) & words("from to up") and word.has("observed", "expected"))
 
 
 def _own_slowdown(word: Word) -> bool:
-    """ "Its slowdown was 84%", "a slowdown of 84%": a share is one of the trace's slowdown."""
+    """ "Its slowdown was 84%", "a slowdown of 84%": a share is always a part of the trace's slowdown."""
     if word.text != "slowdown" or not word.has("share"):
         return False
     is_a_places = word.behind[:1] == ["of"] and word.behind[-1].startswith(ENTITY_MARK)
@@ -172,12 +172,12 @@ def _own_slowdown(word: Word) -> bool:
 
 
 def _away(word: Word) -> bool:
-    """Of what is usual something is so many σ away."""
+    """A value is so many σ away from the usual value."""
     return word.text == "away" and not word.has("sigma")
 
 
 def _further(word: Word) -> bool:
-    """ "A further 20 ms" is a measure beside others; a "further call" would be another one."""
+    """ "A further 20 ms" is a measure beside others; a "further call" would be another call."""
     return word.text == "further" and not (word.before[-1:] == ["a"] and any(measures(word.behind[:1])))
 
 
@@ -186,7 +186,7 @@ def _severity(word: Word) -> bool:
 
 
 def _more_of_failures(word: Word) -> bool:
-    """Of calls that fail what rose are failures, or their rate; not the calls, and by no number."""
+    """For failing calls, only failures or their rate may rise; not the calls, and not by a number."""
     if "error" not in word.claim.families or word.text not in FAMILIES["more"]:
         return False
     return word.behind[:1] == ["by"] or not set(word.clause) & (FAILURES | words("rate"))
@@ -213,7 +213,7 @@ def _on_time(word: Word) -> bool:
 
 
 def _approximates_nothing(word: Word) -> bool:
-    """ "Some calls", "about the network": such a word stands before a figure, or before "all"."""
+    """ "Some calls", "about the network": such a word is allowed only before a figure, or before "all"."""
     if word.text not in _BEFORE_NUMBERS:
         return False
     ahead = [item for item in word.clause[word.index + 1 : word.index + 3] if item not in ("a", "an", "the")]
@@ -221,7 +221,7 @@ def _approximates_nothing(word: Word) -> bool:
 
 
 def _trend(word: Word) -> bool:
-    """ "Is rising": what was seen once, or is over, goes on. "Rising to 176 ms" says how far it went."""
+    """ "Is rising" claims that a past value goes on changing. "Rising to 176 ms" only gives its end."""
     return word.text in _TRENDS and bool(set(word.before[-2:]) & BE)
 
 
@@ -237,7 +237,7 @@ def _whole_takes(word: Word) -> bool:
 
 
 def _of_it(word: Word) -> bool:
-    """ "152 ms of it": a part of something else, which no fact gives. A share of it is one."""
+    """ "152 ms of it": a part of something else, which no fact gives. Shares may be written so."""
     return (
         word.text in ("it", "that", "this", "which") and word.before[-1:] == ["of"] and not word.has("share")
     )
@@ -253,7 +253,7 @@ def _rate(word: Word) -> bool:
 
 
 def _now(word: Word) -> bool:
-    """ "Now takes 152 ms, usually 900 µs": beside what is usual, or it says that it is so today."""
+    """ "Now takes 152 ms, usually 900 µs" is a comparison; "now" alone claims that it is still so today."""
     return word.text in ("now", "currently") and not word.has("observed", "count", "share")
 
 

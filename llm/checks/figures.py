@@ -18,9 +18,10 @@ _RELATIVE_TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class Number:
-    """A number in a text. Times are in nanoseconds with the unit `ns`; per cent, × and bare ones as written.
+    """A number in a text. Times are in nanoseconds with the unit `ns`; per cent, × and bare numbers as
+    written.
 
-    `half_step` is half of the last digit that was written: what rounding may have cost.
+    `half_step` is half of the last written digit: the largest error by rounding.
     """
 
     value: float
@@ -32,12 +33,12 @@ class Number:
         if self.unit and self.unit != other.unit:
             return False
         tolerance = max(self.half_step, other.half_step, abs(other.value) * _RELATIVE_TOLERANCE)
-        # An order of magnitude is never a matter of rounding: "1 s" is not "600 ms".
+        # Rounding never explains an order of magnitude: "1 s" is not "600 ms".
         return abs(self.value - other.value) <= min(tolerance, abs(other.value) * 0.25 + 1e-12)
 
     def distance(self, other: Number) -> float:
-        """How far `other` is from what was written; nothing when rounding explains it."""
-        # A millionth of it is floating point: "0.152 s" is 152 ms.
+        """The distance of `other` from the written number; 0 when rounding explains it."""
+        # A relative difference of a millionth is floating point: "0.152 s" is 152 ms.
         return max(0.0, abs(self.value - other.value) - self.half_step - abs(other.value) * 1e-6)
 
 
@@ -61,5 +62,5 @@ def as_number(digits: str, unit: str | None) -> Number:
         return Number(value, "×", half_step)
     if unit in ("percent", "%"):
         return Number(value, "%", half_step)
-    # A following word is a unit only if it looks like one: an asset's ticker, × or σ.
+    # The next word is a unit only if it looks like one: an asset's ticker, × or σ.
     return Number(value, unit if unit in ("×", "σ") or (unit.isupper() and len(unit) <= 6) else "", half_step)

@@ -1,9 +1,9 @@
 """A model's answer → the part that the facts support. The model selects and orders; code asserts.
 
-A sentence of the summary stays when its cited facts entail it (`llm/checks/entailment.py`). Otherwise
-code's own sentence about the first of these facts replaces it; a sentence that cites no known fact
-is dropped. The causes, their order, confidence and statements are those of code, and the first one
-cannot be left out. Recommendations are those that were offered, in code's words.
+A sentence of the summary stays when its cited facts entail it (`llm/checks/entailment.py`). Otherwise code's
+own sentence about the first cited fact replaces it; a sentence that cites no known fact is dropped. The
+causes, their order, confidence and statements come from code, and the first cause cannot be left out. Only
+offered recommendations are shown, in code's words.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from llm.explanation import Draft, Evidence, RootCause, SentenceCheck
 from llm.narration.answer import Answer, AnsweredCause
 from llm.redaction.redact import redact_again, redact_name, strip_invisible
 
-MIN_SENTENCE_WORDS = 3  # a sentence that was all markup has nothing left
+MIN_SENTENCE_WORDS = 3  # a shorter sentence was mostly markup
 MAX_SENTENCE_CHARS = 600
-MAX_SENTENCES = 12  # four are asked for; more are read by nobody
+MAX_SENTENCES = 12  # the prompt asks for four; nobody reads more
 _CITATION = re.compile(r"\[\s*(E\d+(?:\s*[,;]\s*E\d+)*)\s*\]")
 _SENTENCE = re.compile(r".+?(?:[.!?](?:\s*\[[E\d,; ]+\][.!?]?)*(?=\s|$)|$)", re.DOTALL)
 _MARKUP = re.compile(
@@ -38,7 +38,7 @@ _NO_WORD = re.compile(r"[^\w%σ×]+")
 _ID = re.compile(r"E\d+")
 _SPACED = re.compile(r"\s+([,;:.])")
 OWN_WORDS = "code's own words"
-# In what has none of these characters, and no address, there is nothing to remove: most sentences.
+# Text with none of these characters, and no address, has nothing to remove: most sentences.
 _PLAIN = re.compile(r"(?:[ !\"$-%'()+,./0-9;=?@A-Z\\^_a-z{}µμ×σ–—’…‹›-]|:(?!//))*+")
 _ADDRESS = re.compile(r"www\.|data:|javascript:|mailto:", re.IGNORECASE)
 _NOISE = re.compile(r"[`*#|~]+|^\s*>+", re.MULTILINE)
@@ -47,7 +47,7 @@ _ABBREVIATIONS = {"e.g.": "for example", "i.e.": "that is", "vs.": "versus", "ap
 
 @dataclass(frozen=True)
 class Grounded:
-    """`draft` is None when no sentence of the answer was borne out. `checks` says it sentence by sentence."""
+    """`draft` is None when no sentence of the answer is supported. `checks` has each sentence's result."""
 
     draft: Draft | None
     checks: tuple[SentenceCheck, ...]
@@ -84,7 +84,7 @@ def plain_text(text: str) -> str:
     if _PLAIN.fullmatch(text) and not _ADDRESS.search(text):
         return " ".join(text.split())
     text = html.unescape(html.unescape(strip_invisible(text)))
-    while (cleaned := _MARKUP.sub(" ", text)) != text:  # what remains may form markup anew
+    while (cleaned := _MARKUP.sub(" ", text)) != text:  # the rest may form new markup
         text = cleaned
     return " ".join(_NOISE.sub(" ", strip_invisible(text)).replace("<", " ").replace(">", " ").split())
 
@@ -92,18 +92,18 @@ def plain_text(text: str) -> str:
 def check_summary(
     summary: str, evidence: Evidence, draft: Draft, *, takes_own_words: bool = False
 ) -> tuple[SentenceCheck, ...]:
-    """What becomes of each sentence of `summary`, in order.
+    """The result of each sentence of `summary`, in order.
 
     Args:
-        takes_own_words: for what a person confirmed or wrote: code's own sentences stand, word for word, and
-            a sentence without a citation gets that of a fact that bears it out.
+        takes_own_words: for text that a person confirmed or wrote. Then code's own sentences stay, word for
+            word, and a sentence without a citation gets the citation of a fact that supports it.
     """
     checker = SentenceChecker(evidence, draft, takes_own_words=takes_own_words)
     return tuple(checker.take(sentence) for sentence in sentences(summary)[:MAX_SENTENCES])
 
 
 class SentenceChecker:
-    """Checks the sentences of one text in their order, as they come."""
+    """Checks the sentences of one text one by one."""
 
     def __init__(self, evidence: Evidence, draft: Draft, *, takes_own_words: bool = False) -> None:
         self._evidence = evidence
@@ -114,11 +114,11 @@ class SentenceChecker:
         self._shown: set[str] = set()
 
     def take(self, sentence: str) -> SentenceCheck:
-        """What becomes of the next sentence."""
+        """The result of the next sentence."""
         cited = list(dict.fromkeys(_ID.findall(" ".join(_CITATION.findall(sentence)))))
         text = plain_text(_CITATION.sub(" ", sentence)).rstrip(".! ")
         text = redact_again(_SPACED.sub(r"\1", text), MAX_SENTENCE_CHARS + 1)
-        if self._takes_own_words and not cited:  # a person need not know the facts by number
+        if self._takes_own_words and not cited:  # a person does not need to know the numbers of facts
             ids = (fact.evidence_id for fact in self._evidence.facts)
             cited = [i for i in ids if self._entailment.check(text, [i], self._place).holds][:1]
         known = [i for i in cited if self._evidence.fact(i)]
@@ -126,7 +126,7 @@ class SentenceChecker:
         repeated = "" if rule else _repeated(text, known, self._evidence, self._draft)
         if repeated and self._takes_own_words:
             return _row(text, cited, "kept", OWN_WORDS, f"{text} [{', '.join(known)}].")
-        if repeated:  # in code's punctuation, with the fact whose statement it is
+        if repeated:  # in code's punctuation, with the fact of that statement
             fact = self._evidence.fact(repeated)
             assert fact is not None
             self._place = (fact.service, fact.operation)
@@ -142,7 +142,7 @@ class SentenceChecker:
         return self._replaced(text, cited, known, rule)
 
     def _replaced(self, text: str, cited: list[str], known: list[str], rule: str) -> SentenceCheck:
-        """Code's sentence about the first fact that was cited, once."""
+        """Code's sentence about the first cited fact, once."""
         fact = self._evidence.fact(known[0]) if known else None
         line = said(fact) if fact else ""
         if fact is None or line in self._shown:
@@ -153,7 +153,7 @@ class SentenceChecker:
 
 
 class _Lazy:
-    """Entailment that is prepared when it is first asked: code's own sentences need none."""
+    """Entailment that is prepared at the first use: code's own sentences do not need it."""
 
     def __init__(self, evidence: Evidence, draft: Draft) -> None:
         self._of = evidence, draft
@@ -176,7 +176,7 @@ def _repeated(text: str, known: list[str], evidence: Evidence, draft: Draft) -> 
         for evidence_id in known
         for statement in _own_statements(evidence_id, evidence, draft)
     ]
-    for evidence_id, statement in statements:  # nearly always with the same punctuation, too
+    for evidence_id, statement in statements:  # nearly always with the same punctuation
         if text.endswith(statement) and text.removesuffix(statement) in OPENINGS:
             return evidence_id
     said_words = _without_opening(text)
@@ -184,16 +184,16 @@ def _repeated(text: str, known: list[str], evidence: Evidence, draft: Draft) -> 
 
 
 def _own_statements(evidence_id: str, evidence: Evidence, draft: Draft) -> list[str]:
-    """Code's statements that may cite the fact: its own, and those of the causes that rest on it."""
+    """Code's statements that may cite the fact: the fact's own, and those of the causes that rest on it."""
     fact = evidence.fact(evidence_id)
     causes = [cause.statement for cause in draft.root_causes if evidence_id in cause.evidence]
     return [fact.statement, *causes] if fact else causes
 
 
 def _without_quote(text: str, known: list[str], evidence: Evidence) -> str:
-    """`text` without the message that its one fact quotes, word for word and behind a colon or a bracket.
+    """`text` without the message that its one fact quotes, word for word, after a colon or a bracket.
 
-    It is the sender's, as the fact has it, and stays in quotation marks; the rest is what the sentence says.
+    The message is the sender's and stays in quotation marks; the rest is the sentence's own statement.
     """
     fact = evidence.fact(known[0]) if len(known) == 1 else None
     if fact is None or fact.kind != "error":
@@ -205,7 +205,7 @@ def _without_quote(text: str, known: list[str], evidence: Evidence) -> str:
 
 
 def _without_opening(text: str) -> list[str]:
-    """The words of a sentence, as they stand and without each opening that code gives its sentences."""
+    """The words of a sentence: all of them, and without each opening that code gives its sentences."""
     said = _plain(text)
     return [said, *(said.removeprefix(opening) for opening in _openings() if said.startswith(opening))]
 
@@ -216,7 +216,7 @@ def _openings() -> tuple[str, ...]:
 
 
 def _form_rule(text: str, cited: list[str], known: list[str]) -> str:
-    """The rule that a sentence fails before its meaning is looked at; empty when there is none."""
+    """The rule of form that a sentence breaks, before its meaning is checked; empty if none."""
     if not cited:
         return "cites no fact"
     if len(known) < len(cited):
@@ -235,7 +235,7 @@ def _row(
 
 
 def _with_first_cause(checks: Iterable[SentenceCheck], draft: Draft) -> str:
-    """The shown sentences; where none names the first cause, code's sentence about it goes first."""
+    """The shown sentences; if none names the first cause, code's sentence about it comes first."""
     lines = [check.shown for check in checks if check.shown]
     first = draft.root_causes[0] if draft.root_causes else None
     cited = set(_ID.findall(" ".join(group for line in lines for group in _CITATION.findall(line))))
@@ -250,14 +250,14 @@ def _causes(answered: Iterable[AnsweredCause], draft: Draft) -> tuple[tuple[Root
     kept: list[RootCause] = []
     for candidate in draft.root_causes:
         place = redact_name(candidate.service), redact_name(candidate.operation)
-        if place in named or not kept:  # the first one stays in any case
+        if place in named or not kept:  # the first cause always stays
             kept.append(candidate.model_copy(update={"rank": len(kept) + 1}))
         named.discard(place)
     return tuple(kept), bool(named)
 
 
 def sentences(text: str) -> list[str]:
-    """Each with its citations."""
+    """The sentences, each with its citations."""
     text = strip_invisible(text)
     for abbreviation, words in _ABBREVIATIONS.items():
         text = text.replace(abbreviation, words)
@@ -265,5 +265,5 @@ def sentences(text: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Words only: a recommendation is recognised whatever the model did to its punctuation."""
+    """Words only: a recommendation is recognised even if the model changed its punctuation."""
     return " ".join(_NO_WORD.sub(" ", redact_again(text)).lower().split())

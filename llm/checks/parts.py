@@ -11,7 +11,7 @@ _SYNONYMS = {"requests": "calls"}
 
 @dataclass(frozen=True)
 class PartOf:
-    """`noun` is the word behind the whole; empty where there is none."""
+    """`noun` is the word after the whole; empty if there is none."""
 
     part: int
     whole: int
@@ -22,7 +22,7 @@ class PartOf:
         return self.part / self.whole
 
     def bears_out(self, other: PartOf) -> bool:
-        """The same part of the same whole; a sentence may leave the noun away."""
+        """The same part of the same whole; a sentence may leave out the noun."""
         return (self.part, self.whole) == (other.part, other.whole) and other.noun in ("", self.noun)
 
 

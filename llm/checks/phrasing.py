@@ -1,6 +1,6 @@
-"""Rules over one clause whose words are each licensed by a fact, but wrong together.
+"""Rules for one clause whose words are each licensed by a fact, but wrong together.
 
-Each rule is a name, which the stored report gives, and a function that is true when the clause breaks it.
+Each rule is a name, which the stored report shows, and a function that is true when the clause breaks it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from llm.checks.roles import RoleNumber
 from llm.checks.vocabulary import words
 
 _RULES = (*FIGURE_RULES, *RELATION_RULES)
-# What makes a time that of a message; and the work that is neither a message's way nor one between services.
+# Words that make a time a message's time; and words for work that is neither a message nor a call.
 _OF_A_MESSAGE = words(
     "message messages reach reached reaches reaching arrive arrived arrives arriving wait waits waited"
     " waiting gap deliver delivered delivery transit travelled queue queued receives received receive"
@@ -36,7 +36,7 @@ def phrasing_rule(clause: list[str], numbers: list[RoleNumber], claim: Claim) ->
 
 
 def names_relation(clause: list[str], claim: Claim) -> bool:
-    """Whether the clause says what the time of a relation is: that of a message, or of the way of a call."""
+    """Whether the clause names the relation of its time: a message, or the way of a call."""
     said = set(clause)
     if "message" in claim.families:
         return bool(said & _OF_A_MESSAGE) or "from" in said
@@ -47,7 +47,7 @@ def is_self_time(clause: list[str], numbers: list[RoleNumber], claim: Claim, *, 
     """Whether the clause gives the time of a relation as the place's own: "took 640 ms", spent outside.
 
     Args:
-        is_told: an earlier clause named the relation, so that "usually 3 ms" may follow without.
+        is_told: an earlier clause named the relation, so that "usually 3 ms" may follow alone.
     """
     if not claim.is_relation:
         return False

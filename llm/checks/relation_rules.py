@@ -1,6 +1,6 @@
 """Rules about places: causes, effects, blame, and the relation of two places.
 
-Each is true of a word that breaks it.
+Each function is true for a word that breaks its rule.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _CALLED = (
 
 
 def _faults_an_amount(word: Word) -> bool:
-    """An unusual amount is no fault of anybody's, and goes nowhere that its fact does not name."""
+    """An unusual amount is nobody's fault, and goes only to places that its fact names."""
     if "amount" not in word.claim.families:
         return False
     goes = word.text in ("from", "to", "into") and ENTITY_MARK in "".join(word.behind)
@@ -57,7 +57,7 @@ def _waits_for_a_place(word: Word) -> bool:
 
 
 def _bare_service(word: Word) -> bool:
-    """ "The service failed": of a service something is said by name, and with its operation."""
+    """ "The service failed": a service must be named, together with its operation."""
     if word.text not in ("service", "services"):
         return False
     near = "".join([*word.before[-2:], *word.behind])
@@ -77,19 +77,19 @@ def _unmeasured_after(word: Word) -> bool:
 
 
 def _published(word: Word) -> bool:
-    """A message was received so long "after it was published"; when it was published no fact says."""
+    """A message was received so long "after it was published"; no fact gives the time of publishing."""
     return word.text in ("published", "sent") and word.before[-3:] != ["after", "it", "was"]
 
 
 def _until(word: Word) -> bool:
-    """ "It took 2.4 s until the message …": of a way, a time of which is given, not of a time of day."""
+    """ "It took 2.4 s until the message …": a duration is given, not a time of day."""
     if word.text != "until" or "message" not in word.claim.families:
         return False
     return not any(measures(word.before[-2:]))
 
 
 def _caused(word: Word) -> bool:
-    """ "Probably caused the slowdown": of the trace's, or the incident, and no more certain than likely."""
+    """ "Probably caused the slowdown": of the trace or the incident only, and at most likely."""
     if word.text != "caused":
         return False
     effects = ["incident", "slowdown"] if word.claim.share is not None else ["incident"]
@@ -102,7 +102,7 @@ def _due_without_share(word: Word) -> bool:
 
 
 def _called(word: Word) -> bool:
-    """Of a way between two services, which is meant: the one that was called, as its caller saw it."""
+    """On a way between two services, "called" means the callee as its caller saw it."""
     if not word.claim.is_relation:
         return False
     if word.text in ("called", "calls"):
@@ -116,7 +116,7 @@ def _called(word: Word) -> bool:
 
 
 def _failed_to(word: Word) -> bool:
-    """ "Failed to fail": what a failure is said of has no other verb behind it."""
+    """ "Failed to fail": no other verb may follow "failed to"."""
     if word.text not in FAILED:
         return False
     behind = [item for item in word.clause[word.index + 1 :] if item not in ("again", "always")]
@@ -136,13 +136,13 @@ def _time_between(word: Word) -> bool:
 
 
 def _needs(word: Word) -> bool:
-    """What "needs 152 ms" took that long; what "needs more time" is to be given it."""
+    """ "Needs 152 ms" is a duration; "needs more time" is advice."""
     is_measured = any(measures(word.behind[:1])) or set(word.behind[:1]) & _NEAR_NUMBERS
     return word.text == "needs" and (not is_measured or word.has("excess"))
 
 
 def _overconfident(word: Word) -> bool:
-    """ "The culprit" of a cause that is likely: certainty is the evidence's, not the sentence's."""
+    """ "The culprit" for a likely cause: the evidence decides the certainty, not the sentence."""
     if word.text not in _ASSERTING or word.claim.confidence >= CERTAIN:
         return False
     is_share = word.text in FAMILIES["share"] and (word.has("share") or (word.claim.share or 0) > 0.5)
@@ -150,7 +150,7 @@ def _overconfident(word: Word) -> bool:
 
 
 def _subordinate(word: Word) -> bool:
-    """ "As A took 152 ms": a clause that hangs on another one says how the two hang together."""
+    """ "As A took 152 ms": a subordinate clause claims a relation between two clauses."""
     if word.text not in _CONJUNCTIONS or (word.text == "for" and word.index > 0):
         return False
     behind = word.clause[word.index + 1 :]
@@ -159,7 +159,7 @@ def _subordinate(word: Word) -> bool:
 
 
 def _cause_of_what(word: Word) -> bool:
-    """A cause is that of the incident or of its slowdown, not of a place or of a figure."""
+    """A cause is one of the incident or of its slowdown, not of a place or of a figure."""
     if word.text not in _ASSERTING or word.behind[:1] != ["of"]:
         return False
     ahead = word.clause[word.index + 2 : word.index + 6]
@@ -167,26 +167,26 @@ def _cause_of_what(word: Word) -> bool:
 
 
 def _makes(word: Word) -> bool:
-    """ "Made it slow" is an effect on another; "makes up 84%" a share."""
+    """ "Made it slow" claims an effect on something else; "makes up 84%" is a share."""
     return word.text in ("made", "make", "makes") and not (
         word.behind[:1] == ["up"] or any(measures(word.behind[:1]))
     )
 
 
 def _affects(word: Word) -> bool:
-    """ "9 traces were affected": of those the incident knows the number."""
+    """ "9 traces were affected": only the incident has that number."""
     return word.text in ("affected", "impacted", "involved") and not any(
         number.role == "count" for number in word.numbers
     )
 
 
 def _no_statement(word: Word) -> bool:
-    """ "The database is slow": what is known is of a statement, a query or a call of one."""
+    """ "The database is slow": only a statement, a query or a call of it is known to be."""
     return word.text in ("database", "db") and not set(word.behind[:1]) & _OF_A_DATABASE
 
 
 def _path_itself(word: Word) -> bool:
-    """ "Is the critical path": something lies on it, or it has a root."""
+    """ "Is the critical path": a place may be on the path, or be its root."""
     if word.text not in ("path", "longest"):
         return False
     is_on_it = {"of", "in", "on", "along"} & set(word.before)

@@ -34,18 +34,18 @@ _WORD = re.compile(r"[a-z]+|=", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class RoleNumber:
-    """A number with the part that it plays in its sentence; `noun` is the word behind a plain count."""
+    """A number with its role in its sentence; `noun` is the word after a plain count."""
 
     number: Number
     role: Role
     noun: str = ""
-    at_least: bool = False  # "more than 150 ms" may name a round number below what was observed
+    at_least: bool = False  # "more than 150 ms" may name a round number below the observed one
 
     def with_role(self, role: str) -> RoleNumber:
         return replace(self, role=role)  # type: ignore[arg-type]  # one of the roles, from a table of ours
 
     def supported_by(self, other: RoleNumber) -> bool:
-        """The same quantity in the same part. A count is one of the same things."""
+        """Whether the quantity and the role are the same. Counts must be of the same things."""
         if self.role == "count" and (self.noun != other.noun or other.role != "count"):
             return False
         if self.at_least and other.role == "observed" and self.number.unit == other.number.unit:
@@ -54,9 +54,9 @@ class RoleNumber:
 
 
 def given_by(number: RoleNumber, stated: Sequence[RoleNumber]) -> bool:
-    """Whether one of the `stated` figures is this one, and none of another part is nearer to what was written.
+    """Whether one of the `stated` figures is this one, and no figure of another role is nearer.
 
-    "Took 151 ms" is within the rounding of 152 ms, but where the difference is 151 ms it is that one.
+    "Took 151 ms" is within the rounding of 152 ms; but if the difference is 151 ms, the number means that.
     """
     if not any(number.supported_by(own) for own in stated):
         return False
@@ -68,7 +68,7 @@ def given_by(number: RoleNumber, stated: Sequence[RoleNumber]) -> bool:
 
 
 def find_roles(text: str) -> list[RoleNumber]:
-    """The numbers of a clause with their parts: what was seen, what is usual, the difference, a ratio, a count.
+    """The numbers of a clause with their roles: observed, usual, difference, ratio, count.
 
     >>> [(n.role, n.number.value) for n in find_roles("took 152 ms instead of the usual 900 µs, 151 ms more")]
     [('observed', 152000000.0), ('expected', 900000.0), ('excess', 151000000.0)]
@@ -82,12 +82,12 @@ def find_roles(text: str) -> list[RoleNumber]:
         end = match.end(1) if match.group(2) and not number.unit else match.end()
         before, behind = _before(text[since : match.start()]), _behind(text[end:until])
         found.append(_with_role(number, before, behind))
-        since = end  # not that of the match: in "40 instead of 6" the word behind is no unit
+        since = end  # not the end of the match: in "40 instead of 6" the next word is no unit
     return found
 
 
 def _before(text: str) -> list[str]:
-    """The words in front of a number, in its clause, nearest first."""
+    """The words before a number, in its clause, nearest first."""
     clause = re.split(r"[,;:()\u2013\u2014]", text)[-1]
     return [word.lower() for word in reversed(_WORD.findall(clause))]
 
@@ -105,14 +105,14 @@ def _with_role(number: Number, before: list[str], behind: list[str]) -> RoleNumb
     if (before[:1] == ["="] and before[1:2] == ["n"]) or set(behind[:1]) & {"samples", "observations"}:
         return RoleNumber(number, "samples")
     if number.unit == "%" and ((behind[:1] and behind[0] in _COMPARATIVES) or before[:1] == ["by"]):
-        return RoleNumber(number, "ratio")  # "84% slower", "slowed by 84%": no share of anything
+        return RoleNumber(number, "ratio")  # "84% slower", "slowed by 84%" are no shares
     if number.unit == "%" and "rate" in near[:4]:
         return RoleNumber(number, "expected" if _is_usual(near, behind) else "count", "rate")
     if number.unit == "%" and not _is_usual(near, behind):
         of_what = (
             [word for word in behind[1:6] if word not in _TAKEN_AS_IT_IS] if behind[:1] == ["of"] else []
         )
-        # "93% of the 48 calls", "84% of POST /checkout": the name or number behind is no lost time.
+        # "93% of the 48 calls", "84% of POST /checkout": the name or number after it is no lost time.
         is_share = (
             behind[:1] != ["of"] or of_what[:1] in (["it"], ["that"], ["this"]) or set(of_what) & _LOST_TIME
         )

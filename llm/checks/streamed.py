@@ -1,4 +1,4 @@
-"""A model's answer while it is written: each sentence is passed on when it is complete and checked."""
+"""A model's answer while it is written: each complete, checked sentence is passed on at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAY_END = re.compile(r"[.!?\]\"]")  # only such a piece can complete a sentence
 
 
 class StreamedAnswer:
-    """Gets the pieces of an answer as they come; calls `on_line` with each sentence that may be shown.
+    """Receives the pieces of an answer; calls `on_line` with each sentence that may be shown.
 
     The sentences are those that `grounding.ground` shows of the same summary.
     """
@@ -26,7 +26,7 @@ class StreamedAnswer:
         self.begin()
 
     def begin(self) -> None:
-        """Another answer begins, since the first had not the right form. Its sentences stay shown."""
+        """Start another answer after one of the wrong form. The shown sentences stay."""
         self._text = ""
         self._taken = 0
         self._checker = SentenceChecker(self._evidence, self._draft)
@@ -42,7 +42,7 @@ class StreamedAnswer:
 
 
 def partial_summary(text: str) -> tuple[str, bool]:
-    """The summary up to now, and whether it is complete.
+    """The part of the summary received so far, and whether it is complete.
 
     >>> partial_summary('{"summary": "A took 2 ms [E1]. B f')
     ('A took 2 ms [E1]. B f', False)
@@ -56,7 +56,7 @@ def partial_summary(text: str) -> tuple[str, bool]:
 
 
 def complete_sentences(summary: str, is_complete: bool) -> list[str]:
-    """Those that no further text changes: behind each of them stands another, which is no citation.
+    """The sentences that no further text can change: another sentence, not a citation, follows each.
 
     >>> complete_sentences("A took 2 ms [E1]. B took 3 ms. [E2", False)
     ['A took 2 ms [E1].']

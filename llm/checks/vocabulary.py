@@ -1,7 +1,8 @@
 """The words that a model's sentence may use: neutral words, and families that a fact must license.
 
-A word in none of these lists refuses its sentence. There are no negations, remedies, commands, wishes and
-conjunctions of cause here, and no names of things that only a fact can bring in (network, disk, team, deploy).
+A sentence with a word in none of these lists is refused. The lists contain no negations, remedies, commands,
+wishes and conjunctions of cause, and no names of things that only a fact can introduce (network, disk, team,
+deploy).
 """
 
 # ruff: noqa: E501 - lists of words
@@ -111,7 +112,7 @@ FAMILIES: dict[Family, frozenset[str]] = {
     "count": words("calls requests spans messages orders trades samples observations measurements attempts"),
 }  # fmt: skip
 
-# With a verb's bare form at its beginning, a clause is a command: "Call checkout", "Delay the message".
+# A clause that begins with the bare form of a verb is a command: "Call checkout", "Delay the message".
 COMMANDS = words(
     "call request order trade wait delay move drop add increase decrease slow speed start end show make take run"
     " spend need place name step value level work cost price size status wait reach receive carry fail raise"
@@ -128,11 +129,11 @@ RATIO_WORDS = {"twice": 2.0, "double": 2.0, "doubled": 2.0, "triple": 3.0, "trip
 
 
 def families(word: str) -> set[Family]:
-    """The families of a word in lower case; none means that no sentence may use it."""
+    """The families of a word in lower case; if there are none, no sentence may use it."""
     return {family for family, words in FAMILIES.items() if word in words}
 
 
 def ratio_within(word: str, ratio: float | None) -> bool:
-    """Whether "twice" and the like fit `ratio`; true for every other word."""
+    """Whether "twice" and similar words fit `ratio`; true for every other word."""
     wanted = RATIO_WORDS.get(word)
     return wanted is None or (ratio is not None and 0.8 * wanted <= ratio <= 1.3 * wanted)
