@@ -20,7 +20,7 @@ class AnsweredCause(BaseModel):
 
 
 class Answer(BaseModel):
-    """Also the assistant's message in training rows."""
+    """The answer of a model; training rows use it as the assistant's message, too."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,7 +1,7 @@
 """Limits of model requests in an hour (calls, tokens, cost), and a pause after an endpoint that fails.
 
-A sliding hour over the requests that were sent. Tokens are those that the endpoint counts, else an estimate
-at four characters each; cost follows from SPYHOP_GENAI_PRICES.
+A sliding hour over the sent requests. Tokens are counted by the endpoint, else estimated at four characters
+each; the cost follows from SPYHOP_GENAI_PRICES.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from llm.errors import FallbackReason, ModelFailed
 from llm.settings import Settings
 
 HOUR_S = 3600.0
-# A dead endpoint costs every explanation its deadline (45 s): after three it is asked a minute later.
+# A dead endpoint costs each explanation its deadline (45 s). After three failures the next try is a minute
+# later.
 FAILURES_TO_OPEN = 3
 OPEN_FOR_S = 60.0
 
@@ -30,7 +31,7 @@ class Usage:
 
 
 class Budget:
-    """Safe in any thread. `clock_s` is monotonic."""
+    """The use of the last hour. Thread-safe. `clock_s` is monotonic."""
 
     def __init__(self, settings: Settings, clock_s: Callable[[], float]) -> None:
         self._settings = settings
@@ -42,7 +43,7 @@ class Budget:
         self._opened_s: float | None = None
 
     def take(self) -> None:
-        """Count a request that is about to be sent.
+        """Count a request that will be sent now.
 
         Raises:
             ModelFailed: a limit of the hour is reached, or the endpoint has just failed several times.
@@ -77,7 +78,7 @@ class Budget:
             self._failures, self._opened_s = 0, None
 
     def failed(self) -> None:
-        """Note that the endpoint did not answer or is broken; after three times it rests for a while."""
+        """Note that the endpoint did not answer, or failed; after three times it is not asked for a while."""
         with self._guard:
             self._failures += 1
             if self._failures >= FAILURES_TO_OPEN:

@@ -10,7 +10,7 @@ from llm.redaction.redact import REDACTION_VERSION, redact_name, redact_text
 from llm.templates import data_block, render
 
 PROMPT_VERSION = "v2"
-CHARS_PER_TOKEN = 4  # an estimate: the exact tokeniser is the endpoint's secret
+CHARS_PER_TOKEN = 4  # an estimate: only the endpoint knows the exact tokeniser
 STATEMENT_LIMIT_CHARS = 900  # names are bounded to 120 characters each, quotes to 400
 
 

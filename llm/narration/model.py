@@ -23,21 +23,21 @@ Format = Literal["json_schema", "json_object", "prompt"]
 LimitName = Literal["max_completion_tokens", "max_tokens"]
 _FORMATS: tuple[Format, ...] = ("json_schema", "json_object", "prompt")
 _NO_KEY = "none"  # the client insists on a key; local endpoints ignore it
-_RETRIES = 1  # for refused connections and 5xx; the deadline bounds all of it
-_UNDERSTOOD_WITHIN_TRIES = 5  # three formats and one change of the limit's name, then no more
+_RETRIES = 1  # after refused connections and 5xx; the deadline bounds all tries together
+_UNDERSTOOD_WITHIN_TRIES = 5  # three formats and one change of the limit's name; after that it gives up
 
 
 class Listener(Protocol):
-    """Told an answer while it is written."""
+    """Is notified while an answer is written."""
 
     def begin(self) -> None:
-        """An answer begins, the first one or one that mends the form of the one before."""
+        """An answer begins: the first one, or one that corrects the form of the one before."""
 
     def piece(self, text: str) -> None: ...
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A body that ends with ModelFailed beyond `limit_bytes`, before the rest is read."""
+    """A body that fails with ModelFailed beyond `limit_bytes`, before the rest is read."""
 
     def __init__(self, body: httpx2.AsyncByteStream, limit_bytes: int) -> None:
         self._body = body
@@ -59,7 +59,7 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 class Model:
-    """One endpoint. Remembers which response format it takes. Safe in any thread."""
+    """One endpoint. Remembers which response format it accepts. Thread-safe."""
 
     def __init__(self, settings: Settings, clock_s: Callable[[], float] = monotonic) -> None:
         assert settings.llm_base_url
@@ -74,19 +74,19 @@ class Model:
         self._streams = True
 
     def ask(self, messages: list[dict[str, str]], listener: Listener | None = None) -> Answer:
-        """One answer within the total deadline, after at most one request to mend its form.
+        """One answer within the total deadline, after at most one request to correct its form.
 
         Args:
-            listener: told the pieces of the answer while it is written, where the endpoint streams.
+            listener: gets the pieces of the answer while it is written, if the endpoint streams.
 
         Raises:
-            ModelFailed: whatever went wrong, in words for the notice.
+            ModelFailed: for every failure, in words for the notice.
         """
         deadline_s = monotonic() + self._settings.llm_deadline_s
         if not self._slots.acquire(timeout=self._settings.llm_deadline_s):
             raise ModelFailed("all model requests were busy until the deadline", reason="busy")
         try:
-            # An event loop of its own: cancelling a task is the only way to end an answer that drips forever.
+            # An event loop of its own: only a cancelled task ends an answer that arrives endlessly slowly.
             answer = asyncio.run(self._within(deadline_s - monotonic(), messages, listener))
         except ModelFailed as error:
             if error.reason in BROKEN:
@@ -135,16 +135,16 @@ class Model:
             timeout=self._settings.llm_request_timeout_s,
             max_retries=_RETRIES,
             http_client=openai.DefaultAsyncHttpxClient(
-                # A redirect would carry telemetry to a host that nobody configured.
+                # A redirect would send telemetry to a host that nobody configured.
                 follow_redirects=False,
-                # What is not compressed cannot be a thousand times as large once it is unpacked.
+                # An uncompressed body cannot become a thousand times larger when unpacked.
                 headers={"Accept-Encoding": "identity"},
                 event_hooks={"response": [self._bound_body]},
             ),
         )
 
     async def _bound_body(self, response: httpx2.Response) -> None:
-        """Lets no more than the limit of a body be read, whatever its status, its type and its pace."""
+        """Stops the reading of a body at the limit, whatever its status, type and speed."""
         if response.headers.get("content-encoding", "identity") != "identity":
             raise ModelFailed(
                 "the model endpoint sent a compressed answer, which was not asked for",
@@ -186,7 +186,7 @@ class Model:
                     streamed = await self._streamed(client, messages, listener)
                     if streamed is not None:
                         return _text_of(streamed)
-                    self._streams = False  # asked for a stream, it answers in another way
+                    self._streams = False  # asked for a stream, the endpoint answered otherwise
                 return _text_of(await self._request(client, messages))
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 if not self._step_down(error):
@@ -204,7 +204,7 @@ class Model:
     async def _streamed(
         self, client: openai.AsyncOpenAI, messages: list[dict[str, str]], listener: Listener
     ) -> object | None:
-        """The completion put together from its pieces; None where none came."""
+        """The completion joined from its pieces; None if there were none."""
         self._budget.take()
         pieces: list[str] = []
         refusal, reason, came = "", None, False
@@ -254,7 +254,7 @@ class Model:
 
 
 def _usage(completion: object, messages: list[dict[str, str]]) -> tuple[int, int]:
-    """Tokens of prompt and answer: as the endpoint counts them, else estimated."""
+    """Tokens of prompt and answer: as counted by the endpoint, else estimated."""
     usage = getattr(completion, "usage", None)
     told = [getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
     if all(isinstance(count, int) and count >= 0 for count in told):
@@ -263,7 +263,7 @@ def _usage(completion: object, messages: list[dict[str, str]]) -> tuple[int, int
 
 
 def _text_of(completion: object) -> str:
-    """The text of the first choice. An endpoint may answer 200 with anything at all: trust no attribute."""
+    """The text of the first choice. An endpoint may answer 200 with any content: trust no attribute."""
     choices = getattr(completion, "choices", None)
     if not isinstance(choices, list) or not choices:
         raise ModelFailed(
