@@ -1,1 +1,1 @@
-"""Redacts all that leaves the process."""
+"""Redacts everything that leaves the process."""

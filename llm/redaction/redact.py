@@ -1,7 +1,7 @@
-"""Redacts all that leaves the process: attribute keys by allow-list, text by patterns; refuses on failure.
+"""Redacts everything that leaves the process: keys by allow-list, text by patterns; refuses on failure.
 
-Telemetry is written by whoever sends it. It may carry secrets (which must not reach a model, a stored
-explanation or an export) and invisible characters (which a person does not see and a model obeys).
+Any sender can write telemetry. It may contain secrets, which must not reach a model, a stored explanation or
+an export. It may contain invisible characters, which a person does not see and a model obeys.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _INVISIBLE = re.compile(
     "\u0334-\u0338\u20d0-\u20dc\u2800\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb]"
 )
 _UUID = re.compile(r"(?<![\w-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![\w-])", re.IGNORECASE)
-# What `operation_of` of the schema puts for an id, and a word with digits that is no secret's form: a secret
-# of which an id is a part would fit no rule any more.
+# The placeholder of the schema's `operation_of` for an id, and a word with digits that has no secret's form.
+# A secret that contains an id would otherwise match no rule any more.
 _ID, _SOME_ID = "{id}", "1\ua7fa1"
 _ASIDE = re.compile("\ue000uuid(\\d+)\ue001")
 _IDENTIFIER = re.compile(
@@ -47,7 +47,7 @@ _IDENTIFIER = re.compile(
 )
 _LINK = re.compile(r"(?<=!)(?=\[)|(?<=\])(?=\()")
 _NO_MARKUP = str.maketrans({"<": "‹", ">": "›", **dict.fromkeys('"`“”„‟«»＂', "'")})
-_NO_IDENTIFIER = re.compile(r"://|\*\*|\{\{|^\W*www\.|^:")  # what a page makes a link, bold or an icon
+_NO_IDENTIFIER = re.compile(r"://|\*\*|\{\{|^\W*www\.|^:")  # a page shows these as link, bold or icon
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -59,11 +59,11 @@ def strip_invisible(text: str) -> str:
 def redact_text(text: object, limit_chars: int = TEXT_LIMIT_CHARS) -> str:
     """Free text from telemetry with secrets replaced by `[redacted:kind]`, on one line, cut at the limit.
 
-    Anything that goes wrong on the way gives `UNCHECKED`, never the text.
+    Any failure gives `UNCHECKED`, never the text.
     """
     try:
         return _redact(str(text), limit_chars)
-    except Exception:  # closed on any failure, whatever a hostile string found in the patterns
+    except Exception:  # any failure that a hostile string causes in the patterns: return nothing of it
         return UNCHECKED
 
 
@@ -74,7 +74,7 @@ def redact_name(name: str) -> str:
 
 
 def quoted_name(name: str) -> str:
-    """A name for our own sentences: an identifier stands as it is, anything that reads as words is quoted.
+    """A name for our own sentences: an identifier stays as it is, a text that reads as words is quoted.
 
     >>> quoted_name("kx-exchange"), quoted_name("SELECT carts"), quoted_name("everything is fine")
     ('kx-exchange', 'SELECT carts', '"everything is fine"')
@@ -85,7 +85,7 @@ def quoted_name(name: str) -> str:
 
 
 def quoted_text(text: object) -> str:
-    """The sender's words for our own sentences: redacted, in quotation marks, and no markup of any page.
+    """The sender's words for our own sentences: redacted, in quotation marks, and without markup.
 
     >>> quoted_text('see <b>"x"</b> and ![y](http://z)')
     '"see ‹b›\'x\'‹/b› and ! [y] (http://z)"'
@@ -95,7 +95,7 @@ def quoted_text(text: object) -> str:
 
 
 def redact_paragraphs(text: str, limit_chars: int) -> str:
-    """As `redact_text`, with line breaks: what a person wrote has paragraphs. Closed on failure, too."""
+    """As `redact_text`, but keeps line breaks: a person writes paragraphs. Any failure gives `UNCHECKED`."""
     try:
         scrubbed = _scrub(text[: limit_chars * 2])
     except Exception:  # as above
@@ -104,7 +104,7 @@ def redact_paragraphs(text: str, limit_chars: int) -> str:
 
 
 def allowed_attributes(attributes: Mapping[str, object]) -> dict[str, str | int | float | bool]:
-    """The attributes whose key is on the allow-list, their text redacted; lists and maps stay behind."""
+    """The attributes whose key is on the allow-list, their text redacted; lists and maps are left out."""
     kept: dict[str, str | int | float | bool] = {}
     for key in sorted(ALLOWED_KEYS & attributes.keys()):
         value = attributes[key]
@@ -115,8 +115,8 @@ def allowed_attributes(attributes: Mapping[str, object]) -> dict[str, str | int 
     return kept
 
 
-# A figure that no other digit is near to: whatever its value, no rule looks at it, since those that check
-# values (cards, IBANs, addresses, phone numbers, tokens) want seven digits and more, joined by these.
+# A figure with no other digit near it. No rule depends on its value, since the rules that check values
+# (cards, IBANs, addresses, phone numbers, tokens) need at least seven digits, joined by these characters.
 _LONE_FIGURE = re.compile(
     r"(?<![\w.,:/()+@#=%-])(?<!\d[ ()])(?:\d{1,3}(?:,\d{3})?|\d{4})(?:\.\d{1,2})?"
     r"(?![\w.,:/()+@#=-]*\d)(?![ ()+-]{1,2}\d)(?!\w(?<!σ))"
@@ -132,37 +132,37 @@ def _shape_is_clean(shape: str, limit_chars: int) -> bool:
 
 
 def is_clean(text: str, limit_chars: int = TEXT_LIMIT_CHARS) -> bool:
-    """Whether `redact_text` would give the text as it is. Quick for texts that differ in their figures only.
+    """Whether `redact_text` would return the text unchanged. Fast for texts that differ only in figures.
 
-    An export asks this of many sentences of few shapes: 0.01 ms each instead of 0.3.
+    An export asks this for many sentences of few shapes: 0.01 ms each instead of 0.3.
     """
-    if len(text) <= min(limit_chars, TEXT_LIMIT_CHARS):  # no limit cuts it: one answer for all of them
+    if len(text) <= min(limit_chars, TEXT_LIMIT_CHARS):  # no limit cuts it, so the answer is the same for all
         limit_chars = TEXT_LIMIT_CHARS
     return _is_clean(text, limit_chars)
 
 
-@lru_cache(maxsize=2048)  # an explanation says one statement in its summary, its cause and its evidence
+@lru_cache(maxsize=2048)  # an explanation has one statement in its summary, its cause and its evidence
 def _is_clean(text: str, limit_chars: int) -> bool:
     shape = _LONE_FIGURE.sub(lambda match: match[0].translate(_DIGITS_ALIKE), text)
     return _shape_is_clean(shape, limit_chars)
 
 
 def redact_again(text: str, limit_chars: int = TEXT_LIMIT_CHARS) -> str:
-    """As `redact_text`, for a text that has most probably been redacted before."""
+    """As `redact_text`, for a text that was probably redacted before."""
     return text if is_clean(text, limit_chars) else redact_text(text, limit_chars)
 
 
 def _redact(text: str, limit_chars: int) -> str:
     scan_chars = limit_chars * 3
     scanned = strip_invisible(text[: scan_chars + 1])
-    if len(text) > scan_chars:  # a secret cut in half matches no pattern: drop the last word
+    if len(text) > scan_chars:  # a secret that is cut in half matches no pattern: drop the last word
         scanned = scanned[: scanned.rfind(" ") + 1] if " " in scanned else ""
     line = " ".join(_scrub(scanned).split())
     return line if len(line) <= limit_chars and len(text) <= scan_chars else line[: limit_chars - 1] + "…"
 
 
 def _scrub(text: str) -> str:
-    """`text` without secrets, as it stands in NFKC: full-width forms would slip through the patterns."""
+    """`text` in NFKC without secrets: full-width forms would not match the patterns."""
     visible = strip_invisible(text)
     normal = "µ".join(unicodedata.normalize("NFKC", part) for part in visible.split("µ"))  # µs stays µs
     scanned, ids = _set_aside_ids(normal.replace(_ID, _SOME_ID))
@@ -174,9 +174,9 @@ def _scrub(text: str) -> str:
 
 
 def _set_aside_ids(text: str) -> tuple[str, list[str]]:
-    """`text` with its UUIDs as placeholders, which no rule takes for a card or an IBAN, and those UUIDs.
+    """`text` with its UUIDs as placeholders, which match no rule for cards or IBANs, and those UUIDs.
 
-    A UUID that stands where a secret would (`api_key=…`) goes with it.
+    A UUID in the place of a secret (`api_key=…`) is removed with it.
     """
     ids: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Decides whether digits or letters are a secret: check sums, form, and the word before them."""
+"""Decides whether digits or letters are a secret: by check sum, form, and the word before them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _IBAN_CHARS = {
     33: "RU",
 }  # fmt: skip
 _HEX_ID = re.compile(r"(?=.*[a-f].*[a-f].*[a-f])(?:[0-9a-f]{16}|[0-9a-f]{24}|[0-9a-f]{32})")
-# An id that people search by, known by the word before it. A session's id opens a door: it is not among them.
+# Ids that people search by, recognised by the word before them. A session's id gives access, so it is not
+# here.
 _ID_BEFORE = re.compile(
     r"(?:order|trace|span|request|req|correlation|event|message|msg|invoice|batch|job|run|build|parent|document"
     r"|transaction|txn|incident|anomaly)(?:[ _-]?id)?s?[\"']?\s*(?:[=:#]|\bis\b)?\s*[\"']?$",
@@ -38,8 +39,8 @@ _TRACE_ID_CHARS = 32
 _PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 # Mean length of a piece ("Order", "Service", "2"): 1.6 to 2.4 in base64 of random bytes, 4 in Java's names.
 _MAX_MEAN_PIECE = 3.2
-_MIN_SEED_WORDS = 12  # BIP 39 has 12 to 24; the words around it may join it
-# Short words of English that are in no BIP-39 list: one of them and it is a sentence, not a seed.
+_MIN_SEED_WORDS = 12  # BIP 39 has 12 to 24; the words around the seed may be matched with it
+# Short English words that are in no BIP-39 list: a text with one of them is a sentence, not a seed.
 _PROSE = frozenset(
     {
         "the", "and", "for", "was", "were", "not", "with", "from", "has", "have", "had", "are", "but",
@@ -52,7 +53,7 @@ _PROSE = frozenset(
 
 
 def is_payment_card(text: str, before: str) -> bool:
-    """Luhn's check sum, with a length and prefix that card networks use, and not called an order's id."""
+    """Luhn's check sum, a length and prefix of a card network, and no order's id by the word before."""
     digits = re.sub(r"\D", "", text)
     return bool(_CARD_FORMS.fullmatch(digits)) and _passes_luhn(digits) and not _ID_BEFORE.search(before)
 
@@ -74,7 +75,7 @@ def is_ip(text: str) -> bool:
 
 
 def is_hex_secret(text: str, before: str) -> bool:
-    """Longer than a trace id, or as long and said to be a key. Digests of images and commits are none."""
+    """Longer than a trace id, or as long and named as a key. Digests of images and commits are none."""
     if _DIGEST_BEFORE.search(before):
         return False
     if len(text) == _TRACE_ID_CHARS:
@@ -83,7 +84,7 @@ def is_hex_secret(text: str, before: str) -> bool:
 
 
 def is_mixed_token(text: str, before: str) -> bool:
-    """Letters of both cases and digits without words in them, as random bytes look in base64 and base62."""
+    """Letters of both cases and digits without words, as random bytes look in base64 and base62."""
     if _TRACE_PARENT.fullmatch(text) or _ID_BEFORE.search(before):
         return False
     if _ID_PREFIX.match(text):
@@ -96,14 +97,14 @@ def is_mixed_token(text: str, before: str) -> bool:
 
 def is_seed_phrase(text: str) -> bool:
     words = text.split()
-    distinct = set(words)  # drawn at random from 2,048: a word that comes again and again is something else
+    distinct = set(words)  # random draws from 2,048: a word that repeats often is not a seed
     return len(words) >= _MIN_SEED_WORDS and not _PROSE & distinct and len(distinct) * 3 >= len(words) * 2
 
 
 def is_numbered_seed(text: str) -> bool:
-    """A list of 12, 15, 18, 21 or 24 with one short word each: nothing else is numbered so."""
+    """A list of 12, 15, 18, 21 or 24 items with one short word each: no other text is numbered so."""
     words = re.findall(r"[a-z]+", text.lower())
-    # Which numbers they are does not matter: `redact.is_clean` asks about a text with other digits.
+    # The numbers themselves do not matter: `redact.is_clean` asks about a text with other digits.
     return len(words) in (12, 15, 18, 21, 24) and is_seed_phrase(" ".join(words))
 
 

@@ -1,7 +1,7 @@
 """Patterns of secrets in free text: ordered rules, each with the replacement of its match.
 
-The order matters: what has a form of its own (a PEM block, a JWT) goes before what is known by the word
-beside it (`password=`), and that before what is known by its digits alone (cards, phone numbers).
+The order matters. First come secrets with a form of their own (a PEM block, a JWT), then those recognised by
+the word beside them (`password=`), then those recognised by their digits alone (cards, phone numbers).
 """
 
 # ruff: noqa: E501 - a pattern is easier to read on one line
@@ -24,7 +24,7 @@ from llm.redaction.secret_checks import (
 
 Rule = tuple[re.Pattern[str], "str | Callable[[re.Match[str]], str]"]
 
-# "Password" in the languages that error messages and forms are most often in.
+# "Password" in the languages that are most frequent in error messages and forms.
 _OTHER_LANGUAGES = (
     "kennwort|mot de passe|contrase(?:ñ|n)a|clave(?: de acceso| secreta| api)?|senha|wachtwoord|lösenord|adgangskode|salasana|hasło"
     "|(?:geheimer?|privater?|api)[ -]schlüssel|cl(?:é|e) (?:secr(?:è|e)te|priv(?:é|e)e|api)|jeton|токен|密钥|令牌"
@@ -38,7 +38,7 @@ _KEY_WORD = (
     rf"|{_OTHER_LANGUAGES}"
     r"|session[ _-]?(?:key|token)|(?<![a-z])session|connect\.sid|(?<![a-z])sid|mnemonic|csrf)s?"
 )
-# What stands after such a word in ordinary messages: a state, or the noun that the word only describes.
+# What follows such a word in ordinary messages: a state, or the noun that the word describes.
 _STATES = (
     "a|accepted|added|already|an|and|are|as|at|attempts?|authentication|authenticated|bad|be|been|being|blank"
     "|bucket|but|by|can|cannot|change|changed|changes|check|checks|consent|could|created|deleted|denied"
@@ -63,7 +63,7 @@ _SKIP = r"(?!\[redacted)"
 
 
 def _mark(kind: str, group: int = 0) -> Callable[[re.Match[str]], str]:
-    """Replaces the group, and keeps what stands before and behind it in the match."""
+    """Replaces the group, and keeps the rest of the match."""
 
     def replace(match: re.Match[str]) -> str:
         start, end = (edge - match.start() for edge in match.span(group))
@@ -120,12 +120,12 @@ _KNOWN_FORMS: tuple[Rule, ...] = (
 )
 
 _BESIDE_A_WORD: tuple[Rule, ...] = (
-    # <password …>value</password>, also with a namespace; what is cut off has no closing tag.
+    # <password …>value</password>, also with a namespace; a text that was cut has no closing tag.
     (
         _re(rf"(?:<|&lt;)(?:\w+:)?[\w.-]{{0,30}}{_KEY_WORD}(?:\s[^<>&]*)?(?:>|&gt;){_SKIP}([^<]+?)(?:<|&lt;|$)"),
         _mark("secret", 1),
     ),
-    # Headers: all of the line. "Authorization: missing" is a message, not a header.
+    # Headers: the whole line. "Authorization: missing" is a message, not a header.
     (
         _re(rf"\b(?:proxy-)?authorization\b[\"']?\s*[=:]\s*+[\"']?+(?!{_IS_STATE})({_SKIP}[^\n\"'}}]+(?:\"[^\"]*\"[^\n\"'}}]*)*)"),
         _mark("secret", 1),
@@ -174,7 +174,7 @@ _BESIDE_A_WORD: tuple[Rule, ...] = (
         ),
         _mark("secret", 1),
     ),
-    # "password hunter2secret": one that looks like a secret, or whatever was entered.
+    # "password hunter2secret": a word that looks like a secret, or any word that was entered.
     (_re(rf"\b{_KEY_WORD}\s++(?!{_IS_STATE}\s)({_SKIP}{_LOOKS_SECRET})"), _mark("secret", 1)),
     (_re(rf"\b(?:password|passphrase|passcode|passwd|pwd|identified by)\s+({_QUOTED})"), _mark("secret", 1)),
     (
@@ -217,7 +217,7 @@ _BESIDE_A_WORD: tuple[Rule, ...] = (
 _PHONE_UNITS = r"(?! ?(?-i:ns|ms|us|[µμ]s|s|min|bytes|[kMG]?i?B|USD|EUR|BTC|rows|of)\b)"
 _DIGITS: tuple[Rule, ...] = (
     (_re(r"\b[A-Z]{2}\d{2}[A-Z0-9]{11,30}\b"), _checked("iban", lambda found, _: is_iban(found))),
-    # In groups of four; a word in capitals behind it may look like one more.
+    # In groups of four; a word in capitals after it may look like one more group.
     *(
         (_re(rf"\b[A-Z]{{2}}\d{{2}}(?:[ -][A-Z0-9]{{4}}){{{n}}}{rest}\b"), _checked("iban", lambda found, _: is_iban(found)))
         for n in (7, 6, 5, 4, 3, 2)
@@ -261,7 +261,7 @@ _ADDRESSES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 _SPACED: tuple[Rule, ...] = (
-    # "p a s s w o r d hunter2", "P-A-S-S-W-O-R-D: …": what the letters spell is a word of the list above.
+    # "p a s s w o r d hunter2", "P-A-S-S-W-O-R-D: …": the letters spell a word of the list above.
     (
         _re(r"(?<![^\W_])((?:[A-Z]([ ._-]))(?:[A-Z]\2){2,}[A-Z])(?![^\W_])\s*[:=]?\s*(?:is\s+)?(\S+)"),
         lambda match: _spelled(match),  # noqa: PLW0108 - defined below
@@ -277,8 +277,8 @@ _LONG_VALUES: tuple[Rule, ...] = (
     (_re(r"(?<![\w.])1[.):]? ?[a-z]{3,8}(?:[,;]?\s+\d{1,2}[.):]? ?[a-z]{3,8}){11,23}\b"), _checked("secret", lambda found, _: is_numbered_seed(found))),
 )  # fmt: skip
 
-# Each with a hint of its rules: without one in a text none of them is tried, which is the case for most.
-# 400 characters of a usual error cost 2.1 ms without hints and 0.25 ms with them.
+# Each set of rules has a hint. Most texts contain no hint, and then no rule is tried. 400 characters of a
+# usual error cost 2.1 ms without hints and 0.25 ms with them.
 RULES: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = (
     (_re(r"[\w-]{15}|\$\w+\$|webhook|SharedAccess|@|://|-----|eyJ|A[KSRI][IRO]A", _EXACT), _KNOWN_FORMS),
     (
@@ -304,7 +304,7 @@ _COUNTED = re.compile(
 
 
 def _assigned(match: re.Match[str]) -> str:
-    """A state ("token: expired") is a message, a count of tokens a figure, an "unexpected token" a parser's."""
+    """A state ("token: expired") is a message, a token count a figure, an "unexpected token" is a parser's."""
     value = match.group(1)
     before = match.string[max(0, match.start() - 12) : match.start()]
     if _COUNTED.search(match.group()) or _STATE_VALUE.match(value) or _PARSER.search(before):
@@ -313,7 +313,7 @@ def _assigned(match: re.Match[str]) -> str:
 
 
 def _spelled(match: re.Match[str]) -> str:
-    """What stands behind letters that spell a word for a secret."""
+    """The text after letters that spell a word for a secret."""
     letters = match.group(1).replace(match.group(2), "")
     is_key = re.fullmatch(_KEY_WORD, letters, re.IGNORECASE) and not _STATE_VALUE.match(match.group(3))
     return _mark("secret", 3)(match) if is_key else match.group()
@@ -333,7 +333,7 @@ def _hides_a_secret(found: str) -> bool:
 
 
 def _has_base32_spread(found: str) -> bool:
-    """Digits within, not only behind a word: a constant with a version number is none."""
+    """Whether digits are inside, not only at the end: a constant with a version number is no secret."""
     body = found.rstrip("=")
     changes = sum(a.isdigit() != b.isdigit() for a, b in pairwise(body))
     return changes >= 2
