@@ -24,8 +24,8 @@ STRING = 16 << 2
 OBJECT = (0b1_11_11 << 2) | 2
 _ARRAY = (0b1_11 << 2) | 3
 METADATA_HEADER = 0b11_0_1_0001  # version 1, sorted keys, four-byte offsets
-# Keys at several levels: the bit that says "sorted" is not set, which promises less and is true as well. By
-# it `paths.py` finds the rows whose keys are not all of one level without looking at any value.
+# Used for keys at several levels: the bit "sorted" is not set, which promises less and is still correct. By
+# this bit `paths.py` finds rows with nested keys without reading any value.
 DEEP_METADATA_HEADER = 0b11_0_0_0001
 
 EMPTY_METADATA = struct.pack("<BII", METADATA_HEADER, 0, 0)
@@ -117,7 +117,7 @@ def _is_flat_map(value: AnyValue) -> bool:
 
 
 def _is_deep(value: AnyValue) -> bool:
-    """Whether it is a map, or a list of more than plain values."""
+    """Whether the value is a map, or a list with more than plain values."""
     match value.WhichOneof("value"):
         case "kvlist_value":
             return True

@@ -13,16 +13,16 @@ from collector.decode.frames import receive_request, send_refusal, send_reply
 from collector.decode.records import decode_records
 from collector.decode.traces import decode_traces
 
-# Nobody else waits for the GIL here, and the server sends a few MiB at a time: one call of the parser.
+# No other thread waits for the GIL here, and the server sends a few MiB at a time: one call of the parser.
 _DECODE_BYTES_MAX = 16 * 1024 * 1024
 
 
 def main() -> None:
-    """Runs until the other side is gone. A Ctrl-C in the terminal is the server's: it drains, then closes."""
+    """Runs until the other side is gone. Ignores Ctrl-C in the terminal: the server drains, then closes."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as sock:
-        decode_traces([b""])  # what is imported at the first call is here before the server counts on it
+        decode_traces([b""])  # modules imported by the first call are loaded before the server relies on it
         try:
             send_reply(sock, {})  # ready
             while True:
@@ -36,7 +36,7 @@ def _serve(sock: socket.socket) -> None:
         decoded = decode_records(receive_request(sock), _DECODE_BYTES_MAX)
     except EOFError:
         raise
-    except Exception as error:  # whatever a payload does to the parser: the server then decodes it itself
+    except Exception as error:  # any failure of the parser: the server then decodes the payload itself
         send_refusal(sock, str(error))
         return
     send_reply(sock, decoded)

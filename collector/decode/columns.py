@@ -45,7 +45,7 @@ def parse(signal: Signal, payloads: list[bytes]) -> pa.RecordBatch:
 def decode_canonical(
     signal: Signal, decode: Callable[[pa.RecordBatch], Decoded], payloads: list[bytes]
 ) -> Decoded:
-    """`decode(parse(payloads))`; once more in canonical form when a oneof was sent twice.
+    """`decode(parse(payloads))`; repeated in canonical form when a oneof was sent twice.
 
     No SDK does that, so the detour through messages may be slow.
     """
@@ -94,7 +94,7 @@ def hex_ids(ids: pa.BinaryArray) -> pa.StringArray:
 
 
 def ids_or_null(ids: pa.BinaryArray, size_bytes: int) -> pa.StringArray:
-    """Like `hex_ids`; NULL for an id that is all zero or of another size: OTLP takes it for absent."""
+    """Like `hex_ids`; NULL for an id that is all zero or of another size: OTLP treats it as absent."""
     text = hex_ids(ids)
     is_sound = pc.and_(
         pc.equal(pc.binary_length(ids), size_bytes), pc.not_equal(text, "0" * (2 * size_bytes))
@@ -107,7 +107,7 @@ def null_if_empty(texts: pa.StringArray) -> pa.StringArray:
 
 
 def times(unix_nanos: pa.UInt64Array) -> pa.TimestampArray:
-    """Unix nanoseconds to UTC timestamps; what an int64 cannot hold becomes the last time it can."""
+    """Unix nanoseconds to UTC timestamps; a time beyond int64 becomes the last possible time."""
     return arrow(nanos(unix_nanos)).cast(pa.timestamp("ns"))
 
 

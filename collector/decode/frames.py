@@ -22,7 +22,7 @@ _COUNT = struct.Struct("<I")
 _ITEM = struct.Struct("<BQ")  # signal or reply, size in bytes
 _OK, _REFUSED = 0, 1
 _BUFFERS_PER_SEND = 512  # below every IOV_MAX
-# The keys of spans travel as one more column, the counts of paths with the schema.
+# The keys of spans are sent as one more column, the counts of paths with the schema.
 _KEY_COLUMN = "span_key"
 _PATHS = b"spyhop.paths"
 

@@ -23,7 +23,7 @@ def with_offsets(headers: pa.BinaryArray, counts: Ints, parts: pa.BinaryArray) -
     part_of_offset = np.arange(len(row_of_offset)) - row_of_offset
     relative = (ends[part_of_offset] - ends[first_part[row_of_offset]]).astype("<u4")
     places = pieces(4 * (counts + 1), relative.view(np.uint8))
-    # The parts of a row lie side by side already: a coarser set of offsets makes them one value.
+    # The parts of a row are already side by side: a coarser set of offsets makes them one value.
     joined = pa.Array.from_buffers(
         pa.binary(),
         len(counts),

@@ -1,4 +1,4 @@
-"""Rows whose VARIANT values are bytes, which DuckDB cannot shred: their keys do not change their cost."""
+"""Rows whose VARIANT values are stored as bytes: DuckDB cannot shred them, so keys do not change the cost."""
 
 from __future__ import annotations
 

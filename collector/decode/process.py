@@ -1,9 +1,9 @@
 """Decodes large batches in a second process.
 
 Receiving, decoding and landing share one interpreter lock, and DuckDB's inserts must wait for it between any
-two calls. A process takes 170 MB and half a second to start, so that there is one only while landing is
-behind; small batches are decoded here. CPU a span of both sides together: 3.1 µs with 25 requests of 512
-spans at once, where decoding here takes 3.8.
+two calls. A process takes 170 MB and half a second to start, so it exists only while landing is behind; small
+batches are decoded in this process. CPU a span of both sides together: 3.1 µs with 25 requests of 512 spans
+at once; decoding here takes 3.8.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from collector.decode.records import Decoded, decode_records, payload_bytes
 from collector.signals import Signal
 from collector.wal.segment import DamagedRecord, Record
 
-# A third of a second of 10,000 spans/s. What is smaller is decoded in 5 ms, about what the other way costs.
+# A third of a second of 10,000 spans/s. A smaller batch is decoded here in 5 ms, about the cost of sending
+# it.
 PROCESS_BYTES_MIN = 1024 * 1024
 IDLE_S = 60.0
 _ANSWER_TIMEOUT_S = 30.0
@@ -49,7 +50,7 @@ class Decoder:
         self._not_before_s = 0.0
 
     def decode(self, records: Sequence[Record | DamagedRecord]) -> dict[Signal, list[Decoded]]:
-        """What `decode_records` returns, from here or from there.
+        """The result of `decode_records`, from this process or the other.
 
         Raises:
             ValueError: one of the records is damaged, of no known signal, or no valid protobuf.
@@ -74,11 +75,11 @@ class Decoder:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether large batches go to the other process by now."""
+        """Whether large batches already go to the other process."""
         return self._child is not None and self._child.is_ready()
 
     def rest(self) -> None:
-        """To be called now and then while nothing comes: ends a process that has had nothing to do."""
+        """Ends a process that has had nothing to do. Call it now and then while nothing arrives."""
         if self._child is not None and self._clock_s() - self._used_s > IDLE_S:
             self.close()
 
@@ -89,7 +90,7 @@ class Decoder:
             child.close()
 
     def _ready_child(self) -> _Child | None:
-        """The process, when it has said that it is ready; one is started when there is none."""
+        """The process, once it is ready; starts one if there is none."""
         if self._child is None and self._clock_s() >= self._not_before_s:
             self._child = _Child()
         return self._child if self._child is not None and self._child.is_ready() else None
