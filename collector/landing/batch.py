@@ -1,7 +1,7 @@
 """Spool records to the Arrow tables of one landing, read and decoded ahead of the inserts.
 
-DuckDB lets go of the GIL while it inserts: a thread that prepares the next batch while the last one lands,
-and has a process of its own decode while there is much, keeps both cores at work.
+DuckDB releases the GIL while it inserts. So a thread prepares the next batch while the last one lands; while
+there is much to decode, a process of its own decodes it. This keeps both cores busy.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def read_batch(
     try:
         tables: Tables | None = decode(records)
     except (ValueError, pa.ArrowException):
-        tables = None  # landing decodes again, in halves, to find which one
+        tables = None  # landing decodes again, in halves, to find the bad record
     return Batch(records, end, tables, noticed_s)
 
 
@@ -64,7 +64,7 @@ def to_insert(
     typed: Mapping[Signal, TypedPaths],
     recent: RecentKeys | None = None,
 ) -> Tables:
-    """The same, and which rows are stored packed, and which spans `recent` knows or has had twice.
+    """The same tables, with the rows that are stored packed, and the spans that `recent` knows or saw twice.
 
     Args:
         typed: take note of the paths.
@@ -118,7 +118,7 @@ class BatchReader:
         self._finishing = threading.Event()
         self._abandoned = threading.Event()
         self.failure = ""  # why the spool cannot be read; empty when it can
-        self.noticed_s: float | None = None  # since when something waits to be decoded
+        self.noticed_s: float | None = None  # since when records have been waiting to be decoded
         self.lag = LagWatch()
         self._thread = threading.Thread(target=self._loop, name="decoding", daemon=True)
 
@@ -170,7 +170,7 @@ class BatchReader:
             try:
                 batch = read_batch(self._spool, self._decode, self._position, self._max_bytes, noticed_s)
                 self.failure = ""
-            except Exception as error:  # the thread must outlive it: /readyz shows it until a read succeeds
+            except Exception as error:  # the thread survives; /readyz shows it until a read succeeds
                 self.failure = str(error)
                 log.exception("the spool cannot be read; trying again in %.1f s", _RETRY_S)
                 if self._finishing.wait(_RETRY_S):

@@ -1,8 +1,8 @@
 """Deletes landed spool segments once a checkpoint has brought their rows into the database file.
 
-Until then the rows stand in DuckDB's log alone. When that log is deleted, cut or damaged, the database goes
-back to its last checkpoint, and with it the spool position, which is in the same transaction: landing then
-repeats what the spool has kept, and nothing acknowledged is lost.
+Until then only DuckDB's log holds the rows. If that log is deleted, cut or damaged, the database returns to
+its last checkpoint. The spool position is in the same transaction, so it returns as well: landing then
+repeats the records that the spool has kept, and nothing acknowledged is lost.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collector.store.store import Store
 from collector.wal.segment import Position
 from collector.wal.spool import Spool
 
-# DuckDB checkpoints by itself when its log has 64 MiB. Large landings go around the log, straight to the
-# file: then this bound asks for a checkpoint.
+# DuckDB checkpoints by itself when its log has 64 MiB. Large landings bypass the log and go straight to the
+# file: this bound then triggers a checkpoint.
 KEPT_MAX_BYTES = 256 * 1024 * 1024
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Checkpoints:
     def landed(self, position: Position) -> None:
         """Everything before `position` is committed."""
         count = self._store.files.checkpoint_count()
-        if count > self._count:  # since the commit before: what that had landed is in the file
+        if count > self._count:  # a checkpoint since the last commit: the rows of that commit are in the file
             self._discard(self._noted)
         self._count, self._noted = count, position
         if self._spool.kept_bytes() > self._kept_max_bytes:

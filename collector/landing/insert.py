@@ -34,7 +34,7 @@ Tables = dict[Signal, list[Rows]]
 
 
 class Totals(NamedTuple):
-    """What has landed since the database was made."""
+    """Totals since the database was made."""
 
     batch_id: int
     traces_batch_id: int
@@ -46,7 +46,7 @@ class Totals(NamedTuple):
 
 
 class Insertion:
-    """One batch id under way: any number of `insert`, then one `set_position`, then the caller's COMMIT."""
+    """One open batch id: any number of `insert`, then one `set_position`, then the caller's COMMIT."""
 
     def __init__(
         self, con: duckdb.DuckDBPyConnection, totals: Totals, typed: Mapping[Signal, TypedPaths]
@@ -56,11 +56,11 @@ class Insertion:
         self._batch_id = totals.batch_id + 1
         self._counts = dict.fromkeys(Signal, 0)
         self._duplicate_count = 0
-        self.replaced_count = 0  # spans of which a later version came
+        self.replaced_count = 0  # spans that a later version replaced
         self._stored_versions: dict[Signal, int] = {}
 
     def insert(self, tables: Tables) -> None:
-        """Add the rows of all tables but for spans that are stored already; a later version replaces one."""
+        """Add the rows of all tables, except spans that are already stored; a later version replaces one."""
         for signal, decoded in tables.items():
             for rows in decoded:
                 table = rows.table

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from collector.wal.segment import Position
 
-# Behind for so long, and the backlog not smaller than it was so long ago: landing does not catch up. Catching
-# up from a full spool of 1 GiB takes 35 s, and its backlog shrinks.
+# Landing does not catch up if it was behind for this long and the backlog has not become smaller. Catching up
+# from a full spool of 1 GiB takes 35 s, and its backlog shrinks.
 LAG_MAX_S = 60.0
 _NOTE_INTERVAL_S = 0.5
-_NOTES_MAX = 1_000  # then every second one goes: an hour is known to 4 s, a day to 90
+_NOTES_MAX = 1_000  # beyond, every second note is dropped: an hour is known to 4 s, a day to 90
 
 
 class _Note(NamedTuple):
@@ -22,19 +22,19 @@ class _Note(NamedTuple):
 
 
 class LagWatch:
-    """Remembers when the spool had grown to which length. Two threads may use it."""
+    """Remembers when the spool reached which length. Two threads may use it."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._notes: deque[_Note] = deque()  # of which something has not landed; oldest first
+        self._notes: deque[_Note] = deque()  # notes with records that have not landed; oldest first
 
     def note(self, now_s: float, end: Position, backlog_bytes: int) -> None:
-        """To be called all the time, whatever landing does.
+        """Note the spool's length. Call it regularly, whatever landing does.
 
         Args:
             now_s: monotonic time.
-            end: where what is durable ends.
-            backlog_bytes: what of it has not landed.
+            end: end of the durable records.
+            backlog_bytes: the part of them that has not landed.
         """
         with self._guard:
             if self._notes and now_s - self._notes[-1].when_s < _NOTE_INTERVAL_S:
@@ -51,7 +51,7 @@ class LagWatch:
             return now_s - self._notes[0].when_s if self._notes else 0.0
 
     def failure(self, now_s: float, landed: Position) -> str:
-        """Why landing must be taken for stuck or too slow; empty when it is neither."""
+        """Why landing counts as stuck or too slow; empty when it is neither."""
         lag_s = self.lag_s(now_s, landed)
         if lag_s <= LAG_MAX_S:
             return ""

@@ -35,12 +35,12 @@ from collector.wal.spool import Spool
 # Payload bytes that are read, decoded and inserted at once; three of them are under way. CPU a span of the
 # insert: 5.1 µs with 12,800 rows (4 MiB), 5.0 with 25,600, 4.8 with 51,200. Arrow holds 120 MB at 8 MiB.
 PIECE_BYTES_MAX = 4 * 1024 * 1024
-# Two of DuckDB's row groups. A transaction ends just below: a last row group of a few rows would be stored
-# without shredding, and one of less than half a group be merged at some checkpoint.
+# Two of DuckDB's row groups. A transaction ends just below them: a last row group of a few rows would be
+# stored without shredding, and one of less than half a group would be merged at some checkpoint.
 ROWS_MAX = 2 * 122_880
 _NEXT_PIECE_TIMEOUT_S = 0.5
 RETRY_FIRST_S, RETRY_LAST_S = 0.25, 5.0
-INTERRUPT_TIMEOUT_S = 1.0  # for a transaction to end that is given up
+INTERRUPT_TIMEOUT_S = 1.0  # for an interrupted transaction to end
 _LOOK_INTERVAL_S = 60.0  # rows leave by the hour
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Lander:
     def stop(self, timeout_s: float) -> None:
         """Land what the spool holds, for at most `timeout_s`; what remains lands at the next start.
 
-        A transaction that takes longer is given up: it has not happened then.
+        A transaction that takes longer is rolled back.
         """
         self._stopping.set()
         self._reader.finish()
@@ -137,7 +137,7 @@ class Lander:
         return len(batch.records)
 
     def look_for_room(self) -> None:
-        """Let paths have the places of those whose rows have all been sealed or deleted."""
+        """Free the places of paths whose rows have all been sealed or deleted."""
         for signal in SEALED_SIGNALS:
             paths = self.typed[Signal[signal.label.upper()]]
             if paths.is_crowded:
@@ -178,9 +178,9 @@ class Lander:
                 return True
 
     def _land_together(self, first: Batch, taken: list[Position]) -> None:
-        """Land `first`, and while landing is behind what follows it, in one transaction.
+        """Land `first`, and while landing is behind also the pieces that follow it, in one transaction.
 
-        Returns without having landed anything when something among it cannot be stored.
+        Returns without having landed anything when one of the records cannot be stored.
 
         Args:
             taken: gets the end of each piece that was taken from the reader.
@@ -214,13 +214,13 @@ class Lander:
         self._landed(batch.end, totals, record_count, insertion.replaced_count)
 
     def _following(self, end: Position) -> Batch | None:
-        """The next piece when a whole one waits already: landing is behind, and should not commit yet."""
+        """The next piece if a whole one is waiting: landing is then behind and should not commit yet."""
         if self._stopping.is_set() or not self._spool.wait_beyond(end, 0, self._piece_bytes):
             return None
         return self._reader.next(_NEXT_PIECE_TIMEOUT_S)
 
     def _land_singly(self, end: Position) -> None:
-        """Land what is left before `end`, each piece in a transaction of its own."""
+        """Land the rest before `end`, each piece in its own transaction."""
         while self.position < end:
             records, _ = self._spool.read(self.position, self._piece_bytes)
             records = [record for record in records if record.position < end]
@@ -229,7 +229,7 @@ class Lander:
             self._land(records, records[-1].end)
 
     def _land(self, records: Records, end: Position, tables: Tables | None = None) -> None:
-        """Land all, or, when something among them cannot be stored, all but that."""
+        """Land all records; if some cannot be stored, all others."""
         try:
             if tables is None:
                 tables = to_insert(decode_records(records), self.typed)
@@ -273,7 +273,7 @@ class Lander:
         self._store.announce_landed(totals.traces_batch_id)
 
     def _quarantine(self, record: Record | DamagedRecord, reason: str) -> None:
-        """Keep what cannot be stored where a person can look at it. Its name makes a replay idempotent."""
+        """Keep an unstorable record where a person can read it. Its name makes a replay idempotent."""
         self._quarantine_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         segment_id, offset_bytes = record.position
         path = self._quarantine_folder / f"{segment_id:016d}-{offset_bytes}.{_suffix(record)}"
