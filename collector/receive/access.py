@@ -27,7 +27,7 @@ def load_tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> ssl
         _check_readable(path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # gRPC asks for h2 alone, and for nothing else; a client that offers both means OTLP/HTTP.
+    # gRPC offers h2 alone; a client that offers both means OTLP/HTTP.
     context.set_alpn_protocols(["http/1.1", "h2"])
     try:
         context.load_cert_chain(cert, key)
@@ -43,7 +43,7 @@ def load_tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> ssl
 
 
 class TokenCheck:
-    """Compares `Authorization: Bearer …` with the one token; lets all pass when there is none."""
+    """Compares `Authorization: Bearer …` with the one token; accepts all requests when there is none."""
 
     def __init__(self, token: str = "") -> None:
         self._token = token.encode()
@@ -52,7 +52,7 @@ class TokenCheck:
         """`headers` by lower-case name.
 
         Raises:
-            Unauthenticated: the token is missing or another one.
+            Unauthenticated: the token is missing or wrong.
         """
         if not self._token:
             return

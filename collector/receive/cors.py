@@ -1,7 +1,7 @@
 """Lets web pages of chosen origins send OTLP/HTTP, and no others.
 
-Browsers ask before they send OTLP's content types across origins, but not when a page's own host name was
-made to point here (DNS rebinding). We serve no pages, so whatever a page sends comes from elsewhere.
+Browsers send a preflight before OTLP's content types across origins, but not when a page's own host name was
+made to point here (DNS rebinding). We serve no pages, so every request of a page comes from another origin.
 """
 
 from __future__ import annotations

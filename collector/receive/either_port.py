@@ -1,9 +1,9 @@
-"""Both OTLP ports take both protocols: the first bytes show HTTP/2, which is passed to gRPC's own server.
+"""Both OTLP ports accept both protocols: HTTP/2, known by its first bytes, is passed to gRPC's own server.
 
-HTTP sent to 4317, or gRPC sent to 4318, is the commonest mistake, and neither side would report it. gRPC's
-server takes no sockets of others, so it listens on a Unix socket in a folder that only this user may enter,
-and HTTP/2 connections are tunnelled there; TLS ends before that. A tunnel costs 0.21 ms of CPU for a request
-of 512 spans of 280 bytes, 0.4 µs a span.
+HTTP sent to 4317, or gRPC sent to 4318, is the most frequent mistake, and neither side would report it.
+gRPC's server accepts no foreign sockets, so it listens on a Unix socket in a folder that only this user may
+enter. HTTP/2 connections are tunnelled to it; TLS ends before that. A tunnel costs 0.21 ms of CPU for a
+request of 512 spans of 280 bytes, 0.4 µs a span.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def either_protocol(
                 super().data_received(head)
                 return
             transport = self.transport
-            # The HTTP protocol lets go of the connection; told an error, it does not close it.
+            # The HTTP protocol releases the connection; it does not close it when it is told of an error.
             super().connection_lost(ConnectionAbortedError())
             if len(tunnels) >= tunnels_max:
                 transport.close()
@@ -67,7 +67,7 @@ def either_protocol(
 
 
 class _Tunnel(asyncio.Protocol):
-    """The sender's end. What it sends waits while gRPC does not take it, and the other way round."""
+    """The sender's end. Each direction waits while the other end accepts no data."""
 
     def __init__(self, transport: Any, tunnels: set[_Tunnel]) -> None:
         self._transport = transport

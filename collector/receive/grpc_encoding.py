@@ -1,9 +1,9 @@
 """gRPC messages in encodings that gRPC's own server does not know: zstd, snappy, lz4.
 
 gRPC's C core refuses a call whose `grpc-encoding` it does not know before any code of ours runs, and the
-OpenTelemetry Collector's exporter then drops its batch for good. So in the headers of such a call the
-encoding is replaced by one that is known, and told in a header of our own; messages pass unread and are
-decompressed behind the server, which is told to leave that to us.
+OpenTelemetry Collector's exporter then drops its batch for good. So the headers of such a call get an
+encoding that gRPC knows, and the real one is kept in a header of our own. Messages pass unchanged and are
+decompressed behind the server, which leaves decompression to us.
 
 Frames: RFC 9113, section 4.1 and 6.2; header blocks: RFC 7541.
 """
@@ -20,7 +20,7 @@ _HEADERS, _CONTINUATION = 1, 9
 _END_HEADERS, _PADDED, _PRIORITY = 0x4, 0x8, 0x20
 _FRAME_BYTES_MAX = 16_384  # of headers, as HTTP/2 has it unless the server allows more
 _BLOCK_BYTES_MAX = 65_536
-# A sender names its encoding in its first call or never; later blocks pass unread.
+# A sender names its encoding in its first call or never; later header blocks are not examined.
 _BLOCKS_LOOKED_AT = 64
 _NAME = b"grpc-encoding"
 _NAME_HUFFMAN = b"\x9a\xca\xc8\xb1j!\xe45S\x7f"
@@ -31,7 +31,7 @@ class BadFrame(Exception):
 
 
 class EncodingRewriter:
-    """What one sender sends on one connection, from its first byte."""
+    """Rewrites the bytes of one sender on one connection, from the first byte on."""
 
     def __init__(self) -> None:
         self._skip_bytes = _PREFACE_BYTES  # that pass before the next frame begins
@@ -42,7 +42,7 @@ class EncodingRewriter:
         self._passes = False
 
     def feed(self, data: bytes) -> bytes:
-        """What to send on for these bytes.
+        """The bytes to send on in place of these.
 
         Raises:
             BadFrame: they are no HTTP/2.
@@ -89,7 +89,7 @@ class EncodingRewriter:
         return self._rewritten(frames[0], before, block)
 
     def _look(self, block: bytes) -> None:
-        """Begin to rewrite with this block, let all pass from now on, or wait for the next."""
+        """Decide by this block: rewrite from now on, pass everything from now on, or wait for the next."""
         assert self._blocks is not None
         if _NAME not in block and _NAME_HUFFMAN not in block:
             self._blocks.append(block)

@@ -1,4 +1,4 @@
-"""Cancels gRPC calls that have opened and send nothing, when others need their threads."""
+"""Cancels gRPC calls that opened and send nothing, when other calls need their threads."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import grpc
 
 from collector.receive.memory import give_back, resident_bytes
 
-# Calls whose message has not come whole. Half of the threads: the others are left to those that work.
+# Calls whose message is incomplete. They may have half of the threads: the others are left to working calls.
 SILENT_MAX = 256
-# So many may take longer than this. Each may hold the largest message but for its last byte.
+# At most this many may take longer. Each may hold the largest message except its last byte.
 LINGERING_MAX = 32
 LINGERING_S = 3.0
-# gRPC does not say how much of a message has come, and holds it three times: 60 calls that sent half of the
-# largest message took 1.8 GB. So when memory has grown by this much while calls are silent, the older half of
-# them is cancelled, and again. What is sent at full speed comes within the second.
+# gRPC does not say how much of a message has arrived, and holds it three times: 60 calls that sent half of
+# the largest message took 1.8 GB. So when memory has grown by this much while calls are silent, the older
+# half of them is cancelled, repeatedly. A message sent at full speed arrives within the second.
 GROWTH_MAX_BYTES = 768 * 1024 * 1024
 SETTLED_S = 0.5
 _INTERVAL_S = 0.25
@@ -31,7 +31,7 @@ class _Silence(NamedTuple):
 
 
 class Patience:
-    """Cancels calls that do not send their message in time, and sooner when there are many."""
+    """Cancels calls that do not send their message in time; earlier when there are many."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -94,7 +94,7 @@ class Patience:
         return list(overdue)
 
     def _pressed(self, now_s: float) -> list[grpc.ServicerContext]:
-        """The calls that give way because memory has grown while they are silent."""
+        """The calls to cancel because memory has grown while they are silent."""
         with self._guard:
             settled = [call for call, silence in self._silent.items() if now_s - silence.since_s > SETTLED_S]
             if settled and resident_bytes() - self._calm_bytes[0] > GROWTH_MAX_BYTES:

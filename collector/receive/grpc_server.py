@@ -61,7 +61,8 @@ _KEEP_ALIVE = [
         600_000,
     ),  # one without any call; its client opens another when it needs it
 ]
-# More than calls may be silent, so that those give way before a connection's own next call has to wait.
+# More than the number of calls that may be silent: those are cancelled before a connection's next call must
+# wait.
 _STREAMS_PER_CONNECTION_MAX = 1000
 
 
@@ -123,7 +124,7 @@ class GrpcReceiver:
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self, grace_s: float) -> None:
-        """Say so to health watchers, take no new requests, give those under way `grace_s` seconds."""
+        """Notify health watchers, accept no new requests, and give running ones `grace_s` seconds."""
         self._health.enter_graceful_shutdown()
         self._server.stop(grace_s).wait(grace_s + 1)
         self._patience.stop()
@@ -131,8 +132,8 @@ class GrpcReceiver:
 
 class _Handlers(grpc.GenericRpcHandler):
     def __init__(self, intake: Intake, threads: int, patience: Patience, max_body_bytes: int) -> None:
-        # No (de)serialisers: bytes in, bytes out. On the wire a unary call is a stream of one message; taken
-        # as a stream it is known to us, and can be cancelled, before that message has come.
+        # No (de)serialisers: bytes in, bytes out. On the wire a unary call is a stream of one message.
+        # Handled as a stream, it is known to us, and can be cancelled, before that message has arrived.
         turns = GrpcTurns(threads, max_body_bytes)
         self._by_method: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             method: grpc.stream_unary_rpc_method_handler(
@@ -153,7 +154,7 @@ class _Handlers(grpc.GenericRpcHandler):
 
 
 class _Doorkeeper(grpc.ServerInterceptor):
-    """Lets only calls with the token pass; health is for everyone, since probes carry none."""
+    """Admits only calls with the token; health is open to everyone, since probes carry no token."""
 
     def __init__(self, intake: Intake, token: TokenCheck) -> None:
         self._intake = intake

@@ -1,9 +1,8 @@
 """OTLP JSON traces to protobuf wire bytes without a message in between.
 
-A span's attributes are mostly ones that came before, so each stays JSON text until that text has been
-looked up among those encoded already. What is rare (nesting, other spellings) takes the exact way of
-`otlp_json.py`; so does the whole body when anything about it is unusual, also to say what is wrong.
-Both ways give the same bytes.
+Most attributes of a span have occurred before. So each stays JSON text, which is looked up among the encoded
+ones. Rare forms (nesting, other spellings) take the exact path of `otlp_json.py`. The whole body takes it,
+too, when anything about it is unusual; this also gives the error message. Both paths give the same bytes.
 CPU a span of 815 bytes and 9 attributes: 23 µs by messages; here 4.3 when all were known, 7.2 when
 none. orjson in place of json would save nothing: the cost is in making objects (9.5 µs) and filling
 messages.
@@ -27,10 +26,10 @@ from collector.receive.otlp_json import Misfit, fill_part
 
 _UInt32 = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 _KINDS = {value.name: value.number for value in trace_pb2.Span.SpanKind.DESCRIPTOR.values}
-# Encoded attributes that are kept: some 250 bytes each with their text. Then all are forgotten, which costs
-# 1 µs each to learn again.
+# Number of encoded attributes that are kept: some 250 bytes each with their text. Beyond it all are dropped;
+# encoding one again costs 1 µs.
 _KNOWN_MAX = 32_768
-_KNOWN_TEXT_MAX = 256  # what is longer seldom comes twice
+_KNOWN_TEXT_MAX = 256  # longer texts seldom repeat
 
 _BYTES = [bytes([number]) for number in range(128)]
 _TIME = struct.Struct("<BQ")

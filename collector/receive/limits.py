@@ -37,7 +37,7 @@ def cut_values(
 ) -> None:
     """Cut each value beyond `limits.value_bytes` in `request`.
 
-    Parts that are smaller than the limit as a whole are passed over: the work lies in the few that are not.
+    Parts smaller than the limit are skipped: only the few larger ones cost time.
 
     Args:
         cut: gets how many values were cut for each place.
@@ -142,7 +142,7 @@ class _Cutter:
             self._note(place)
 
     def _cut_list(self, content: Any, name: str) -> None:
-        """Numbers stay: what is left of a histogram would be another one (see `_has_long_list`)."""
+        """Numbers stay: a shortened histogram would be a different one (see `_has_long_list`)."""
         if not isinstance(content[0], str | bytes):
             return
         room = self.max_bytes
@@ -192,7 +192,7 @@ def _long_list(message: Message, max_bytes: int) -> str:
 
 
 def _fit(value: Any, room: int) -> None:
-    """Cut a value with all that is nested in it to at most `room` bytes: what comes first stays."""
+    """Cut a value, with all nested values, to at most `room` bytes: its beginning stays."""
     kind = value.WhichOneof("value")
     match kind:
         case "string_value" | "bytes_value":

@@ -1,7 +1,7 @@
-"""Remembers each sender, what was accepted of it, and why something was refused.
+"""Remembers each sender, its accepted items, and the reasons of refusals.
 
-Most exporters hide a refusal from their user. So each is logged here, rate-limited, and `GET /api/senders`
-and /readyz show it.
+Most exporters hide a refusal from their user. So each refusal is logged here, rate-limited, and `GET
+/api/senders` and /readyz show it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from collector.signals import Signal
 from collector.visible import visible
 
-# Both keep the newest; what is older is in the log.
+# Both keep the newest entries; older ones are in the log.
 SENDERS_MAX = 256
 PROBLEMS_PER_SENDER_MAX = 16
 REPEAT_AFTER_S = 60.0  # the same problem of the same sender is one line a minute with the sum
@@ -56,7 +56,7 @@ class _History:
 
 
 class Senders:
-    """Thread-safe and bounded, whatever senders call themselves."""
+    """Thread-safe and bounded, for any names of senders."""
 
     def __init__(self, clock_s: Callable[[], float] = time) -> None:
         self._clock_s = clock_s
@@ -89,7 +89,7 @@ class Senders:
             self._complain(sender, signal.label, f"{_ITEMS[signal]} without time", way, count)
 
     def refused(self, sender: Sender, signal: Signal | None, reason: str) -> None:
-        """Note a request of which nothing was taken; `signal` None: it names none."""
+        """Note a request that was refused as a whole; `signal` None: it names none."""
         self._complain(sender, "" if signal is None else signal.label, "requests refused", reason, 1)
 
     def status(self) -> list[dict[str, object]]:

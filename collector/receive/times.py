@@ -1,8 +1,8 @@
 """Times that are missing or impossible: one rule for spans, log records and data points.
 
-An item without any time gets the time of its receipt, and names what was filled in by its attribute
-`spyhop.time_source`. An item whose time lies outside of the range is refused: in 1970, where seconds sent as
-nanoseconds lie, retention would delete it at once, and 2262 would be the newest for ever.
+An item without any time gets the time of its receipt; its attribute `spyhop.time_source` names the time that
+was filled in. An item whose time lies outside of the range is refused. Seconds sent as nanoseconds lie in
+1970, where retention would delete the item at once; an item in 2262 would be the newest for ever.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def set_point_times(times: TimeRange, made_up: Counter[str], reasons: Counter[st
 
 
 def time_fault(earliest_ns: int, latest_ns: int, times: TimeRange) -> str:
-    """Why these times cannot be meant; empty when they can. 0 is not set."""
+    """Why these times cannot be correct; empty when they can. 0 means "not set"."""
     if latest_ns > times.last_ns:
         return times.too_new
     return times.too_old if 0 < earliest_ns < times.first_ns else ""

@@ -53,16 +53,16 @@ class GrpcTurns:
 
     @contextmanager
     def small(self) -> Iterator[None]:
-        """Wait for the turn of something that costs little."""
+        """Wait for the turn of a cheap request."""
         with self._small:
             yield
 
     @contextmanager
     def large(self, size_bytes: int) -> Iterator[None]:
-        """Wait for the turn of something that costs much, and holds `size_bytes` until then.
+        """Wait for the turn of a costly request, which holds `size_bytes` until then.
 
         Raises:
-            Unavailable: what waits leaves no room for it.
+            Unavailable: the waiting requests leave no room for it.
         """
         with self._guard:
             if self._waiting_bytes + size_bytes > self._max_waiting_bytes:
@@ -87,7 +87,7 @@ class Export(NamedTuple):
 
 
 class HttpTurns:
-    """Decompresses and checks bodies of HTTP requests off the event loop, which a bomb would hold up."""
+    """Decompresses and checks bodies of HTTP requests off the event loop, which a bomb would block."""
 
     def __init__(self, intake: Intake, max_body_bytes: int) -> None:
         self._intake = intake
@@ -121,7 +121,7 @@ class HttpTurns:
             self._large_count -= 1
 
     def _accept_small(self, export: Export) -> Accepted | None:
-        """None: it costs too much to be checked beside others."""
+        """None: the check is too costly to run beside others."""
         if export.encoding:
             try:
                 max_bytes = min(LARGE_BYTES_MIN, self._max_body_bytes)
@@ -149,7 +149,7 @@ def _is_costly(body: bytes, *, is_json: bool) -> bool:
     size_bytes = len(body)
     if size_bytes > LARGE_BYTES_MIN:
         return True
-    # Fewer bytes have no more parts.
+    # Fewer bytes cannot have more parts.
     return size_bytes > LARGE_PARTS_MIN and part_count(body, is_json=is_json) > LARGE_PARTS_MIN
 
 

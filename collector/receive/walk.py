@@ -16,7 +16,7 @@ LEVELS: dict[Signal, tuple[str, str, str]] = {
 
 
 def retain(items: Any, keep: Callable[[Any], bool]) -> None:
-    """Take the items that are not to be kept out of a repeated field."""
+    """Remove the items that `keep` rejects from a repeated field."""
     kept = [item for item in items if keep(item)]
     if len(kept) < len(items):
         del items[:]
