@@ -6,13 +6,14 @@ from collector.lake.moving import LakeFile
 
 # 4 M spans are 150 MB as a file.
 ROWS_PER_FILE_MAX = 4_000_000
-# A smaller file is not worth its cost, however little memory there is.
+# A smaller file is not worth its cost, even with little memory.
 ROWS_PER_FILE_MIN = 10_000
 # Sorting and writing a file of 600,000 spans with nine attributes took 827 and 1,851 MB at most, 4,500 bytes
 # a row. DuckDB spills only part of it: within 500 MB they failed. The rest is for landing and queries. Within
 # 300 MB those spans become 13 files, and the process has 432 MB at most against 2,642.
 MEMORY_PER_ROW_BYTES = 6_000
-# Each file costs a query about 1 ms to open: an hour that is never quiet is tidied when it has so many.
+# Each file costs a query about 1 ms to open: an hour that keeps growing is rewritten when it has so many
+# files.
 FILES_PER_HOUR_MAX = 8
 
 
@@ -27,8 +28,8 @@ def files_to_compact(
     """The files of one hour, given smallest first, to rewrite as one now; empty when none.
 
     A quiet hour is rewritten whole, up to the size of one file. An hour that still grows is rewritten only
-    when it has many files, and then without those that are larger than all smaller ones together: each row
-    is so rewritten a number of times that grows with the logarithm of the hour, not with its files.
+    when it has many files, and then without the files that are larger than all smaller ones together. So each
+    row is rewritten a number of times that grows with the logarithm of the hour, not with its files.
     """
     if not quiet and len(files) < FILES_PER_HOUR_MAX:
         return []

@@ -16,7 +16,7 @@ class LandedLog:
             keep_s: the greatest age that will be asked for.
         """
         self._keep_ns = int(keep_s * _SECOND_NS)
-        self._looks: deque[tuple[int, int]] = deque()  # (when, newest batch id then), oldest first
+        self._looks: deque[tuple[int, int]] = deque()  # (time, newest batch id at that time), oldest first
 
     def note(self, now_ns: int, batch_id: int) -> None:
         if not self._looks or self._looks[-1][1] != batch_id:

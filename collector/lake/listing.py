@@ -1,8 +1,8 @@
 """The listing of a collector's files, for other collectors and engines: `_files/<collector>.parquet` in the
 lake names the files that hold a collector's rows now, each row once.
 
-A listing is replaced as a whole. A file that leaves it, since a compacted one has its rows or its time is
-over, stays on disk for two minutes more: a reader of the listing has that long to open its files.
+A listing is replaced as a whole. A file leaves it when a compacted file has its rows, or when its time is
+over. The file then stays on disk for two more minutes, so that a reader of the listing can still open it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from collector.store.lake import quoted, refresh_shared_views
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 
-LISTING_FOLDER = "_files"  # Spark, Hive and DuckDB's globs over `traces/**` leave it alone
+LISTING_FOLDER = "_files"  # Spark, Hive and DuckDB's globs over `traces/**` ignore it
 
 log = logging.getLogger(__name__)
 
 
 class Listing:
-    """Publishes this collector's files and takes in those of the others, when either has changed."""
+    """Publishes this collector's files and reads those of the others, when either has changed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -60,7 +60,7 @@ class Listing:
         self._published = files
 
     def take_in(self) -> bool:
-        """Show in `all_spans`, `all_logs`, `all_metrics` what the others list now; whether it changed."""
+        """Show the files of the others in `all_spans`, `all_logs`, `all_metrics`; whether they changed."""
         listings = {
             path.stem: path.stat().st_mtime_ns
             for path in self._folder.glob("*.parquet")

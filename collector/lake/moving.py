@@ -1,8 +1,8 @@
-"""Rows that change their place: from the database to a file, or from several files to one.
+"""Moves rows: from the database to a file, or from several files to one.
 
-A file is announced in `lake_writes`, then written and synced, and then one transaction makes it the place of
-its rows: it is listed, what held the rows before no longer is, and the views follow. A crash before that
-leaves a file that only `lake_writes` knows, and `remove_unfinished` takes it away; after it, all is done.
+A file is announced in `lake_writes`, then written and synced. Then one transaction makes it the place of its
+rows: it is listed, the former place of the rows is removed, and the views change. A crash before that leaves
+a file that only `lake_writes` knows, and `remove_unfinished` deletes it; after the transaction all is done.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _QUERIES = "collector.lake.queries"
 
 
 class Hours(NamedTuple):
-    """Rows of an hour, or of several thin ones in a row, in the database that one file will hold."""
+    """An hour, or several thin ones in a row, whose rows in the database will go to one file."""
 
     start: datetime
     end: datetime  # the first hour after them
@@ -55,9 +55,10 @@ def seal(
 ) -> int:
     """Move the rows of `hours` up to their batch to a new file; returns how many.
 
-    Of more than `rows_max` only the earliest move, about so many: what is left of the hours is due as before.
-    Landing only adds rows of newer batches and nothing else deletes these: the copy and the deletion, which
-    are not in one transaction, see the same rows, and their counts are compared before the commit.
+    If there are more than `rows_max` rows, only about that many of the earliest move; the rest stays due.
+    Landing only adds rows of newer batches, and nothing else deletes these rows. So the copy and the
+    deletion, which are not in one transaction, see the same rows; their counts are compared before the
+    commit.
     """
     condition = (
         f"WHERE batch_id <= {hours.last_batch_id}"
@@ -112,7 +113,7 @@ def compact(
     no query can be reading them.
 
     Args:
-        hours: the first one's begin, and the last one's end.
+        hours: from the begin of the first one to the end of the last one.
     """
     paths = [file.path for file in files]
     expected = sum(file.row_count for file in files)
@@ -121,7 +122,7 @@ def compact(
     ).fetchall()[0]
     path = announce(con, signal, hours, newest_batch_id, now_ns)
     rows = _rows_of(con, store, signal, files)
-    # Each file may have few paths, and all together many; rare paths have no column in any of them.
+    # Each file may have few paths, but all together many; rare paths have no column in any of them.
     copied = write_file(con, store.lake / path, signal, rows, expected, shredding=shredding_option(con, rows))
     store.share(store.lake / path)
     _check_counts(copied, expected, path)

@@ -22,8 +22,8 @@ _OPTIONS = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2, ROW_GROUP_SIZE
 _ROWS_PER_SLICE = 60_000
 _SLICE_MAX_S = 300
 _HOUR_S = 3600
-# The place of files that hold several hours or days: what Hive, Spark and DuckDB read as NULL, so that nobody
-# takes their rows for rows of one hour.
+# The folder of files that hold several hours or days: Hive, Spark and DuckDB read its name as NULL, so that
+# nobody takes their rows for rows of one hour.
 SEVERAL = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -33,7 +33,7 @@ def new_path(
     """A name in the lake that no collector, nor a copy of this one, has used or will use.
 
     Args:
-        start, end: the first hour's begin and the last one's end, of whose rows the file holds.
+        start, end: begin of the first hour and end of the last hour whose rows the file holds.
     """
     last = end - timedelta(hours=1)
     date = f"{start:%Y-%m-%d}" if last.date() == start.date() else SEVERAL
@@ -72,7 +72,7 @@ def write_file(
 
 
 def partial_of(target: Path) -> Path:
-    """The name under which a file grows: no reader's `*.parquet` finds it."""
+    """The name of a file while it is written: no reader's `*.parquet` finds it."""
     return target.with_name(target.name + ".partial")
 
 

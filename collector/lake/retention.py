@@ -1,4 +1,4 @@
-"""Deletes rows and files: by age, by size, and files whose rows stand in a compacted one."""
+"""Deletes rows and files: by age, by size, and files whose rows are in a compacted file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collector.store.lake import SEALED_SIGNALS, refresh_views
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 
-# A file is deleted so much later than it left the views: longer than any query may run, and than another
-# collector takes to look at the listing again.
+# A file is deleted this long after it left the views: longer than any query may run, and longer than another
+# collector takes to read the listing again.
 EXPIRED_KEEP_S = 120
 
 log = logging.getLogger(__name__)

@@ -32,7 +32,8 @@ from collector.store.lake import SEALED_SIGNALS, SealedSignal
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 
-# Late rows of an hour that has a file move when they are enough for a file, or after some waiting.
+# Late rows of an hour that already has a file move when they are enough for another file, or after some
+# waiting.
 STRAGGLERS_MIN = 10_000
 # They wait, and an hour's files wait to become one, so many times as long as rows settle: an hour with the
 # default of ten minutes, in which what comes late shares one file and one rewriting.
@@ -55,12 +56,12 @@ class Policy(NamedTuple):
 
     @property
     def patience_s(self) -> float:
-        """How long late rows and several files of one hour wait for more."""
+        """How long late rows, and several files of one hour, wait for more."""
         return PATIENCE_FACTOR * self.settle_s
 
 
 class Sealer:
-    """A thread that looks once in a while."""
+    """A thread that seals, compacts and deletes at intervals."""
 
     name = "lake"
 
@@ -82,7 +83,7 @@ class Sealer:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Give up a move under way, which is then undone."""
+        """Stop; a move that is running is undone."""
         self._stopping.set()
         interrupt_until_end(self._thread, lambda: self._working, timeout_s)
 
@@ -94,7 +95,7 @@ class Sealer:
     def status(self) -> dict[str, object]:
         """`files`, `rows` and `bytes` of this collector in the lake, and the reason of the last failure.
 
-        As of the last look: whoever asks whether the process lives must not wait for the database.
+        As of the last run: a health check of the process must not wait for the database.
         """
         return {**self._totals, "failure": self._failure}
 
@@ -111,7 +112,7 @@ class Sealer:
             retention_s=self._policy.retention_s,
             max_bytes=self._policy.retention_max_bytes,
         )
-        self.listing.publish()  # before files go: who reads the listing must find what it names
+        self.listing.publish()  # before files are deleted: readers of the listing must find its files
         delete_expired(self._store, self._clock_ns())
         self.listing.take_in()
         self._totals = self._read_totals()
@@ -157,7 +158,7 @@ class Sealer:
 
     @contextmanager
     def _in_smaller_pieces(self, row_count: int) -> Iterator[None]:
-        """Where memory is too short for so many rows, nothing is moved, and the next files are smaller."""
+        """If memory does not suffice for so many rows, nothing is moved, and the next files are smaller."""
         try:
             yield
         except duckdb.OutOfMemoryException:
@@ -196,7 +197,7 @@ class Sealer:
                 self._compact(signal, (group[0].start, end), [thin.file for thin in group])
 
     def rewrite_older(self) -> None:
-        """One file of an older format a look, so that a large lake is rewritten in the background."""
+        """Rewrite one file of an older format a run, so that large lakes are rewritten in the background."""
         quiet_since_ns = self._clock_ns() - int(self._policy.patience_s * 1e9)
         bounds = [WRITTEN_FORMAT, self.rows_max, quiet_since_ns]
         for row in self._store.read(load_sql(_QUERIES, "older_file"), bounds).to_pylist():

@@ -15,7 +15,7 @@ from collector.decode.variant_bytes import ARRAY, ITEM, OBJECT, Path, walk
 from collector.store.lake import quoted
 from collector.store.typed_paths import TYPED_MAX
 
-# A path of one row in a thousand is missed once in seven samples; then it stands in the rest of the value.
+# A path of one row in a thousand is missed once in seven samples; it is then stored in the rest of the value.
 _SAMPLE_ROWS = 2_000
 _ROWS_MIN = 2  # in the sample
 # Values of one column of the sample at most: 2,000 ordinary rows have 30,000, one hostile row may as well.
@@ -55,7 +55,7 @@ def _count_types(variants: Iterable[Mapping[str, bytes] | None]) -> Types:
 
 
 def _most_frequent(types: Mapping[str, Types]) -> dict[str, set[Path]]:
-    """The paths of each column that get columns; a path's parents are as frequent as it is at least."""
+    """The paths of each column that get columns; a path's parents are at least as frequent as it."""
     counted = [
         (counts.total(), -len(path), name, path)
         for name, paths in types.items()
@@ -81,7 +81,7 @@ def _column_type(types: Types, chosen: set[Path]) -> str:
 
 
 def _type_at(path: Path, types: Types, children: Mapping[Path, Iterable[Path]]) -> str:
-    """The DuckDB type of the values at a path; empty when they are better left as bytes."""
+    """The DuckDB type of the values at a path; empty when the values are better left as bytes."""
     counts = types.get(path)
     if not counts:
         return ""

@@ -1,7 +1,7 @@
 """Thin hours share files: 2,000 spans of 2,000 old hours were 1,878 files of one row.
 
-A query pays about 1 ms for each file it opens, and a view names them all. A few thin hours keep files of
-their own, where every engine finds them under their hour.
+A query needs about 1 ms for each file that it opens, and a view names all files. If there are only a few thin
+hours, they keep their own files, where every engine finds them under their hour.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import NamedTuple, TypeVar
 
 from collector.lake.moving import Hours, LakeFile
 
-# Fewer rows are not worth a file where there are more such hours.
+# Fewer rows are not worth a file if there are more such hours than this.
 THIN_ROWS = 10_000
 THIN_HOURS_MIN = 8
-# Where rows leave by age, a file leaves as a whole when its last row does: the first of it may stay longer by
-# a tenth of the age, or by a day.
+# If rows are deleted by age, a file is deleted as a whole with its last row. Its first rows may therefore
+# stay longer by a tenth of the age, or by a day.
 _SPAN_OF_RETENTION = 0.1
 _SPAN_MIN = timedelta(days=1)
 
@@ -39,7 +39,7 @@ def span_max(retention_s: float) -> timedelta:
 
 
 def share(hours: Sequence[Hours], longest: timedelta) -> list[Hours]:
-    """The same hours, in order; where many thin ones follow each other, as few that are worth a file."""
+    """The same hours, in order; consecutive thin ones are joined until they are worth a file."""
     shared: list[Hours] = []
     for group in _groups(hours, longest, lambda h: (h.start, h.end, h.row_count)):
         if len(group) < THIN_HOURS_MIN:
@@ -65,7 +65,7 @@ def files_to_share(files: Sequence[ThinFile], longest: timedelta) -> list[list[T
 def _groups(
     parts: Iterable[Part], longest: timedelta, measure: Callable[[Part], tuple[datetime, datetime, int]]
 ) -> Iterator[list[Part]]:
-    """Neighbours that are thin together; what is not thin stands alone."""
+    """Neighbours that are thin are grouped; an hour or file that is not thin is a group of its own."""
     group: list[Part] = []
     total = 0
     for part in parts:
