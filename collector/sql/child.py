@@ -1,9 +1,9 @@
-"""The process in which other people's SQL is parsed, examined and rehearsed, and may crash without harm.
+"""The process that parses, examines and rehearses users' SQL; it may crash without harm.
 
 python -m collector.sql.child FILE_DESCRIPTOR
 
-It holds no file and no row of anybody's. A query of our tables is bound here and run on made-up rows; what
-passes is run by the server. A query that names no table of ours is run here for good.
+It holds no file and no row of any user. A query of our tables is bound here and run on made-up rows; if it
+passes, the server runs it. A query that names no table of ours is only run here.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from collector.sql.fetch import NICENESS, fetch
 from collector.sql.sample import readable_names, sample_store
 from collector.sql.statement import DATABASE_ENDS, Prepared, first_lines, prepare
 
-# A rehearsal that is not over by then is heavy, not hostile: the server's own time limit is for that.
+# A rehearsal that takes longer is heavy, not hostile: the server's own time limit handles it.
 REHEARSAL_S = 0.3
 _INTERRUPT_GRACE_S = 0.5
-# Beyond what the process has after its start. A query that needs more of it for 2,048 rows is refused.
+# In addition to the process's memory after its start. A query that needs more for 2,048 rows is refused.
 ADDRESS_SPACE_EXTRA_BYTES = 640 * 1024 * 1024
 
 
@@ -109,7 +109,7 @@ def _answer(  # noqa: PLR0911  # one for each way in which a query ends
         }, None
     except duckdb.Error as error:
         return {"error": InvalidInput.code, "message": first_lines(error), "hint": ""}, None
-    except Exception as error:  # whatever a text does to whoever reads it: it is not run
+    except Exception as error:  # any failure while reading a text: the query is not run
         return {
             "error": RefusedQuery.code,
             "message": f"the query cannot be checked ({type(error).__name__})",
@@ -139,7 +139,7 @@ def _rehearse(cursor: duckdb.DuckDBPyConnection, prepared: Prepared, request: di
         raise
     except (duckdb.OutOfMemoryException, MemoryError) as error:
         if "could not allocate block" in str(error):
-            return  # of a sort, a join or a GROUP BY: the server spills it
+            return  # memory of a sort, a join or a GROUP BY: the server spills it
         raise TooLarge(
             "a few thousand rows of the query need more memory than a query may have",
             hint="ask for shorter values",

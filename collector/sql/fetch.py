@@ -11,7 +11,7 @@ import pyarrow as pa
 from collector.errors import TooLarge
 from collector.sql.statement import Params
 
-# One of DuckDB's vectors: what comes at once is as little as can be, however wide the rows are.
+# One of DuckDB's vectors: the smallest number of rows that arrive together, however wide they are.
 _BATCH_ROWS = 2048
 # Of threads and processes that run queries. Landing and detection come first: on two cores, ten heavy queries
 # at the same priority let landing fall 30 s behind 20,000 spans/s.
@@ -76,7 +76,7 @@ def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
 
 
 def _rows_within(batch: pa.RecordBatch, limit_bytes: int) -> int:
-    """How many of its first rows fit, taking all rows for equally long."""
+    """How many of its first rows fit, if all rows are equally long."""
     size_bytes = batch.get_total_buffer_size()
     if size_bytes <= limit_bytes:
         return int(batch.num_rows)

@@ -10,7 +10,7 @@ from typing import Any
 from collector.errors import RefusedQuery
 
 _ORDERED = re.compile(r"COMPARE_(GREATER|LESS)THAN(OREQUALTO)?")
-_DEEPENING = ("json", "recursive", "reduce")  # words without which no query makes a VARIANT of any depth
+_DEEPENING = ("json", "recursive", "reduce")  # a query without these words makes no deep VARIANT
 
 
 def check_plan(plan: Mapping[str, Any], text: str) -> None:

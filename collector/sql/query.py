@@ -1,7 +1,7 @@
 """Runs users' SQL: one statement, read-only, bounded in text, rows, bytes, memory and time.
 
-A query is parsed, examined and rehearsed in a process that can do no harm (`child.py`), and what passes runs
-here, on a cursor of its own. Both ways stand behind `QueryRunner`: reader processes can take its place.
+A query is parsed, examined and rehearsed in a process that can do no harm (`child.py`). A query that passes
+runs here, on its own cursor. Both steps are behind `QueryRunner`, so reader processes could replace it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from collector.store.store import Store
 
 TEXT_MAX_BYTES = 64 * 1024
 PARAMS_MAX, PARAMS_DEPTH_MAX = 10_000, 32
-# Waiting is worth it for a dashboard that asks many small things at once.
+# Waiting is useful for a dashboard that sends many small queries at once.
 WAIT_FOR_PLACE_S = 5.0
 _INTERRUPT_GRACE_S = 1.0
 MIB = 1024 * 1024
@@ -60,7 +60,7 @@ DEFAULT_BOUNDS = Bounds()
 
 
 class Checker(Protocol):
-    """Who says whether a query may run; `Sandbox`, if it is no test's."""
+    """Decides whether a query may run; `Sandbox`, except in tests."""
 
     def warm_up(self) -> None: ...
     def ask(self, request: Mapping[str, Any], timeout_s: float) -> Reply: ...
@@ -81,7 +81,7 @@ class QueryRunner:
         """
         Args:
             spill: where queries write what memory does not hold; None: they may fill the disk.
-            checker: who says whether a query may run; processes of its own without.
+            checker: decides whether a query may run; None: processes of its own.
         """
         self._store = store
         self.bounds = bounds
@@ -96,7 +96,7 @@ class QueryRunner:
         self.close()
 
     def warm_up(self) -> None:
-        """Start, in the background, what the first query would wait for."""
+        """Start, in the background, the parts that the first query would wait for."""
         threading.Thread(target=self._warm_up, name="sql-warm-up", daemon=True).start()
 
     def close(self) -> None:
@@ -179,8 +179,8 @@ class QueryRunner:
     def _run_in_store(
         self, sql: str, params: Params, limit_rows: int, place: _Place, timeout_s: float
     ) -> Fetched:
-        """On a thread of its own: some functions of DuckDB cannot be interrupted, and the caller is answered
-        in time all the same. Such a query keeps its place until it ends."""
+        """Run on a separate thread: some functions of DuckDB cannot be interrupted, but the caller still gets
+        an answer in time. Such a query keeps its place until it ends."""
         result: Future[Fetched] = Future()
 
         def work() -> None:
@@ -283,7 +283,7 @@ def _check_sizes(query: str, params: Params) -> None:
 
 
 def _too_large(params: Any) -> bool:
-    """Whether values are too many or too deep; by levels, since recursion is what deep values end."""
+    """Whether values are too many or too deep; checked by levels, since recursion fails on deep values."""
     level: list[Any] = [params]
     count = 0
     for _ in range(PARAMS_DEPTH_MAX):

@@ -33,7 +33,7 @@ Reply = tuple[dict[str, Any], pa.Table | None]
 
 
 class Sandbox:
-    """Thread-safe. Makes as many processes as calls go on at once; one of them is kept for the next call."""
+    """Thread-safe. Makes one process for each simultaneous call; one of them is kept for the next call."""
 
     def __init__(self) -> None:
         self._idle: list[_Child] = []
@@ -48,7 +48,7 @@ class Sandbox:
         self._give_back(_Child())
 
     def ask(self, request: Mapping[str, Any], timeout_s: float) -> Reply:
-        """What the child says of a query, and its rows if it could run it.
+        """The child's answer about a query, and its rows if the child could run it.
 
         Args:
             request: `query`, `params`, `limit_rows`, `limit_bytes`, `as_text`, `check_s`.
@@ -164,7 +164,7 @@ class _Child:
             raise _Crashed(self._exit_code(), monotonic() - started_s, self._is_ready) from error
 
     def close(self) -> None:
-        """End it at once: it holds nothing. Its own end would take 0.2 s while it still imports."""
+        """End it at once: it holds nothing. A regular exit would take 0.2 s while it still imports."""
         self._connection.close()
         self._process.kill()
         self._process.wait()

@@ -1,8 +1,8 @@
 """Checks the parsed form of a query, the tree that DuckDB's `json_serialize_sql` gives.
 
-Everything is refused that is not listed here, so that a kind of node that a later DuckDB adds stays out.
-DuckDB 2.0 types `WITH x AS (COPY … TO …) SELECT 1` as a SELECT, and a read-only transaction runs it: only the
-tree shows that it writes a file.
+Everything that is not listed here is refused, so that a new kind of node in a later DuckDB stays out. DuckDB
+2.0 types `WITH x AS (COPY … TO …) SELECT 1` as a SELECT, and a read-only transaction runs it: only the tree
+shows that it writes a file.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ NAME_PARTS_MAX = 32  # a.a.a… of 20,000 parts binds for minutes
 
 
 class Facts(NamedTuple):
-    """What a query was found to be."""
+    """The result of examining a query."""
 
     reads_store: bool  # it names a table or view of ours; if not, it can be run anywhere
-    cost: int  # nodes, those that binding repeats counted as often
+    cost: int  # nodes; a node that binding repeats counts each time
 
 
 def examine(tree: Mapping[str, Any], tables: Set[str]) -> Facts:
@@ -177,7 +177,8 @@ class _Walk:
                     f"the table function {name} is not available here",
                     hint="files and settings are out of reach; read spans, logs, metrics or another table",
                 )
-            # Checked by the rules of table functions: the walk below it must not hold it to those of values.
+            # Checked by the rules of table functions; the walk below must not apply the rules of values to
+            # it.
             node["function"] = function.get("arguments") or []
             self.reads_store |= name.startswith(("duckdb_", "pragma_"))
         if kind == "SHOW_REF":
@@ -211,7 +212,7 @@ class _Walk:
         raise InvalidInput(f"a table named {full_name} does not exist", hint=self._suggestion(names[-1]))
 
     def _cte_cost(self, name: str) -> int:
-        """What NOT MATERIALIZED puts here again; 1 for a CTE that is computed once."""
+        """The cost that NOT MATERIALIZED repeats here; 1 for a CTE that is computed once."""
         value = self._ctes[name]
         if not isinstance(value, dict) or value.get("materialized") != "CTE_MATERIALIZE_NEVER":
             return 1

@@ -28,7 +28,7 @@ class Running:
 
 
 class Watch:
-    """Looks twenty times a second while queries run; costs nothing otherwise."""
+    """Checks twenty times a second while queries run; costs nothing otherwise."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Watch:
 
     @contextmanager
     def over(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[Running]:
-        """Watch over what `cursor` runs in the block."""
+        """Watch the statement that `cursor` runs in the block."""
         running = Running(cursor)
         with self._guard:
             is_first = not self._running
@@ -85,7 +85,7 @@ class Watch:
             return (
                 f"queries took {grown_bytes // _MIB} MiB of memory, {self._memory_bytes // _MIB} are allowed"
             )
-        # A disk that others have filled stops no query: only one that writes.
+        # A disk that others have filled stops no query, except one that writes.
         if self._spill is None or self._spill.size_bytes() <= self._idle_spill_bytes:
             return ""
         failure = self._spill.failure()
