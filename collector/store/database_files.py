@@ -1,8 +1,8 @@
 """Checks that `spyhop.duckdb` and its log are still the files that DuckDB has open, and rescues them.
 
-No file of the database is opened here while DuckDB has it open: to close any handle of it would end the lock
-by which DuckDB keeps other processes out. DuckDB's own handles are found in /proc; without /proc (macOS) only
-the names are compared.
+No file of the database is opened here while DuckDB has it open: closing any handle of it would release the
+lock by which DuckDB excludes other processes. DuckDB's own handles are found in /proc; without /proc (macOS)
+only the names are compared.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COPY_BYTES = 1024 * 1024
 
 
 class Sizes(NamedTuple):
-    """What DuckDB believes: `PRAGMA database_size`."""
+    """File sizes as DuckDB knows them: `PRAGMA database_size`."""
 
     block_bytes: int
     block_count: int

@@ -1,8 +1,8 @@
-"""Finds spans of a batch that are stored already: a sender without an answer sends its request again.
+"""Finds spans of a batch that are already stored: a sender that gets no answer sends its request again.
 
-A retry has the same content. Spans of one id that differ in kind, service or start are different spans, as
-Zipkin's CLIENT and SERVER of one call, and all are kept. Of two versions of one span, sent early and again
-when it had ended, the one that ends later is kept.
+A retry has the same content. Spans of one id that differ in kind, service or start are different spans, such
+as Zipkin's CLIENT and SERVER of one call, and all are kept. A span may be sent early and again after its end;
+of these two versions the one that ends later is kept.
 
 Ids are compared in two steps. A 64-bit key of every recent span stays in memory (8 bytes each), and only a
 span whose key is there, a retry or a rare collision, is a suspect that is looked up by its real ids. The
@@ -51,7 +51,7 @@ class RecentKeys:
         self._old: list[Keys] = []
 
     def suspects(self, keys: Keys) -> Places:
-        """Where in `keys` one stands that is known already, or twice in `keys`; all are known from now on."""
+        """Places in `keys` of keys that are known already, or occur twice; afterwards all keys are known."""
         # Sorted keys walk through each run in order: 0.09 µs a key instead of 0.23 with 2 M known ones.
         ordered = np.sort(keys)
         repeated = ordered[1:][ordered[1:] == ordered[:-1]]
@@ -83,7 +83,7 @@ class RecentKeys:
 
 
 class Resolved(NamedTuple):
-    """What of a batch to insert, and what to delete before."""
+    """The rows of a batch to insert, and the rows to delete first."""
 
     spans: pa.Table
     duplicate_count: int = 0  # retries, and versions older than what is stored
@@ -135,7 +135,7 @@ def resolve(spans: pa.Table, suspects: Places | None, con: duckdb.DuckDBPyConnec
 
 
 class _Version:
-    """One span as it came once."""
+    """One version of a span."""
 
     __slots__ = ("content", "end", "identity", "place")
 

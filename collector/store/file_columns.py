@@ -2,9 +2,9 @@
 
 DuckDB and Parquet hold nanoseconds in one column; Spark and Iceberg refuse a file that does. So a file has
 each time as `<time>`, in whole microseconds, and `<time>_ns_rest`, 0 to 999: their sum is exact in every
-engine. The time that queries filter by stands there once more, as `<time>_unix_nano`: DuckDB leaves out row
-groups for a condition on one column, not on a sum of two. 30 s of 2 M rows take 4 ms of CPU by it, 58 ms by
-the sum.
+engine. The time that queries filter by is stored once more, as `<time>_unix_nano`: DuckDB skips row groups
+for a condition on one column, not for one on a sum of two. 30 s of 2 M rows take 4 ms of CPU by this column,
+58 ms by the sum.
 """
 
 from __future__ import annotations
