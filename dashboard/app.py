@@ -24,7 +24,7 @@ from dashboard.views import (
     traces,
 )
 
-# path, title, icon, what draws it. The first is the page at `/`.
+# path, title, icon, the function that draws the page. The first is the page at `/`.
 PAGES: list[tuple[str, str, str, Callable[[], None]]] = [
     ("overview", "Now", "monitoring", now.render),
     ("incident", "Incidents", "troubleshoot", incident.render),
@@ -42,7 +42,7 @@ PAGES: list[tuple[str, str, str, Callable[[], None]]] = [
 
 
 def _anomalies() -> None:
-    """The queue under its earlier path, so that links people have sent go on working."""
+    """The queue under its earlier path, so that existing links keep working."""
     incident.render()
 
 
@@ -68,7 +68,7 @@ def main() -> None:
     frame.register({"": pages[PAGES[0][0]], **pages, "anomalies": earlier})
     frame.apply_pending()
     bar.controls(current.title)
-    # Filled last: the page must not wait for the state of everything.
+    # Filled last: the page must not wait for the status of all parts.
     place = st.container(key="bar_place")
     current.run()
     with place:

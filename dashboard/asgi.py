@@ -85,8 +85,8 @@ def create_app(allowed_hosts: Iterable[str] = ()) -> ASGIApp:
     Args:
         allowed_hosts: names under which it is reached, besides those of this machine.
     """
-    # Streamlit itself admits websockets of every local port's pages, of any name that points here, and asks a
-    # server elsewhere for this machine's address to compare others with.
+    # Streamlit itself admits websockets from pages of every local port and of any name that points here. It
+    # also asks an external server for this machine's address, to compare others with it.
     guard = Middleware(OwnPagesOnly, allowed_hosts=allowed_hosts, setting="SPYHOP_DASHBOARD_ALLOWED_HOSTS")
     return streamlit.App(
         SCRIPT,

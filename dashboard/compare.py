@@ -1,7 +1,7 @@
-"""Two traces side by side: their call trees laid over each other. Pure.
+"""Two traces side by side, with their call trees merged. Pure.
 
-A call is known by the way to it: service, span name and kind of itself and of all above it. Calls of one
-parent with the same name are one row with a count: a loop of 20 statements is compared with one of 3.
+A call is identified by its path: service, span name and kind of itself and of all its ancestors. Calls of one
+parent with the same name are one row with a count, so a loop of 20 statements is compared with a loop of 3.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Row:
 
     @property
     def self_difference_ns(self) -> int:
-        """How much longer the left trace spent in these calls themselves."""
+        """How much longer the self time of these calls is in the left trace."""
         return self.left.self_ns - self.right.self_ns
 
     @property
@@ -88,8 +88,8 @@ def _self_ns(span: Mapping[str, Any]) -> int:
 
 
 def telling(rows: Sequence[Row], most: int) -> list[Row]:
-    """The rows in which the two differ, at most so many, in the order of the tree: calls of one side only,
-    of another count or with other errors, and the largest differences of self time."""
+    """The rows in which both traces differ, at most `most`, in the order of the tree: calls of one side only,
+    with another count or other errors, and the largest differences of self time."""
     differs = [
         row
         for row in rows

@@ -1,4 +1,4 @@
-"""Counts over time as stacked bars. Pure: a frame in, a chart out."""
+"""Counts over time as stacked bars. Pure: takes a frame, returns a chart."""
 
 from __future__ import annotations
 

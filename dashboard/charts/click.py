@@ -1,4 +1,4 @@
-"""What was clicked in a chart. Pure."""
+"""The clicked item of a chart. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PICKED = "picked"
 
 
 def picked(selection: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Fields of what was clicked; None without a click.
+    """Fields of the clicked item; None without a click.
 
     >>> picked({"picked": [{"time": 1000, "service_name": "shop"}]})
     {'time': 1000, 'service_name': 'shop'}

@@ -1,4 +1,4 @@
-"""The course of one operation before, in and after an incident. Pure: a frame in, a chart out."""
+"""The course of one operation before, in and after an incident. Pure: takes a frame, returns a chart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 
 from dashboard.theme import BAD, BORDER, LINK, MUTED, TEXT
 
-# Only the powers of ten: the rest of a logarithmic grid would hide what is drawn.
+# Only the powers of ten: the rest of a logarithmic grid would hide the data.
 DECADES = [10.0**power for power in range(-4, 8)]
 HEIGHT_PX = 170
 

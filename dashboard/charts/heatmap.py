@@ -1,4 +1,4 @@
-"""Traces by time and duration as a heatmap that can be brushed. Pure: rows in, a chart out."""
+"""Traces by time and duration as a heatmap that can be brushed. Pure: takes rows, returns a chart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import polars as pl
 
 from dashboard.theme import BORDER, MUTED, TEXT
 
-# Only the powers of ten: the rest of a logarithmic grid would hide what is drawn.
+# Only the powers of ten: the rest of a logarithmic grid would hide the data.
 DECADES = [10.0**power for power in range(-4, 8)]
 HEIGHT_PX = 190
 COLUMNS = 60
@@ -21,7 +21,7 @@ BRUSH = "brush"
 
 
 def cells(rows: Sequence[Mapping[str, Any]], since_ns: int, until_ns: int) -> pl.DataFrame:
-    """from, until (UTC), low_ms, high_ms, trace_count of each cell that holds a trace.
+    """from, until (UTC), low_ms, high_ms, trace_count of each cell that contains a trace.
 
     Args:
         rows: `start_ns` and `duration_ns` of each trace.

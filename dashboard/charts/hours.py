@@ -1,4 +1,4 @@
-"""What is usual for an operation at each hour of the week, as a heatmap. Pure: a frame in, a chart out."""
+"""An operation's usual duration at each hour of the week, as a heatmap. Pure: frame in, chart out."""
 
 from __future__ import annotations
 

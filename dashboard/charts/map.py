@@ -1,4 +1,4 @@
-"""The services as a layered map: callers left of those they call. Pure: rows in, places in pixels out."""
+"""The services as a layered map: callers left of their callees. Pure: rows in, places in pixels out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dashboard.theme import service_colours
 
 NODE_WIDTH_PX = 210
 NODE_HEIGHT_PX = 52
-COLUMN_PX = 380  # with room for what an arrow says
+COLUMN_PX = 380  # with room for the text of an arrow
 ROW_PX = 78
 MARGIN_PX = 18
 FAILING_SHARE = 0.05
@@ -47,7 +47,7 @@ def layers(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, 
 
 
 def _forward_edges(order: Sequence[str], callees: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-    """The edges without those that close a circle, found depth first, without recursion."""
+    """The edges without those that close a cycle, found depth first, without recursion."""
     state: dict[str, int] = {}
     kept: list[tuple[str, str]] = []
     for start in order:
@@ -82,7 +82,7 @@ def picture(
         red: rows by service with requests, errors and p95.
         abnormal: services that fail, are slow or silent now.
         troubled: services of open incidents.
-        href: where a service's box leads.
+        href: gives the link of a service's box.
     """
     edges = [(edge["caller"], edge["callee"]) for edge in topology["edges"]]
     known = {service["service_name"] for service in topology["services"]} | set(red)

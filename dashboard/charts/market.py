@@ -1,4 +1,4 @@
-"""Prices with marks, and amounts by account on the log scale. Pure: frames in, charts out."""
+"""Prices with marks, and amounts by account on the log scale. Pure: takes frames, returns charts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dashboard.theme import BORDER, LINK, MUTED, SEVERITIES, TEXT
 PRICE_HEIGHT_PX = 200
 ROW_PX = 24
 ACCOUNTS_MAX = 14
-# Only the powers of ten: the rest of a logarithmic grid would hide what is drawn.
+# Only the powers of ten: the rest of a logarithmic grid would hide the data.
 DECADES = [10.0**power for power in range(-8, 10)]
 NOBODY = "no account"
 
@@ -95,7 +95,7 @@ def amounts_chart(points: pl.DataFrame, thresholds: Mapping[str, float], unit: s
 
     Args:
         points: as `accounts` gives them.
-        thresholds: what a line is called, and where it stands.
+        thresholds: name and value of each line.
     """
     order = points.group_by("account").agg(pl.col("amount").max()).sort("amount", descending=True)
     x = alt.X(
@@ -148,7 +148,7 @@ def _severity_colour(field: str = "severity") -> alt.Color:
 
 
 def _spans_minutes(rows: pl.DataFrame) -> bool:
-    """Whether minutes tell the ticks of their times apart."""
+    """Whether minutes are enough to distinguish the ticks of the time axis."""
     if rows.is_empty():
         return True
     first, last = rows.select(pl.col("time").min().alias("first"), pl.col("time").max().alias("last")).row(0)

@@ -1,4 +1,4 @@
-"""A metric over time, one line for each of its series. Pure: a frame in, a chart out."""
+"""A metric over time, one line for each of its series. Pure: takes a frame, returns a chart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rate, errors and duration over time, as Altair charts. Pure: a frame in, a chart out."""
+"""Rate, errors and duration over time, as Altair charts. Pure: takes a frame, returns a chart."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MAX_SERVICES = 8
 
 
 def fill_gaps(series: pl.DataFrame, bucket_s: int, window_s: int, now_ms: int) -> pl.DataFrame:
-    """Each service at each bucket of the window: no requests is zero requests and no duration.
+    """Each service at each bucket of the window: a bucket without requests has zero requests and no duration.
 
-    Buckets from before a service's first one stay empty: it was not silent, it was unknown.
+    Buckets before a service's first one stay empty: the service was not silent, but unknown.
     """
     if series.is_empty():
         return with_figures(series, bucket_s)
@@ -88,7 +88,7 @@ def _lines(  # noqa: PLR0917 - one place draws all three, each argument differs
     colours = service_colours(list(services))
     shown = series.filter(pl.col("service_name").is_in(list(colours)))
     if scale == "log":
-        # No requests, no duration: the line breaks there instead of bridging the silence.
+        # A bucket without requests has no duration: the line breaks there and does not bridge the silence.
         shown = shown.with_columns(pl.when(pl.col(field) > 0).then(pl.col(field)))
     values = shown.select("service_name", "time", field)
     axis_scale = alt.Scale(type="log", nice=True) if scale == "log" else _from_zero(shown[field].max())
@@ -126,7 +126,7 @@ def _lines(  # noqa: PLR0917 - one place draws all three, each argument differs
 
 
 def _from_zero(largest: object) -> alt.Scale:
-    """From zero; when there is nothing to see the axis still reaches 0.01, so that zero is at the bottom."""
+    """From zero; an axis without data still reaches 0.01, so that zero is at the bottom."""
     top = max(largest, 0.01) if isinstance(largest, int | float) else 0.01
     return alt.Scale(domain=[0, top], nice=True)
 
