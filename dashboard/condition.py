@@ -11,9 +11,9 @@ from typing import Any
 from dashboard import format as fmt
 
 ONGOING, RECOVERING, OVER = "ONGOING", "RECOVERING", "OVER"
-QUIET_AFTER_S = 15  # detection reports within seconds; silence beyond that is no delay of ours
+QUIET_AFTER_S = 15  # detection reports within seconds; a longer silence is no delay of ours
 RESOLVE_S = 120.0  # the server's default, where it does not say
-# Fewer whole minutes say nothing about what is usual.
+# Fewer whole minutes do not show the usual values.
 USUAL_MINUTES_MIN = 5
 CALLS_MIN = 20
 ERRORS_MIN = 3
@@ -30,7 +30,7 @@ class Phase:
 
 
 def phase(incident: Mapping[str, Any], now: datetime, resolve_s: float = RESOLVE_S) -> Phase:
-    """Where an incident is: it still goes on, it has gone quiet, or it has ended."""
+    """The phase of an incident: ongoing, recovering (quiet for some time), or over."""
     seen = fmt.parse_time(incident.get("last_seen_at"))
     if incident.get("state") == "resolved" or seen is None:
         return Phase(OVER, f"ended {fmt.age(incident.get('last_seen_at'), now)}")
@@ -79,7 +79,7 @@ def share_at_least(count: int, total: int, sigmas: float = 3.0) -> float:
 
 @dataclass(frozen=True)
 class Judged:
-    """A row of `red_with_usual`, and what of it is abnormal."""
+    """A row of `red_with_usual`, and the figures of it that are abnormal."""
 
     row: Mapping[str, Any]
     fails: bool
@@ -101,7 +101,7 @@ class Judged:
 
 
 def judge(row: Mapping[str, Any]) -> Judged:
-    """Errors beyond what its worst usual minutes had, p95 beyond 1.5 × the slow end, or no call at all."""
+    """Errors beyond the worst usual minutes, p95 beyond 1.5 × the slow end, or no call at all."""
     count, errors = int(row["request_count"]), int(row["error_count"])
     known = int(row["usual_minutes"] or 0) >= USUAL_MINUTES_MIN
     usual_high = float(row["high_error_share"] or 0.0) if known else 0.05
@@ -132,7 +132,7 @@ def symptom(judged: Judged) -> str:
 
 
 def worst(rows: Sequence[Mapping[str, Any]]) -> Judged | None:
-    """What hits most: failing before silent before slow, then the most calls."""
+    """The row with the largest effect: failing before silent before slow, then the most calls."""
     found = [judged for judged in map(judge, rows) if judged.abnormal]
 
     def key(judged: Judged) -> tuple[bool, bool, float, int]:
@@ -143,7 +143,7 @@ def worst(rows: Sequence[Mapping[str, Any]]) -> Judged | None:
 
 
 def harm(users: Sequence[Mapping[str, Any]]) -> str:
-    """What users notice now, as one clause."""
+    """The effects that users notice now, as one clause."""
     hit = worst(users)
     if hit is not None:
         return symptom(hit)

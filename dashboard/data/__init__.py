@@ -1,4 +1,4 @@
-"""The only reader: everything the pages show comes from here, over `collector.client`."""
+"""The only reader: all data of the pages comes from here, over `collector.client`."""
 
 from dashboard.data.feedback import rate, ratings
 from dashboard.data.monitor import (

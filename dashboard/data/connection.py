@@ -1,4 +1,4 @@
-"""Clients of the server's HTTP API, lent to pages. Everything that the dashboard reads passes here."""
+"""Clients of the server's HTTP API, lent to pages. All reads of the dashboard go through here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Pool:
 
     @contextmanager
     def client(self) -> Iterator[Client]:
-        """Lends a client; beyond the idle ones it is made for the occasion and closed after."""
+        """Lends a client; if all are in use, a new one is made and closed afterwards."""
         try:
             lent = self._idle.get_nowait()
         except queue.Empty:
@@ -57,7 +57,7 @@ def _pool(base_url: str, timeout_s: float) -> Pool:
 
 
 def read(base_url: str, work: Callable[[Client], T], timeout_s: float = READ_TIMEOUT_S) -> T:
-    """What `work` answers with a client of that server.
+    """The result of `work`, called with a client of that server.
 
     Raises:
         SpyhopError: as the client's methods.

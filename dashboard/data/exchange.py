@@ -22,7 +22,7 @@ _BY_STATUS: Mapping[int, type[SpyhopError]] = {401: Unauthenticated, 404: NotFou
 
 @dataclass(frozen=True)
 class Placed:
-    """What became of an order: HTTP status, the body (an error's included), and its trace."""
+    """The result of an order: HTTP status, the body (also of an error), and its trace."""
 
     status: int
     body: dict[str, Any]

@@ -1,6 +1,7 @@
 """Health, anomalies, incidents, traces, and decisions of people on them.
 
-Reads are cached for about a refresh, so several tabs cost the server one. Writes drop what they change.
+Reads are cached for about a refresh, so several tabs cost the server one read. Writes drop the reads they
+change.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collector.client import Client
 from collector.store.sqlfile import load_sql
 from dashboard.data.connection import MONITOR, QUERIES, read, segment
 
-LIVE_TTL_S = 0.5  # well below the refresh interval: each refresh is new, and tabs at the same moment share it
+LIVE_TTL_S = 0.5  # well below the refresh interval: each refresh is new; tabs share it
 SERIES_TTL_S = 4.0  # the charts' buckets are 10 s wide
 TRACE_TTL_S = 10.0  # spans of a trace may still be arriving
 MAX_LIVE_INCIDENTS = 200

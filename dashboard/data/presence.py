@@ -1,4 +1,4 @@
-"""Finds the pages that have something to show, in a thread of its own, so that no page waits for it."""
+"""Finds the pages that have data to show, in its own thread, so that no page waits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Present:
 
 
 class Watch:
-    """What was there when it was last looked; a look begins every ten seconds at most, when somebody asks."""
+    """The result of the last check; a check starts at most every ten seconds, when a page asks."""
 
     def __init__(self, api_url: str, exchange_url: str) -> None:
         self._api_url = api_url
@@ -58,7 +58,7 @@ class Watch:
             with Client(self._api_url, timeout_s=TIMEOUT_S) as client:
                 return bool(client.sql(load_sql(QUERIES, "market_met"))["met"][0])
         except SpyhopError:
-            return self._known.market  # a server that restarts takes no page away
+            return self._known.market  # a restart of the server removes no page
 
     def _exchange(self) -> bool:
         if not self._exchange_url:
@@ -76,5 +76,5 @@ def _watch(api_url: str, exchange_url: str) -> Watch:
 
 
 def present(api_url: str, exchange_url: str) -> Present:
-    """What there is, as it was known some seconds ago."""
+    """The last known result, some seconds old."""
     return _watch(api_url, exchange_url).now()

@@ -11,7 +11,7 @@ from dashboard.components.assets import bundle
 
 
 class Asked(NamedTuple):
-    """What the reader did: followed a link of the dashboard, or sent the box."""
+    """The reader's action: a followed link of the dashboard, or the sent text of the box."""
 
     go: str | None
     find: str | None

@@ -11,7 +11,7 @@ from dashboard.components.assets import bundle
 
 
 class Word(NamedTuple):
-    """Something to complete with, and what stands beside it in the list."""
+    """A completion, and the text beside it in the list."""
 
     text: str
     note: str = ""

@@ -9,7 +9,7 @@ from dashboard import format as fmt
 from dashboard import genai
 from dashboard.theme import service_colours
 
-# An excess is worth saying when it is large against the usual duration and against the trace.
+# An excess is shown when it is large against the usual duration and against the trace.
 MIN_EXCESS_RATIO = 0.25
 MIN_EXCESS_TRACE_SHARE = 0.05
 MAX_VALUE_CHARS = 2000
@@ -52,7 +52,7 @@ def payload(trace: Mapping[str, Any], highlight: Sequence[str] = ()) -> dict[str
 
 
 def packed(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with the rows' names given once: a third less to send of a large trace."""
+    """The same data with the names of the rows' fields given once: a large trace becomes a third smaller."""
     rows = data["rows"]
     names = list(rows[0]) if rows else []
     return {**data, "names": names, "rows": [[row[name] for name in names] for row in rows]}
@@ -125,13 +125,13 @@ def sibling_places(parents: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def notice(trace: Mapping[str, Any]) -> str:
-    """What the picture leaves out or cannot know; empty when it is complete."""
+    """The parts that the picture leaves out or cannot know; empty when it is complete."""
     parts = []
     shown, total = len(trace["spans"]), trace.get("span_count") or len(trace["spans"])
     if trace.get("truncated") or shown < total:
         chosen = "those that failed or are anomalous, then the longest"
         parts.append(f"Showing {shown:,} of {total:,} spans: {chosen}.")
-    # Of a cut trace nobody knows whether a parent was not received or left out.
+    # In a cut trace a missing parent may not have been received, or may have been left out.
     orphans = 0 if parts else sum(1 for span in trace["spans"] if span.get("orphan"))
     if orphans:
         spans = "span has" if orphans == 1 else "spans have"
