@@ -21,10 +21,10 @@ def alert_figures(
     labels: Mapping[str, bool],
     cases: Sequence[Collection[str]],
 ) -> dict[str, Any]:
-    """Alerts on what is judged.
+    """Alerts on the judged rows.
 
-    An anomaly is false when its trace is of no case and not labelled anomalous, an incident when all its
-    anomalies are. Metrics have no trace: theirs count as false where they belong to an incident that is.
+    An anomaly is false when its trace is in no case and not labelled anomalous. An incident is false when all
+    its anomalies are. Anomalies of metrics have no trace: they are false if their incident is false.
 
     Args:
         quiet_s: seconds of the test rows with spans of no case; without any, nothing can be false.

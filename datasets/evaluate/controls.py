@@ -13,7 +13,7 @@ from collector.errors import InvalidInput
 
 
 class Control(BaseModel):
-    """One line of `labels.jsonl` without a root service: from when to when something changed, times in ns.
+    """One line of `labels.jsonl` without a root service: the time range of a change, in ns.
 
     run: the recording that it belongs to, where a folder holds several; empty for the only one.
     """
@@ -32,7 +32,7 @@ class Control(BaseModel):
         return " ".join(part for part in (self.run, self.fault_id or self.kind) if part)
 
     def covers(self, unix_nano: pa.ChunkedArray, runs: pa.ChunkedArray) -> Any:
-        """Which of these moments of these recordings lie within; an Arrow mask."""
+        """Which of these moments of these recordings lie within the control; an Arrow mask."""
         inside = pc.and_(
             pc.greater_equal(unix_nano, self.start_unix_nano), pc.less_equal(unix_nano, self.end_unix_nano)
         )

@@ -1,8 +1,8 @@
 """Corrections → a folder of labelled incidents: each correction of an engineer becomes a case of `spyhop
 eval`.
 
-A case's spans are those of the incident's traces; what is usual is learned from traces that began in the
-quarter of an hour before it and are in no incident. All is read over HTTP, while the server runs.
+A case's spans are those of the incident's traces. Usual behaviour is learned from traces that began in the
+quarter of an hour before it and are in no incident. All data is read over HTTP, while the server runs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NO_USUAL = "no usual traces are stored from before it"
 
 @dataclass
 class Cases:
-    """What was written, and which corrections made no case."""
+    """The written cases, and the corrections that made no case."""
 
     labels: list[dict[str, Any]] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
@@ -117,7 +117,7 @@ def _spans(client: Client, traces: Sequence[str], split: str, case_id: str | Non
 
 
 def _write(folder: Path, spans: pa.Table, labels: list[dict[str, Any]]) -> None:
-    """All of the folder or none of it."""
+    """Writes all of the folder or none of it."""
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise OutputUnusable(f"{folder} is not an empty folder", hint="name a new one with --out DIR")

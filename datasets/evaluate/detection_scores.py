@@ -27,7 +27,7 @@ def score_flags(labels: Mapping[str, bool], flagged: set[str]) -> dict[str, floa
 
 
 def average_precision(labels: Mapping[str, bool], scores: Mapping[str, float]) -> float:
-    """How well scores put the anomalous traces first, without a threshold; 0 where there are none.
+    """How well scores rank the anomalous traces first, without a threshold; 0 if there are none.
 
     The mean over the anomalous ones of the precision at their score, equal scores taken together
     (Manning, Raghavan, Schütze 2008, chapter 8).
@@ -50,7 +50,7 @@ def average_precision(labels: Mapping[str, bool], scores: Mapping[str, float]) -
 
 
 def detected_share(cases: Iterable[Collection[str]], labels: Mapping[str, bool], flagged: set[str]) -> float:
-    """The share of cases of which a trace is flagged that the labels call anomalous; 0 of none.
+    """The share of cases with a flagged trace that the labels call anomalous; 0 without cases.
 
     Where no trace of a case is labelled anomalous, any flagged trace of it counts.
 

@@ -1,7 +1,7 @@
 """Scores of detection and localisation on labelled incidents.
 
-Learns from the `baseline` rows, ranks every case with the code and the default settings of the live path, and
-only then reads what was truly wrong. Nothing is chosen by the data set.
+Learns from the `baseline` rows and ranks every case with the code and the default settings of the live path.
+Only then it reads the true causes. No setting is chosen by the data set.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from detectors.scoring.stretches import join_stretches
 from detectors.scoring.trace_score import TRACE_SIGMA, score_traces
 from detectors.settings import Settings
 
-_ALL_CAUSES = 1_000_000  # scores look at every rank, people at five
+_ALL_CAUSES = 1_000_000  # scores use every rank, people five
 _USUAL_KEPT = 16  # cases of one kind of traffic are compared with the same traces; about 5 MB each
 
-Step = Callable[[str, int, int], None]  # what is under way, how much is done, of how much
+Step = Callable[[str, int, int], None]  # (name of the step, amount done, amount in all)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What `spyhop eval` prints.
+    """The results that `spyhop eval` prints.
 
     detection: by trace, each flagged by its own score; None without labels of traces.
-    alerts: what live detection would have told people (`alert_scores`).
-    faults: by kind of fault, what detection and localisation made of its cases (`fault_scores`).
-    cases: the same of each case.
-    false_alarms: what was raised where nothing was wrong (`quiet`).
-    ablations: without one source each, on the same cases.
+    alerts: alerts that live detection would have raised (`alert_scores`).
+    faults: results of detection and localisation by kind of fault (`fault_scores`).
+    cases: the same for each case.
+    false_alarms: alarms at times without a fault (`quiet`).
+    ablations: results without one source each, on the same cases.
     explanations: what explanations of the cases say (`explained.run`).
     """
 
@@ -105,7 +105,7 @@ def evaluate(
     learn_traces(SettledTraces.of(learned), baselines)
     baselines.add(learn_amounts(folder.baseline_amounts(), pa.chunked_array([], pa.string())))
     step("learn", 1, 1)
-    # Before detection is replayed, which goes on learning how long messages wait.
+    # Before the replay of detection, which goes on learning how long messages wait.
     scores = _scores(folder, baselines)
     step("score", 1, 1)
     replayed = replay(folder.all_spans(), baselines, settings, step, folder.all_signals())
@@ -123,7 +123,7 @@ def evaluate(
         for name, sources in variants.items():
             rankings[name][case_id] = as_live(replayed.raised, traces, _rank(case, sources))
     step("localise", len(case_ids), len(case_ids))
-    # All is ranked: now the truth.
+    # All cases are ranked: now read the true causes.
     labels = folder.labels()
     ranked = {
         name: [score_ranking(label, found[label.case_id]) for label in labels]
@@ -205,7 +205,7 @@ class Reference:
         self._roots = roots.take(pa.array(order, pa.int64()))
 
     def usual(self, case: pa.Table) -> Usual:
-        """What is normal for a case; times from all baseline rows, behaviour from some traces."""
+        """Normal behaviour for a case: times from all baseline rows, behaviour from some traces."""
         roots = self._roots
         # Another recording is another system: other ports, other counters.
         for column, wanted in (("run", case["run"]), ("root", _roots(case)["root"])):
@@ -228,7 +228,7 @@ class Reference:
 
 
 def _mixed(trace_id: str) -> bytes:
-    """An order that has nothing to do with the traces, and is the same in every process."""
+    """An order that is unrelated to the traces, and the same in every process."""
     return hashlib.blake2b(trace_id.encode(), digest_size=8).digest()
 
 

@@ -12,7 +12,7 @@ from datasets.evaluate.localisation_scores import CaseScore
 
 
 class Raised(NamedTuple):
-    """What was raised on some traces.
+    """The anomalies raised on some traces.
 
     fired: detector and rule → how many of the traces have such an anomaly.
     in_incident: whether an anomaly of theirs belongs to an incident.
@@ -56,7 +56,7 @@ class CaseOutcome(NamedTuple):
     flagged_count: affected traces that are anomalous by their own score.
     affected: on the traces that are labelled anomalous; on all of the case where none is.
     beside: on its other traces.
-    ranked: the place of its root service, None while no rank names one.
+    ranked: the rank of its root service, None if no rank names it.
     """
 
     case_id: str

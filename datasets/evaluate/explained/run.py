@@ -1,8 +1,8 @@
 """Explanations of a folder's cases, by the code of the live path, judged against the labels.
 
-Each case is explained as an incident with the causes that localisation ranked; each control by
-some of its traces. The deterministic text stands beside scripted models (`scripted`)
-and, where one is configured, the model.
+Each case is explained as an incident with the causes that localisation ranked; each control by some of its
+traces. The deterministic text is judged beside scripted models (`scripted`) and, where one is configured, the
+real model.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _is_grounded(store: Store, way: Propagation) -> bool:
 
 
 def _play(evidence: Evidence, draft: Draft, scripted: Mapping[str, Counter[str]]) -> None:
-    """What becomes of the scripted models' sentences; `lies_shown` and `causes_changed` should stay 0."""
+    """The results of the scripted models' sentences; `lies_shown` and `causes_changed` should stay 0."""
     for name, script in SCRIPTS.items():
         if not evidence.facts:
             continue

@@ -35,7 +35,7 @@ class Explained:
 
 
 def figures(cases: Sequence[Explained]) -> dict[str, Any]:
-    """Shares from 0 to 1 over the cases for which they are known; None where that is none."""
+    """Shares from 0 to 1 over the cases for which they are known; None if there are no such cases."""
     if not cases:
         return {"n": 0}
     latencies = [case.latency_ms for case in cases]

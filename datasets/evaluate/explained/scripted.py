@@ -1,7 +1,7 @@
-"""Scripted models: what an endpoint may answer, from the honest to the hostile.
+"""Scripted models: possible answers of an endpoint, from honest to hostile.
 
-Each gives an answer to an explanation's evidence; its sentences go through the check of the live path. Of
-those marked as lies none may reach a person.
+Each gives an answer to an explanation's evidence; the check of the live path examines its sentences. None of
+the sentences that are marked as lies may reach a person.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NOWHERE = "ghost-service"
 
 @dataclass(frozen=True)
 class Scripted:
-    """`lies` are those of the answer's sentences, without their citations, that are not true."""
+    """`lies` are the untrue sentences of the answer, without their citations."""
 
     answer: Answer
     lies: frozenset[str]
