@@ -1,4 +1,4 @@
--- Files of signal $1 with fewer than $3 rows, none added since $2, in order of time: several of them may become one.
+-- Files of signal $1 with fewer than $3 rows, none added since $2, in order of time: several of them may be joined.
 SELECT
     path,
     row_count,
