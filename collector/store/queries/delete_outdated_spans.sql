@@ -1,4 +1,4 @@
--- Versions of spans of which a later one is about to be stored.
+-- Deletes versions of spans that a later version, stored next, replaces.
 DELETE FROM {table} AS s
 USING outdated AS o
 WHERE s.trace_id = o.trace_id

@@ -1,5 +1,4 @@
--- The oldest batch of those that, counted from the newest, hold at most `?` spans together; NULL when the newest
--- alone holds more.
+-- The oldest of the newest batches that together hold at most `?` spans; NULL when the newest alone holds more.
 SELECT min(batch_id)
 FROM (
     SELECT batch_id, sum(count(*)) OVER (ORDER BY batch_id DESC) AS spans

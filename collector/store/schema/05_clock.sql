@@ -1,5 +1,5 @@
--- Times are stored in UTC without a zone, and DuckDB does not compare such a time with one that has a zone. The
--- usual `start_time > now() - INTERVAL 1 HOUR` would be an error. So "now" has no zone here either.
+-- Times are stored in UTC without a zone, and DuckDB does not compare such a time with one that has a zone: the usual
+-- `start_time > now() - INTERVAL 1 HOUR` would be an error. So "now" has no zone here either.
 CREATE OR REPLACE MACRO now() AS timezone('UTC', system.main.now());
 CREATE OR REPLACE MACRO get_current_timestamp() AS timezone('UTC', system.main.now());  -- CURRENT_TIMESTAMP
 CREATE OR REPLACE MACRO transaction_timestamp() AS timezone('UTC', system.main.now());

@@ -1,5 +1,5 @@
--- The time at some nanoseconds since 1970; beyond the range of a TIMESTAMP_NS the nearest time that it can hold. A
--- span may end in 2262, and a minute later there is no TIMESTAMP_NS. The largest int64 is infinity.
+-- The time at some nanoseconds since 1970; beyond the range of a TIMESTAMP_NS, the nearest time within it. A span may
+-- end in 2262, and a minute later there is no TIMESTAMP_NS. The largest int64 means infinity.
 CREATE OR REPLACE MACRO time_at(unix_nano) AS
     CASE
         WHEN unix_nano IS NOT NULL

@@ -1,7 +1,7 @@
--- The callee of a span, by its attributes; NULL where they do not name one. HTTP client spans of automatic
--- instrumentation are all named GET or POST: without the callee a dead partner hides among the healthy ones.
--- A numeric address names a machine, and the next deployment has other machines: only its port is kept, and only a
--- port that no kernel has picked. Loopback addresses stay: there the port separates services.
+-- The callee of a span, by its attributes; NULL where they name none. Automatic instrumentation names all HTTP client
+-- spans GET or POST: without the callee a dead partner would be hidden among the healthy ones.
+-- A numeric address names a machine, and the next deployment has other machines. So only its port is kept, and only a
+-- port that no kernel has picked. Loopback addresses stay, since there the port separates services.
 CREATE OR REPLACE MACRO callee_host(address, port) AS
     CASE
         WHEN address IS NULL OR address = '' THEN NULL

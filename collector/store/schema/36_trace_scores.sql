@@ -1,6 +1,6 @@
 -- The score of each settled trace: one calibrated sigma over all tests of its spans
--- (detectors/scoring/trace_score.py). It raises no alarm and does not depend on the number of traces. After a late
--- span its trace is scored again. Scores below 3 sigma are kept for a week.
+-- (detectors/scoring/trace_score.py). It raises no alarm and does not depend on the number of traces. A trace is scored
+-- again after a late span. Scores below 3 sigma are kept for a week.
 CREATE TABLE IF NOT EXISTS trace_scores (
     trace_id      VARCHAR NOT NULL,      -- one row; without an index, which would hold every id in memory
     start_time    TIMESTAMP_NS NOT NULL, -- of its earliest span, UTC

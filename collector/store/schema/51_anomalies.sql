@@ -1,4 +1,4 @@
--- One row for each observation that its own history makes improbable.
+-- One row for each observation that is improbable by its own history.
 CREATE TABLE IF NOT EXISTS anomalies (
     anomaly_id       VARCHAR PRIMARY KEY,     -- hash of detector, trace and span: judging twice stores once
     detected_at      TIMESTAMP_NS NOT NULL,   -- when the row was written, UTC

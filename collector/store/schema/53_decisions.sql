@@ -1,5 +1,5 @@
--- What people decided of anomalies, groups of them and incidents: a row for each decision, for good. The state itself
--- stands in `anomalies` and `incidents`; an incident that followed its anomalies has a row of its own.
+-- Decisions of people on anomalies, groups of them and incidents: a permanent row for each decision. The state itself
+-- is in `anomalies` and `incidents`; an incident that followed its anomalies has its own row.
 CREATE TABLE IF NOT EXISTS decisions (
     subject_kind VARCHAR NOT NULL,      -- anomaly, group, incident
     subject_id   VARCHAR NOT NULL,

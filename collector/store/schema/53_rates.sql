@@ -1,5 +1,5 @@
--- What window detectors have learned, so that a restart begins where the last run ended. Learned from seconds
--- that are over and in which nothing was found.
+-- What window detectors have learned, so that a restart continues where the last run ended. Only finished seconds
+-- without a finding are learned.
 CREATE TABLE IF NOT EXISTS window_rates (
     measure           VARCHAR NOT NULL,  -- error; path, calls, missing: of a call; log: lines of a template
     service_name      VARCHAR NOT NULL,

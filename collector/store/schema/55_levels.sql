@@ -1,5 +1,5 @@
--- How slow each operation was, a quarter of an hour at a time, with everything that was flagged: what tells a
--- lasting change from trouble. Kept for two days.
+-- How slow each operation was in each quarter of an hour, with all flagged spans: this distinguishes a lasting change
+-- from trouble. Kept for two days.
 CREATE TABLE IF NOT EXISTS operation_levels (
     service_name VARCHAR NOT NULL,
     operation    VARCHAR NOT NULL,       -- span_name

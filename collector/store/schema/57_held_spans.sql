@@ -1,5 +1,5 @@
--- Slow spans that are no anomaly of their own: as chance gives, or slow because of a span within them. Never learned.
--- One that has joined an incident since then is a row of `anomalies` as well.
+-- Slow spans that are no anomaly of their own: slow by chance, or because of a span inside them. They are never
+-- learned. A span that has joined an incident later is also a row of `anomalies`.
 CREATE TABLE IF NOT EXISTS held_spans (
     trace_id    VARCHAR NOT NULL,
     span_id     VARCHAR NOT NULL,

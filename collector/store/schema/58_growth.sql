@@ -1,4 +1,4 @@
--- What is known of resources that are held and given back, so that a leak of days outlives a restart.
+-- What is known of resources that are taken and released, so that a leak of days outlives a restart.
 -- One row for each series and scale; times in whole stretches of `stretch_s` since 1970.
 CREATE TABLE IF NOT EXISTS growth_floors (
     series      VARCHAR  NOT NULL,   -- service, metric and attributes, as in level_points

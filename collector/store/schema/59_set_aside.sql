@@ -1,4 +1,4 @@
--- Batches that a reader could not get past: it goes on without them, and they stay to be looked at.
+-- Batches that a reader could not process: the reader continues without them, and they stay for inspection.
 CREATE TABLE IF NOT EXISTS set_aside_batches (
     reader       VARCHAR      NOT NULL,  -- detect, learn or signals, as in detector_positions
     batch_id     BIGINT       NOT NULL,  -- landing batch: SELECT … FROM spans WHERE batch_id = …

@@ -1,4 +1,4 @@
--- Which forms the spans of each operation have, and how many have each: what a trace's structure is compared with
+-- The forms of each operation's spans, and the number of spans with each: a trace's structure is compared with them
 -- (detectors/baseline/forms.py). A row is an addition, as in baseline_sketches.
 CREATE TABLE IF NOT EXISTS span_forms (
     service_name VARCHAR NOT NULL,

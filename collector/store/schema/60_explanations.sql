@@ -1,4 +1,4 @@
--- What the explainer said, kept: an explanation that someone rated must be found again, word for word.
+-- Stored explanations: an explanation that someone rated must be found again, word for word.
 CREATE TABLE IF NOT EXISTS explanations (
     explanation_id VARCHAR PRIMARY KEY,
     subject_kind   VARCHAR NOT NULL,      -- anomaly | incident | trace: what was asked about

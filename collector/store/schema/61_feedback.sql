@@ -1,4 +1,4 @@
--- What engineers said of explanations, word for word and for good: a later word is a further row.
+-- Engineers' verdicts on explanations, word for word and permanent: a later verdict is a further row.
 CREATE TABLE IF NOT EXISTS feedback_events (
     feedback_id     VARCHAR NOT NULL,      -- of one reviewer on one explanation, through all revisions
     revision        INTEGER NOT NULL,      -- 1, 2, …: the last one counts

@@ -1,4 +1,4 @@
--- How an explanation came about: what it rests on, and what became of each sentence that a model wrote.
+-- How an explanation was made: its inputs, and the result of each sentence that a model wrote.
 CREATE TABLE IF NOT EXISTS explanation_checks (
     explanation_id  VARCHAR PRIMARY KEY,
     basis           VARCHAR NOT NULL,   -- digest of the incident's title, causes and detectors: it is explained anew when they change

@@ -1,4 +1,4 @@
--- What stands beside an explanation: the way from cause to symptom, and similar incidents of the past.
+-- Context of an explanation: the path from cause to symptom, and similar incidents of the past.
 CREATE TABLE IF NOT EXISTS explanation_context (
     explanation_id VARCHAR PRIMARY KEY,
     fingerprint    VARCHAR NOT NULL,   -- structure of the incident (llm/analysis/fingerprint.py), in hexadecimal: what is alike has the same

@@ -1,4 +1,4 @@
--- What a million tokens of a model cost: the setting SPYHOP_GENAI_PRICES, written anew at each start.
+-- The cost of a million tokens of a model: the setting SPYHOP_GENAI_PRICES, written anew at each start.
 CREATE TABLE IF NOT EXISTS genai_prices (
     model        VARCHAR NOT NULL,  -- as a model's name begins; the longest that fits counts
     input_price  DOUBLE  NOT NULL,  -- for a million input tokens
