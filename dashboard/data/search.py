@@ -1,4 +1,4 @@
-"""Search for traces, and the names and values with which a search is completed."""
+"""Search for traces, and the names and values that complete a search."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Names:
         self._reader: threading.Thread | None = None
 
     def now(self) -> dict[str, list[str]]:
-        """What is known; a minute after the last reading another one begins."""
+        """The names read so far; a minute after the last reading a new one begins."""
         with self._lock:
             idle = self._reader is None or not self._reader.is_alive()
             if idle and time.monotonic() - self._read_s > TAGS_TTL_S:

@@ -12,7 +12,8 @@ from collector.store.sqlfile import load_sql
 from dashboard.data.connection import QUERIES, read
 
 TTL_S = 1.5
-# What differs between two writings of one message: UUIDs, ids of eight or more letters and digits, numbers.
+# The parts that differ between two lines of one message: UUIDs, ids of eight or more letters and digits,
+# numbers.
 MASK = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|\b[0-9A-Za-z]*\d[0-9A-Za-z]{7,}\b|\d+"
 LINES_MAX = 200
 TEMPLATES_MAX = 100
@@ -20,7 +21,7 @@ TEMPLATES_MAX = 100
 
 @dataclass(frozen=True)
 class LogFilters:
-    """What the log page is narrowed to; None and empty text let everything pass. Times in ns since 1970."""
+    """The filter of the log page; None and empty text let everything pass. Times in ns since 1970."""
 
     since: int
     until: int

@@ -1,4 +1,4 @@
 """`spyhop demo`: every part as a child process, faults on a schedule, and a judged result at the end.
 
-It stands in the top layer because, like the dashboard, it reads what all others made.
+It is in the top layer because, like the dashboard, it reads the results of all other packages.
 """

@@ -54,7 +54,7 @@ class Observer:
         return self._orders
 
     def take_final_orders(self, exchange_report: Path) -> None:
-        """What the exchange reported at its end: orders came in after the last look at the gateway."""
+        """The final totals of the exchange: orders arrived after the last reading of the gateway."""
         self._orders = int(json.loads(exchange_report.read_text(encoding="utf-8"))["orders_accepted"])
 
     def flagged(self) -> list[Flagged]:

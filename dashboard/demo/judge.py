@@ -15,7 +15,7 @@ DETECTORS_OF_FAULT = {"db_slow": frozenset({"latency"}), "whale_order": frozense
 
 @dataclass(frozen=True)
 class Flagged:
-    """An anomaly as far as the verdict needs it."""
+    """The fields of an anomaly that the verdict needs."""
 
     detector: str
     trace_id: str
@@ -25,7 +25,7 @@ class Flagged:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one injected fault fared."""
+    """The result for one injected fault."""
 
     kind: str
     root_service: str

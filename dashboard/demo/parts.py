@@ -69,7 +69,7 @@ def build(addresses: Addresses, files: Files, rate_per_s: float, seed: int) -> t
     api_url = addresses.url(addresses.api)
     gateway_url = addresses.url(addresses.gateway)
     dashboard_url = addresses.url(addresses.dashboard)
-    # For this run alone: the page Exchange switches faults and load with it.
+    # Only for this run: the page Exchange needs it to switch faults and load.
     shared = {"SPYHOP_EXCHANGE_ADMIN_TOKEN": secrets.token_urlsafe()}
     server = Part(
         name="server",

@@ -24,12 +24,12 @@ LOG_TAIL_LINES = 5
 class Part:
     """One child process of the demo.
 
-    Attributes:
-        name: shown to the user and the stem of its log file.
-        arguments: the `spyhop` subcommand with its options.
-        address: what the user opens or sends to.
-        ready_url: answers 200 once the part works.
-        environment: variables that it has besides the demo's own.
+    name: shown to the user, and the stem of its log file.
+    name: shown to the user and the stem of its log file.
+    arguments: the `spyhop` subcommand with its options.
+    address: what the user opens or sends to.
+    ready_url: answers 200 once the part works.
+    environment: variables that it has besides the demo's own.
     """
 
     name: str

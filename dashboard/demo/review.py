@@ -1,6 +1,6 @@
-"""The demo's engineer: explains each incident, rates the explanation, corrects what it cannot know.
+"""The demo's engineer: explains each incident, rates the explanation, corrects what no explanation can know.
 
-The corrections come from the exchange's labels, which is what an engineer would know after the fact: the
+The corrections come from the exchange's labels, which stand for an engineer's knowledge after the fact: the
 trace shows *that* every statement waited, the label says *why*.
 """
 
