@@ -1,7 +1,7 @@
 """Labelled incidents: a folder of Parquet files and `cases.json`, read and checked.
 
-`spans.parquet` holds what to learn from (`split` = baseline) and what to judge (`test`, with its `case_id`);
-`cases.json` says what was wrong in each case. Optional are `logs.parquet`, `metrics.parquet`,
+`spans.parquet` holds the rows to learn from (`split` = baseline) and to judge (`test`, with their `case_id`);
+`cases.json` gives the fault of each case. Optional are `logs.parquet`, `metrics.parquet`,
 `trace_labels.parquet` and `case_traces.parquet`, and of the spans the columns kind, status, attributes, day,
 pod and run. A `day` changes nothing: a case is compared with the baseline of all days. A `run` names the
 recording where a folder holds several systems, which may have run at the same time: detection plays each by
@@ -52,7 +52,7 @@ NO_SIGNALS = Signals()
 
 
 class CaseLabel(BaseModel):
-    """One entry of `cases.json`: where the fault truly was."""
+    """One entry of `cases.json`: the true place of the fault."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 

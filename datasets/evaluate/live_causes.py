@@ -32,7 +32,7 @@ class Raised:
 
 
 def raised(incident: Incident) -> Raised:
-    """What evaluation needs of an incident."""
+    """The fields of an incident that evaluation needs."""
     causes = causes_of_events(incident) if incident.kind in detectors_of(Role.EVENT) else None
     traces = frozenset(anomaly.trace_id for anomaly in incident.anomalies)
     return Raised(incident.severity, incident.first_span_unix_nano, traces, causes)

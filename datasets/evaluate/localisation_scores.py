@@ -14,7 +14,7 @@ _HITS = (1, 3, 5)
 class CaseScore(NamedTuple):
     """One case.
 
-    rank: of the first root service, from 1; None when no rank names one.
+    rank: of the first root service, from 1; None if no rank names one.
     complete: the k root services fill the first k ranks.
     operation: the first rank names the root service and operation; None when the label names none.
     """

@@ -1,4 +1,4 @@
-"""Plays a folder of labelled incidents through live detection and says what it raises.
+"""Plays a folder of labelled incidents through live detection and returns the anomalies and incidents.
 
 All spans, log lines and metric points go into a store of their own and are judged in passes of a second of
 their time, baseline and test in the order in which they ended: the code, the settings and the clock of the
@@ -43,12 +43,12 @@ _PASSES_WRITTEN = 100
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What live detection has raised, each row with its `run`.
+    """The results of live detection, each row with its `run`.
 
     anomalies: columns of `queries/replayed_anomalies.sql`.
     incidents: columns of `queries/replayed_incidents.sql`.
-    raised: the same incidents with what they say of causes.
-    stretches: of each recording, when operations did not fare as usual.
+    raised: the same incidents with their causes.
+    stretches: of each recording, when operations behaved unusually.
     """
 
     anomalies: pa.Table
@@ -132,7 +132,7 @@ def _replay_run(
                 step("detect", number, len(last))
                 now_ns = int(ended[row])
                 detection.judge(number - 1, number, now_ns / 1e9, now_ns)
-                incidents |= detection.tracker.open  # each goes on growing until it closes
+                incidents |= detection.tracker.open  # each of them grows until it closes
                 if learning[number - 1]:
                     settled_s = now_ns / 1e9 - settings.detect_learn_delay_s
                     baselines.add(detection.detectors.waits_to_learn(settled_s))
@@ -168,7 +168,7 @@ class _Gathered(Writer):
             self.flush()
 
     def flush(self) -> None:
-        """Store what is left."""
+        """Store the remaining rows."""
         if self._passes:
             self.write_all(self._passes)
             self._passes = []

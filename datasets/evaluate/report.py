@@ -1,4 +1,4 @@
-"""The scores for people, and the progress while they are made."""
+"""The scores for people, and the progress while they are computed."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ from llm.narration.context import CHARS_PER_TOKEN
 
 _ALL = Filters()
 _ENCODER = msgspec.json.Encoder()
-# U+2028 and U+0085 are line ends to some readers; inside JSON strings they may be written as escapes.
+# Some readers take U+2028 and U+0085 for line ends; inside JSON strings they may be written as escapes.
 _LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 
 
 @dataclass
 class Rows:
-    """Makes the rows of one format, and keeps what it needs to know of those before."""
+    """Makes the rows of one format, and keeps the needed facts about earlier rows."""
 
     format: Format
     settings: Settings

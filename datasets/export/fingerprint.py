@@ -15,7 +15,7 @@ def content_hash(texts: Iterable[str]) -> bytes:
     return hashlib.blake2b(" ".join(filter(None, words)).encode(), digest_size=16).digest()
 
 
-# What was said is mostly what should be said, and neighbours share the facts without figures.
+# The actual answer is mostly the expected one, and neighbours share the facts without figures.
 _words = lru_cache(maxsize=256)(without_figures)
 
 

@@ -69,7 +69,7 @@ class FormatFolder:
         settings: Settings,
         created_at: str,
     ) -> dict[str, Any]:
-        """Check what was written, and write card, manifest and the files that a trainer wants beside them."""
+        """Check the written rows, and write card, manifest and the files that a trainer needs beside them."""
         for split in self._files:
             validate_file(self.folder / f"{split}.jsonl", self.format)
         splits = [split for split in SPLITS if split in self._files]
@@ -145,7 +145,7 @@ def write_folder(  # noqa: PLR0917
 
 @contextmanager
 def _staging(folder: Path, *, dry_run: bool) -> Iterator[Path]:
-    """A folder beside `folder` that takes its place or is gone afterwards; a temporary one in a dry run."""
+    """A folder beside `folder` that replaces it or is removed afterwards; a temporary one in a dry run."""
     try:
         if not dry_run:
             _require_free(folder)

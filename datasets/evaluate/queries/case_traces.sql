@@ -1,4 +1,4 @@
--- The traces that an explanation speaks of: of an incident those of its anomalies, else its own.
+-- The traces of an explanation: for an incident those of its anomalies, else its own.
 SELECT DISTINCT trace_id
 FROM (
     SELECT trace_id FROM anomalies WHERE incident_id = $group_id

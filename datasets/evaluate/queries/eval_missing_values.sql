@@ -1,4 +1,4 @@
--- Rows without what every span has.
+-- Rows that lack a value which every span has.
 SELECT count(*)
 FROM spans
 WHERE

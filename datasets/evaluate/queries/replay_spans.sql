@@ -1,4 +1,4 @@
--- Spans of a folder as landing would have stored them: what the folder does not say is empty. Packed, since nobody has
+-- Spans of a folder as landing would have stored them; values that the folder lacks are empty. Packed, since nobody has
 -- counted the keys, and DuckDB would make a column of each.
 INSERT INTO spans_packed BY NAME
 SELECT

@@ -1,4 +1,4 @@
--- What a replay has flagged; `fired` names the detector and its rule. The last columns are of metrics alone.
+-- The anomalies of a replay; `fired` names the detector and its rule. Only metrics have the last columns.
 SELECT
     detector || coalesce(' ' || nullif(details ->> 'rule', ''), '') AS fired,
     severity, sigma, trace_id, service_name, operation, epoch_ns(span_start_time) AS start_unix_nano,
