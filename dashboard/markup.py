@@ -66,7 +66,7 @@ def text(value: object, limit: int = MAX_TEXT_CHARS) -> Safe:
 
 
 def prose(value: object) -> Safe:
-    """Sentences, with what stands between backticks as code, so that a command can be copied."""
+    """Sentences; text between backticks becomes code, so that a command can be copied."""
     parts = fmt.plain(value or "", MAX_TEXT_CHARS).split("`")
     return tag("span", *(tag("code", part) if index % 2 else part for index, part in enumerate(parts)))
 

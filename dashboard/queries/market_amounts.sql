@@ -1,6 +1,6 @@
 -- The largest amounts of one kind and asset in a time range, one row for each trace, and how many there were in all.
--- A trace repeats its amount from the client down to the engine: the operation that has seen most of them is enough, and
--- a third of the attributes to read.
+-- A trace repeats its amount from the client down to the engine: the operation that has seen most of them is enough,
+-- with a third of the attributes to read.
 WITH carriers AS (
     SELECT service_name, operation AS span_name, span_kind
     FROM amount_baselines

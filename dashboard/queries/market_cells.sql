@@ -1,4 +1,4 @@
--- What amounts have a baseline: kind, asset and side, with the thresholds of the operation that has seen most.
+-- The amounts that have a baseline: kind, asset and side, with the thresholds of the operation that has seen most.
 SELECT
     cell,
     max(sample_count) AS sample_count,

@@ -1,3 +1,3 @@
--- Whether anything carries amounts or is traded.
+-- Whether any span carries amounts or trades.
 SELECT
     EXISTS (FROM amount_baselines) OR EXISTS (FROM anomalies WHERE detector = 'market') AS met

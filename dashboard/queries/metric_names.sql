@@ -1,4 +1,4 @@
--- Which metrics have landed in a time range, and from whom.
+-- The metrics that have landed in a time range, and their services.
 SELECT
     metric_name,
     any_value(metric_kind) AS metric_kind,

@@ -1,5 +1,5 @@
--- A metric over time, one line for each service and set of attributes. Of a cumulative sum and of a histogram the
--- increase; a gauge as its mean. The first point of a cumulative series has nothing to be compared with.
+-- A metric over time, one line for each service and set of attributes: the increase of a cumulative sum and of a
+-- histogram, the mean of a gauge. The first point of a cumulative series has no predecessor to compare with.
 WITH points AS (
     SELECT
         service_name,

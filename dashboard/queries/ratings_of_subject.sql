@@ -1,5 +1,5 @@
--- Ratings of every explanation that a subject has had: a grown incident gets a new explanation, and what
--- was said about the earlier one stays visible.
+-- Ratings of every explanation that a subject has had: a grown incident gets a new explanation, and the ratings of the
+-- earlier one stay visible.
 SELECT
     f.feedback_id, f.explanation_id, f.rater, f.rating, f.comment,
     f.correction::VARCHAR AS correction,

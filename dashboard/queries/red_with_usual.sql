@@ -1,4 +1,4 @@
--- Requests now, and what was usual before: the median and the high end of whole minutes. Requests are spans that
+-- Requests now, and the usual values before: the median and the high end of whole minutes. Requests are spans that
 -- enter a service, and the first span of a trace; for $of_users only the latter, by operation.
 WITH requests AS (
     SELECT

@@ -1,4 +1,4 @@
--- Operations of a service in a time range, with what is usual for each; the most time in all first.
+-- Operations of a service in a time range, with their usual values; the largest total time first.
 WITH calls AS (
     SELECT
         operation_of(span_name) AS operation, span_kind,
