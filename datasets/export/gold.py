@@ -1,12 +1,12 @@
-"""A verdict → what a model should have answered, what it must not answer, or why neither is known.
+"""A verdict → the answer a model should have given, the one it must not give, or why neither is known.
 
 A thumbs-up makes the explanation gold. A correction makes the corrected answer gold; a field that the
 engineer left alone counts as read and accepted, except where it contradicts what they changed. A
 thumbs-down alone says that the answer is wrong, not what is right. A model's text that nobody reviewed is
 never gold, since without a verdict there is no row at all.
 
-A summary is taught only as far as a model's would be shown: a sentence that the facts of its prompt do not
-bear out gives way to code's own, or goes (`llm/checks/grounding.py`); the manifest counts them.
+A summary is taught only as far as a model's would be shown. A sentence that the facts of its prompt do not
+support is replaced by code's own or dropped (`llm/checks/grounding.py`); the manifest counts these sentences.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CITATION = re.compile(r"\s*\[\s*(E\d+(?:\s*[,;]\s*E\d+)*)\s*\]")
 
 @dataclass(frozen=True)
 class Gold:
-    """`answer` is what should have been said, `original` what was said, cleaned but as wrong as it was."""
+    """`answer` is the right answer; `original` is the actual one, cleaned but with its errors."""
 
     example: Labelled
     label_source: LabelSource
@@ -58,7 +58,7 @@ class Reject:
 def choose(verdicts: Iterable[Head]) -> tuple[Head | None, list[Reject]]:
     """The verdict on one explanation that counts, and why each other one does not.
 
-    An adjudication; else the newest correction; else the newest, where all are of one mind.
+    An adjudication; else the newest correction; else the newest verdict, if all agree.
     """
     newest_first = sorted(verdicts, key=lambda v: (-v.updated_unix_nano, v.example_id))
     chosen = _chosen(newest_first)
@@ -92,7 +92,7 @@ def gold_answer(example: Labelled, original: Answer | None = None) -> Answer:
     if corrected.get("root_service"):
         cause = _corrected_cause(example, known)
         if not causes or (cause.service, cause.operation) != (causes[0].service, causes[0].operation):
-            # What was said of the wrong cause, and advised because of it, falls with it.
+            # Statements about the wrong cause, and advice because of it, are dropped with it.
             summary, recommendations = _sentence(cause), []
         causes = [cause]
     if corrected.get("summary"):
@@ -118,7 +118,7 @@ def _known(example: Labelled) -> set[str]:
 
 
 def _of_cause(answer: Answer) -> str:
-    """Code's sentence about the first cause, where no summary is borne out; empty without a fact."""
+    """Code's sentence about the first cause, if no summary is supported; empty without a fact."""
     first = answer.root_causes[0] if answer.summary and answer.root_causes else None
     return _sentence(first) if first is not None and first.evidence_ids else ""
 

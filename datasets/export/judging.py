@@ -1,7 +1,7 @@
 """Pages of examples → what they teach, half of it in a second process: judging is two thirds of an export.
 
-One process more costs about 110 MB, so there is one; while it is busy, this one judges the pages that it has
-not begun.
+A second process costs about 110 MB, so there is only one; while it is busy, this process judges the pages
+that the other has not begun.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from datasets.export.lesson import Lesson, lessons_of
 Taught = list[Lesson | Reject]
 StoredRow = Mapping[str, Any]
 WORTH_A_PROCESS = 2_000  # examples; its start costs as much as judging so many
-# Two are begun or about to be, one waits for whoever is free first, one is being read: 8 MB.
+# Two are begun or about to begin, one waits for the process that is free first, one is being read: 8 MB.
 PAGES_AHEAD = 4
 
 
@@ -90,7 +90,7 @@ def _judge_rows(rows: Sequence[StoredRow]) -> Taught:
 
 
 def _end_with_parent() -> None:
-    """Ctrl-C is the parent's to handle; and a parent that was killed leaves nobody behind."""
+    """Ctrl-C is handled by the parent; when the parent is killed, this process ends, too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

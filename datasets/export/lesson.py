@@ -13,7 +13,7 @@ from datasets.export.labelled import Labelled
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """`chosen` is what should have been said, empty where nobody knows; `original` what was said.
+    """`chosen` is the right answer, empty if it is not known; `original` is the actual one.
 
     `cause` is (service, operation) of the first right cause, which rests on `evidence_ids`; `sentences` are
     the verdicts on those of the right summary. `content_hash` ignores ids and figures: rows that share it

@@ -94,7 +94,7 @@ def file_entry(path: Path) -> dict[str, Any]:
 
 
 def provenance(row: Row) -> dict[str, Any]:
-    """Where a row comes from. Raters stay behind: a person's name has no place in training data."""
+    """The source of a row. Names of raters are left out: they have no place in training data."""
     example, lesson = row.judged.example, row.judged.lesson
     return {
         "example_id": example.example_id,
@@ -126,7 +126,7 @@ def _token_statistics(statistics: Statistics, settings: Settings) -> dict[str, A
 
 
 def _warnings(format_: Format, statistics: Statistics) -> list[str]:
-    """What a trainer would refuse or miss."""
+    """Problems that a trainer would refuse or miss."""
     found = []
     if 0 < statistics.splits["train"] < format_.min_rows:
         found.append(f"{statistics.splits['train']} training rows: a job needs at least {format_.min_rows}")

@@ -34,7 +34,7 @@ class Judged:
     def __init__(self, example: Labelled, lesson: Lesson) -> None:
         self.example = example
         self.lesson = lesson
-        self.chosen = lesson.chosen  # empty where nobody knows what is right
+        self.chosen = lesson.chosen  # empty if the right answer is not known
         self.original = lesson.original  # the rejected side of a preference
 
     @cached_property
@@ -56,8 +56,8 @@ class Judged:
 class Format:
     """`refusal` is the reason why an example makes no row, else empty; `build` gives its rows.
 
-    `check` raises ValueError for a row that has the right fields and is none all the same. `extra_files` are
-    files that a trainer wants beside the rows, by name, from the splits that have rows.
+    `check` raises ValueError for a row that has the right fields and is invalid all the same. `extra_files`
+    are files that a trainer needs beside the rows, by name, from the splits that have rows.
     """
 
     name: str

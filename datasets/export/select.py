@@ -14,7 +14,7 @@ from datasets.export.rejects import Rejects
 from datasets.export.row import Split
 from datasets.export.settings import Settings
 
-MIN_GROUPS_TO_SPLIT = 10  # below, a held-out incident or two says nothing and training needs them all
+MIN_GROUPS_TO_SPLIT = 10  # with fewer, one or two held-out incidents show nothing and training needs all
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def select(source: Source, filters: Filters, settings: Settings) -> Selection:
 
 
 def assign_splits(groups: set[bytes], settings: Settings) -> dict[bytes, Split]:
-    """A split for each group by a hash of seed and group: a group stays where it is as others come."""
+    """A split for each group by a hash of seed and group: a group keeps its split as others are added."""
     if len(groups) < MIN_GROUPS_TO_SPLIT:
         return dict.fromkeys(groups, "train")
     return {group: _split(group, settings) for group in groups}

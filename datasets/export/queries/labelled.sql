@@ -1,4 +1,4 @@
--- Chosen verdicts with the explanations they speak of, in the order of the explanations. The times of the first
+-- Chosen verdicts with their explanations, in the order of the explanations. The times of the first
 -- and the last narrow what is read: rows lie in the order of their time.
 WITH chosen AS (
     SELECT unnest($feedback_ids::VARCHAR[]) AS feedback_id, unnest($revisions::INTEGER[]) AS revision
