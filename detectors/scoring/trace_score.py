@@ -15,11 +15,12 @@ Both are combined, with the larger weight for forms because n samples limit how 
 
     p = 1 / (0.4 / p_times + 0.6 / p_forms),   sigma = Phi^-1(1 - p)
 
-In a trace that carries amounts, a tenth of the weight belongs to the largest amount (`detect.amount`).
+In a trace that carries amounts, a tenth of the weight belongs to the largest amount
+(`detectors.orders.amount`).
 
 A failed span may lie in a stretch of time in which its operation failed improbably often. It belongs to that
 stretch, however usual single failures are, and raises the score of its trace to that of the stretch
-(`detect.error.Erroneous`): at most a third of the failures in a stretch are usual ones.
+(`detectors.spans.error_rate.Erroneous`): at most a third of the failures in a stretch are usual ones.
 
 A trace beyond `TRACE_SIGMA` is anomalous. The number of traces does not change this; alerts account for it.
 
