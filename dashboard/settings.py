@@ -54,5 +54,5 @@ class ExchangeAddress(BaseSettings):
 
     @property
     def url(self) -> str:
-        """Empty where nobody can know it."""
+        """Empty where it cannot be known."""
         return "" if self.exchange_gateway.endswith(":0") else f"http://{self.exchange_gateway}"

@@ -24,7 +24,7 @@ class Verdict:
 
 
 def verdict(label: Mapping[str, Any], incidents: Sequence[Mapping[str, Any]]) -> Verdict:
-    """What was said of the time of a fault.
+    """The findings in the time of a fault.
 
     Args:
         label: of the exchange: root_service (None for a control), root_operation, start_unix_nano and

@@ -15,7 +15,7 @@ _TIMES = "spyhop_clicks"
 def clicked(chart: alt.Chart | alt.LayerChart, key: str, spoken: str) -> dict[str, Any] | None:
     """Draws `chart` and returns the fields of what was clicked; None while nothing was.
 
-    Whoever comes back to the page finds the chart without a choice: the click has led away.
+    The choice is cleared, because the click opens another page.
     """
     times: dict[str, int] = st.session_state.setdefault(_TIMES, {})
     event = st.altair_chart(chart, key=f"{key}-{times.get(key, 0)}", on_select="rerun", alt=spoken)

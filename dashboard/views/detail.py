@@ -70,7 +70,7 @@ def _read(subject: Subject) -> dict[str, Any]:
         try:
             row = data.incident(url, subject.subject_id)
         except NotFound:
-            # Both ids look alike: what was typed or linked may be an anomaly's.
+            # Ids of incidents and anomalies look alike, so this one may be an anomaly's.
             return {"row": data.anomaly(url, subject.subject_id), "kind": "anomaly", "closing_s": RESOLVE_S}
         return {"row": row, "kind": "incident", "closing_s": resolve_s(data.health(url))}
     return {"row": data.anomaly(url, subject.subject_id), "kind": "anomaly", "closing_s": RESOLVE_S}

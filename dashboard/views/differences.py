@@ -27,7 +27,7 @@ _HEAD = (
 def differences(rows: Sequence[Mapping[str, Any]]) -> str:
     """Key, value, share among the incident's traces and among usual ones, lift, support; strongest first.
 
-    Empty when nothing sets them apart: then whatever is wrong is wrong for everybody.
+    Empty when nothing sets them apart: all requests are hit alike.
     """
     if not rows:
         return ""

@@ -20,7 +20,7 @@ _VERDICTS = {"up": "right", "down": "wrong"}
 
 
 def show(subject: Subject, explanation: Mapping[str, Any], trace: Mapping[str, Any] | None) -> None:
-    """Two buttons; "Wrong" asks what really happened first, and the rest only of those who want to say it."""
+    """Two buttons; "Wrong" asks what really happened; the other fields open on request."""
     with frame.guarded("The feedback"):
         given = data.ratings(frame.api_url(), subject.kind, subject.subject_id)
         rater = frame.reader()

@@ -252,7 +252,7 @@ def _keep(key: str, value: object) -> None:
 
 
 def age_mark(at: datetime, interval_s: float) -> str:
-    """`updated 2 s ago`, counted on by the bar's script in the browser, so that it ages without us."""
+    """`updated 2 s ago`, counted on by the bar's script in the browser, so that the age needs no refresh."""
     late_s = max(10, round(LATE_AFTER * interval_s)) if live() else 0
     word = "updated" if live() else "read"
     return str(

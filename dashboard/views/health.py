@@ -90,7 +90,7 @@ def _mark(check: object) -> Safe:
 
 
 def _figures(name: str, check: object) -> str:
-    """What matters of a check, in words; of one that this page does not know, its figures by name."""
+    """The figures of a check in words; a check that is unknown here shows its figures by name."""
     if not isinstance(check, Mapping):
         return fmt.plain(check, 400)
     failure = _failure(check)

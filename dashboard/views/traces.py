@@ -175,7 +175,7 @@ def _nothing(query: str, span: frame.Window) -> None:
 def _heatmap(rows: Sequence[Mapping[str, Any]], span: frame.Window) -> list[dict[str, Any]] | None:
     """Draws it; returns the traces that are brushed, None without a brush."""
     since = min(span.since_ns, *(row["start_ns"] for row in rows))
-    # What was searched ends where the newest were cut off: the axis shows what there is.
+    # A search that was cut ends before the time range does: the axis shows what was found.
     first = min(row["start_ns"] for row in rows) if len(rows) >= TRACES_MAX else since
     grid = heatmap.cells(rows, first, span.until_ns)
     event = st.altair_chart(
