@@ -39,6 +39,7 @@ from exchange_ref.market.prices import PriceFeed, PriceSource, RandomWalk
 from exchange_ref.services.accepted_log import AcceptedLog
 from exchange_ref.services.api.app import build_app
 from exchange_ref.services.api.database import Database
+from exchange_ref.services.api.market_routes import Market
 from exchange_ref.services.api.matcher_client import MatcherClient
 from exchange_ref.services.api.orders import OrderService
 from exchange_ref.services.api.reconcile import Standing
@@ -146,11 +147,13 @@ class Exchange:
             transfers = TransferService(self.wallets, lambda: uuid.uuid4().hex, time.time_ns)
             self.trades = TradeService(self.wallets, self.prices, lambda: uuid.uuid4().hex, time.time_ns)
             self.watch = Watch(self.trades, self.prices, telemetry.tracer(EXCHANGE), logs[EXCHANGE])
+            self.market = Market(self.engine, self.prices, lambda: self.matcher.is_here)
             api = build_app(
                 self.service,
                 transfers,
                 self.wallets,
                 self.trades,
+                self.market,
                 tracer=telemetry.tracer(EXCHANGE),
                 log=logs[EXCHANGE],
             )
@@ -162,6 +165,11 @@ class Exchange:
                 Route("cfd", TRADES_PATH, frozenset({"DELETE", "GET", "POST"}), self.upstream),
                 Route("address", "/api/v1/address", frozenset({"GET"}), self.upstream),
                 Route("wallets", "/api/v1/wallets", frozenset({"GET"}), self.upstream),
+                Route("open-orders", "/api/v1/open-orders", frozenset({"GET"}), self.upstream),
+                *(
+                    Route(name, f"/api/v1/{name}", frozenset({"GET"}), self.upstream)
+                    for name in ("price", "depth", "trades", "klines", "ticker")
+                ),
             ]
             self.gateway = Gateway(
                 routes, telemetry.tracer(GATEWAY), self.accepted, logs[GATEWAY], self.metrics

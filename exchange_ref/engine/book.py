@@ -105,6 +105,10 @@ class Book:
         lots = self._lots[side]
         return [(abs(key), lots[key]) for key in heapq.nsmallest(max_levels, lots)]
 
+    def levels_of(self, side: Side) -> dict[int, int]:
+        """All that rests on `side`: lots by price in ticks. O(levels)."""
+        return {abs(key): lots for key, lots in self._lots[side].items()}
+
     def _leave(self, order: Order, lots: int) -> None:
         key, levels = _key(order.side, order.price_ticks), self._lots[order.side]
         if levels[key] > lots:

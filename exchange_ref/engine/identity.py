@@ -25,6 +25,7 @@ def identity_of(command: Command) -> tuple[tuple[str, str], tuple[str | int, ...
                 command.quantity_lots,
                 command.time_in_force.value,
                 command.self_trade.value,
+                command.stop_ticks,
             )
             name = command.client_order_id
         case Transfer():

@@ -85,7 +85,7 @@ class Journal:
 def submit_command(order: Order) -> dict[str, object]:
     """The journal's form of an order, before it was executed."""
     command = asdict(order)
-    del command["remaining_lots"], command["quote_units"]
+    del command["remaining_lots"], command["quote_units"], command["triggered"]
     return command
 
 

@@ -235,7 +235,12 @@ class Matcher:
                 if self.stages.executing is not None:
                     self.stages.executing(order)
                 result = self._engine.submit(order)
-            execute.set_attributes(result_attributes(order.symbol, result))
+            execute.set_attributes(result_attributes(order, result))
+        for change in result.orders:
+            if change.triggered:
+                self._log.info(
+                    execute, f"stop order triggered: {change.status}", {"order.id": change.order_id}
+                )
         return encode_result(result)
 
     async def _cancel(self, cancel: Cancel, span: Span) -> bytes:

@@ -32,6 +32,8 @@ from exchange_ref.engine.orders import (
     Transfer,
 )
 from exchange_ref.engine.remembered import Remembered
+from exchange_ref.engine.stops import Stops
+from exchange_ref.engine.tape import Tape
 
 # How many client order ids are remembered: half an hour at 50 orders/s, about 60 MB at most.
 MAX_REMEMBERED_ORDERS = 100_000
@@ -48,9 +50,15 @@ class Engine:
         self.ledger = Ledger()
         self.desk = Desk(self.ledger)
         self.books = {symbol: Book() for symbol in pairs}
+        self.stops = {symbol: Stops() for symbol in pairs}
+        self.tapes = {symbol: Tape(pair.ticks(pair.opening_price)) for symbol, pair in pairs.items()}
         self._pairs = pairs
         self._remembered = Remembered(MAX_REMEMBERED_ORDERS)
-        self.expiries = Expiries(lambda order: order.order_id in self.books[order.symbol])
+        self.expiries = Expiries(lambda order: self.open_order(order.symbol, order.order_id) is not None)
+
+    def open_order(self, symbol: str, order_id: str) -> Order | None:
+        """The order of this id, if it rests in the book or waits for its stop."""
+        return self.books[symbol].get(order_id) or self.stops[symbol].get(order_id)
 
     def seen(self, command: Command) -> Result | None:
         """The first result of a command that was executed already; None for a new one.
@@ -97,16 +105,19 @@ class Engine:
         orders: list[OrderChange] = []
         self._expire(order.created_unix_nano, orders)
         try:
-            fills, status = self._execute(order, orders)
+            fills, status = self._wait(order) if order.stop_ticks else self._execute(order, orders)
             reason = code = ""
         except OrderRejected as rejection:
             fills, status, reason, code = [], Status.REJECTED, rejection.message, rejection.code
-        orders.append(_change(order, status))
+        own = _change(order, status)
+        orders.append(own)
+        if fills:
+            self._trigger(order.symbol, order.created_unix_nano, orders)
         result = Result(
             order_id=order.order_id,
             status=status,
-            filled_lots=order.filled_lots,
-            quote_units=order.quote_units,
+            filled_lots=own.filled_lots,
+            quote_units=own.quote_units,
             fills=tuple(fills),
             orders=tuple(orders),
             balances=self.ledger.take_changes(),
@@ -117,13 +128,12 @@ class Engine:
         return result
 
     def check_cancel(self, cancel: Cancel) -> Order:
-        """The resting order that a cancel takes out.
+        """The order that a cancel takes out of its book, or out of those that wait for a price.
 
         Raises:
             OrderRejected: no such order of this user rests.
         """
-        book = self.books.get(cancel.symbol)
-        order = book.get(cancel.order_id) if book is not None else None
+        order = self.open_order(cancel.symbol, cancel.order_id) if cancel.symbol in self.books else None
         if order is None or order.user_id != cancel.user_id:
             raise OrderRejected(
                 "not_found", f"no order {cancel.order_id} of this user rests in the {cancel.symbol} book"
@@ -137,7 +147,7 @@ class Engine:
             OrderRejected: as `check_cancel`; nothing has changed.
         """
         order = self.check_cancel(cancel)
-        self.books[cancel.symbol].remove(cancel.order_id)
+        self._take_out(order)
         self._release(order)
         change = _change(order, Status.CANCELED)
         return Result(
@@ -212,34 +222,83 @@ class Engine:
         if order.time_in_force is TimeInForce.FOK and not _can_be_filled(order, book):
             return fills, Status.EXPIRED
         self._lock(order, pair)
-        may_go_on = self._match(order, pair, fills, changes)
+        return fills, self._trade(order, pair, fills, changes)
+
+    def _wait(self, order: Order) -> tuple[list[Fill], Status]:
+        """Lock what an order may cost and wait for its stop.
+
+        Raises:
+            OrderRejected: too little money, or the stop lies on the wrong side of the price.
+        """
+        pair, last = self._pairs[order.symbol], self.tapes[order.symbol].last_ticks
+        rising = order.triggers_rising
+        if last >= order.stop_ticks if rising else last <= order.stop_ticks:
+            raise OrderRejected(
+                "would_trigger",
+                f"the stop of a {order.type} {order.side} must lie {'above' if rising else 'below'} the last"
+                f" traded price {last * pair.tick}, or it would trigger at once",
+                {"last_price": float(last * pair.tick)},
+            )
+        self._lock(order, pair)
+        self.stops[order.symbol].add(order)
+        self.expiries.note(order)
+        return [], Status.NEW
+
+    def _trigger(self, symbol: str, unix_nano: int, changes: list[OrderChange]) -> None:
+        """Execute the orders whose stop was traded, one after another: each may trade what triggers more."""
+        pair, book, tape = self._pairs[symbol], self.books[symbol], self.tapes[symbol]
+        while (order := self.stops[symbol].take_triggered(tape.last_ticks)) is not None:
+            if not order.price_ticks and order.side is Side.BUY:  # a market order pays what is available
+                self._release(order)
+            order.triggered = True
+            if order.time_in_force is TimeInForce.FOK and not _can_be_filled(order, book):
+                self._release(order)
+                status = Status.EXPIRED
+            else:
+                status = self._trade(order, pair, [], changes, unix_nano)
+            changes.append(_change(order, status))
+
+    def _trade(
+        self,
+        order: Order,
+        pair: Pair,
+        fills: list[Fill],
+        changes: list[OrderChange],
+        unix_nano: int | None = None,
+    ) -> Status:
+        """Trade what can be traded now; the rest waits in the book, or is given up."""
+        may_go_on = self._match(order, pair, fills, changes, unix_nano or order.created_unix_nano)
+        book = self.books[order.symbol]
         if not order.remaining_lots:
-            return fills, Status.FILLED
-        if order.type is OrderType.MARKET or order.time_in_force not in RESTING or not may_go_on:
+            return Status.FILLED
+        if not order.price_ticks or order.time_in_force not in RESTING or not may_go_on:
             # What it could not get at once is given up.
             self._release(order)
-            return fills, Status.EXPIRED
+            return Status.EXPIRED
         book.rest(order)
-        self.expiries.note(order)
-        return fills, Status.PARTIALLY_FILLED if fills else Status.NEW
+        if not order.triggered:
+            self.expiries.note(order)
+        return Status.PARTIALLY_FILLED if fills else Status.NEW
 
     def _lock(self, order: Order, pair: Pair) -> None:
         if order.side is Side.SELL:
             self.ledger.lock(order.user_id, pair.base, pair.base_units(order.quantity_lots))
-        elif order.type is not OrderType.MARKET:
+        elif order.hold_ticks:
             self.ledger.lock(
-                order.user_id, pair.quote, pair.notional_units(order.price_ticks, order.quantity_lots)
+                order.user_id, pair.quote, pair.notional_units(order.hold_ticks, order.quantity_lots)
             )
         elif not (available := self.ledger.balance(order.user_id, pair.quote).available_units):
             raise insufficient_funds(pair.quote, pair.notional_units(1, order.quantity_lots), available)
 
-    def _match(self, taker: Order, pair: Pair, fills: list[Fill], changes: list[OrderChange]) -> bool:
+    def _match(
+        self, taker: Order, pair: Pair, fills: list[Fill], changes: list[OrderChange], unix_nano: int
+    ) -> bool:
         """Trade until the taker is filled, prices no longer cross, or a market buyer's money ends.
 
         Returns:
             False where the taker must not go on, for it has met an order of its own user.
         """
-        book = self.books[taker.symbol]
+        book, tape = self.books[taker.symbol], self.tapes[taker.symbol]
         while taker.remaining_lots and (maker := book.crossing(taker)) is not None:
             if maker.user_id == taker.user_id and taker.self_trade is not SelfTrade.NONE:
                 if taker.self_trade is not SelfTrade.EXPIRE_TAKER:
@@ -248,7 +307,7 @@ class Engine:
                     return False
                 continue
             lots = min(taker.remaining_lots, maker.remaining_lots)
-            if taker.side is Side.BUY and taker.type is OrderType.MARKET:
+            if taker.side is Side.BUY and not taker.price_ticks:
                 lots = min(lots, self._affordable_lots(taker, pair, maker.price_ticks))
                 if not lots:
                     break
@@ -256,6 +315,7 @@ class Engine:
             taker.remaining_lots -= lots
             self._settle(taker, maker, pair, lots)
             fills.append(Fill(maker.order_id, taker.order_id, maker.price_ticks, lots))
+            tape.note(unix_nano, maker.price_ticks, lots, taker.side)
             status = Status.PARTIALLY_FILLED if maker.remaining_lots else Status.FILLED
             changes.append(_change(maker, status))
         return True
@@ -277,7 +337,7 @@ class Engine:
             ledger.receive(taker.user_id, pair.quote, quote_units, TAKER_FEE_PPM)
             ledger.receive(maker.user_id, pair.base, base_units, MAKER_FEE_PPM)
             return
-        if taker.type is not OrderType.MARKET:
+        if taker.price_ticks:
             ledger.pay_locked(taker.user_id, pair.quote, quote_units)
             # The maker was cheaper than the limit: the difference was locked and goes back.
             improvement_ticks = taker.price_ticks - maker.price_ticks
@@ -293,18 +353,22 @@ class Engine:
             self._end(order, changes)
 
     def _end(self, order: Order, changes: list[OrderChange]) -> None:
-        """Let an order expire, if it rests."""
-        if self.books[order.symbol].remove(order.order_id) is not None:
+        """Let an order expire, if it rests or waits."""
+        if self._take_out(order):
             self._release(order)
             changes.append(_change(order, Status.EXPIRED))
+
+    def _take_out(self, order: Order) -> bool:
+        removed = self.books[order.symbol].remove(order.order_id)
+        return removed is not None or self.stops[order.symbol].remove(order.order_id) is not None
 
     def _release(self, order: Order) -> None:
         """Unlock what an order holds for its rest; a market order to buy holds nothing."""
         pair = self._pairs[order.symbol]
         if order.side is Side.SELL:
             self.ledger.unlock(order.user_id, pair.base, pair.base_units(order.remaining_lots))
-        elif order.type is not OrderType.MARKET:
-            units = pair.notional_units(order.price_ticks, order.remaining_lots)
+        elif order.hold_ticks:
+            units = pair.notional_units(order.hold_ticks, order.remaining_lots)
             self.ledger.unlock(order.user_id, pair.quote, units)
 
     def _repeat(self, first: Result) -> Result:
@@ -318,7 +382,7 @@ class Engine:
 
 
 def _change(order: Order, status: Status) -> OrderChange:
-    return OrderChange(order.order_id, status, order.filled_lots, order.quote_units)
+    return OrderChange(order.order_id, status, order.filled_lots, order.quote_units, order.triggered)
 
 
 def _can_be_filled(taker: Order, book: Book) -> bool:

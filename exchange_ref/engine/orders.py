@@ -23,6 +23,22 @@ class OrderType(StrEnum):
     LIMIT = "LIMIT"
     LIMIT_MAKER = "LIMIT_MAKER"
     """A limit order that is rejected where it would trade at once: it never pays a taker's fee."""
+    STOP_LOSS = "STOP_LOSS"
+    """A market order once the price has come to the stop: for a SELL from above, for a BUY from below."""
+    STOP_LOSS_LIMIT = "STOP_LOSS_LIMIT"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    """The same from the other side."""
+    TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
+
+
+STOPS = (
+    OrderType.STOP_LOSS,
+    OrderType.STOP_LOSS_LIMIT,
+    OrderType.TAKE_PROFIT,
+    OrderType.TAKE_PROFIT_LIMIT,
+)
+# These have no price of their own and take any.
+MARKET_TYPES = (OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT)
 
 
 class TimeInForce(StrEnum):
@@ -60,7 +76,7 @@ class OrderRejected(Exception):
 
     Args:
         code: one of `invalid_order`, `invalid_transfer`, `invalid_trade`, `insufficient_funds`,
-            `would_trade`, `not_found`, `conflict`.
+            `would_trade`, `would_trigger`, `not_found`, `conflict`.
     """
 
     def __init__(self, code: str, message: str, details: Mapping[str, object] | None = None) -> None:
@@ -77,6 +93,8 @@ class Order:
     Args:
         price_ticks: 0 for a market order.
         expires_unix_nano: the end of one that is GTD; 0 for the others.
+        stop_ticks: the traded price that triggers it; 0 for one that is executed at once.
+        triggered: whether that price was traded.
     """
 
     order_id: str
@@ -93,6 +111,8 @@ class Order:
     self_trade: SelfTrade = SelfTrade.NONE
     remaining_lots: int = field(default=-1)
     quote_units: int = 0
+    stop_ticks: int = 0
+    triggered: bool = False
 
     def __post_init__(self) -> None:
         if self.remaining_lots < 0:
@@ -101,6 +121,17 @@ class Order:
     @property
     def filled_lots(self) -> int:
         return self.quantity_lots - self.remaining_lots
+
+    @property
+    def triggers_rising(self) -> bool:
+        """Whether a stop is met from below."""
+        is_stop_loss = self.type in (OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT)
+        return is_stop_loss is (self.side is Side.BUY)
+
+    @property
+    def hold_ticks(self) -> int:
+        """The price by which money for a purchase is held: the limit, or the stop that an order waits for."""
+        return self.price_ticks or (0 if self.triggered else self.stop_ticks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +188,14 @@ class BalanceChange:
 
 @dataclass(frozen=True, slots=True)
 class OrderChange:
-    """The state of an order after a command. `quote_units` were paid for all that is filled."""
+    """The state of an order after a command. `quote_units` were paid for all that is filled; `triggered` is
+    whether its stop was met."""
 
     order_id: str
     status: Status
     filled_lots: int
     quote_units: int = 0
+    triggered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

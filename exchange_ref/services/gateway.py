@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,8 +63,8 @@ class Gateway:
     """The ASGI application.
 
     `more_status` adds figures of other parts to `GET /status`, `market` answers `GET /market`; `plugins` are
-    awaited with the path of each request while it is routed. An answer names the trace of its request in
-    `traceresponse` (W3C Trace Context, level 2).
+    awaited with the path of each request while it is routed. `/api/…` is short for `/api/v1/…`. An answer
+    names the trace of its request in `traceresponse` (W3C Trace Context, level 2).
 
     Args:
         accepted: by path, where each 201 to a POST is noted.
@@ -94,7 +95,8 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        if scope["path"] == "/healthz":
+        scope = {**scope, "path": full_path(scope["path"])}
+        if scope["path"] in ("/healthz", "/health"):
             await _respond(send, 200, b'{"status": "ok"}')
         elif scope["path"] == "/status":
             await _respond(send, 200, json.dumps(self.status()).encode())
@@ -239,6 +241,16 @@ class Gateway:
             if response.status >= 400:
                 fail(span, str(response.status), "")
             return response.status, response.body
+
+
+def full_path(path: str) -> str:
+    """
+    >>> full_path("/api/orders/7"), full_path("/api/wallet"), full_path("/api/v1/orders")
+    ('/api/v1/orders/7', '/api/v1/wallets', '/api/v1/orders')
+    """
+    if not path.startswith("/api/") or re.match("/api/v[0-9]", path):
+        return path
+    return "/api/v1/wallets" if path == "/api/wallet" else "/api/v1/" + path.removeprefix("/api/")
 
 
 def _check_json_object(body: bytes) -> None:

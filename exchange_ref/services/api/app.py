@@ -17,6 +17,7 @@ from exchange_ref.cfd.service import TradeService
 from exchange_ref.engine.instruments import UNITS_PER_ASSET
 from exchange_ref.engine.orders import OrderRejected
 from exchange_ref.services.addresses import address_of
+from exchange_ref.services.api.market_routes import Market, market_routes
 from exchange_ref.services.api.matcher_client import MatcherFailed, MatcherUnavailable
 from exchange_ref.services.api.models import (
     AddressReply,
@@ -45,6 +46,7 @@ def build_app(
     transfers: TransferService,
     wallets: Wallets,
     trades: TradeService,
+    market: Market,
     *,
     tracer: Tracer,
     log: ServiceLog,
@@ -52,6 +54,7 @@ def build_app(
     app = FastAPI(title="kx-exchange", version="1", responses={"default": {"model": ErrorReply}})
     _add_errors(app, log)
     app.include_router(trade_routes(trades))
+    app.include_router(market_routes(market))
 
     @app.post("/api/v1/orders", status_code=201)
     async def post_order(
@@ -63,6 +66,10 @@ def build_app(
         return reply
 
     @app.get("/api/v1/orders")
+    async def get_orders(user_id: UserId, request: Request, before: str | None = None) -> list[OrderReply]:
+        return await orders.all(user_id, before, request.scope[SPAN_KEY])
+
+    @app.get("/api/v1/open-orders")
     async def get_open_orders(user_id: UserId, request: Request) -> list[OrderReply]:
         return await orders.open(user_id, request.scope[SPAN_KEY])
 
@@ -133,7 +140,8 @@ def _add_errors(app: FastAPI, log: ServiceLog) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         fields = _fields(error.errors())
-        code = INVALID_BODY.get(request.url.path, "invalid_order")
+        usual = "invalid_order" if request.method == "POST" else "invalid_request"
+        code = INVALID_BODY.get(request.url.path, usual)
         return _error(code, "; ".join(f"{name}: {text}" for name, text in fields.items()), fields)
 
     @app.exception_handler(HTTPException)

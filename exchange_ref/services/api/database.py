@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from exchange_ref.errors import FolderUnusable
-from exchange_ref.services.api.statements import ADD_ORDER_TERMS_SQL, SCHEMA_SQL, Statement
+from exchange_ref.services.api.statements import SCHEMA_SQL, UPGRADES_SQL, Statement
 
 # At 50 orders/s a read of 150 ms keeps 8 readers busy on average and 32 leave room for its bursts.
 MAX_READERS = 32
@@ -133,5 +133,6 @@ class Database:
 def _bring_up(connection: sqlite3.Connection) -> None:
     """Add what a database of an earlier version lacks, all of it or nothing."""
     columns = {row[1] for row in connection.execute("PRAGMA table_info(orders)")}
-    if "time_in_force" not in columns:
-        connection.executescript(f"BEGIN IMMEDIATE;\n{ADD_ORDER_TERMS_SQL}\nCOMMIT;")
+    for column, upgrade in UPGRADES_SQL.items():
+        if column not in columns:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{upgrade}\nCOMMIT;")

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from exchange_ref.engine.instruments import ASSETS, MAX_UNITS, PAIRS, UNITS_PER_ASSET
-from exchange_ref.engine.orders import RESTING, OrderType, SelfTrade, Side, TimeInForce
+from exchange_ref.engine.orders import MARKET_TYPES, RESTING, STOPS, OrderType, SelfTrade, Side, TimeInForce
 
 MAX_GOOD_FOR_S = 90 * 86_400
 
@@ -16,7 +16,8 @@ MAX_GOOD_FOR_S = 90 * 86_400
 class OrderRequest(BaseModel):
     """A new order. A repeated `client_order_id` of the same user returns the first order.
 
-    Without a time in force a limit order rests until it is cancelled.
+    Without a time in force a limit order rests until it is cancelled. A stop order waits until its
+    `stop_price` is traded, and is then a market or a limit order.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -27,6 +28,7 @@ class OrderRequest(BaseModel):
     type: OrderType
     quantity: Decimal = Field(gt=0, max_digits=20)
     price: Decimal | None = Field(default=None, gt=0, max_digits=20)
+    stop_price: Decimal | None = Field(default=None, gt=0, max_digits=20)
     time_in_force: TimeInForce = TimeInForce.GTC
     good_for_s: float | None = Field(default=None, gt=0, le=MAX_GOOD_FOR_S, allow_inf_nan=False)
     self_trade: SelfTrade = SelfTrade.NONE
@@ -35,16 +37,21 @@ class OrderRequest(BaseModel):
     def _check(self) -> Self:
         if self.pair not in PAIRS:
             raise ValueError(f"pair {self.pair!r} is not traded; choose one of {', '.join(PAIRS)}")
-        if (self.price is None) is (self.type is not OrderType.MARKET):
+        if (self.price is None) is (self.type not in MARKET_TYPES):
             raise ValueError(f"a {self.type} order {'has no' if self.price else 'needs a'} price")
+        if (self.stop_price is None) is (self.type in STOPS):
+            raise ValueError(f"a {self.type} order {'has no' if self.stop_price else 'needs a'} stop_price")
         self._check_time_in_force()
         return self
 
     def _check_time_in_force(self) -> None:
         if (self.good_for_s is None) is (self.time_in_force is TimeInForce.GTD):
             raise ValueError("good_for_s belongs to the time in force GTD, which needs it")
+        immediate = self.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
         if self.type is OrderType.MARKET and self.time_in_force is not TimeInForce.GTC:
             raise ValueError("a MARKET order has no time in force: what it cannot get at once is given up")
+        if self.type in MARKET_TYPES and immediate:
+            raise ValueError(f"a {self.type} order waits for its stop: its time in force is GTC or GTD")
         if self.type is OrderType.LIMIT_MAKER and self.time_in_force not in RESTING:
             raise ValueError("a LIMIT_MAKER order rests: its time in force is GTC or GTD")
 
@@ -65,6 +72,12 @@ class OrderReply(BaseModel):
     """When a GTD order expires, as RFC 3339; it does with the next order after that."""
     fill_price: float | None = None
     """The mean of its fills; none for orders that were filled before the exchange stored it."""
+    stop_price: float | None = None
+    triggered: bool | None = None
+    """Of a stop order: whether its stop price was traded."""
+    slippage_bps: float | None = None
+    """How much worse the mean price is than expected, in hundredths of a per cent: than the best offer as the
+    order came (in the answer to the order alone), or than the stop price of a triggered order."""
 
 
 class TransferRequest(BaseModel):
@@ -92,6 +105,63 @@ class TransferReply(BaseModel):
     amount: float
     to_address: str
     status: str
+
+
+class PriceReply(BaseModel):
+    """`price` is the last one traded, `reference_price` the outside market's."""
+
+    pair: str
+    price: float
+    reference_price: float
+    reference_age_s: float
+
+
+class DepthReply(BaseModel):
+    """Levels as [price, quantity], best first. `is_current` is false while the matcher is in a process of its
+    own (a fault): then the books are those from before."""
+
+    pair: str
+    last_update_id: int
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]
+    is_current: bool
+
+
+class MarketTrade(BaseModel):
+    id: int
+    price: float
+    quantity: float
+    taker_side: str
+    time: str
+
+
+class KlineReply(BaseModel):
+    """Prices of an interval, `volume` in base and `turnover` in quote."""
+
+    open_time: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    turnover: float
+    trades: int
+
+
+class TickerReply(BaseModel):
+    """The last 24 hours, by whole minutes; prices are null where nothing was traded."""
+
+    pair: str
+    last_price: float
+    open: float | None = None
+    high: float | None = None
+    low: float | None = None
+    change_percent: float | None = None
+    volume: float = 0.0
+    turnover: float = 0.0
+    trades: int = 0
+    best_bid: float | None = None
+    best_ask: float | None = None
 
 
 class AddressReply(BaseModel):

@@ -9,21 +9,26 @@ from typing import Any
 
 from opentelemetry.trace import Span
 
-from exchange_ref.engine.attributes import order_attributes, result_attributes
+from exchange_ref.engine.attributes import order_attributes, result_attributes, slippage_bps, slippage_of
 from exchange_ref.engine.instruments import PAIRS
 from exchange_ref.engine.messages import encode_cancel, encode_submit
 from exchange_ref.engine.orders import Cancel, Order, OrderRejected, OrderType, Result, Side, Status
 from exchange_ref.market.prices import PriceFeed, note_price
 from exchange_ref.services.api.fees import FeeTiers
 from exchange_ref.services.api.models import OrderReply, OrderRequest
-from exchange_ref.services.api.statements import INSERT_ORDERS, SELECT_OPEN_ORDERS, SELECT_ORDERS
+from exchange_ref.services.api.statements import (
+    INSERT_ORDERS,
+    SELECT_ALL_ORDERS,
+    SELECT_OPEN_ORDERS,
+    SELECT_ORDERS,
+)
 from exchange_ref.services.api.wallets import Wallets
 from exchange_ref.telemetry.log_export import ServiceLog
 from exchange_ref.telemetry.metrics import Metrics
 
 # Two minutes at 50 orders/s.
 MAX_REMEMBERED_PRICES = 6_000
-MAX_OPEN_ORDERS = 500
+MAX_LISTED_ORDERS = 500
 
 
 class OrderService:
@@ -79,7 +84,7 @@ class OrderService:
         except OrderRejected as rejection:
             raise await self._with_stored(rejection, user_id, server) from None
         await self._traced.settle(result, server)
-        server.set_attributes(result_attributes(order.symbol, result))
+        server.set_attributes(result_attributes(order, result))
         self._metrics.order(server, order.symbol, str(order.side), str(result.status))
         self._log.info(server, f"order {result.status}", {"order.id": result.order_id})
         if result.status is Status.REJECTED:
@@ -128,8 +133,17 @@ class OrderService:
         return _stored(rows[0])
 
     async def open(self, user_id: str, server: Span) -> list[OrderReply]:
-        """A user's orders that rest, the newest first; `MAX_OPEN_ORDERS` at most."""
-        rows = await self._traced.read(SELECT_OPEN_ORDERS, (user_id, MAX_OPEN_ORDERS), server)
+        """A user's orders that rest or wait for a stop, the newest first; `MAX_LISTED_ORDERS` at most."""
+        rows = await self._traced.read(SELECT_OPEN_ORDERS, (user_id, MAX_LISTED_ORDERS), server)
+        return [_stored(row) for row in rows]
+
+    async def all(self, user_id: str, before: str | None, server: Span) -> list[OrderReply]:
+        """A user's orders, the newest first; `MAX_LISTED_ORDERS` at most.
+
+        Args:
+            before: an order id, to go on behind it.
+        """
+        rows = await self._traced.read(SELECT_ALL_ORDERS, (user_id, before, MAX_LISTED_ORDERS), server)
         return [_stored(row) for row in rows]
 
     def last_price(self, symbol: str) -> float:
@@ -151,6 +165,7 @@ class OrderService:
             time_in_force=request.time_in_force,
             expires_unix_nano=now_ns + round(request.good_for_s * 1e9) if request.good_for_s else 0,
             self_trade=request.self_trade,
+            stop_ticks=pair.ticks(request.stop_price) if request.stop_price is not None else 0,
         )
 
     async def _price(self, order: Order, server: Span) -> float:
@@ -162,7 +177,7 @@ class OrderService:
             quote = self._prices.newest(order.symbol)
         pair, now_ns = PAIRS[order.symbol], self._now_ns()
         age_ms = note_price(server, quote, now_ns)
-        price = float(order.price_ticks * pair.tick) or quote.price
+        price = float(order.hold_ticks * pair.tick) or quote.price
         server.set_attribute("order.value_usd", float(order.quantity_lots * pair.lot) * price)
         self.priced.append((server.get_span_context().trace_id, now_ns, age_ms))
         return quote.price
@@ -173,7 +188,7 @@ def _cost(order: Order, market_price: float) -> tuple[str, int]:
     pair = PAIRS[order.symbol]
     if order.side is Side.SELL:
         return pair.base, pair.base_units(order.quantity_lots)
-    price_ticks = order.price_ticks or round(market_price / float(pair.tick))
+    price_ticks = order.hold_ticks or round(market_price / float(pair.tick))
     return pair.quote, pair.notional_units(price_ticks, order.quantity_lots)
 
 
@@ -190,6 +205,7 @@ def _row(order: Order) -> tuple[object, ...]:
         order.created_unix_nano,
         str(order.time_in_force),
         order.expires_unix_nano,
+        order.stop_ticks,
     )
 
 
@@ -201,8 +217,10 @@ def _stored(row: tuple[Any, ...]) -> OrderReply:
     order_id, _, client_order_id, symbol, side, kind, price_ticks, quantity_lots, filled_lots, status = row[
         :10
     ]
-    time_in_force, expires_unix_nano, quote_units = row[10:]
+    time_in_force, expires_unix_nano, quote_units, stop_ticks, triggered = row[10:]
     pair = PAIRS[symbol]
+    fill_price = pair.mean_price(quote_units, filled_lots) if quote_units else None
+    stop_price = _limit(symbol, stop_ticks)
     return OrderReply(
         order_id=order_id,
         client_order_id=client_order_id,
@@ -215,7 +233,10 @@ def _stored(row: tuple[Any, ...]) -> OrderReply:
         price=_limit(symbol, price_ticks),
         time_in_force=time_in_force,
         expires_at=_moment(expires_unix_nano),
-        fill_price=pair.mean_price(quote_units, filled_lots) if quote_units else None,
+        fill_price=fill_price,
+        stop_price=stop_price,
+        triggered=bool(triggered) if stop_ticks else None,
+        slippage_bps=slippage_bps(Side(side), stop_price, fill_price) if stop_price and fill_price else None,
     )
 
 
@@ -234,6 +255,9 @@ def _reply(order: Order, result: Result) -> OrderReply:
         time_in_force=str(order.time_in_force),
         expires_at=_moment(order.expires_unix_nano),
         fill_price=pair.mean_price(result.quote_units, result.filled_lots),
+        stop_price=_limit(order.symbol, order.stop_ticks),
+        triggered=False if order.stop_ticks else None,
+        slippage_bps=slippage_of(order, result),
     )
 
 
@@ -242,6 +266,9 @@ def _limit(symbol: str, price_ticks: int) -> float | None:
 
 
 def _moment(unix_nano: int) -> str | None:
-    return (
-        datetime.fromtimestamp(unix_nano / 1e9, UTC).isoformat().replace("+00:00", "Z") if unix_nano else None
-    )
+    return moment(unix_nano) if unix_nano else None
+
+
+def moment(unix_nano: int) -> str:
+    """A time as RFC 3339."""
+    return datetime.fromtimestamp(unix_nano / 1e9, UTC).isoformat().replace("+00:00", "Z")

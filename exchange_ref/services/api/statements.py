@@ -29,7 +29,8 @@ def _statement(operation: str, table: str) -> Statement:
 
 
 SCHEMA_SQL = load_sql("schema")
-ADD_ORDER_TERMS_SQL = load_sql("add_order_terms")
+# By a column of orders: what a database lacks that has no such column.
+UPGRADES_SQL = {"time_in_force": load_sql("add_order_terms"), "stop_ticks": load_sql("add_stop_terms")}
 SELECT_WALLETS = _statement("SELECT", "wallets")
 SELECT_WALLET = Statement("SELECT", "wallets", load_sql("select_wallet"))
 SELECT_ADDRESSES = _statement("SELECT", "addresses")
@@ -38,6 +39,7 @@ SELECT_CFD_TRADE = Statement("SELECT", "cfd_trades", load_sql("select_cfd_trade"
 SELECT_OPEN_ROWS = Statement("SELECT", "orders", load_sql("select_open_rows"))
 SELECT_ORDERS = _statement("SELECT", "orders")
 SELECT_OPEN_ORDERS = Statement("SELECT", "orders", load_sql("select_open_orders"))
+SELECT_ALL_ORDERS = Statement("SELECT", "orders", load_sql("select_all_orders"))
 INSERT_ADDRESSES = _statement("INSERT", "addresses")
 INSERT_CFD_TRADES = _statement("INSERT", "cfd_trades")
 INSERT_ORDERS = _statement("INSERT", "orders")

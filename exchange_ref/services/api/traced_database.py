@@ -96,7 +96,7 @@ class TracedDatabase:
 def order_update(change: OrderChange) -> Parameters:
     """Parameters of `UPDATE_ORDERS`."""
     filled = change.filled_lots
-    return (str(change.status), filled, change.quote_units, change.order_id, filled)
+    return (str(change.status), filled, change.quote_units, change.triggered, change.order_id, filled)
 
 
 def _wallet_rows(result: Result) -> list[Parameters]:

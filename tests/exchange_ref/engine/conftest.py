@@ -28,6 +28,7 @@ def new_order() -> NewOrder:
         kind: OrderType = OrderType.LIMIT,
         time_in_force: TimeInForce = TimeInForce.GTC,
         self_trade: SelfTrade = SelfTrade.NONE,
+        stop_ticks: int = 0,
     ) -> Order:
         number = next(numbers)
         return Order(
@@ -36,13 +37,14 @@ def new_order() -> NewOrder:
             client_order_id=client_id or f"c{number}",
             symbol=symbol,
             side=side,
-            type=kind if price_ticks else OrderType.MARKET,
+            type=kind if price_ticks or stop_ticks else OrderType.MARKET,
             price_ticks=price_ticks,
             quantity_lots=lots,
             created_unix_nano=int(created_s * 1e9),
             time_in_force=TimeInForce.GTD if until_s else time_in_force,
             expires_unix_nano=int(until_s * 1e9),
             self_trade=self_trade,
+            stop_ticks=stop_ticks,
         )
 
     return make

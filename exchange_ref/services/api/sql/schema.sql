@@ -23,6 +23,8 @@ CREATE TABLE IF NOT EXISTS orders (
     time_in_force TEXT NOT NULL,
     expires_unix_nano INTEGER NOT NULL,  -- 0 for one that is not GTD
     quote_units INTEGER NOT NULL DEFAULT 0,  -- paid for all that is filled; 0 where that was not stored
+    stop_ticks INTEGER NOT NULL DEFAULT 0,   -- 0 for one that waits for no price
+    triggered INTEGER NOT NULL DEFAULT 0,
     UNIQUE (user_id, client_order_id)  -- a repeat is answered with the first order and stores nothing
 ) STRICT, WITHOUT ROWID;
 

@@ -1,1 +1,2 @@
-UPDATE orders SET status = ?, filled_lots = ?, quote_units = ? WHERE order_id = ? AND filled_lots <= ?
+UPDATE orders SET status = ?, filled_lots = ?, quote_units = ?, triggered = MAX(triggered, ?)
+WHERE order_id = ? AND filled_lots <= ?

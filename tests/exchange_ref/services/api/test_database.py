@@ -115,6 +115,6 @@ def test_a_database_of_an_earlier_version_gets_its_columns(tmp_path: Path) -> No
     old.close()
     for _ in range(2):
         opened = Database(path)
-        ((*_, kind, ends, paid),) = asyncio.run(opened.read(SELECT_ORDERS, ("1",)))
+        ((*_, kind, ends, paid, stop, triggered),) = asyncio.run(opened.read(SELECT_ORDERS, ("1",)))
         opened.close()
-        assert (kind, ends, paid) == ("GTD", 30_000_000_001, 0)
+        assert (kind, ends, paid, stop, triggered) == ("GTD", 30_000_000_001, 0, 0, 0)

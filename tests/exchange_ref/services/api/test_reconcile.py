@@ -18,7 +18,7 @@ FORGET = [
         "INSERT",
         "orders",
         "INSERT INTO orders SELECT 'unknown', user_id, 'unknown', pair, side, type, price_ticks,"
-        " quantity_lots, 0, 'NEW', created_unix_nano, 'GTC', 0, 0 FROM orders LIMIT 1",
+        " quantity_lots, 0, 'NEW', created_unix_nano, 'GTC', 0, 0, 0, 0 FROM orders LIMIT 1",
     ),
 ]
 ORDERS = Statement("SELECT", "orders", "SELECT order_id, status, filled_lots, quote_units FROM orders")
