@@ -20,7 +20,7 @@ import pyarrow as pa
 from detectors.baseline.settled import SettledTraces
 from detectors.baseline.span_forms import SpanForms
 from detectors.model.operation import Operation
-from detectors.scoring.trace_score import SCORE_SCHEMA
+from detectors.scoring.membership import Member, raised
 from detectors.spans.missing_calls import Forgone
 from detectors.stats.arrays import IntArray
 
@@ -56,22 +56,16 @@ def join_forgone(
             within = rows[(ends[rows] >= stretch.since_unix_nano) & (ends[rows] < stretch.until_unix_nano)]
             for row in within.tolist():
                 lacking[int(settled.trace_of[row])].append((stretch, row))
-    if not lacking:
-        return scores
-    by_id = {settled.trace_ids[trace].as_py(): missed for trace, missed in lacking.items()}
-    shown = scores.to_pylist()
-    for score in shown:
-        missed = by_id.get(score["trace_id"], [])
+    members: dict[str, Member] = {}
+    for trace, missed in lacking.items():
         usual = {stretch.callee: stretch.usual for stretch, _ in missed}
-        if not missed or float(np.prod(list(usual.values()))) > _BY_CHANCE_MAX:
-            continue
-        worst, row = max(missed, key=lambda one: one[0].sigma)
-        if worst.sigma > score["anomaly_sigma"]:
+        if float(np.prod(list(usual.values()))) <= _BY_CHANCE_MAX:
+            worst, row = max(missed, key=lambda one: one[0].sigma)
             called = " ".join(worst.callee[0])
-            score["anomaly_sigma"] = worst.sigma
-            score["reason"] = f"does not call {called}, as {worst.without} of {worst.spans} did not then"
-            score |= {name: spans[name][row].as_py() for name in ("span_id", "service_name", "operation")}
-    return pa.Table.from_pylist(shown, SCORE_SCHEMA)
+            reason = f"does not call {called}, as {worst.without} of {worst.spans} did not then"
+            span = spans.slice(row, 1).to_pylist()[0]
+            members[settled.trace_ids[trace].as_py()] = Member(worst.sigma, reason, span)
+    return raised(scores, members)
 
 
 def _without(forms: SpanForms, caller: int, callee: int) -> IntArray:

@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from detectors.baseline.settled import SettledTraces
 from detectors.baseline.span_forms import SpanForms, span_forms
+from detectors.scoring.failed import join_failed
 from detectors.scoring.forgone import join_forgone
 from detectors.scoring.slowed import join_slowed
-from detectors.scoring.trace_score import join_errors
 from detectors.spans.error_rate import Erroneous
 from detectors.spans.missing_calls import Forgone
 from detectors.spans.slow_stretches import Slowed
@@ -37,7 +37,7 @@ def join_stretches(
         scores: `trace_score.score_traces` of these traces; it may contain other traces.
         forms: of all their spans, if the caller has computed them.
     """
-    scores = join_errors(scores, settled.spans, stretches.erroneous)
+    scores = join_failed(scores, settled.spans, stretches.erroneous)
     scores = join_slowed(scores, settled.spans, stretches.slowed)
     if not stretches.forgone:
         return scores

@@ -18,9 +18,8 @@ Both are combined, with the larger weight for forms because n samples limit how 
 In a trace that carries amounts, a tenth of the weight belongs to the largest amount
 (`detectors.orders.amount`).
 
-A failed span may lie in a stretch of time in which its operation failed improbably often. It belongs to that
-stretch, however usual single failures are, and raises the score of its trace to that of the stretch
-(`detectors.spans.error_rate.Erroneous`): at most a third of the failures in a stretch are usual ones.
+A trace may also belong to a stretch of time in which an operation failed, was slow or lacked calls improbably
+often: `detectors.scoring.stretches` then raises its score to that of the stretch.
 
 A trace beyond `TRACE_SIGMA` is anomalous. The number of traces does not change this; alerts account for it.
 
@@ -30,8 +29,7 @@ discrete tests (Tarone 1990).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,11 +40,9 @@ from scipy.special import ndtri
 from detectors.baseline.forms import UNUSUAL, FormBook
 from detectors.baseline.settled import SettledTraces
 from detectors.baseline.span_forms import SpanForms, form_chances, span_forms
-from detectors.model.operation import Operation
 from detectors.orders.amount import AmountModels, amount_chances
 from detectors.orders.amount_columns import SCHEMA as AMOUNTS
 from detectors.scoring.span_time import TimeModels, time_chances
-from detectors.spans.error_rate import Erroneous
 from detectors.stats.arrays import FloatArray, IntArray
 
 TRACE_SIGMA = 3.0
@@ -138,40 +134,6 @@ def score_traces(
         },
         schema=SCORE_SCHEMA,
     )
-
-
-def join_errors(scores: pa.Table, spans: pa.Table, stretches: Sequence[Erroneous]) -> pa.Table:
-    """The scores of traces, raised to those of the stretches of errors that their failed spans belong to.
-
-    Args:
-        scores: `score_traces` of `spans`.
-    """
-    failed = spans.filter(spans["failed"])
-    if not stretches or not failed.num_rows:
-        return scores
-    by_operation: dict[tuple[Operation, str], list[Erroneous]] = {}
-    for stretch in stretches:
-        by_operation.setdefault((stretch.operation, stretch.callee), []).append(stretch)
-    names = ("trace_id", "span_id", "service_name", "operation", "span_kind", "callee")
-    found: dict[str, tuple[Erroneous, dict[str, Any]]] = {}
-    for row in failed.select([*names, "start_unix_nano", "duration_ns"]).to_pylist():
-        key = Operation.of(row)
-        end = row["start_unix_nano"] + max(row["duration_ns"], 0)
-        for stretch in by_operation.get((key, row["callee"] or ""), ()):
-            within = stretch.since_unix_nano <= end < stretch.until_unix_nano
-            known = found.get(row["trace_id"])
-            if within and (known is None or known[0].sigma < stretch.sigma):
-                found[row["trace_id"]] = stretch, row
-    if not found:
-        return scores
-    rows = scores.to_pylist()
-    for score in rows:
-        joined = found.get(score["trace_id"])
-        if joined is not None and joined[0].sigma > score["anomaly_sigma"]:
-            score["anomaly_sigma"] = joined[0].sigma
-            score["reason"] = f"fails as {joined[0].failed} of {joined[0].calls} did then"
-            score |= {name: joined[1][name] for name in ("span_id", "service_name", "operation")}
-    return pa.Table.from_pylist(rows, SCORE_SCHEMA)
 
 
 def _amounts_of(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from detectors.scoring.trace_score import SCORE_SCHEMA, join_errors
+from detectors.scoring.failed import join_failed
+from detectors.scoring.trace_score import SCORE_SCHEMA
 from detectors.spans.error_rate import Erroneous
 
 S = 1_000_000_000
@@ -30,6 +31,6 @@ def test_each_failure_of_a_storm_makes_its_trace_anomalous_and_no_other():
     blank |= {"service_name": "shop", "operation": "buy", "reason": "fails", "anomaly_sigma": 2.0}
     scores = pa.Table.from_pylist([{"trace_id": row["trace_id"], **blank} for row in spans], SCORE_SCHEMA)
     storm = Erroneous(PAY, "", 10 * S, 20 * S, 8.0, 67, 100)
-    joined = join_errors(scores, pa.Table.from_pylist(spans), [storm]).to_pylist()
+    joined = join_failed(scores, pa.Table.from_pylist(spans), [storm]).to_pylist()
     assert [row["anomaly_sigma"] for row in joined] == [8.0, 2.0, 2.0, 2.0, 2.0]
     assert (joined[0]["service_name"], joined[0]["reason"]) == ("payments", "fails as 67 of 100 did then")
