@@ -13,10 +13,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
-from tests.datasets.evaluate.strangers import Call, Rng, Stranger, again, client, write_stranger
+from tests.datasets.evaluate.call_plans import Call, Rng, Spoiler, Stranger, again, client, write_system
 from tests.datasets.evaluate.systems import around, folder_parser
 
 Found = tuple[Call, Call]  # the culprit's span, and the span around it
@@ -100,7 +99,7 @@ def flip(rng: Rng, call: Call, culprit: str, into_s: float) -> bool:
     return hit
 
 
-FAULTS: dict[str, Callable[[Rng, Call, str, float], bool]] = {
+FAULTS: dict[str, Spoiler] = {
     "locks": locks,
     "pool": pool,
     "dns": dns,
@@ -194,17 +193,19 @@ FURTHER: dict[str, Stranger] = {
 BLAMED_ON_CALLER = ("loop", "flip")
 
 
-def write_further(path: Path, name: str, *, seed: int = 0, quiet_s: int = 0) -> Path:
-    return write_stranger(
-        path, name, seed=seed, quiet_s=quiet_s, systems=FURTHER, spoilers=FAULTS, of_caller=BLAMED_ON_CALLER
-    )
-
-
 def main() -> None:
     parser = folder_parser(__doc__, FURTHER)
     parser.add_argument("--quiet", type=int, default=0, metavar="SECONDS")
     given = parser.parse_args()
-    write_further(given.out, given.name, seed=given.seed, quiet_s=given.quiet)
+    write_system(
+        given.out,
+        given.name,
+        FURTHER[given.name],
+        FAULTS,
+        BLAMED_ON_CALLER,
+        seed=given.seed,
+        quiet_s=given.quiet,
+    )
 
 
 if __name__ == "__main__":
