@@ -27,6 +27,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+SHOWN_CHARS = 4_000
 OWN = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
 IDLE = """() => {
   const app = document.querySelector('[data-testid=stApp]')
@@ -56,14 +57,21 @@ def _unavailable(reason: str) -> NoReturn:
 
 @contextmanager
 def watched_page(browser: Browser, base_url: str) -> Iterator[Page]:
-    """A page on which a script error or a request that leaves the machine fails the test."""
+    """A page on which a script error or a request that leaves the machine fails the test.
+
+    A test that fails prints the address and the words that the page showed.
+    """
     errors: list[str] = []
     leaving: list[str] = []
     page = browser.new_page(viewport={"width": 1440, "height": 1000}, base_url=base_url)
     page.set_default_timeout(15_000)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda sent: None if sent.url.startswith(OWN) else leaving.append(sent.url))
-    yield page
+    try:
+        yield page
+    except BaseException:
+        print(f"the page was {page.url} and showed:\n{page.locator('body').inner_text()[:SHOWN_CHARS]}")
+        raise
     page.close()
     assert (errors, leaving) == ([], [])
 
