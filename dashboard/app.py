@@ -49,6 +49,11 @@ def _anomalies() -> None:
 def main() -> None:
     # An emoji, because a material icon would be fetched from outside for the tab.
     st.set_page_config(page_title="Spyhop", page_icon="🐋", layout="wide")
+    with frame.whole_page():
+        _page()
+
+
+def _page() -> None:
     there = bar.presence()
     shown = {"market": there.market, "exchange": there.exchange}
     pages = {

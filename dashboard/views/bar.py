@@ -86,9 +86,9 @@ def render(paths: list[str], drawn: Present) -> None:
     """
 
     def body() -> None:
+        _bar(paths)  # first: a run that starts anew forgets the click that it was started for
         if presence() != drawn:
-            st.rerun(scope="app")
-        _bar(paths)
+            frame.rerun()
 
     frame.every(body, frame.frame_interval_s())
 

@@ -32,7 +32,9 @@ def show(subject: Subject) -> None:
     row = _load(subject)
     expected.show_outcome(subject.subject_id)
     if row is None:
-        frame.region(f"head-{subject}", f"This {subject.kind}", lambda: _read(subject), lambda _: st.rerun())
+        frame.region(
+            f"head-{subject}", f"This {subject.kind}", lambda: _read(subject), lambda _: frame.rerun()
+        )
         return
     frame.region(
         f"head-{subject}", f"This {subject.kind}", lambda: _read(subject), lambda found: _head(subject, found)

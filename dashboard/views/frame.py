@@ -30,6 +30,8 @@ _PAGES = "spyhop_pages"
 _REGIONS = "spyhop_regions"
 _FAILED = "spyhop_failed"
 _PENDING = "spyhop_pending"
+_RUNNING = "spyhop_running"
+_AGAIN = "spyhop_again"
 
 
 @cache
@@ -162,6 +164,30 @@ def link_of(page_path: str, query: dict[str, object] | dict[str, str]) -> str:
     return f"/{page_path}?{written}" if written else f"/{page_path}"
 
 
+@contextmanager
+def whole_page() -> Iterator[None]:
+    """Around a run of the whole page: what asks for another run meanwhile gets it at the end.
+
+    A run that starts anew forgets the click it was started for, so every part has to have had its turn.
+    """
+    st.session_state[_RUNNING] = True
+    st.session_state[_AGAIN] = False
+    try:
+        yield
+    finally:
+        st.session_state[_RUNNING] = False
+    if st.session_state[_AGAIN]:
+        st.rerun()
+
+
+def rerun() -> None:
+    """Runs the page anew: at once from a part that refreshes alone, else after all parts have run."""
+    if st.session_state.get(_RUNNING):
+        st.session_state[_AGAIN] = True
+    else:
+        st.rerun()
+
+
 def every(body: Callable[[], None], interval_s: float) -> None:
     """Runs `body` now, and again by itself while the page is live."""
 
@@ -213,7 +239,7 @@ def region(  # noqa: PLR0917 - the parts of a live region
             if key not in failed:
                 failed.add(key)
                 if not live():
-                    st.rerun()  # so that the part is tried again although live refresh is off
+                    rerun()  # so that the part is tried again although live refresh is off
             return
         _keep(key, value)
         draw(value)
@@ -222,7 +248,7 @@ def region(  # noqa: PLR0917 - the parts of a live region
         if key in failed:
             failed.discard(key)
             if not live():
-                st.rerun()
+                rerun()
 
     retry_s = RETRY_S if key in failed else None
     st.fragment(body, run_every=interval_s if live() else retry_s)()

@@ -17,10 +17,11 @@ from tests.browsing import chromium, settle, watched_page
 from tests.e2e.support import Running, wait_for
 from tests.pace import check, patience_s
 
-# The whale comes at a time of its own, and by then enough orders have to be known.
+# The whale comes at a time of its own. By then enough orders are known on a slow machine too: 400 times the
+# usual is 4.9σ after 241 orders.
 pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.browser, pytest.mark.timeout(patience_s(180))]
 
-WHALE_AT_S = 12
+WHALE_AT_S = 18
 VISIBLE_S = 5.0
 NOISE_S = 5.0  # the machine of a test run is shared; the figure is measured by tests/benchmarks/demo.py
 
