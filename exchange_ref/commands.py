@@ -217,6 +217,7 @@ def _config(settings: Settings, seed: int) -> ExchangeConfig:
         broker=settings.exchange_broker,
         price_seed=seed,
         broker_command=settings.exchange_broker_command,
+        admin_token=settings.exchange_admin_token,
     )
 
 

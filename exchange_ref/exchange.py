@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
 import sys
 import time
 import uuid
@@ -17,6 +18,10 @@ from pathlib import Path
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor
 
+from exchange_ref.accounts.outbox import Outbox
+from exchange_ref.accounts.routes import AUTH_PATH
+from exchange_ref.accounts.service import SELECT_ENDED, AccountService
+from exchange_ref.accounts.tokens import ACCESS_TTL_S, AccessTokens, load_key
 from exchange_ref.broker.link import BrokerServer, Link
 from exchange_ref.broker.message import REPLIES_QUEUE
 from exchange_ref.broker.open import open_broker
@@ -48,6 +53,7 @@ from exchange_ref.services.api.transfers import TransferService
 from exchange_ref.services.api.wallets import Wallets
 from exchange_ref.services.gateway import ORDERS_PATH, TRANSFERS_PATH, Gateway, Route
 from exchange_ref.services.http_client import HttpClient
+from exchange_ref.services.identity import Doorman
 from exchange_ref.services.serving import HttpServer, bind
 from exchange_ref.services.wallet import Wallet
 from exchange_ref.telemetry.log_export import ServiceLog
@@ -71,7 +77,8 @@ DESK_DEPOSITS = {HOUSE_ACCOUNT: {"USD": 1_000_000_000}, INSURANCE_ACCOUNT: {"USD
 
 @dataclass(frozen=True, slots=True)
 class ExchangeConfig:
-    """Where the exchange lives. Addresses are `host:port`; port 0 picks a free one."""
+    """Where the exchange lives. Addresses are `host:port`; port 0 picks a free one. Who has the admin token
+    may speak for any trader."""
 
     data: Path
     gateway: str = "127.0.0.1:0"
@@ -80,6 +87,7 @@ class ExchangeConfig:
     sampled_share: float = 1.0
     broker_command: str = ""
     price_seed: int = 7
+    admin_token: str = ""
 
 
 class Exchange:
@@ -147,13 +155,25 @@ class Exchange:
             transfers = TransferService(self.wallets, lambda: uuid.uuid4().hex, time.time_ns)
             self.trades = TradeService(self.wallets, self.prices, lambda: uuid.uuid4().hex, time.time_ns)
             self.watch = Watch(self.trades, self.prices, telemetry.tracer(EXCHANGE), logs[EXCHANGE])
+            access = AccessTokens(load_key(config.data / "tokens.key"), time.time_ns)
+            self.accounts = AccountService(
+                self.statements,
+                access,
+                Outbox(config.data / "outbox.jsonl"),
+                tracer=telemetry.tracer(EXCHANGE),
+                now_ns=time.time_ns,
+            )
+            # Of this start: for the wallets of the load, and from the gateway to the API.
+            self.load_token = secrets.token_urlsafe()
             self.market = Market(self.engine, self.prices, lambda: self.matcher.is_here)
             api = build_app(
                 self.service,
                 transfers,
                 self.wallets,
                 self.trades,
-                self.market,
+                market=self.market,
+                accounts=self.accounts,
+                gateway_token=self.load_token,
                 tracer=telemetry.tracer(EXCHANGE),
                 log=logs[EXCHANGE],
             )
@@ -165,18 +185,25 @@ class Exchange:
                 Route("cfd", TRADES_PATH, frozenset({"DELETE", "GET", "POST"}), self.upstream),
                 Route("address", "/api/v1/address", frozenset({"GET"}), self.upstream),
                 Route("wallets", "/api/v1/wallets", frozenset({"GET"}), self.upstream),
+                Route("auth", AUTH_PATH, frozenset({"GET", "POST"}), self.upstream, is_public=True),
                 Route("open-orders", "/api/v1/open-orders", frozenset({"GET"}), self.upstream),
                 *(
-                    Route(name, f"/api/v1/{name}", frozenset({"GET"}), self.upstream)
+                    Route(name, f"/api/v1/{name}", frozenset({"GET"}), self.upstream, is_public=True)
                     for name in ("price", "depth", "trades", "klines", "ticker")
                 ),
             ]
             self.gateway = Gateway(
-                routes, telemetry.tracer(GATEWAY), self.accepted, logs[GATEWAY], self.metrics
+                routes,
+                telemetry.tracer(GATEWAY),
+                self.accepted,
+                logs[GATEWAY],
+                self.metrics,
+                doorman=Doorman(access, [self.load_token, config.admin_token]),
+                token=self.load_token,
             )
             self.front = HttpServer(self.gateway, gateway_listener)
             self.front_client = HttpClient(self.front.host, self.front.port)
-            self.wallet = Wallet(self.front_client, telemetry.tracer(WALLET))
+            self.wallet = Wallet(self.front_client, telemetry.tracer(WALLET), self.load_token)
             self.matcher = Matcher(
                 broker,
                 self.engine,
@@ -195,6 +222,8 @@ class Exchange:
         # Before anything is executed: later rows are written by the request that makes them.
         await self._standing.reconcile(self.database)
         self._standing = Standing()  # of a long journal it is large
+        since_ns = time.time_ns() - ACCESS_TTL_S * 10**9
+        await self.accounts.start(await self.database.read(SELECT_ENDED, (since_ns,)))
         self.matcher.start()
         self._requester.start()
         await asyncio.gather(self.api.start(), self.front.start())
@@ -243,6 +272,7 @@ class Exchange:
         await self.matcher.stop()
         await self.prices.stop()
         await self.price_source.stop()
+        self.accounts.close()
         self.database.close()
         for log in self.accepted.values():
             log.close()

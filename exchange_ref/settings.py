@@ -39,8 +39,8 @@ class Settings(BaseSettings):
     )
     exchange_admin_token: str = Field(
         default="",
-        description="Token for /admin/ at the gateway, which switches faults and load, also for the "
-        "dashboard; closed without one.",
+        description="Token for /admin/ at the gateway, which switches faults and load, and for orders of any "
+        "trader (x-user-id); also for the dashboard; closed without one.",
     )
 
     @field_validator("exchange_gateway", "exchange_api")

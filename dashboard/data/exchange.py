@@ -65,13 +65,14 @@ def set_rate(url: str, token: str, rate_per_s: float) -> None:
     _ask("PUT", f"{url}/admin/load", {"rate_per_s": rate_per_s}, token=token)
 
 
-def place_order(url: str, user_id: str, order: dict[str, Any]) -> Placed:
-    """Sends an order to the gateway as its trader; a refused one is an answer too.
+def place_order(url: str, token: str, user_id: str, order: dict[str, Any]) -> Placed:
+    """Sends an order for a trader, which the admin token allows; a refused one is an answer too.
 
     Raises:
         Unavailable: the gateway does not answer.
     """
-    answer = _send("POST", f"{url}/api/v1/orders", order, {"x-user-id": user_id}, TIMEOUT_S)
+    headers = {"x-user-id": user_id, "authorization": f"Bearer {token}"}
+    answer = _send("POST", f"{url}/api/v1/orders", order, headers, TIMEOUT_S)
     parts = answer.headers.get("traceresponse", "").split("-")
     return Placed(answer.status_code, _body(answer), parts[1] if len(parts) == 4 else None)
 

@@ -47,7 +47,8 @@ def render() -> None:
     with right:
         found = frame.kept("exchange")
         if isinstance(found, dict):
-            _order_form(found, pair)
+            if _token():
+                _order_form(found, pair)
             _load_form(found)
             _fault_form(found)
         frame.region("exchange-faults", "The faults", _read_faults, _faults, REFRESH_S, show_age=False)
@@ -169,7 +170,7 @@ def _order_form(found: Mapping[str, Any], asked: str) -> None:
         if kind == "LIMIT":
             order["price"] = str(price).strip()
         try:
-            st.session_state[_PLACED] = exchange.place_order(_url(), str(user), order)
+            st.session_state[_PLACED] = exchange.place_order(_url(), _token(), str(user), order)
         except SpyhopError as error:
             st.session_state[_PLACED] = str(error)
     placed = st.session_state.get(_PLACED)
@@ -203,7 +204,7 @@ def _load_form(found: Mapping[str, Any]) -> None:
     if not _token():
         st.html(
             page(
-                tag("strong", "Load and faults can be switched with a token. "),
+                tag("strong", "Orders can be placed and load and faults can be switched with a token. "),
                 prose(
                     "Start both with the same one: `SPYHOP_EXCHANGE_ADMIN_TOKEN=… spyhop exchange run` and "
                     "`SPYHOP_EXCHANGE_ADMIN_TOKEN=… spyhop dashboard`. `spyhop demo` does so by itself."

@@ -13,8 +13,10 @@ from opentelemetry.trace import Span, SpanKind, Tracer
 
 from exchange_ref.services.accepted_log import AcceptedLog
 from exchange_ref.services.api.server_spans import Receive, Scope, Send, request_attributes
+from exchange_ref.services.api.user import GATEWAY_HEADER
 from exchange_ref.services.http_client import HttpClient, HttpFailure
 from exchange_ref.services.http_errors import error_body, status_of
+from exchange_ref.services.identity import LOGIN, Caller, Doorman, Refused
 from exchange_ref.telemetry.log_export import ServiceLog
 from exchange_ref.telemetry.metrics import Metrics
 from exchange_ref.telemetry.tracing import (
@@ -29,7 +31,7 @@ from exchange_ref.telemetry.tracing import (
 MAX_BODY_BYTES = 64 * 1024
 ORDERS_PATH = "/api/v1/orders"
 TRANSFERS_PATH = "/api/v1/transfers"
-_FORWARDED_HEADERS = (b"content-type", b"x-user-id", b"accept")
+_FORWARDED_HEADERS = (b"accept",)
 
 
 @dataclass(slots=True)
@@ -44,19 +46,13 @@ class GatewayCounters:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Requests below `prefix` with one of `methods` go to `upstream`."""
+    """Requests below `prefix` with one of `methods` go to `upstream`; strangers' too where it `is_public`."""
 
     name: str
     prefix: str
     methods: frozenset[str]
     upstream: HttpClient
-
-
-class Refused(Exception):
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+    is_public: bool = False
 
 
 class Gateway:
@@ -68,6 +64,7 @@ class Gateway:
 
     Args:
         accepted: by path, where each 201 to a POST is noted.
+        token: tells the API that a request comes from here.
     """
 
     def __init__(
@@ -77,8 +74,13 @@ class Gateway:
         accepted: Mapping[str, AcceptedLog],
         log: ServiceLog,
         metrics: Metrics,
+        *,
+        doorman: Doorman,
+        token: str,
     ) -> None:
         self._routes = routes
+        self._doorman = doorman
+        self._token = token
         self._tracer = tracer
         self._accepted = accepted
         self._log = log
@@ -183,9 +185,23 @@ class Gateway:
         try:
             body = await _read_body(receive)
             route = await self._route(scope, body, span)
-            return await self._forward(route, scope, body, span)
+            caller = self._let_in(route, scope, span)
+            return await self._forward(route, scope, caller, body, span)
         except Refused as refusal:
-            return status_of(refusal.code), error_body(refusal.code, refusal.message)
+            return status_of(refusal.code), error_body(refusal.code, refusal.message, refusal.details)
+
+    def _let_in(self, route: Route, scope: Scope, span: Span) -> Caller:
+        """
+        Raises:
+            Refused: a stranger where users may go alone, a token that is not good, or too many requests.
+        """
+        caller = self._doorman.identify(dict(scope["headers"]), (scope["client"] or ("",))[0])
+        if not caller.user_id and not route.is_public:
+            raise Refused("unauthorized", f"{scope['path']} is for users; {LOGIN}")
+        self._doorman.admit(caller, is_order=scope["method"] == "POST")
+        if caller.key and caller.user_id:  # of a trader of the load, the spans below have it
+            span.set_attribute("user.id", caller.user_id)
+        return caller
 
     async def _route(self, scope: Scope, body: bytes, parent: Span) -> Route:
         with self._tracer.start_as_current_span(
@@ -204,13 +220,15 @@ class Gateway:
                 raise Refused(
                     "method_not_allowed", f"{path} takes {', '.join(sorted(route.methods))}, not {method}"
                 )
-            if method == "POST":
+            if method == "POST" and (body or route.name != "auth"):  # a logout says nothing
                 _check_json_object(body)
             span.set_attributes({"http.route": route.prefix, "kong.route.name": route.name})
             parent.set_attribute("http.route", route.prefix)
             return route
 
-    async def _forward(self, route: Route, scope: Scope, body: bytes, parent: Span) -> tuple[int, bytes]:
+    async def _forward(
+        self, route: Route, scope: Scope, caller: Caller, body: bytes, parent: Span
+    ) -> tuple[int, bytes]:
         upstream, path = route.upstream, scope["path"]
         with self._tracer.start_as_current_span(
             "kong.balancer",
@@ -227,6 +245,13 @@ class Gateway:
             for name, value in scope["headers"]:
                 if name in _FORWARDED_HEADERS:
                     headers[name.decode("latin-1")] = value.decode("latin-1")
+            headers[GATEWAY_HEADER] = self._token
+            if body:  # which is JSON, whatever curl -d calls it
+                headers["content-type"] = "application/json"
+            if caller.user_id:
+                headers["x-user-id"] = caller.user_id
+            if caller.session_id:
+                headers["x-session-id"] = caller.session_id
             query = scope.get("query_string", b"").decode("latin-1")
             try:
                 response = await upstream.request(
@@ -282,5 +307,7 @@ async def _respond(send: Send, status: int, body: bytes, traceresponse: str = ""
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if traceresponse:
         headers.append((b"traceresponse", traceresponse.encode()))
+    if status == 429:
+        headers.append((b"retry-after", b"1"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

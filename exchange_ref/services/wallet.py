@@ -110,9 +110,15 @@ class _Call:
 
 
 class Wallet:
-    def __init__(self, gateway: HttpClient, tracer: Tracer) -> None:
+    """
+    Args:
+        token: lets the wallet speak for any trader.
+    """
+
+    def __init__(self, gateway: HttpClient, tracer: Tracer, token: str) -> None:
         self._gateway = gateway
         self._tracer = tracer
+        self._authorization = f"Bearer {token}"
         self.retry = ONE_ATTEMPT
 
     async def submit(self, order: NewOrder) -> Outcome:
@@ -227,7 +233,12 @@ class Wallet:
         )
         if attempt:
             span.set_attribute("http.request.resend_count", attempt)
-        headers = {**headers_of(span), "content-type": "application/json", "x-user-id": call.user_id}
+        headers = {
+            **headers_of(span),
+            "content-type": "application/json",
+            "authorization": self._authorization,
+            "x-user-id": call.user_id,
+        }
         try:
             response = await gateway.request(call.method, call.path, headers, call.body, timeout_s=timeout_s)
             span.set_attribute("http.response.status_code", response.status)

@@ -64,7 +64,7 @@ class Running(threading.Thread):
         self._loop, stop = asyncio.get_running_loop(), asyncio.Event()
         self._end = stop
         export = BoundedSpanExport(InMemorySpanExporter(), schedule_delay_ms=50)
-        exchange = Exchange(ExchangeConfig(self._folder / "exchange"), export)
+        exchange = Exchange(ExchangeConfig(self._folder / "exchange", admin_token=TOKEN), export)
         await exchange.start()
         load = Load(exchange.wallet, Traders(random.Random(1), "run"), random.Random(2), 20.0)
         labels = LabelFile(self._folder / "labels.jsonl")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +19,20 @@ from exchange_ref.exchange import Exchange, ExchangeConfig
 from exchange_ref.faults.fault import Target
 from exchange_ref.load.arrivals import Load
 from exchange_ref.load.traders import Traders
-from exchange_ref.services.http_client import HttpClient
+from exchange_ref.services.http_client import HttpClient, Response
 from exchange_ref.telemetry.span_export import BoundedSpanExport
 
 
 @dataclass(frozen=True)
 class Running:
-    """A started exchange. `client` speaks to the gateway as a stranger would."""
+    """A started exchange. `client` may speak to the gateway for any trader; `stranger` has no token."""
 
     exchange: Exchange
     export: BoundedSpanExport
     memory: InMemorySpanExporter
     client: HttpClient
     load: Load
+    stranger: HttpClient
 
     def traces(self) -> dict[str, list[ReadableSpan]]:
         """Finished spans by trace id."""
@@ -44,6 +46,25 @@ class Running:
         return Target(self.exchange, self.load, time.time_ns)
 
 
+class TrustedClient(HttpClient):
+    """Sends the exchange's load token with each request that names a user."""
+
+    token = ""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        timeout_s: float | None = None,
+    ) -> Response:
+        if "x-user-id" in headers:
+            headers = {**headers, "authorization": f"Bearer {self.token}"}
+        return await super().request(method, path, headers, body, timeout_s=timeout_s)
+
+
 StartExchange = Callable[[Path], AbstractAsyncContextManager[Running]]
 OpenExchange = Callable[[], AbstractAsyncContextManager[Running]]
 
@@ -54,14 +75,16 @@ async def running_exchange(folder: Path) -> AsyncIterator[Running]:
     export = BoundedSpanExport(memory, schedule_delay_ms=50)
     exchange = Exchange(ExchangeConfig(folder), export)
     await exchange.start()
-    client = HttpClient(exchange.front.host, exchange.front.port)
+    client = TrustedClient(exchange.front.host, exchange.front.port)
+    client.token = exchange.load_token
+    stranger = HttpClient(exchange.front.host, exchange.front.port)
     traders = Traders(random.Random(1), f"{time.time_ns():x}")
     load = Load(exchange.wallet, traders, random.Random(2), 100.0)
     try:
-        yield Running(exchange, export, memory, client, load)
+        yield Running(exchange, export, memory, client, load, stranger)
     finally:
         await load.abandon()
-        await client.close()
+        await asyncio.gather(client.close(), stranger.close())
         await exchange.stop()
         export.shutdown()
 

@@ -10,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from opentelemetry.trace import Span, Tracer
 from starlette.exceptions import HTTPException
 
+from exchange_ref.accounts.routes import account_routes
+from exchange_ref.accounts.service import AccountService
 from exchange_ref.broker.message import BrokerLost
 from exchange_ref.broker.request_reply import NoReply
 from exchange_ref.cfd.routes import TRADES_PATH, trade_routes
@@ -46,8 +48,10 @@ def build_app(
     transfers: TransferService,
     wallets: Wallets,
     trades: TradeService,
-    market: Market,
     *,
+    market: Market,
+    accounts: AccountService,
+    gateway_token: str,
     tracer: Tracer,
     log: ServiceLog,
 ) -> ServerSpans:
@@ -55,6 +59,8 @@ def build_app(
     _add_errors(app, log)
     app.include_router(trade_routes(trades))
     app.include_router(market_routes(market))
+    app.include_router(account_routes(accounts))
+    app.state.gateway_token = gateway_token
 
     @app.post("/api/v1/orders", status_code=201)
     async def post_order(
@@ -140,7 +146,7 @@ def _add_errors(app: FastAPI, log: ServiceLog) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         fields = _fields(error.errors())
-        usual = "invalid_order" if request.method == "POST" else "invalid_request"
+        usual = "invalid_order" if request.url.path == "/api/v1/orders" else "invalid_request"
         code = INVALID_BODY.get(request.url.path, usual)
         return _error(code, "; ".join(f"{name}: {text}" for name, text in fields.items()), fields)
 

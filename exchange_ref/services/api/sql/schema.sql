@@ -63,3 +63,26 @@ CREATE TABLE IF NOT EXISTS cfd_trades (
     UNIQUE (user_id, client_trade_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS cfd_trades_of_user ON cfd_trades (user_id, created_unix_nano);
+
+CREATE TABLE IF NOT EXISTS users (
+    user_id TEXT PRIMARY KEY,
+    email TEXT NOT NULL UNIQUE,        -- in small letters
+    password_hash TEXT NOT NULL,       -- argon2id with its salt and parameters
+    verified INTEGER NOT NULL DEFAULT 0,
+    code_hash TEXT NOT NULL,           -- SHA-256 of address and code
+    code_until_unix_nano INTEGER NOT NULL,
+    code_sent_unix_nano INTEGER NOT NULL,
+    guesses INTEGER NOT NULL DEFAULT 0,       -- of this code
+    failed_logins INTEGER NOT NULL DEFAULT 0, -- in a row
+    locked_until_unix_nano INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS sessions (
+    session_id TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    refresh_hash TEXT NOT NULL,        -- SHA-256 of the one refresh token that works
+    created_unix_nano INTEGER NOT NULL,
+    until_unix_nano INTEGER NOT NULL,
+    ended_unix_nano INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS sessions_of_user ON sessions (user_id);

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from exchange_ref.services.http_client import HttpClient
+
 HEADERS = {"content-type": "application/json", "x-user-id": "trader-01"}
 ORDER = {
     "client_order_id": "1",
@@ -81,16 +83,26 @@ def test_orders_that_cannot_be_taken_are_explained(answers: list[tuple[int, str]
 
 
 def test_an_order_needs_a_user(open_exchange) -> None:
-    """Without the header that names the user the order is refused."""
+    """Without a token it is refused, also where a header names a user; the API itself lets nobody in."""
 
-    async def main() -> tuple[int, str]:
+    async def main() -> list[tuple[int, str]]:
         async with open_exchange() as running:
-            response = await running.client.request("POST", "/api/v1/orders", {}, json.dumps(ORDER).encode())
-            return response.status, json.loads(response.body)["error"]["message"]
+            api = HttpClient(running.exchange.api.host, running.exchange.api.port)
+            body = json.dumps(ORDER).encode()
+            answers = [
+                await running.stranger.request("POST", "/api/v1/orders", {}, body),
+                await running.stranger.request("POST", "/api/v1/orders", HEADERS, body),
+                await api.request("POST", "/api/v1/orders", HEADERS, body),
+                await running.client.request("POST", "/api/v1/orders", {**HEADERS, "x-user-id": ""}, body),
+            ]
+            await api.close()
+            return [(answer.status, json.loads(answer.body)["error"]["message"]) for answer in answers]
 
-    status, message = asyncio.run(main())
-    assert status == 400
-    assert "x-user-id" in message
+    said = asyncio.run(main())
+    assert {status for status, _ in said} == {401}
+    words = ("POST /api/auth/login", "x-user-id alone names nobody", "by the gateway alone", "is for users")
+    for (_, message), word in zip(said, words, strict=True):
+        assert word in message
 
 
 def test_wallets_and_orders_follow_the_matcher(open_exchange) -> None:

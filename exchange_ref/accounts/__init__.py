@@ -1,0 +1,1 @@
+"""Who may trade: registration, passwords, sessions, access tokens."""

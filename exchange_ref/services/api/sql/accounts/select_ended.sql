@@ -1,0 +1,1 @@
+SELECT session_id FROM sessions WHERE ended_unix_nano > ?
