@@ -6,33 +6,34 @@ import re
 from typing import Any
 
 from tests.clients.serving import Served
+from tests.clients.shop import Shop
 
 _CALLS = re.compile(r"traces_spanmetrics_calls_total\{(.*)\} (\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
-def check_loop(served: Served, service: str, operation: str, failed: str) -> None:
-    """Detection, figures, search, Jaeger's and Tempo's look-ups and the trace view know `service`.
-
-    Args:
-        operation: name of a SERVER span; at least one of its traces failed.
-        failed: a search that finds those traces.
-    """
+def check_loop(served: Served, shop: Shop, told: dict[str, Any]) -> None:
+    """Figures, search, Jaeger's and Tempo's look-ups, the callee and the trace view know the shop."""
     rows = served.rows(
         "SELECT span_name, span_kind, status_code, trace_id, duration_ns FROM spans WHERE service_name = ?",
-        service,
+        shop.service,
     )
-    check_figures(served, service, rows)
-    failed_ids = {
-        row["trace_id"] for row in rows if row["span_name"] == operation and row["status_code"] == "ERROR"
-    }
-    found = served.get("/api/traces/search", q=failed, limit=1000)["traces"]
-    assert {trace["trace_id"] for trace in found} == failed_ids != set()
-    assert service in served.get("/jaeger/api/services")["data"]
-    assert operation in served.get(f"/jaeger/api/services/{service}/operations")["data"]
+    check_figures(served, shop.service, rows)
+    (failed,) = {row["trace_id"] for row in rows if row["status_code"] == "ERROR"}
+    search = f'{{ resource.service.name = "{shop.service}" && name = "{shop.pay}" && status = error }}'
+    assert [trace["trace_id"] for trace in served.get("/api/traces/search", q=search)["traces"]] == [failed]
+    assert shop.service in served.get("/jaeger/api/services")["data"]
+    operations = served.get(f"/jaeger/api/services/{shop.service}/operations")["data"]
+    assert {shop.pay, shop.stock, "reserve"} <= set(operations)
     names = served.get("/tempo/api/v2/search/tag/resource.service.name/values")["tagValues"]
-    assert service in {name["value"] for name in names}
-    check_trace(served, rows, failed_ids.pop())
+    assert shop.service in {name["value"] for name in names}
+    callees = served.rows(
+        "SELECT DISTINCT callee_of(span_kind, attributes) AS callee FROM spans"
+        " WHERE service_name = ? AND span_kind = 'CLIENT'",
+        shop.service,
+    )
+    assert callees == [{"callee": f"127.0.0.1:{told['port']}"}]
+    check_trace(served, rows, failed)
 
 
 def check_figures(served: Served, service: str, rows: list[dict[str, Any]]) -> None:
