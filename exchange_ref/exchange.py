@@ -44,6 +44,7 @@ from exchange_ref.market.prices import PriceFeed, PriceSource, RandomWalk
 from exchange_ref.services.accepted_log import AcceptedLog
 from exchange_ref.services.api.app import build_app
 from exchange_ref.services.api.database import Database
+from exchange_ref.services.api.funds import FundsService
 from exchange_ref.services.api.market_routes import Market
 from exchange_ref.services.api.matcher_client import MatcherClient
 from exchange_ref.services.api.orders import OrderService
@@ -54,6 +55,7 @@ from exchange_ref.services.api.wallets import Wallets
 from exchange_ref.services.gateway import ORDERS_PATH, TRANSFERS_PATH, Gateway, Route
 from exchange_ref.services.http_client import HttpClient
 from exchange_ref.services.identity import Doorman
+from exchange_ref.services.payments import PaymentClient, PaymentProvider
 from exchange_ref.services.serving import HttpServer, bind
 from exchange_ref.services.wallet import Wallet
 from exchange_ref.telemetry.log_export import ServiceLog
@@ -153,6 +155,9 @@ class Exchange:
                 now_ns=time.time_ns,
             )
             transfers = TransferService(self.wallets, lambda: uuid.uuid4().hex, time.time_ns)
+            self.payments = PaymentProvider()
+            self._payment_client = PaymentClient(self.payments, telemetry.tracer(EXCHANGE))
+            funds = FundsService(self.wallets, self._payment_client, lambda: uuid.uuid4().hex, time.time_ns)
             self.trades = TradeService(self.wallets, self.prices, lambda: uuid.uuid4().hex, time.time_ns)
             self.watch = Watch(self.trades, self.prices, telemetry.tracer(EXCHANGE), logs[EXCHANGE])
             access = AccessTokens(load_key(config.data / "tokens.key"), time.time_ns)
@@ -171,6 +176,7 @@ class Exchange:
                 transfers,
                 self.wallets,
                 self.trades,
+                funds=funds,
                 market=self.market,
                 accounts=self.accounts,
                 gateway_token=self.load_token,
@@ -181,7 +187,10 @@ class Exchange:
             self.upstream = HttpClient(self.api.host, self.api.port)
             routes = [
                 Route("orders", ORDERS_PATH, frozenset({"DELETE", "GET", "POST"}), self.upstream),
-                Route("transfers", TRANSFERS_PATH, frozenset({"POST"}), self.upstream),
+                *(
+                    Route(name, f"/api/v1/{name}", frozenset({"GET", "POST"}), self.upstream)
+                    for name in ("transfers", "deposits", "withdrawals")
+                ),
                 Route("cfd", TRADES_PATH, frozenset({"DELETE", "GET", "POST"}), self.upstream),
                 Route("address", "/api/v1/address", frozenset({"GET"}), self.upstream),
                 Route("wallets", "/api/v1/wallets", frozenset({"GET"}), self.upstream),
@@ -226,7 +235,7 @@ class Exchange:
         await self.accounts.start(await self.database.read(SELECT_ENDED, (since_ns,)))
         self.matcher.start()
         self._requester.start()
-        await asyncio.gather(self.api.start(), self.front.start())
+        await asyncio.gather(self.payments.server.start(), self.api.start(), self.front.start())
         known = {*USERS, *SPECIALISTS}
         balances = tuple(row for row in self.engine.ledger.all_balances() if row.user_id in known)
         await self.wallets.store(Result("", Status.NEW, balances=balances))
@@ -265,8 +274,8 @@ class Exchange:
 
     async def stop(self) -> None:
         await self.watch.stop()
-        await asyncio.gather(self.front_client.close(), self.upstream.close())
-        await asyncio.gather(self.front.stop(), self.api.stop())
+        await asyncio.gather(self.front_client.close(), self.upstream.close(), self._payment_client.close())
+        await asyncio.gather(self.front.stop(), self.api.stop(), self.payments.server.stop())
         await self.link.close()
         await self._requester.stop()
         await self.matcher.stop()

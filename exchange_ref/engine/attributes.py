@@ -65,3 +65,7 @@ def transfer_attributes(transfer: Transfer) -> dict[str, str | float]:
         "transfer.amount": transfer.units / UNITS_PER_ASSET,
         "user.id": transfer.user_id,
     }
+
+
+def payment_attributes(asset: str, units: int, user_id: str) -> dict[str, str | float]:
+    return {"payment.asset": asset, "payment.amount": units / UNITS_PER_ASSET, "user.id": user_id}

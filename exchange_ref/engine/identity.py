@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import assert_never
 
 from exchange_ref.cfd.words import CloseTrade, OpenTrade
-from exchange_ref.engine.orders import Deposit, Order, Transfer
+from exchange_ref.engine.orders import Deposit, Order, Transfer, Withdrawal
 
-Command = Order | Transfer | Deposit | OpenTrade | CloseTrade
+Command = Order | Transfer | Deposit | Withdrawal | OpenTrade | CloseTrade
 
 
 def identity_of(command: Command) -> tuple[tuple[str, str], tuple[str | int, ...]]:
@@ -34,6 +34,9 @@ def identity_of(command: Command) -> tuple[tuple[str, str], tuple[str | int, ...
         case Deposit():
             content = (command.asset, command.units)
             name = f"deposit/{command.deposit_id}"
+        case Withdrawal():
+            content = (command.asset, command.units)
+            name = f"withdrawal/{command.client_id}/{command.stage}"
         case OpenTrade():  # at whatever price it would be opened now
             content = (
                 command.asset,

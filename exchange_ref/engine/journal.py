@@ -15,16 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from exchange_ref.cfd.words import CloseTrade, OpenTrade
 from exchange_ref.engine.matching import Engine
-from exchange_ref.engine.messages import close_trade, open_trade, read_order
+from exchange_ref.engine.messages import READERS, read_order
 from exchange_ref.engine.orders import (
-    Cancel,
-    Deposit,
     Order,
     OrderRejected,
     Result,
-    Transfer,
 )
 from exchange_ref.errors import FolderUnusable
 
@@ -89,22 +85,6 @@ def submit_command(order: Order) -> dict[str, object]:
     return command
 
 
-def cancel_command(cancel: Cancel) -> dict[str, object]:
-    return asdict(cancel)
-
-
-def transfer_command(transfer: Transfer) -> dict[str, object]:
-    return asdict(transfer)
-
-
-def cfd_command(command: OpenTrade | CloseTrade) -> dict[str, object]:
-    return asdict(command)
-
-
-def deposit_command(deposit: Deposit) -> dict[str, object]:
-    return asdict(deposit)
-
-
 def read(path: Path, *, complete: bool = True) -> Iterator[dict[str, Any]]:
     """The commands of a journal, oldest first. A last line cut off by a crash is removed from the file.
 
@@ -163,15 +143,15 @@ def replay(
     return sequence
 
 
-def _apply(engine: Engine, op: str, command: dict[str, Any]) -> Result:
-    if op == "deposit":
-        return engine.deposit(Deposit(**command))
-    if op == "cancel":
-        return engine.cancel(Cancel(**command))
-    if op == "transfer":
-        return engine.transfer(Transfer(**command))
-    if op == "cfd_open":
-        return engine.open_trade(open_trade(command))
-    if op == "cfd_close":
-        return engine.close_trade(close_trade(command))
-    return engine.submit(read_order(command))
+def _apply(engine: Engine, op: str, fields: dict[str, Any]) -> Result:
+    if op not in READERS:
+        return engine.submit(read_order(fields))
+    execute: dict[str, Callable[[Any], Result]] = {
+        "deposit": engine.deposit,
+        "withdrawal": engine.withdraw,
+        "cancel": engine.cancel,
+        "transfer": engine.transfer,
+        "cfd_open": engine.open_trade,
+        "cfd_close": engine.close_trade,
+    }
+    return execute[op](READERS[op](fields))

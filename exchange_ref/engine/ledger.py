@@ -1,7 +1,7 @@
 """Balances: available and locked integer units of each asset for each user.
 
-Only `deposit` creates units; everything else moves them, fees included, so the sum of an asset over all users
-and the exchange's own accounts equals its deposits at all times.
+Only `deposit` creates units and `pay_out` ends them; everything else moves them, fees included, so the sum of
+an asset over all users and the exchange's own accounts equals its deposits less its withdrawals at all times.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ OWN_ACCOUNTS = frozenset({FEE_ACCOUNT, HOUSE_ACCOUNT, INSURANCE_ACCOUNT})
 PARTS_PER_MILLION = 1_000_000
 TAKER_FEE_PPM = 1_000  # 0.1%
 MAKER_FEE_PPM = 500  # 0.05%
+DEPOSIT_FEE_PPM = 5_000  # 0.5%
+WITHDRAWAL_FEE_PPM = 1_000  # 0.1%
 
 
 @dataclass(slots=True)
@@ -58,6 +60,7 @@ class Ledger:
         return [_row(key, balance) for key, balance in self._balances.items()]
 
     def deposited_units(self, asset: str) -> int:
+        """What was deposited and not withdrawn."""
         return self._deposited.get(asset, 0)
 
     def deposit(self, user_id: str, asset: str, units: int) -> None:
@@ -70,6 +73,11 @@ class Ledger:
             )
         self._deposited[asset] = total
         self._touch(user_id, asset).available_units += units
+
+    def pay_out(self, user_id: str, asset: str, units: int) -> None:
+        """Let locked units leave the exchange."""
+        self.pay_locked(user_id, asset, units)
+        self._deposited[asset] -= units
 
     def lock(self, user_id: str, asset: str, units: int) -> None:
         """Move units from available to locked.

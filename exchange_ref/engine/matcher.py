@@ -7,24 +7,25 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from opentelemetry.trace import Span, SpanKind, Tracer
 
 from exchange_ref.broker.message import ORDERS_QUEUE, Broker, BrokerLost, Message
 from exchange_ref.cfd.attributes import change_attributes, command_attributes
 from exchange_ref.cfd.words import CloseTrade, OpenTrade
-from exchange_ref.engine.attributes import order_attributes, result_attributes, transfer_attributes
+from exchange_ref.engine.attributes import (
+    order_attributes,
+    payment_attributes,
+    result_attributes,
+    transfer_attributes,
+)
 from exchange_ref.engine.instruments import PAIRS
 from exchange_ref.engine.journal import (
     Journal,
     JournalUnwritable,
-    cancel_command,
-    cfd_command,
-    deposit_command,
     replay,
     submit_command,
-    transfer_command,
 )
 from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.messages import (
@@ -33,16 +34,23 @@ from exchange_ref.engine.messages import (
     encode_failure,
     encode_result,
 )
-from exchange_ref.engine.orders import Cancel, Deposit, Order, OrderRejected, Transfer
+from exchange_ref.engine.orders import Cancel, Deposit, Order, OrderRejected, Transfer, Withdrawal
 from exchange_ref.telemetry.log_export import ServiceLog
 from exchange_ref.telemetry.messaging import messaging_attributes
 from exchange_ref.telemetry.metrics import Metrics
-from exchange_ref.telemetry.tracing import PARENT_HEADER, context_from, fail, headers_of, link_to, under
+from exchange_ref.telemetry.tracing import (
+    PARENT_HEADER,
+    TRACE_HEADER,
+    context_from,
+    fail,
+    headers_of,
+    link_to,
+    under,
+)
 
 logger = logging.getLogger(__name__)
 
-# All but a deposit, which is in no trace.
-TracedCommand = Order | Cancel | Transfer | OpenTrade | CloseTrade
+TracedCommand = Order | Cancel | Transfer | Deposit | Withdrawal | OpenTrade | CloseTrade
 
 
 @dataclass(slots=True)
@@ -157,7 +165,7 @@ class Matcher:
             Exception: the message is no command, or cannot be executed.
         """
         command = decode_command(message.body)
-        if isinstance(command, Deposit):
+        if isinstance(command, Deposit) and TRACE_HEADER not in message.headers:
             async with self.stages.state:
                 body = self._deposit(command)
             await self._broker.publish(message.reply_to, _reply(message, body, {}))
@@ -189,10 +197,10 @@ class Matcher:
             span.end()
 
     def _deposit(self, deposit: Deposit) -> bytes:
-        """The on-ramp: money from outside, which no order trace sees."""
+        """What traders begin with, which no request asked for."""
         try:
             if self._engine.seen(deposit) is None:
-                self._journal.append("deposit", deposit_command(deposit))
+                self._journal.append("deposit", asdict(deposit))
             return encode_result(self._engine.deposit(deposit))
         except OrderRejected as rejection:
             return _failure_of(rejection)
@@ -202,13 +210,18 @@ class Matcher:
     async def _execute(self, command: TracedCommand, span: Span) -> bytes:
         """Write a command to the journal and execute it; a repeated one gives its first result."""
         try:
-            if isinstance(command, Order):
-                return await self._submit(command, span)
-            if isinstance(command, Cancel):
-                return await self._cancel(command, span)
-            if isinstance(command, OpenTrade | CloseTrade):
-                return await self._trade(command, span)
-            return await self._transfer(command, span)
+            match command:
+                case Order():
+                    work = self._submit(command, span)
+                case Cancel():
+                    work = self._cancel(command, span)
+                case OpenTrade() | CloseTrade():
+                    work = self._trade(command, span)
+                case Deposit() | Withdrawal():
+                    work = self._funds(command, span)
+                case Transfer():
+                    work = self._transfer(command, span)
+            return await work
         except OrderRejected as rejection:  # filled or ended by now, or another's id: nothing has changed
             return _failure_of(rejection)
         except JournalUnwritable as error:
@@ -220,9 +233,24 @@ class Matcher:
     async def _transfer(self, transfer: Transfer, span: Span) -> bytes:
         span.set_attributes(transfer_attributes(transfer))
         if self._engine.seen(transfer) is None:
-            await self._append("transfer", transfer_command(transfer), span)
+            await self._append("transfer", asdict(transfer), span)
         result = self._engine.transfer(transfer)
         span.set_attribute("transfer.status", str(result.status))
+        return encode_result(result)
+
+    async def _funds(self, command: Deposit | Withdrawal, span: Span) -> bytes:
+        """One step of money in or out."""
+        span.set_attributes(payment_attributes(command.asset, command.units, command.user_id))
+        if self._engine.seen(command) is None:
+            if isinstance(command, Withdrawal):
+                self._engine.check_withdrawal(command)
+            op = "deposit" if isinstance(command, Deposit) else "withdrawal"
+            await self._append(op, asdict(command), span)
+        if isinstance(command, Deposit):
+            result = self._engine.deposit(command)
+        else:
+            result = self._engine.withdraw(command)
+        span.set_attribute("payment.status", str(result.status))
         return encode_result(result)
 
     async def _submit(self, order: Order, span: Span) -> bytes:
@@ -246,7 +274,7 @@ class Matcher:
     async def _cancel(self, cancel: Cancel, span: Span) -> bytes:
         span.set_attributes({"order.id": cancel.order_id, "order.pair": cancel.symbol})
         self._engine.check_cancel(cancel)
-        await self._append("cancel", cancel_command(cancel), span)
+        await self._append("cancel", asdict(cancel), span)
         result = self._engine.cancel(cancel)
         span.set_attribute("order.status", str(result.status))
         return encode_result(result)
@@ -257,7 +285,7 @@ class Matcher:
             if isinstance(command, CloseTrade):
                 self._engine.desk.check_close(command)
             opens = isinstance(command, OpenTrade)
-            await self._append("cfd_open" if opens else "cfd_close", cfd_command(command), span)
+            await self._append("cfd_open" if opens else "cfd_close", asdict(command), span)
         if isinstance(command, OpenTrade):
             result = self._engine.open_trade(command)
         else:
@@ -301,6 +329,10 @@ def _span_name(command: TracedCommand) -> str:
     """What the consumer does with a command; a transfer is named after its asset."""
     if isinstance(command, Transfer):
         return f"{command.asset.lower()}.transfer"
+    if isinstance(command, Deposit):
+        return "funds.deposit"
+    if isinstance(command, Withdrawal):
+        return f"funds.{command.stage.lower()}"
     if isinstance(command, OpenTrade | CloseTrade):
         return "cfd.open" if isinstance(command, OpenTrade) else "cfd.close"
     return "order.match" if isinstance(command, Order) else "order.cancel"
@@ -309,7 +341,7 @@ def _span_name(command: TracedCommand) -> str:
 def _reply_name(command: TracedCommand) -> str:
     if isinstance(command, Transfer):
         return "transfer.response"
-    if isinstance(command, OpenTrade | CloseTrade):
+    if isinstance(command, Deposit | Withdrawal | OpenTrade | CloseTrade):
         return f"{_span_name(command)}.response"
     return "order.response" if isinstance(command, Order) else "order.cancel.response"
 

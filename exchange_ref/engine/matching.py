@@ -14,7 +14,7 @@ from exchange_ref.engine.book import Book
 from exchange_ref.engine.expiry import Expiries
 from exchange_ref.engine.identity import Command, identity_of
 from exchange_ref.engine.instruments import PAIRS, Pair
-from exchange_ref.engine.ledger import MAKER_FEE_PPM, TAKER_FEE_PPM, Ledger, insufficient_funds
+from exchange_ref.engine.ledger import FEE_ACCOUNT, MAKER_FEE_PPM, TAKER_FEE_PPM, Ledger, insufficient_funds
 from exchange_ref.engine.orders import (
     RESTING,
     Cancel,
@@ -30,6 +30,8 @@ from exchange_ref.engine.orders import (
     Status,
     TimeInForce,
     Transfer,
+    Withdrawal,
+    WithdrawalStage,
 )
 from exchange_ref.engine.remembered import Remembered
 from exchange_ref.engine.stops import Stops
@@ -52,6 +54,8 @@ class Engine:
         self.books = {symbol: Book() for symbol in pairs}
         self.stops = {symbol: Stops() for symbol in pairs}
         self.tapes = {symbol: Tape(pair.ticks(pair.opening_price)) for symbol, pair in pairs.items()}
+        # Those that are reserved and neither paid nor given back.
+        self.withdrawals: dict[str, Withdrawal] = {}
         self._pairs = pairs
         self._remembered = Remembered(MAX_REMEMBERED_ORDERS)
         self.expiries = Expiries(lambda order: self.open_order(order.symbol, order.order_id) is not None)
@@ -89,6 +93,8 @@ class Engine:
         if (first := self.seen(deposit)) is not None:
             return first
         self.ledger.deposit(deposit.user_id, deposit.asset, deposit.units)
+        if deposit.fee_units:
+            self.ledger.move(deposit.user_id, FEE_ACCOUNT, deposit.asset, deposit.fee_units)
         result = Result("", Status.NEW, balances=self.ledger.take_changes())
         if deposit.deposit_id:
             self._remember(deposit, result)
@@ -174,6 +180,47 @@ class Engine:
             status, reason = Status.REJECTED, rejection.message
         result = Result(transfer.transfer_id, status, balances=self.ledger.take_changes(), reason=reason)
         self._remember(transfer, result)
+        return result
+
+    def check_withdrawal(self, withdrawal: Withdrawal) -> None:
+        """
+        Raises:
+            OrderRejected: nothing is reserved that could be paid or given back.
+        """
+        is_first = withdrawal.stage is WithdrawalStage.RESERVE
+        if not is_first and withdrawal.withdrawal_id not in self.withdrawals:
+            raise OrderRejected("not_found", f"no withdrawal {withdrawal.withdrawal_id} waits for its end")
+
+    def withdraw(self, withdrawal: Withdrawal) -> Result:
+        """One stage of a withdrawal; without enough money its first one gets the status REJECTED.
+
+        Raises:
+            OrderRejected: as `seen`, or there is nothing reserved that could be paid or given back.
+        """
+        if (first := self.seen(withdrawal)) is not None:
+            return first
+        self.check_withdrawal(withdrawal)
+        user_id, asset = withdrawal.user_id, withdrawal.asset
+        total, status, reason, code = withdrawal.units + withdrawal.fee_units, Status.NEW, "", ""
+        if withdrawal.stage is WithdrawalStage.RESERVE:
+            try:
+                self.ledger.lock(user_id, asset, total)
+                self.withdrawals[withdrawal.withdrawal_id] = withdrawal
+            except OrderRejected as rejection:
+                status, reason, code = Status.REJECTED, rejection.message, rejection.code
+        elif withdrawal.stage is WithdrawalStage.PAY:
+            self.ledger.pay_out(user_id, asset, withdrawal.units)
+            self.ledger.pay_locked(user_id, asset, withdrawal.fee_units)
+            self.ledger.receive(FEE_ACCOUNT, asset, withdrawal.fee_units, 0)
+            status = Status.FILLED
+        else:
+            self.ledger.unlock(user_id, asset, total)
+            status = Status.CANCELED
+        if status is not Status.NEW:
+            self.withdrawals.pop(withdrawal.withdrawal_id, None)
+        balances = self.ledger.take_changes()
+        result = Result(withdrawal.withdrawal_id, status, balances=balances, reason=reason, code=code)
+        self._remember(withdrawal, result)
         return result
 
     def open_trade(self, trade: OpenTrade) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
@@ -22,6 +23,8 @@ from exchange_ref.engine.orders import (
     Status,
     TimeInForce,
     Transfer,
+    Withdrawal,
+    WithdrawalStage,
 )
 
 # Orders of journals from before there was a time in force: all of them rested for as long as this.
@@ -37,7 +40,7 @@ class Failure:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-Command = Order | Cancel | Transfer | Deposit | OpenTrade | CloseTrade
+Command = Order | Cancel | Transfer | Deposit | Withdrawal | OpenTrade | CloseTrade
 
 
 def encode_submit(order: Order) -> bytes:
@@ -46,6 +49,10 @@ def encode_submit(order: Order) -> bytes:
 
 def encode_deposit(deposit: Deposit) -> bytes:
     return _encode({"op": "deposit", "deposit": asdict(deposit)})
+
+
+def encode_withdrawal(withdrawal: Withdrawal) -> bytes:
+    return _encode({"op": "withdrawal", "withdrawal": asdict(withdrawal)})
 
 
 def encode_cancel(cancel: Cancel) -> bytes:
@@ -75,13 +82,27 @@ def read_order(fields: dict[str, Any]) -> Order:
     return Order(**fields | words)
 
 
+def read_withdrawal(fields: dict[str, Any]) -> Withdrawal:
+    return Withdrawal(**{**fields, "stage": WithdrawalStage(fields["stage"])})
+
+
 def open_trade(fields: dict[str, Any]) -> OpenTrade:
-    """The command from its fields, as a message or the journal has them."""
     return OpenTrade(**{**fields, "side": TradeSide(fields["side"])})
 
 
 def close_trade(fields: dict[str, Any]) -> CloseTrade:
     return CloseTrade(**{**fields, "status": TradeStatus(fields["status"])})
+
+
+# Commands but orders, by their word in messages and in the journal.
+READERS: Mapping[str, Callable[[dict[str, Any]], Command]] = {
+    "deposit": lambda fields: Deposit(**fields),
+    "withdrawal": read_withdrawal,
+    "cancel": lambda fields: Cancel(**fields),
+    "transfer": lambda fields: Transfer(**fields),
+    "cfd_open": open_trade,
+    "cfd_close": close_trade,
+}
 
 
 def decode_command(body: bytes) -> Command:
@@ -91,19 +112,12 @@ def decode_command(body: bytes) -> Command:
     """
     try:
         command: dict[str, Any] = json.loads(body)
-        if command["op"] == "deposit":
-            return Deposit(**command["deposit"])
-        if command["op"] == "cancel":
-            return Cancel(**command["cancel"])
-        if command["op"] == "transfer":
-            return Transfer(**command["transfer"])
-        if command["op"] == "cfd_open":
-            trade = open_trade(command["cfd_open"])
-            if min(trade.entry_ticks, trade.margin_units, trade.leverage) <= 0:
-                raise ValueError(f"no contract that can be priced: {trade}")
-            return trade
-        if command["op"] == "cfd_close":
-            return close_trade(command["cfd_close"])
+        op = command["op"]
+        if op in READERS:
+            read = READERS[op](command[op])
+            if isinstance(read, OpenTrade) and min(read.entry_ticks, read.margin_units, read.leverage) <= 0:
+                raise ValueError(f"no contract that can be priced: {read}")
+            return read
         fields = command["order"]
         if fields["symbol"] not in PAIRS or not 0 < fields["quantity_lots"] <= MAX_UNITS:
             raise ValueError(f"no order of a pair that is traded: {fields}")

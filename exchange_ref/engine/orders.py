@@ -145,12 +145,32 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """Money from outside. A repeated `deposit_id`, if it is not empty, credits nothing again."""
+    """Money from outside, less a fee. A repeated `deposit_id`, if it is not empty, credits nothing again."""
 
     user_id: str
     asset: str
     units: int
     deposit_id: str = ""
+    fee_units: int = 0
+
+
+class WithdrawalStage(StrEnum):
+    RESERVE = "RESERVE"  # lock the money
+    PAY = "PAY"  # it has left
+    REFUND = "REFUND"  # it could not leave
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """One step of money to outside; the fee comes on top. Each stage of one withdrawal is executed once."""
+
+    withdrawal_id: str
+    user_id: str
+    client_id: str
+    asset: str
+    units: int
+    fee_units: int
+    stage: WithdrawalStage
 
 
 @dataclass(frozen=True, slots=True)

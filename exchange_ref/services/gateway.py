@@ -99,11 +99,11 @@ class Gateway:
             return
         scope = {**scope, "path": full_path(scope["path"])}
         if scope["path"] in ("/healthz", "/health"):
-            await _respond(send, 200, b'{"status": "ok"}')
+            await respond(send, 200, b'{"status": "ok"}')
         elif scope["path"] == "/status":
-            await _respond(send, 200, json.dumps(self.status()).encode())
+            await respond(send, 200, json.dumps(self.status()).encode())
         elif self.market is not None and (scope["method"], scope["path"]) == ("GET", "/market"):
-            await _respond(send, 200, json.dumps(self.market()).encode())
+            await respond(send, 200, json.dumps(self.market()).encode())
         elif self.admin is not None and scope["path"].startswith("/admin/"):
             await self._administer(self.admin, scope, receive, send)
         elif scope["method"] == "POST" and scope["path"] == ORDERS_PATH:
@@ -131,11 +131,11 @@ class Gateway:
     ) -> None:
         authorization = dict(scope["headers"]).get(b"authorization", b"")
         try:
-            body = await _read_body(receive)
+            body = await read_body(receive)
             status, content = admin(scope["method"], scope["path"], authorization, body)
         except Refused as refusal:
             status, content = status_of(refusal.code), error_body(refusal.code, refusal.message)
-        await _respond(send, status, content)
+        await respond(send, status, content)
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         counters = self.counters
@@ -168,7 +168,7 @@ class Gateway:
                     self.counters.orders_accepted += 1
         finally:
             span.end()
-        await _respond(send, status, content, traceresponse_of(span))
+        await respond(send, status, content, traceresponse_of(span))
         return status
 
     def _note(self, scope: Scope, span: Span, status: int, duration_s: float) -> None:
@@ -183,7 +183,7 @@ class Gateway:
 
     async def _answer(self, scope: Scope, receive: Receive, span: Span) -> tuple[int, bytes]:
         try:
-            body = await _read_body(receive)
+            body = await read_body(receive)
             route = await self._route(scope, body, span)
             caller = self._let_in(route, scope, span)
             return await self._forward(route, scope, caller, body, span)
@@ -287,7 +287,7 @@ def _check_json_object(body: bytes) -> None:
         raise Refused("malformed_body", "the body must be a JSON object")
 
 
-async def _read_body(receive: Receive) -> bytes:
+async def read_body(receive: Receive) -> bytes:
     parts: list[bytes] = []
     size_bytes = 0
     while True:
@@ -303,7 +303,7 @@ async def _read_body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-async def _respond(send: Send, status: int, body: bytes, traceresponse: str = "") -> None:
+async def respond(send: Send, status: int, body: bytes, traceresponse: str = "") -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if traceresponse:
         headers.append((b"traceresponse", traceresponse.encode()))

@@ -62,6 +62,7 @@ class HttpServer:
         self._listener = listener
         config = uvicorn.Config(
             app,
+            interface="asgi3",
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -19,11 +19,14 @@ from exchange_ref.cfd.service import TradeService
 from exchange_ref.engine.instruments import UNITS_PER_ASSET
 from exchange_ref.engine.orders import OrderRejected
 from exchange_ref.services.addresses import address_of
+from exchange_ref.services.api.funds import DEPOSIT, WITHDRAWAL, FundsService
 from exchange_ref.services.api.market_routes import Market, market_routes
 from exchange_ref.services.api.matcher_client import MatcherFailed, MatcherUnavailable
 from exchange_ref.services.api.models import (
     AddressReply,
     ErrorReply,
+    FundsReply,
+    FundsRequest,
     OrderReply,
     OrderRequest,
     TransferReply,
@@ -49,6 +52,7 @@ def build_app(
     wallets: Wallets,
     trades: TradeService,
     *,
+    funds: FundsService,
     market: Market,
     accounts: AccountService,
     gateway_token: str,
@@ -96,6 +100,12 @@ def build_app(
             response.status_code = 200
         return reply
 
+    @app.get("/api/v1/transfers")
+    async def get_transfers(user_id: UserId, request: Request) -> list[TransferReply]:
+        return await transfers.list(user_id, request.scope[SPAN_KEY])
+
+    _add_funds(app, funds)
+
     @app.get("/api/v1/address")
     async def get_address(user_id: UserId) -> AddressReply:
         return AddressReply(address=address_of(user_id))
@@ -112,6 +122,25 @@ def build_app(
         return {"status": "ok"}
 
     return ServerSpans(app, tracer)
+
+
+def _add_funds(app: FastAPI, funds: FundsService) -> None:
+    def add(path: str, kind: str) -> None:
+        @app.post(path, status_code=201)
+        async def post_funds(
+            body: FundsRequest, user_id: UserId, request: Request, response: Response
+        ) -> FundsReply:
+            reply, repeated = await funds.submit(kind, user_id, body, request.scope[SPAN_KEY])
+            if repeated:
+                response.status_code = 200
+            return reply
+
+        @app.get(path)
+        async def get_funds(user_id: UserId, request: Request) -> list[FundsReply]:
+            return await funds.list(kind, user_id, request.scope[SPAN_KEY])
+
+    add("/api/v1/deposits", DEPOSIT)
+    add("/api/v1/withdrawals", WITHDRAWAL)
 
 
 def _add_errors(app: FastAPI, log: ServiceLog) -> None:

@@ -13,6 +13,16 @@ from exchange_ref.engine.orders import MARKET_TYPES, RESTING, STOPS, OrderType, 
 MAX_GOOD_FOR_S = 90 * 86_400
 
 
+# Of one deposit, in whole assets: so that none alone fills the ledger.
+MAX_DEPOSIT = 1_000_000
+
+
+def _known_asset(asset: str) -> str:
+    if asset not in ASSETS:
+        raise ValueError(f"asset {asset!r} is not known; choose one of {', '.join(ASSETS)}")
+    return asset
+
+
 class OrderRequest(BaseModel):
     """A new order. A repeated `client_order_id` of the same user returns the first order.
 
@@ -90,12 +100,32 @@ class TransferRequest(BaseModel):
     amount: Decimal = Field(gt=0, le=MAX_UNITS // UNITS_PER_ASSET, max_digits=20)
     to_address: str = Field(max_length=64)
 
-    @field_validator("asset")
-    @classmethod
-    def _held(cls, asset: str) -> str:
-        if asset not in ASSETS:
-            raise ValueError(f"asset {asset!r} is not known; choose one of {', '.join(ASSETS)}")
-        return asset
+    _held = field_validator("asset")(_known_asset)
+
+
+class FundsRequest(BaseModel):
+    """A deposit or a withdrawal. A repeated `client_id` of the same user goes on where the first ended."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    client_id: str = Field(min_length=1, max_length=64)
+    asset: str
+    amount: Decimal = Field(gt=0, le=MAX_DEPOSIT, max_digits=20)
+
+    _held = field_validator("asset")(_known_asset)
+
+
+class FundsReply(BaseModel):
+    """`booked` is what the wallet gained by a deposit, or gave for a withdrawal, fee included."""
+
+    payment_id: str
+    client_id: str
+    asset: str
+    amount: float
+    fee: float
+    booked: float
+    status: str
+    created_at: str
 
 
 class TransferReply(BaseModel):

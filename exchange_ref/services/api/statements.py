@@ -40,6 +40,11 @@ SELECT_OPEN_ROWS = Statement("SELECT", "orders", load_sql("select_open_rows"))
 SELECT_ORDERS = _statement("SELECT", "orders")
 SELECT_OPEN_ORDERS = Statement("SELECT", "orders", load_sql("select_open_orders"))
 SELECT_ALL_ORDERS = Statement("SELECT", "orders", load_sql("select_all_orders"))
+SELECT_PAYMENT = Statement("SELECT", "payments", load_sql("select_payment"))
+SELECT_PAYMENTS = _statement("SELECT", "payments")
+SELECT_TRANSFERS = _statement("SELECT", "transfers")
+INSERT_PAYMENTS = _statement("INSERT", "payments")
+UPDATE_PAYMENTS = _statement("UPDATE", "payments")
 INSERT_ADDRESSES = _statement("INSERT", "addresses")
 INSERT_CFD_TRADES = _statement("INSERT", "cfd_trades")
 INSERT_ORDERS = _statement("INSERT", "orders")
@@ -57,6 +62,10 @@ STATEMENTS = {
         SELECT_ADDRESSES,
         SELECT_CFD_TRADES,
         SELECT_ORDERS,
+        SELECT_PAYMENTS,
+        SELECT_TRANSFERS,
+        INSERT_PAYMENTS,
+        UPDATE_PAYMENTS,
         INSERT_ADDRESSES,
         INSERT_CFD_TRADES,
         INSERT_ORDERS,

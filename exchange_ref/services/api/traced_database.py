@@ -13,6 +13,7 @@ from exchange_ref.services.api.database import Database, Parameters
 from exchange_ref.services.api.statements import (
     UPDATE_CFD_TRADES,
     UPDATE_ORDERS,
+    UPDATE_PAYMENTS,
     UPDATE_TRANSFERS,
     UPDATE_WALLETS,
     Statement,
@@ -50,12 +51,17 @@ class TracedDatabase:
 
     async def settle_transfer(self, result: Result, status: str, parent: Span) -> None:
         """The same for a transfer and its two wallets."""
+        await self._settle_one(result, UPDATE_TRANSFERS, (status, result.order_id), parent)
+
+    async def settle_payment(self, result: Result, status: str, payment_id: str, parent: Span) -> None:
+        """The same for a deposit or a withdrawal."""
+        await self._settle_one(result, UPDATE_PAYMENTS, (status, payment_id), parent)
+
+    async def _settle_one(self, result: Result, statement: Statement, row: Parameters, parent: Span) -> None:
         wallets = _wallet_rows(result)
         with self._span(UPDATE_WALLETS, parent) as span:
             span.set_attribute("db.operation.batch.size", len(wallets) + 1)
-            await self._database.write(
-                (UPDATE_WALLETS, wallets), (UPDATE_TRANSFERS, [(status, result.order_id)])
-            )
+            await self._database.write((UPDATE_WALLETS, wallets), (statement, [row]))
 
     async def settle_trade(self, result: Result, parent: Span) -> None:
         """The same for a contract for difference and its trader's wallet."""
@@ -63,11 +69,8 @@ class TracedDatabase:
         if change is None:  # refused: no money has moved
             await self.write(UPDATE_CFD_TRADES, [(str(result.status), 0, 0, result.order_id)], parent)
             return
-        wallets = _wallet_rows(result)
         row = (str(change.status), change.price_ticks, change.profit_units, change.trade_id)
-        with self._span(UPDATE_WALLETS, parent) as span:
-            span.set_attribute("db.operation.batch.size", len(wallets) + 1)
-            await self._database.write((UPDATE_WALLETS, wallets), (UPDATE_CFD_TRADES, [row]))
+        await self._settle_one(result, UPDATE_CFD_TRADES, row, parent)
 
     @contextmanager
     def _span(self, statement: Statement, parent: Span) -> Iterator[Span]:

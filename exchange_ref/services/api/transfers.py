@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
 
 from opentelemetry.trace import Span
 
@@ -11,8 +13,10 @@ from exchange_ref.engine.instruments import UNITS_PER_ASSET
 from exchange_ref.engine.messages import encode_transfer
 from exchange_ref.engine.orders import OrderRejected, Result, Status, Transfer
 from exchange_ref.services.api.models import TransferReply, TransferRequest
-from exchange_ref.services.api.statements import INSERT_TRANSFERS
+from exchange_ref.services.api.statements import INSERT_TRANSFERS, SELECT_TRANSFERS
 from exchange_ref.services.api.wallets import Wallets
+
+MAX_LISTED: Final = 500
 
 
 class TransferService:
@@ -36,7 +40,7 @@ class TransferService:
         Raises:
             OrderRejected, NoReply, MatcherFailed: as the matcher's client.
         """
-        units = _units(request)
+        units = units_of(request.amount)
         to_user_id = await self._wallets.user_of(request.to_address, server)
         if to_user_id == user_id:
             raise OrderRejected("invalid_transfer", "the address is the sender's own")
@@ -60,15 +64,30 @@ class TransferService:
         server.set_attribute("transfer.status", transfer_status(result))
         if result.status is Status.REJECTED:
             raise OrderRejected("insufficient_funds", result.reason)
-        reply = TransferReply(
-            transfer_id=result.order_id,
-            client_transfer_id=request.client_transfer_id,
-            asset=request.asset,
-            amount=units / UNITS_PER_ASSET,
-            to_address=request.to_address,
-            status=transfer_status(result),
-        )
+        ids = (result.order_id, request.client_transfer_id)
+        reply = _reply((*ids, request.asset, units, request.to_address, transfer_status(result)))
         return reply, result.repeated
+
+    async def list(self, user_id: str, server: Span) -> list[TransferReply]:
+        """What a user has sent, the newest first; `MAX_LISTED` at most."""
+        rows = await self._wallets.traced.read(SELECT_TRANSFERS, (user_id, MAX_LISTED), server)
+        return [_reply(row) for row in rows]
+
+
+def _reply(row: tuple[Any, ...]) -> TransferReply:
+    """
+    Args:
+        row: columns of `sql/select_transfers.sql`.
+    """
+    transfer_id, client_id, asset, units, address, status = row
+    return TransferReply(
+        transfer_id=transfer_id,
+        client_transfer_id=client_id,
+        asset=asset,
+        amount=units / UNITS_PER_ASSET,
+        to_address=address,
+        status=status,
+    )
 
 
 def transfer_status(result: Result) -> str:
@@ -76,9 +95,9 @@ def transfer_status(result: Result) -> str:
     return "COMPLETED" if result.status is Status.FILLED else "REJECTED"
 
 
-def _units(request: TransferRequest) -> int:
-    units = request.amount * UNITS_PER_ASSET
+def units_of(amount: Decimal) -> int:
+    units = amount * UNITS_PER_ASSET
     if units != int(units):
-        message = f"amount {request.amount} has more than 8 decimal places"
+        message = f"amount {amount} has more than 8 decimal places"
         raise OrderRejected("invalid_transfer", message, {"field": "amount"})
     return int(units)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange_ref.cfd.pricing import check_levels, ending, profit_units
 from exchange_ref.cfd.words import CloseTrade, OpenTrade, TradeSide, TradeStatus
-from exchange_ref.engine.journal import Journal, cfd_command, deposit_command, replay
+from exchange_ref.engine.journal import Journal, replay
 from exchange_ref.engine.ledger import HOUSE_ACCOUNT, INSURANCE_ACCOUNT
 from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.messages import (
@@ -210,12 +212,12 @@ def test_a_journal_rebuilds_positions_and_balances(tmp_path) -> None:
     """Replaying the commands gives the same balances and the same open positions, levels included."""
     engine, log = Engine(), Journal(tmp_path / "journal.jsonl")
     engine.deposit(Deposit("ann", "USD", 5_000))
-    log.append("deposit", deposit_command(Deposit("ann", "USD", 5_000)))
+    log.append("deposit", asdict(Deposit("ann", "USD", 5_000)))
     for position in (trade(stop=9_500), trade(TradeSide.SHORT, name="t2", take=9_000)):
-        log.append("cfd_open", cfd_command(position))
+        log.append("cfd_open", asdict(position))
         engine.open_trade(position)
     close = CloseTrade("t1", "ann", 9_400, TradeStatus.STOPPED)
-    log.append("cfd_close", cfd_command(close))
+    log.append("cfd_close", asdict(close))
     engine.close_trade(close)
     log.close()
     again = Engine()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,6 @@ import pytest
 from exchange_ref.engine.journal import (
     Journal,
     JournalUnwritable,
-    cancel_command,
-    deposit_command,
     read,
     replay,
     submit_command,
@@ -28,7 +27,7 @@ def journalled(tmp_path: Path, new_order) -> tuple[Path, Engine]:
     journal = Journal(path)
     for user, asset, units in (("ann", "USD", 10**15), ("bob", "BTC", 10**12)):
         deposit = Deposit(user, asset, units)
-        journal.append("deposit", deposit_command(deposit))
+        journal.append("deposit", asdict(deposit))
         engine.deposit(deposit)
     for number in range(20):
         side, user = (Side.BUY, "ann") if number % 3 else (Side.SELL, "bob")
@@ -129,8 +128,8 @@ def test_a_rejected_command_is_rejected_again(tmp_path: Path) -> None:
     """A command that was written and then rejected changes nothing at a start either."""
     path = tmp_path / "journal.jsonl"
     journal = Journal(path)
-    journal.append("cancel", cancel_command(Cancel("none", "ann", "BTC/USD")))
-    journal.append("deposit", deposit_command(Deposit("ann", "USD", 5)))
+    journal.append("cancel", asdict(Cancel("none", "ann", "BTC/USD")))
+    journal.append("deposit", asdict(Deposit("ann", "USD", 5)))
     journal.close()
     engine = Engine()
     with pytest.raises(OrderRejected):
@@ -143,7 +142,7 @@ def test_orders_of_older_journals_rest_for_30_s(tmp_path: Path, new_order) -> No
     """A line without a time in force is an order that rested for 30 s, as it did when it was written."""
     path = tmp_path / "journal.jsonl"
     journal = Journal(path)
-    journal.append("deposit", deposit_command(Deposit("ann", "USD", 10**15)))
+    journal.append("deposit", asdict(Deposit("ann", "USD", 10**15)))
     for created_s in (0, 29, 31):
         command = submit_command(new_order(Side.BUY, 4_200_000, 1, created_s=created_s))
         for name in ("time_in_force", "expires_unix_nano", "self_trade"):

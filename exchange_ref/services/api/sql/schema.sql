@@ -86,3 +86,16 @@ CREATE TABLE IF NOT EXISTS sessions (
     ended_unix_nano INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sessions_of_user ON sessions (user_id);
+
+CREATE TABLE IF NOT EXISTS payments (
+    payment_id TEXT PRIMARY KEY,       -- also the payment provider's idempotency key
+    user_id TEXT NOT NULL,
+    kind TEXT NOT NULL,                -- DEPOSIT or WITHDRAWAL
+    client_id TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    units INTEGER NOT NULL,            -- that the provider moves
+    fee_units INTEGER NOT NULL,
+    status TEXT NOT NULL,              -- PENDING until it is over
+    created_unix_nano INTEGER NOT NULL,
+    UNIQUE (user_id, kind, client_id)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,2 @@
+SELECT payment_id, kind, client_id, asset, units, fee_units, status, created_unix_nano
+FROM payments WHERE user_id = ? AND kind = ? AND client_id = ?

@@ -1,0 +1,1 @@
+UPDATE payments SET status = ? WHERE payment_id = ? AND status = 'PENDING'
