@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import grpc
 import httpx2
@@ -71,6 +71,14 @@ class Served:
         self.api = httpx2.Client(base_url=self.addresses["api"], trust_env=False, timeout=10)
         self.http = httpx2.Client(base_url=self.addresses["otlp_http"], trust_env=False, timeout=10)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A check that failed leaves no process behind, which would slow down all that follows."""
+        if self.process.poll() is None:
+            self.end(kill=True)
+
     def log(self) -> str:
         """The text of its standard error."""
         return self._log.read_text()
@@ -95,7 +103,9 @@ class Served:
         return self.http.post("/v1/traces", content=body, headers=PROTOBUF).status_code
 
     def stored(self) -> list[str]:
-        answer = self.api.post("/api/sql", json={"query": "SELECT span_id FROM spans", "limit": 1_000_000})
+        query = {"query": "SELECT span_id FROM spans", "limit": 1_000_000}
+        # The first query starts the process that examines queries: 10 s and more at load 45 on two cores.
+        answer = self.api.post("/api/sql", json=query, timeout=120)
         answer.raise_for_status()
         return [row[0] for row in answer.json()["rows"]]
 
@@ -254,31 +264,31 @@ def is_unready(code: int, checks: dict[str, Any]) -> bool:
 def play(name: str, folder: Path, *, kill: bool = False) -> dict[str, Any]:
     """One fault on one server; what was acknowledged, refused and stored."""
     fault = FAULTS[name]
-    served = Served(folder)
-    load = Load(served)
-    served.wait(lambda _, checks: checks["landing"]["batch_id"] > 0, 20)
-    sleep(LOAD_S)
-    fault.play(folder)
-    played_s = monotonic()
-    checks = served.wait(is_unready, NOTICE_MAX_S)
-    noticed_s = monotonic() - played_s
-    refused_before = load.refused
-    sleep(1.0)
-    is_refusing = load.refused > refused_before
-    ready_again = True
-    if fault.passes:
-        fault.mend(folder)
-        ready_again = served.wait(lambda code, _: code == 200, NOTICE_MAX_S) is not None
-        sleep(0.3)
-    load.stop()
-    told = served.readyz()[1]["folder"]["failure"] or (checks or {}).get("folder", {}).get("failure", "")
-    served.end(kill=kill)
+    with Served(folder) as served:
+        load = Load(served)
+        served.wait(lambda _, checks: checks["landing"]["batch_id"] > 0, 20)
+        sleep(LOAD_S)
+        fault.play(folder)
+        played_s = monotonic()
+        checks = served.wait(is_unready, NOTICE_MAX_S)
+        noticed_s = monotonic() - played_s
+        refused_before = load.refused
+        sleep(1.0)
+        is_refusing = load.refused > refused_before
+        ready_again = True
+        if fault.passes:
+            fault.mend(folder)
+            ready_again = served.wait(lambda code, _: code == 200, NOTICE_MAX_S) is not None
+            sleep(0.3)
+        load.stop()
+        told = served.readyz()[1]["folder"]["failure"] or (checks or {}).get("folder", {}).get("failure", "")
+        served.end(kill=kill)
     if not fault.passes:
         fault.mend(folder)
-    again = Served(folder)
-    again.wait(lambda _, checks: checks["spool"]["bytes"] == 0, 10)
-    stored = again.stored()
-    again.end()
+    with Served(folder) as again:
+        again.wait(lambda _, checks: checks["spool"]["bytes"] == 0, 10)
+        stored = again.stored()
+        again.end()
     acknowledged, unknown = set(load.acknowledged), set(load.unanswered)
     return {
         "fault": name,

@@ -121,14 +121,14 @@ def serve(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
     """The folder of a server that was killed before any checkpoint, and what it had acknowledged."""
     folder = tmp_path_factory.mktemp("killed") / "data"
-    served = Served(folder)
     acknowledged: set[str] = set()
-    for _ in range(5):
-        ids, body = make_request()
-        assert served.post(body) == 200
-        acknowledged |= set(ids)
-    assert served.wait(lambda _, checks: checks["landing"]["batch_id"] > 0, 20)
-    served.end(kill=True)
+    with Served(folder) as served:
+        for _ in range(5):
+            ids, body = make_request()
+            assert served.post(body) == 200
+            acknowledged |= set(ids)
+        assert served.wait(lambda _, checks: checks["landing"]["batch_id"] > 0, 20)
+        served.end(kill=True)
     return folder, acknowledged
 
 
@@ -137,10 +137,10 @@ def copy_of(killed: tuple[Path, set[str]], tmp_path: Path) -> Path:
 
 
 def stored_after(folder: Path, **changes: object) -> set[str]:
-    served = Served(folder, **changes)
-    assert served.wait(lambda _, checks: checks["spool"]["bytes"] == 0, 20)
-    stored = served.stored()
-    served.end()
+    with Served(folder, **changes) as served:
+        assert served.wait(lambda _, checks: checks["spool"]["bytes"] == 0, 20)
+        stored = served.stored()
+        served.end()
     assert len(stored) == len(set(stored))
     return set(stored)
 
