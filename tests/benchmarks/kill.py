@@ -36,8 +36,8 @@ SPANS_PER_REQUEST = 50
 SERVER = Path(__file__).parent / "killed_server.py"
 STEPS = ("any", "spool", "landing", "sealing", "compaction", "deletion")  # inside which a round may end
 HOURS = 12  # few, so that each of them soon has several files to rewrite
-CALLS_MAX = 6
-STEP_TIMEOUT_S = 4.0  # a round whose step does not come is ended from outside
+CALLS_MAX = 4
+STEP_TIMEOUT_S = 15.0  # a round whose step does not come is ended from outside
 
 _numbers = itertools.count(1)
 
@@ -139,7 +139,7 @@ def stored_ids(folder: Path) -> list[str]:
         while client.get("/readyz").json()["checks"]["spool"]["bytes"]:
             sleep(0.02)
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     with duckdb.connect(str(folder / "spyhop.duckdb"), read_only=True) as con:
         return [row[0] for row in con.execute("SELECT span_id FROM spans").fetchall()]
 

@@ -38,7 +38,7 @@ def test_kill_at_random_moments() -> None:
     leaves no file behind."""
     script = Path(__file__).parent.parent / "benchmarks" / "kill.py"
     done = subprocess.run(
-        [sys.executable, script, "--rounds", "6"], capture_output=True, text=True, timeout=180, check=False
+        [sys.executable, script, "--rounds", "6"], capture_output=True, text=True, timeout=400, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
