@@ -57,6 +57,7 @@ from exchange_ref.services.http_client import HttpClient
 from exchange_ref.services.identity import Doorman
 from exchange_ref.services.payments import PaymentClient, PaymentProvider
 from exchange_ref.services.serving import HttpServer, bind
+from exchange_ref.services.streams import Streams
 from exchange_ref.services.wallet import Wallet
 from exchange_ref.telemetry.log_export import ServiceLog
 from exchange_ref.telemetry.metrics import Gauges, Metrics, NewReader
@@ -154,10 +155,8 @@ class Exchange:
                 new_id=lambda: uuid.uuid4().hex,
                 now_ns=time.time_ns,
             )
-            transfers = TransferService(self.wallets, lambda: uuid.uuid4().hex, time.time_ns)
             self.payments = PaymentProvider()
             self._payment_client = PaymentClient(self.payments, telemetry.tracer(EXCHANGE))
-            funds = FundsService(self.wallets, self._payment_client, lambda: uuid.uuid4().hex, time.time_ns)
             self.trades = TradeService(self.wallets, self.prices, lambda: uuid.uuid4().hex, time.time_ns)
             self.watch = Watch(self.trades, self.prices, telemetry.tracer(EXCHANGE), logs[EXCHANGE])
             access = AccessTokens(load_key(config.data / "tokens.key"), time.time_ns)
@@ -173,10 +172,12 @@ class Exchange:
             self.market = Market(self.engine, self.prices, lambda: self.matcher.is_here)
             api = build_app(
                 self.service,
-                transfers,
+                TransferService(self.wallets, lambda: uuid.uuid4().hex, time.time_ns),
                 self.wallets,
                 self.trades,
-                funds=funds,
+                funds=FundsService(
+                    self.wallets, self._payment_client, lambda: uuid.uuid4().hex, time.time_ns
+                ),
                 market=self.market,
                 accounts=self.accounts,
                 gateway_token=self.load_token,
@@ -201,15 +202,20 @@ class Exchange:
                     for name in ("price", "depth", "trades", "klines", "ticker")
                 ),
             ]
+            doorman = Doorman(access, [self.load_token, config.admin_token])
             self.gateway = Gateway(
                 routes,
                 telemetry.tracer(GATEWAY),
                 self.accepted,
                 logs[GATEWAY],
                 self.metrics,
-                doorman=Doorman(access, [self.load_token, config.admin_token]),
+                doorman=doorman,
                 token=self.load_token,
             )
+            self.streams = Streams(
+                self.market, self.engine.tapes, doorman, tracer=telemetry.tracer(GATEWAY), log=logs[GATEWAY]
+            )
+            self.gateway.streams = self.streams.serve
             self.front = HttpServer(self.gateway, gateway_listener)
             self.front_client = HttpClient(self.front.host, self.front.port)
             self.wallet = Wallet(self.front_client, telemetry.tracer(WALLET), self.load_token)
@@ -242,6 +248,7 @@ class Exchange:
         await self.trades.restore(self.engine.desk.trades(), self.engine.ended_trades(), self.database)
         await self.fund({**dict.fromkeys(USERS, OPENING_DEPOSITS), **DESK_DEPOSITS})
         self.watch.start()
+        self.streams.start()
 
     async def fund(self, deposits: Mapping[str, Mapping[str, int]]) -> None:
         """Give each user so much of each asset who never had any of it.
@@ -274,6 +281,7 @@ class Exchange:
 
     async def stop(self) -> None:
         await self.watch.stop()
+        await self.streams.stop()
         await asyncio.gather(self.front_client.close(), self.upstream.close(), self._payment_client.close())
         await asyncio.gather(self.front.stop(), self.api.stop(), self.payments.server.stop())
         await self.link.close()

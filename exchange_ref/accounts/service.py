@@ -89,7 +89,7 @@ class AccountService:
         now_ns: Callable[[], int],
     ) -> None:
         self._traced = traced
-        self._tokens = tokens
+        self.tokens = tokens
         self._outbox = outbox
         self._tracer = tracer
         self._now_ns = now_ns
@@ -105,7 +105,7 @@ class AccountService:
             ended: rows of `SELECT_ENDED`, so that a restart lets no ended session go on.
         """
         for (session_id,) in ended:
-            self._tokens.end(session_id)
+            self.tokens.end(session_id)
 
     async def register(self, email: str, password: str, server: Span) -> None:
         """Send a code to `email`. Before it was used, the same address may register anew."""
@@ -191,7 +191,7 @@ class AccountService:
         """End a session; returns whether there was one."""
         ended = await self._traced.read(END_SESSION, (session_id, self._now_ns()), server)
         if ended:
-            self._tokens.end(session_id)
+            self.tokens.end(session_id)
         return bool(ended)
 
     async def account(self, user_id: str, server: Span) -> Account:
@@ -201,7 +201,7 @@ class AccountService:
         return Account(user_id, rows[0][1], address_of(user_id), rows[0][3])
 
     def _issue(self, identity: Identity, secret: str) -> Tokens:
-        return Tokens(self._tokens.issue(identity), f"{identity.session_id}.{secret}")
+        return Tokens(self.tokens.issue(identity), f"{identity.session_id}.{secret}")
 
     def _verifies(self, hashed: str, password: str) -> bool:
         try:

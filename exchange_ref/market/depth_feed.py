@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from exchange_ref.engine.book import Book
@@ -30,13 +31,15 @@ class DepthFeed:
         self._book = book
         self._seen: Levels = {side: book.levels_of(side) for side in Side}
         self.last_update_id = 0
+        # Called with each diff, whoever looked.
+        self.publish: Callable[[DepthDiff], None] = lambda diff: None
 
     def levels(self) -> Levels:
         """As of the last look, lots by price in ticks."""
         return self._seen
 
-    def look(self) -> DepthDiff | None:
-        """What has changed since the last look; None for nothing."""
+    def look(self) -> None:
+        """Take the book as it is now, and publish what has changed since the last look."""
         now = {side: self._book.levels_of(side) for side in Side}
         changed: Levels = {}
         for side in Side:
@@ -44,8 +47,7 @@ class DepthFeed:
             changed[side] = {ticks: lots for ticks, lots in after.items() if before.get(ticks) != lots}
             changed[side] |= dict.fromkeys(before.keys() - after.keys(), 0)
         count = sum(map(len, changed.values()))
-        if not count:
-            return None
-        self._seen = now
-        self.last_update_id += count
-        return DepthDiff(self.last_update_id - count + 1, self.last_update_id, changed)
+        if count:
+            self._seen = now
+            self.last_update_id += count
+            self.publish(DepthDiff(self.last_update_id - count + 1, self.last_update_id, changed))

@@ -90,12 +90,18 @@ class Gateway:
         self.market: Callable[[], dict[str, object]] | None = None
         # Answers requests below /admin/: method, path, Authorization, body. Without it there is no such path.
         self.admin: Callable[[str, str, bytes, bytes], tuple[int, bytes]] | None = None
+        # Answers /ws.
+        self.streams: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
         self.plugins: list[Callable[[str], Awaitable[None]]] = []
         self._started_s = time.monotonic()
         self.counters = GatewayCounters()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "websocket":
+            if scope["path"] == "/ws" and self.streams is not None:
+                await self.streams(scope, receive, send)
+            else:
+                await send({"type": "websocket.close"})
             return
         scope = {**scope, "path": full_path(scope["path"])}
         if scope["path"] in ("/healthz", "/health"):

@@ -66,7 +66,9 @@ class HttpServer:
             lifespan="off",
             log_config=None,
             access_log=False,
-            ws="none",
+            ws="websockets-sansio",  # pings every 20 s, and ends what does not answer
+            ws_max_size=16 * 1024,
+            ws_per_message_deflate=False,
             proxy_headers=False,
             server_header=False,
             date_header=False,
