@@ -11,6 +11,7 @@ MINUTE_MS = 60_000
 WORSE, BETTER = 1.3, 0.7
 SECOND_CAUSE_SCORE = 0.5  # of the first one's
 PATH_STEPS_MAX = 6
+EVERYTHING_SLOWER = "everything_slower"  # kind of evidence: all operations are slower at once
 
 
 def guilty_span(trace: Mapping[str, Any], causes: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -99,6 +100,9 @@ def likely_start(incident: Mapping[str, Any]) -> str:
     if not causes:
         return "none stands out yet"
     first = causes[0]
+    shared = [item for item in first.get("evidence") or [] if item.get("kind") == EVERYTHING_SLOWER]
+    if shared:
+        return f"no single place: {fmt.plain(shared[0].get('text') or '', 160)}"
     operation, service = (
         fmt.plain(first.get("operation") or "", 120),
         fmt.plain(first.get("service") or "", 80),

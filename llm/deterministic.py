@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detectors.localise.attribution.everywhere import EVERYWHERE, SATURATED
 from llm.explanation import Cause, Draft, Evidence, Fact, RootCause
 from llm.templates import render
 
@@ -59,7 +60,8 @@ def recommendations(evidence: Evidence, cause: Cause | None) -> list[str]:
         "attributes": evidence.attributes,
         "when": _when(evidence.window),
     }
-    lines = render(f"advice/{cause.kind if cause else 'none'}", **values).splitlines()
+    shared = "everywhere" if _shared(evidence) else "none"
+    lines = render(f"advice/{cause.kind if cause else shared}", **values).splitlines()
     deployed = evidence.fact(evidence.deployed)
     if deployed is not None:
         lines.append(f"Compare with the version before: {deployed.statement} [{deployed.evidence_id}].")
@@ -83,7 +85,9 @@ def _sentences(evidence: Evidence, causes: tuple[Cause, ...]) -> list[str]:
         closing = [
             said(fact) for fact in evidence.facts if fact.kind in ("extent", "critical_path", "duration")
         ]
-        return [*opening, "No cause stands out in the trace.", *closing]
+        shared = _shared(evidence)
+        standing = [said(fact) for fact in shared] or ["No cause stands out in the trace."]
+        return [*standing, *opening, *closing] if shared else [*opening, *standing, *closing]
     sentences = [_cite(causes[0].statement, causes[0].evidence)]
     if symptom is not None and symptom.kind == "anomaly" and symptom.evidence_id not in causes[0].evidence:
         sentences.append(f"It shows as: {said(symptom)}")
@@ -101,6 +105,11 @@ def _sentences(evidence: Evidence, causes: tuple[Cause, ...]) -> list[str]:
     following = [cause for cause in others if (cause.service, cause.operation, cause.statement) != first]
     sentences += [_cite(f"Next: {cause.statement}", cause.evidence) for cause in following[:1]]
     return sentences + [said(fact) for fact in evidence.facts if fact.kind in ("extent", "amount_value")]
+
+
+def _shared(evidence: Evidence) -> list[Fact]:
+    """The facts that everything is slower at once, and which resource rose meanwhile."""
+    return [fact for fact in evidence.facts if fact.kind in (EVERYWHERE, SATURATED)]
 
 
 def _windows(evidence: Evidence, causes: tuple[Cause, ...]) -> list[str]:

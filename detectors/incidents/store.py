@@ -13,6 +13,7 @@ import pyarrow as pa
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.incidents.incident import Incident
+from detectors.localise.attribution.everywhere import EVERYWHERE, SATURATED
 from detectors.model.anomaly import AMOUNT, LATENCY, METRIC, STOPPED, Anomaly
 from detectors.model.operation import Operation
 from detectors.model.roles import Role, detectors_of
@@ -100,9 +101,9 @@ def title_of(incident: Incident, causes: list[dict[str, Any]]) -> str:
         )
     if incident.kind in detectors_of(Role.EVENT):
         return _event_title(incident)
-    if causes and causes[0]["service"] not in incident.services and causes[0].get("kind") == "error":
-        # Its own spans are gone, so nothing was flagged there: the anomalies of its callers are the evidence.
-        return str(causes[0]["evidence"][0]["text"]).partition(";")[0]
+    told = _told_by_causes(incident, causes)
+    if told:
+        return told
     flagged: dict[tuple[str, str], list[Anomaly]] = {}
     for anomaly in incident.anomalies:
         flagged.setdefault((anomaly.service_name, anomaly.operation), []).append(anomaly)
@@ -117,6 +118,21 @@ def title_of(incident: Incident, causes: list[dict[str, Any]]) -> str:
         return f"{operation} in {service}: {worst.text}"
     observed, expected = median(a.observed for a in slow), median(a.expected for a in slow)
     return f"{operation} in {service}: p50 {duration_text(observed)} against {duration_text(expected)}"
+
+
+def _told_by_causes(incident: Incident, causes: list[dict[str, Any]]) -> str:
+    """The title where the causes say more than any anomaly; empty where they do not."""
+    if not causes:
+        return ""
+    evidence = causes[0]["evidence"]
+    if causes[0]["service"] not in incident.services and causes[0].get("kind") == "error":
+        # Its own spans are gone, so nothing was flagged there: the anomalies of its callers are the evidence.
+        return str(evidence[0]["text"]).partition(";")[0]
+    shared = {item["kind"]: item["text"] for item in evidence}
+    if EVERYWHERE in shared:
+        saturated = f"Host saturated: {shared[SATURATED]}; " if SATURATED in shared else "Everything slower: "
+        return f"{saturated}{shared[EVERYWHERE]}"
+    return ""
 
 
 def _factor(anomaly: Anomaly) -> float:

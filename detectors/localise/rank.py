@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from detectors.localise.attribution.everywhere import everywhere, told_everywhere
 from detectors.localise.attribution.slowdown import slowdowns
 from detectors.localise.attribution.stalls import STALLS
 from detectors.localise.behaviour import deviations
@@ -55,7 +56,7 @@ WEIGHTS = {
 SOURCES = (*WEIGHTS, STALLS)  # the last only shares out the lost time
 _ONE_VIEW = (ERRORS, STRUCTURE, REPEATS, LOGS, VALUES)
 _CAUSES_MAX = 5
-# The confidence in a cause. Low: most of the time went there, which may be as usual.
+# The confidence in a cause. Low: most of the time went there, which may be as usual; or everything is slower.
 NORMAL, LOW = "normal", "low"
 _CLEARLY_SLOW = math.log(3)  # in units of r
 _NO_DOUBT = 4.0
@@ -137,6 +138,11 @@ def analyse(
             causes.append({**one, "confidence": LOW})
     if causes:
         causes[0]["evidence"] = with_differences(traces, causes[0]["evidence"], apart)
+    shared_cause = everywhere(own)
+    if causes and shared_cause:  # the ranking stays for the reader, but accuses nobody
+        causes = [{**cause, "confidence": LOW} for cause in causes]
+        said = told_everywhere(shared_cause, traces, moved)
+        causes[0]["evidence"] = [*said, *causes[0]["evidence"]][: 2 * EVIDENCE_MAX]
     return Analysis(causes, [difference.as_row(traces) for difference in apart])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from detectors.localise.attribution.everywhere import EVERYWHERE, SATURATED
 from detectors.model.anomaly import Anomaly
 from llm.analysis.case import Case, Extent, Incident
 from llm.analysis.facts import (
@@ -28,6 +29,11 @@ _TOLD_IN_WORDS = frozenset({"structure", "repeats"})  # evidence without a figur
 _POOL = re.compile(r"pool|client\.connections?|connections?\.(?:usage|active|used|pending)", re.IGNORECASE)
 _LOAD = re.compile(r"cpu|\bload|utili[sz]ation|queue|backlog|lag|threads?\.active|saturation", re.IGNORECASE)
 MAX_EVIDENCE_PER_INCIDENT_CAUSE = 3
+# What all operations share is the cause: no place is sure enough to be named (`deterministic.STANDS_OUT`).
+SHARED_CONFIDENCE = 0.1
+_OWN_EVERYWHERE = re.compile(
+    r"\d+ of \d+ operations in \d+ services take [\d.]+ times their usual own time, and none stands out"
+)
 
 
 def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list[Cause]:
@@ -39,6 +45,7 @@ def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list
     incident = case.incident
     assert incident is not None
     causes: list[Cause] = []
+    shared = _is_shared(incident)
     for ranked in incident.root_causes[:MAX_INCIDENT_CAUSES]:
         service, operation = (redact_name(str(ranked.get(key) or "")) for key in ("service", "operation"))
         listed = _add_localisation(book, case, ranked)
@@ -66,11 +73,19 @@ def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list
                 kind=_kind_of(case, ranked, told, operation),
                 statement=told.statement,
                 score=1 / (1 + len(causes)),  # keeps the detectors' order
-                confidence=_localised_confidence(case, incident, share, exact),
+                confidence=SHARED_CONFIDENCE
+                if shared
+                else _localised_confidence(case, incident, share, exact),
                 evidence=(told.evidence_id, *(f.evidence_id for f in facts if f is not told)),
             )
         )
     return causes
+
+
+def _is_shared(incident: Incident) -> bool:
+    """Whether everything is slower, so that no single place is the cause."""
+    evidence = incident.root_causes[0].get("evidence") if incident.root_causes else None
+    return isinstance(evidence, list) and any(item.get("kind") == EVERYWHERE for item in evidence)
 
 
 def mark_separate(book: FactBook, case: Case, causes: list[Cause]) -> list[Cause]:
@@ -140,7 +155,10 @@ def _add_localisation(book: FactBook, case: Case, ranked: Mapping[str, object]) 
         place_of = str(item.get("trace_id") or ""), str(item.get("span_id") or "")
         kind = redact_text(item.get("kind") or "localisation")
         span = case.span(*place_of)
-        if span is None and kind == "metric":  # a service that sends only metrics: its anomaly is the fact
+        if span is None and kind in (
+            "metric",
+            SATURATED,
+        ):  # a service that sends only metrics: its anomaly is the fact
             known = (a for a in case.anomalies if (a.trace_id, a.span_id) == place_of)
             span = next((span_of(case, anomaly) for anomaly in known), None)
         if span is None:
@@ -173,6 +191,11 @@ def _localised_statement(span: TracedSpan, kind: str, item: Mapping[str, object]
         return error_statement(span)
     observed, expected = _number(item.get("observed")), _number(item.get("expected"))
     unit = asset(item.get("unit") or "")
+    if kind == EVERYWHERE:  # figures alone, in the detectors' words
+        text = str(item.get("text") or "")
+        return text if _OWN_EVERYWHERE.fullmatch(text) else quoted_text(text)
+    if kind == SATURATED:
+        return f"Meanwhile {quoted_text(item.get('text') or '')}"
     if kind == "metric":  # a metric of the service; the span only gives the time
         return f"{quoted_name(span.service)}: {quoted_text(item.get('text') or '')}"
     if observed is None or expected is None:

@@ -195,3 +195,23 @@ def test_a_deploy_is_pointed_out(slow_shop: Any, explainer: Any) -> None:
     )
     advice = explainer.analyse(Subject(kind="incident", id="in-slow")).recommendations[-1]
     assert '"checkout: service.version = 2.4.1" in 96% of the traces of the incident, usually in 0%' in advice
+
+
+def test_everything_slower_accuses_no_service(shop: Any, explainer: Any) -> None:
+    """Where all operations are slower at once, the explanation says so, names none, and looks at the host."""
+    said = "9 of 9 operations in 4 services take 2.9 times their usual own time, and none stands out"
+    at = {"trace_id": SLOW_TRACE, "span_id": "0000000000000001"}
+    items = [
+        {**at, "kind": "everything_slower", "text": said, "observed": 2.9, "expected": 1.0, "unit": "times"},
+        {**at, "kind": "host_saturated", "text": "node-1: system.cpu.utilization is 0.98, usually 0.3",
+         "observed": 0.98, "expected": 0.3, "unit": "1"},
+    ]  # fmt: skip
+    ranked = {"service": "shop", "operation": "work", "share": 0.9, "kind": "self_time", "confidence": "low"}
+    explanation = explain_one(
+        shop, explainer, {**ranked, "evidence": items}, detector="latency", observed=5e6, expected=2e6,
+        unit="ns", details={},
+    )  # fmt: skip
+    assert explanation.root_causes == ()
+    assert explanation.summary.startswith(f"{said} [E")
+    assert '"node-1: system.cpu.utilization is 0.98, usually 0.3"' in explanation.summary
+    assert "what all of them share" in explanation.recommendations[0]
