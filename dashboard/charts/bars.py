@@ -5,14 +5,20 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
+from dashboard.charts.axis import clock_format
+from dashboard.charts.click import PICKED
 from dashboard.theme import BORDER, MUTED, TEXT
 
 HEIGHT_PX = 110
 LEVELS = {"error": "#FF7B72", "warning": "#FF9F43", "other": "#4D7EA8"}
 
 
-def level_chart(series: pl.DataFrame) -> alt.Chart:
-    """Log lines by level; `series` has bucket_ms, level, line_count."""
+def level_chart(series: pl.DataFrame, since_ms: int, until_ms: int) -> alt.Chart:
+    """Log lines by level over the whole time asked for; a click chooses a time.
+
+    Args:
+        series: bucket_ms, level, line_count.
+    """
     steps = series["bucket_ms"].unique().sort().diff().drop_nulls()
     bucket_ms = int(steps.min()) if steps.len() else 10_000  # type: ignore[arg-type] # not empty, so a number
     values = series.with_columns((pl.col("bucket_ms") + bucket_ms).alias("until_ms")).with_columns(
@@ -21,9 +27,13 @@ def level_chart(series: pl.DataFrame) -> alt.Chart:
     )
     chart: alt.Chart = (
         alt.Chart(values)
-        .mark_bar(binSpacing=0)
+        .mark_bar(orient="vertical", binSpacing=0, cursor="pointer")
         .encode(
-            x=alt.X("time:T", axis=alt.Axis(format="%H:%M", title=None), scale=alt.Scale(type="utc")),
+            x=alt.X(
+                "time:T",
+                axis=alt.Axis(format=clock_format((until_ms - since_ms) / 1000), title=None, tickCount=8),
+                scale=alt.Scale(type="utc", domain=[since_ms, until_ms]),
+            ),
             x2="until:T",
             y=alt.Y("line_count:Q", axis=alt.Axis(title=None, format="~s", tickCount=3)),
             color=alt.Color(
@@ -37,6 +47,7 @@ def level_chart(series: pl.DataFrame) -> alt.Chart:
                 alt.Tooltip("line_count:Q", title="lines"),
             ],
         )
+        .add_params(alt.selection_point(name=PICKED, fields=["time"], on="click", clear="dblclick"))
         .properties(height=HEIGHT_PX)
         .configure_view(stroke=None)
         .configure_axis(

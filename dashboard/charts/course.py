@@ -7,6 +7,8 @@ from datetime import datetime
 import altair as alt
 import polars as pl
 
+from dashboard.charts.axis import clock_format, length_s
+from dashboard.charts.click import clickable
 from dashboard.theme import BAD, BORDER, LINK, MUTED, TEXT
 
 # Only the powers of ten: the rest of a logarithmic grid would hide the data.
@@ -28,7 +30,7 @@ def duration_chart(
         alt.Chart(lines)
         .mark_line(strokeWidth=1.8, point=lines.height <= 40)
         .encode(
-            x=_x(),
+            x=_x(lines),
             y=alt.Y(
                 "ms:Q", scale=alt.Scale(type="log"), axis=alt.Axis(title="ms", format="~s", values=DECADES)
             ),
@@ -61,7 +63,7 @@ def calls_chart(
         alt.Chart(lines)
         .mark_line(strokeWidth=1.8, point=lines.height <= 40)
         .encode(
-            x=_x(),
+            x=_x(lines),
             y=alt.Y("rate:Q", axis=alt.Axis(title="a second", format="~s")),
             color=alt.Color(
                 "line:N",
@@ -82,9 +84,10 @@ def _time() -> pl.Expr:
     return pl.from_epoch("bucket_ms", time_unit="ms").dt.replace_time_zone("UTC").alias("time")
 
 
-def _x() -> alt.X:
+def _x(lines: pl.DataFrame) -> alt.X:
+    written = clock_format(length_s(lines["time"]))
     return alt.X(
-        "time:T", axis=alt.Axis(format="%H:%M", title=None, tickCount=6), scale=alt.Scale(type="utc")
+        "time:T", axis=alt.Axis(format=written, title=None, tickCount=6), scale=alt.Scale(type="utc")
     )
 
 
@@ -100,7 +103,8 @@ def _mark(first: datetime, last: datetime) -> alt.Chart:
 
 
 def _finished(drawn: alt.Chart, first: datetime | None, last: datetime | None) -> alt.LayerChart:
-    chart = alt.layer(_mark(first, last), drawn) if first and last else alt.layer(drawn)
+    lines = clickable(drawn, ("time",))
+    chart = alt.layer(_mark(first, last), lines) if first and last else lines
     done: alt.LayerChart = (
         chart.properties(height=HEIGHT_PX)
         .configure_view(stroke=None)

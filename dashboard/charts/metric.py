@@ -8,13 +8,15 @@ import altair as alt
 import polars as pl
 
 from dashboard import format as fmt
+from dashboard.charts.axis import clock_format, length_s
+from dashboard.charts.click import clickable
 from dashboard.theme import BORDER, MUTED, SERVICE_COLOURS, TEXT
 
 LINES_MAX = 12
 
 
 def named(points: pl.DataFrame) -> pl.DataFrame:
-    """time (UTC), line, figure of the largest series; `line` is the service and its attributes."""
+    """time (UTC), line, service_name, figure of the largest series; `line` names service and attributes."""
     largest = (
         points.group_by("service_name", "series")
         .agg(pl.col("figure").abs().max().alias("largest"))
@@ -26,6 +28,7 @@ def named(points: pl.DataFrame) -> pl.DataFrame:
     return kept.select(
         pl.from_epoch("bucket_ms", time_unit="ms").dt.replace_time_zone("UTC").alias("time"),
         pl.Series("line", names, dtype=pl.String),
+        "service_name",
         "figure",
     )
 
@@ -40,14 +43,18 @@ def line_name(service: str, series: str) -> str:
     return f"{fmt.plain(service, 40)} {told}".strip()
 
 
-def chart(points: pl.DataFrame, unit: str) -> alt.Chart:
-    """Lines; `points` as `named` gives them."""
+def chart(points: pl.DataFrame, unit: str) -> alt.LayerChart:
+    """Lines, of which a click chooses a point; `points` as `named` gives them."""
     lines = points["line"].unique().sort().to_list()
-    drawn: alt.Chart = (
+    drawn = (
         alt.Chart(points)
         .mark_line(strokeWidth=1.8, point=points.height <= 3 * max(1, len(lines)))
         .encode(
-            x=alt.X("time:T", axis=alt.Axis(format="%H:%M", title=None), scale=alt.Scale(type="utc")),
+            x=alt.X(
+                "time:T",
+                axis=alt.Axis(format=clock_format(length_s(points["time"])), title=None, tickCount=8),
+                scale=alt.Scale(type="utc"),
+            ),
             y=alt.Y(
                 "figure:Q", axis=alt.Axis(title=fmt.plain(unit, 30), format="~s"), scale=alt.Scale(zero=False)
             ),
@@ -62,6 +69,9 @@ def chart(points: pl.DataFrame, unit: str) -> alt.Chart:
                 alt.Tooltip("figure:Q", format=",.4~r"),
             ],
         )
+    )
+    finished: alt.LayerChart = (
+        clickable(drawn, ("service_name", "time"))
         .properties(height=300)
         .configure_view(stroke=None)
         .configure_axis(
@@ -69,4 +79,4 @@ def chart(points: pl.DataFrame, unit: str) -> alt.Chart:
         )
         .configure_legend(labelColor=TEXT)
     )
-    return drawn
+    return finished

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import altair as alt
 import polars as pl
 
+from dashboard.charts.axis import clock_format
+from dashboard.charts.click import clickable
 from dashboard.theme import BORDER, MUTED, TEXT, service_colours
 
 CHART_HEIGHT_PX = 170
@@ -62,15 +64,15 @@ def busiest(series: pl.DataFrame, most: int = MAX_SERVICES) -> list[str]:
     return sorted(totals["service_name"].head(most).to_list())
 
 
-def rate_chart(series: pl.DataFrame, services: Sequence[str], window_min: int) -> alt.Chart:
+def rate_chart(series: pl.DataFrame, services: Sequence[str], window_min: int) -> alt.LayerChart:
     return _lines(series, services, window_min, "rate_per_s", "requests/s", ".3~s")
 
 
-def error_chart(series: pl.DataFrame, services: Sequence[str], window_min: int) -> alt.Chart:
+def error_chart(series: pl.DataFrame, services: Sequence[str], window_min: int) -> alt.LayerChart:
     return _lines(series, services, window_min, "error_share", "errors", ".3~%")
 
 
-def duration_chart(series: pl.DataFrame, services: Sequence[str], window_min: int) -> alt.Chart:
+def duration_chart(series: pl.DataFrame, services: Sequence[str], window_min: int) -> alt.LayerChart:
     """p95 in milliseconds on a logarithmic axis: services differ by orders of magnitude."""
     return _lines(series, services, window_min, "p95_ms", "p95, ms", ",.3~r", scale="log")
 
@@ -84,7 +86,7 @@ def _lines(  # noqa: PLR0917 - one place draws all three, each argument differs
     number: str,
     *,
     scale: str = "linear",
-) -> alt.Chart:
+) -> alt.LayerChart:
     colours = service_colours(list(services))
     shown = series.filter(pl.col("service_name").is_in(list(colours)))
     if scale == "log":
@@ -95,13 +97,13 @@ def _lines(  # noqa: PLR0917 - one place draws all three, each argument differs
     # On a logarithmic axis only the powers of ten: the rest of the grid would hide the lines.
     ticks = {"values": [10.0**power for power in range(-3, 7)]} if scale == "log" else {"tickCount": 4}
     y_axis = alt.Axis(format=number, title=None, **ticks)
-    chart: alt.Chart = (
+    lines = (
         alt.Chart(values)
         .mark_line(interpolate="monotone", strokeWidth=1.8, point=shown.height <= 2 * len(colours))
         .encode(
             x=alt.X(
                 "time:T",
-                axis=alt.Axis(format="%H:%M", title=None, tickCount=5),
+                axis=alt.Axis(format=clock_format(60 * window_min), title=None, tickCount=5),
                 scale=alt.Scale(type="utc", domain=_window(series, window_min)),
             ),
             y=alt.Y(f"{field}:Q", axis=y_axis, scale=axis_scale),
@@ -116,6 +118,9 @@ def _lines(  # noqa: PLR0917 - one place draws all three, each argument differs
                 alt.Tooltip(f"{field}:Q", title=title, format=number),
             ],
         )
+    )
+    chart: alt.LayerChart = (
+        clickable(lines, ("service_name", "time"))
         .properties(height=CHART_HEIGHT_PX)
         .configure_view(stroke=None)
         .configure_axis(

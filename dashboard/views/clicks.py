@@ -1,15 +1,24 @@
-"""Clicks in charts that lead to another page, each handled once."""
+"""Clicks in charts that lead to another page or time, each handled once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import altair as alt
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.charts.click import picked
+from dashboard.searching import quoted
+from dashboard.views import frame
 
 _TIMES = "spyhop_clicks"
+_RANGE, _HALF = "5m", timedelta(seconds=150)  # what is opened lies around the click
+
+# (fields of what was clicked) → the page and its query
+Place = Callable[[Mapping[str, Any]], tuple[str, Mapping[str, str]]]
 
 
 def clicked(chart: alt.Chart | alt.LayerChart, key: str, spoken: str) -> dict[str, Any] | None:
@@ -23,3 +32,56 @@ def clicked(chart: alt.Chart | alt.LayerChart, key: str, spoken: str) -> dict[st
     if found is not None:
         times[key] = times.get(key, 0) + 1
     return found
+
+
+def leads_to(chart: alt.Chart | alt.LayerChart, key: str, spoken: str, place: Place) -> None:
+    """Draws a chart over time; a click opens `place` at the five minutes around it."""
+    chosen = clicked(chart, key, f"{spoken}; a click opens its traces")
+    around = _around(chosen)
+    if chosen is not None and around:
+        path, query = place(chosen)
+        frame.go(frame.link_of(*frame.href(path, **query, **around, range=_RANGE)))
+
+
+def narrows(chart: alt.Chart | alt.LayerChart, key: str, spoken: str) -> None:
+    """Draws a chart over time; a click turns this page to the five minutes around it."""
+    around = _around(clicked(chart, key, f"{spoken}; a click shows that time"))
+    if around:
+        frame.turn_to(_RANGE, **around)
+
+
+def _around(chosen: Mapping[str, Any] | None) -> dict[str, str]:
+    """The query parameters of the time of what was clicked; none without one."""
+    time_ms = (chosen or {}).get("time")
+    if not isinstance(time_ms, int | float):
+        return {}
+    return frame.around(datetime.fromtimestamp(time_ms / 1000, UTC), _HALF)
+
+
+def of_operation(  # noqa: PLR0917 - a chart, whose it is, and its name
+    column: DeltaGenerator,
+    chart: alt.LayerChart,
+    service: str,
+    operation: str,
+    spoken: str,
+    marked: str = "",
+) -> None:
+    """Draws the course of an operation; a click opens its traces of that time."""
+    with column:
+        leads_to(
+            chart,
+            f"{spoken}-{service}-{operation}",
+            f"{spoken} over time{marked}",
+            lambda _: traces_of(service, f"name = {quoted(operation)}"),
+        )
+
+
+def traces_of(service: str, *conditions: str) -> tuple[str, dict[str, str]]:
+    """The page of traces, searched by service and further conditions.
+
+    >>> traces_of("shop", "status = error")
+    ('traces', {'q': '{ resource.service.name = "shop" && status = error }'})
+    """
+    return "traces", {
+        "q": "{ " + " && ".join((f"resource.service.name = {quoted(service)}", *conditions)) + " }"
+    }

@@ -108,7 +108,8 @@ def default_range() -> str:
 
 def window() -> Window:
     """The range that the header says, up to now, or up to `?at=` (an ISO time)."""
-    name = str(st.session_state.get("range") or default_range())
+    # A page that opens by a link draws its first parts before the widget has taken the address over.
+    name = str(st.session_state.get("range") or st.query_params.get("range") or default_range())
     length_s = RANGES_S.get(name, RANGES_S[default_range()])
     fixed = fmt.parse_time(st.query_params.get("at"))
     end = fixed or now()
@@ -147,6 +148,13 @@ def go(href: str) -> None:
         pending["live"] = query["live"] == "true"
     st.session_state[_PENDING] = pending
     st.switch_page(target, query_params={key: value for key, value in query.items() if key not in BOUND})
+
+
+def turn_to(range_name: str, **query: str) -> None:
+    """Shows this page again at another time; everything else in its address stays."""
+    st.session_state[_PENDING] = {"range": range_name}
+    st.query_params.update(query)
+    st.rerun(scope="app")
 
 
 def href(page_path: str, **query: object) -> tuple[str, dict[str, object]]:

@@ -15,12 +15,13 @@ from dashboard.data.services import operation_series
 from dashboard.markup import outlined as outline
 from dashboard.markup import page, prose, severity_chip, table, tag
 from dashboard.triage import Subject, anomaly_title, group_row, plural
-from dashboard.views import differences, frame, logs
+from dashboard.views import clicks, differences, frame, logs
 from dashboard.views.status import to
 
 COURSE_AROUND = timedelta(minutes=10)
 SIMILAR_SHOWN = 10
 GROUPS_SHOWN = 100
+_MARKED = ", with the incident's time marked"
 
 
 def show(
@@ -87,10 +88,17 @@ def _course(subject: Subject, row: Mapping[str, Any]) -> None:
             st.caption("No call of it is stored for that time.")
             return
         left, right = st.columns(2)
-        spoken = "over time, with the incident's time marked"
-        left.altair_chart(course.duration_chart(series, first, last), alt=f"p50 and p95 {spoken}")
-        right.altair_chart(
-            course.calls_chart(series, bucket_s, first, last), alt=f"calls and failed calls a second {spoken}"
+        service, operation = place
+        clicks.of_operation(
+            left, course.duration_chart(series, first, last), service, operation, "p50 and p95", _MARKED
+        )
+        clicks.of_operation(
+            right,
+            course.calls_chart(series, bucket_s, first, last),
+            service,
+            operation,
+            "calls and failed calls a second",
+            _MARKED,
         )
 
     frame.region(f"course-{subject}", "The course", read, draw, 10.0, show_age=False)

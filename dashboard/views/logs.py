@@ -13,7 +13,7 @@ from dashboard.charts import bars
 from dashboard.data.telemetry import LINES_MAX, TEMPLATES_MAX, LogFilters, log_histogram
 from dashboard.markup import Safe, page, table, tag
 from dashboard.triage import plural
-from dashboard.views import frame
+from dashboard.views import clicks, frame
 from dashboard.views.status import to
 
 LEVELS = {"any": 0, "info": 9, "warning": 13, "error": 17}
@@ -94,7 +94,8 @@ def _read_course(asked: Mapping[str, Any]) -> dict[str, Any]:
     span = frame.window()
     bucket_s = span.bucket_s(90)
     series = log_histogram(frame.api_url(), span.since_ns, span.until_ns, asked["service"], bucket_s)
-    return {"series": series, "text": span.text}
+    since_ms, until_ms = span.since_ns // 1_000_000, span.until_ns // 1_000_000
+    return {"series": series, "text": span.text, "bounds": (since_ms, until_ms)}
 
 
 def _draw_course(found: dict[str, Any]) -> None:
@@ -110,7 +111,9 @@ def _draw_course(found: dict[str, Any]) -> None:
             )
         )
         return
-    st.altair_chart(bars.level_chart(found["series"]), alt=f"Log lines by level, {found['text']}")
+    clicks.narrows(
+        bars.level_chart(found["series"], *found["bounds"]), "levels", f"Log lines by level, {found['text']}"
+    )
 
 
 def _templates(asked: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from dashboard import format as fmt
 from dashboard.charts import metric
 from dashboard.data.telemetry import metric_exemplars
 from dashboard.markup import page, table, tag
-from dashboard.views import frame
+from dashboard.views import clicks, frame
 from dashboard.views.incident_tabs import groups_table
 from dashboard.views.status import to
 
@@ -129,8 +129,11 @@ def _draw_one(name: str, found: dict[str, Any]) -> None:
     if points.is_empty():
         st.html(page(tag("div", f"No figure of it in the {found['text']}.", css="muted"), css="panel"))
     else:
-        st.altair_chart(
-            metric.chart(points, about.get("metric_unit", "")), alt=f"{fmt.label(name)} over time"
+        clicks.leads_to(
+            metric.chart(points, about.get("metric_unit", "")),
+            f"metric-{name}",
+            f"{fmt.label(name)} over time",
+            lambda point: clicks.traces_of(str(point.get("service_name"))),
         )
         series = found["points"].select("service_name", "series").n_unique()
         if series > metric.LINES_MAX:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -13,13 +15,14 @@ from dashboard.charts import red
 from dashboard.condition import OVER, degrades, harm, in_order, phase
 from dashboard.markup import page, prose, tag
 from dashboard.triage import Subject, is_whale, plural
-from dashboard.views import actions, frame, status
+from dashboard.views import actions, clicks, frame, status
 from dashboard.views.bar import resolve_s, trouble_since_ns
 
 BUCKET_S = 10
 CHARTS_INTERVAL_S = 5.0
 STEPS_INTERVAL_S = 15.0
 CARDS = 3
+FAILED = ("status = error",)
 WHALE_STATES = ("open", "acknowledged")
 
 
@@ -225,15 +228,24 @@ def _draw_charts(series: Any) -> None:
     services = red.busiest(series)
     minutes = _window_s() // 60
     parts = [
-        ("Rate, requests/s", red.rate_chart, "Requests a second of each service"),
-        ("Errors, share of requests", red.error_chart, "Share of failed requests of each service"),
-        ("Duration, p95 in ms", red.duration_chart, "95th percentile of the duration of each service"),
+        ("Rate, requests/s", red.rate_chart, "Requests a second of each service", ()),
+        ("Errors, share of requests", red.error_chart, "Share of failed requests of each service", FAILED),
+        ("Duration, p95 in ms", red.duration_chart, "95th percentile of the duration of each service", ()),
     ]
-    for column, (title, chart, spoken) in zip(st.columns(3), parts, strict=True):
+    for column, (title, chart, spoken, conditions) in zip(st.columns(3), parts, strict=True):
         with column:
             st.html(status.chart_title(f"{title}, last {fmt.duration(minutes * 60e9)} (UTC)"))
-            st.altair_chart(chart(series, services, minutes), alt=f"{spoken}, last {minutes} minutes")
+            clicks.leads_to(
+                chart(series, services, minutes),
+                title,
+                f"{spoken}, last {minutes} minutes",
+                partial(_traces, conditions),
+            )
     st.html(status.chart_legend(services))
+
+
+def _traces(conditions: tuple[str, ...], point: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
+    return clicks.traces_of(str(point.get("service_name")), *conditions)
 
 
 def _nothing_yet() -> None:

@@ -21,7 +21,7 @@ from dashboard.markup import Safe, join, page, table, tag
 from dashboard.searching import quoted
 from dashboard.theme import BAD
 from dashboard.triage import plural
-from dashboard.views import frame, status
+from dashboard.views import clicks, frame, status
 from dashboard.views.bar import trouble_since_ns
 from dashboard.views.status import to
 
@@ -257,9 +257,13 @@ def _operation(service: str, operation: str, kind: str) -> None:
             st.caption("No call of it in this time range.")
         else:
             left, right = st.columns(2)
-            left.altair_chart(course.duration_chart(series), alt="p50 and p95 over time")
-            right.altair_chart(
-                course.calls_chart(series, found["bucket_s"]), alt="calls and failed calls a second over time"
+            clicks.of_operation(left, course.duration_chart(series), service, operation, "p50 and p95")
+            clicks.of_operation(
+                right,
+                course.calls_chart(series, found["bucket_s"]),
+                service,
+                operation,
+                "calls and failed calls a second",
             )
         if found["hours"].is_empty():
             st.caption(

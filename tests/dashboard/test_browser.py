@@ -133,6 +133,23 @@ def test_the_box_and_keys_lead_to_pages_without_loading_again(page: Page) -> Non
     assert page.evaluate("window.stays")
 
 
+@pytest.mark.parametrize(("place", "searched"), [(0, "%22\\+%7D"), (1, "status\\+%3D\\+error\\+%7D")])
+def test_a_click_in_a_chart_opens_its_traces(page: Page, place: int, searched: str) -> None:
+    """The point nearest to a click on Now leads to that service's traces of the five minutes around it; a
+    point of the errors to those that failed."""
+    page.goto("/?live=false")
+    settle(page)
+    chart = page.get_by_test_id("stVegaLiteChart").nth(place)
+    chart.scroll_into_view_if_needed()
+    expect(chart.locator("canvas, svg").first).to_be_visible()
+    chart.click()
+    page.wait_for_url(
+        re.compile(f"/traces\\?q=%7B\\+resource.service.name\\+%3D\\+%22.*{searched}&at=.*&range=5m")
+    )
+    settle(page)
+    expect(page.get_by_role("button", name=re.compile("^5m until"))).to_be_visible()
+
+
 def test_a_severity_in_the_address_narrows_the_queue(page: Page) -> None:
     """The tile of a severity leads to the queue with that severity alone."""
     page.goto("/?live=false")

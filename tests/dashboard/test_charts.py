@@ -5,7 +5,8 @@ import doctest
 import polars as pl
 import pytest
 
-from dashboard.charts import red, sparkline
+from dashboard.charts import axis, red, sparkline
+from dashboard.charts.bars import level_chart
 from dashboard.charts.market import price_chart
 from dashboard.deploys import deploys
 from dashboard.views.services import deploys_line
@@ -53,9 +54,10 @@ def test_charts_keep_a_service_to_its_colour(chart) -> None:  # type: ignore[no-
     """Only the chosen services are drawn, in the colour they have everywhere, over the whole window."""
     raw = red.fill_gaps(series(("a", 0, 1, 0, 1, 1), ("b", 0, 9, 0, 1, 1)), 10, 900, 10_000)
     spec = chart(raw, ["b"], 15).to_dict()
-    scale = spec["encoding"]["color"]["scale"]
+    encoding = spec["layer"][0]["encoding"]
+    scale = encoding["color"]["scale"]
     assert scale["domain"] == ["b"]
-    start, end = spec["encoding"]["x"]["scale"]["domain"]
+    start, end = encoding["x"]["scale"]["domain"]
     assert (start["hours"], start["minutes"], end["hours"], end["minutes"]) == (23, 45, 0, 0)
     (values,) = spec["datasets"].values()
     assert {row["service_name"] for row in values} == {"b"}
@@ -65,6 +67,15 @@ def test_busiest_are_chosen_by_requests() -> None:
     """With too many services the busy ones stay."""
     raw = series(*((f"s{n}", 0, n, 0, 1, 1) for n in range(1, 12)))
     assert red.busiest(raw, most=2) == ["s10", "s11"]
+
+
+def test_bars_of_levels_stand_on_zero_over_the_whole_time() -> None:
+    """Bars are upright and stacked, and an hour with a few lines is drawn as an hour."""
+    lines = pl.DataFrame({"bucket_ms": [60_000, 70_000], "level": ["error", "other"], "line_count": [1, 5]})
+    spec = level_chart(lines, 0, 3_600_000).to_dict()
+    assert spec["mark"]["orient"] == "vertical"
+    assert spec["encoding"]["x"]["scale"]["domain"] == [0, 3_600_000]
+    assert doctest.testmod(axis).failed == 0
 
 
 def test_sparkline_examples_hold() -> None:

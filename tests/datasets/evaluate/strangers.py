@@ -2,18 +2,19 @@
 
 Fifteen systems with the faults of `usual_faults`, written by `call_plans`.
 
-    uv run python -m tests.datasets.evaluate.strangers ids_in_names OUT [--seed N] [--quiet SECONDS]
+    uv run python -m tests.datasets.evaluate.strangers ids_in_names OUT [--quiet SECONDS | --everything]
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from tests.datasets.evaluate.call_plans import Call, Rng, Stranger, client, write_system
 from tests.datasets.evaluate.systems import around, folder_parser
-from tests.datasets.evaluate.usual_faults import USUAL_FAULTS
+from tests.datasets.evaluate.usual_faults import USUAL_FAULTS, slow_everything
 
 
 def _unknown(rng: Rng, at_s: float) -> Call:
@@ -187,12 +188,14 @@ def main() -> None:
     parser.add_argument(
         "--quiet", type=int, default=0, metavar="SECONDS", help="nothing is wrong for so long"
     )
+    parser.add_argument("--everything", action="store_true", help="one fault: all of it is slower at once")
     given = parser.parse_args()
+    system = STRANGERS[given.name]
     write_system(
         given.out,
         given.name,
-        STRANGERS[given.name],
-        USUAL_FAULTS,
+        replace(system, faults=("everything",)) if given.everything else system,
+        {**USUAL_FAULTS, "everything": slow_everything},
         ("skipped",),
         seed=given.seed,
         quiet_s=given.quiet,

@@ -69,6 +69,19 @@ def _fail(callee: Call, server: Call, *, failed: bool = True) -> None:
         below.failed = failed
 
 
+def slow_everything(rng: Rng, call: Call, culprit: str, into_s: float) -> bool:
+    """All own times and waits about three times as long, as on a saturated host; nobody is the culprit."""
+    _stretch(call, 2.5 + rng.random())
+    return True
+
+
+def _stretch(call: Call, factor: float) -> None:
+    call.own_ms *= factor
+    call.wait_ms *= factor
+    for callee in call.calls:
+        _stretch(callee, factor)
+
+
 USUAL_FAULTS: dict[str, Spoiler] = {
     fault: _spoiler(fault) for fault in ("slow", "errors", "dead", "skipped", "retries")
 }
