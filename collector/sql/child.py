@@ -24,7 +24,7 @@ import pyarrow as pa
 from collector.errors import InvalidInput, RefusedQuery, SpyhopError, Timeout, TooLarge
 from collector.sql.fetch import NICENESS, fetch
 from collector.sql.sample import readable_names, sample_store
-from collector.sql.statement import DATABASE_ENDS, Prepared, first_lines, prepare
+from collector.sql.statement import DATABASE_ENDS, Prepared, first_lines, hint_for, prepare
 
 # A rehearsal that takes longer is heavy, not hostile: the server's own time limit handles it.
 REHEARSAL_S = 0.3
@@ -108,7 +108,7 @@ def _answer(  # noqa: PLR0911  # one for each way in which a query ends
             "hint": "ask for less at once",
         }, None
     except duckdb.Error as error:
-        return {"error": InvalidInput.code, "message": first_lines(error), "hint": ""}, None
+        return {"error": InvalidInput.code, "message": first_lines(error), "hint": hint_for(error)}, None
     except Exception as error:  # any failure while reading a text: the query is not run
         return {
             "error": RefusedQuery.code,

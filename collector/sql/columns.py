@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 
+from collector.sql.nested import json_of
+
 _TEXT_IN_ARROW = re.compile(r"\b(INTERVAL|BIT|BIGNUM|UHUGEINT|TIME WITH TIME ZONE)\b|UNION\(|ENUM\(")
 _AS_IT_IS = frozenset(
     {"BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
@@ -39,9 +41,9 @@ def expression(column: str, kind: str, *, as_text: bool) -> str:
         as_text: for formats without types and nesting: everything but plain numbers and truth values is text.
     """
     if "VARIANT" in kind:
-        return f"{column}::JSON"
+        return json_of(column, kind, _text) if is_nested(kind) else f"{column}::JSON"
     if is_nested(kind):
-        return f"{column}::JSON" if as_text or _TEXT_IN_ARROW.search(kind) else column
+        return json_of(column, kind, _text) if as_text or _TEXT_IN_ARROW.search(kind) else column
     if as_text and kind not in _AS_IT_IS:
         return _text(column, kind)
     return f"{column}::VARCHAR" if _TEXT_IN_ARROW.search(kind) else column

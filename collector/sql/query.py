@@ -23,7 +23,7 @@ from collector.errors import InvalidInput, RefusedQuery, Timeout, TooLarge, Unav
 from collector.sql.columns import is_json
 from collector.sql.fetch import NICENESS, Fetched, fetch
 from collector.sql.sandbox import Reply, Sandbox
-from collector.sql.statement import DATABASE_ENDS, Params, first_lines
+from collector.sql.statement import DATABASE_ENDS, Params, first_lines, hint_for
 from collector.sql.strict_json import strict_json
 from collector.sql.watch import Spill, Watch
 from collector.store.store import Store
@@ -234,7 +234,7 @@ class QueryRunner:
             return TooLarge(f"the query needs too much memory ({first_lines(error)})", hint="ask for less")
         if isinstance(error, duckdb.PermissionException):
             return RefusedQuery(f"files outside the data folder are not read: {first_lines(error)}")
-        return InvalidInput(first_lines(error))
+        return InvalidInput(first_lines(error), hint=hint_for(error))
 
 
 def _too_long(timeout_s: float) -> Timeout:

@@ -22,6 +22,7 @@ READ_ONLY_HINT = "send one SELECT, FROM, WITH, VALUES, DESCRIBE, SHOW, SUMMARIZE
 DATABASE_ENDS = (duckdb.InternalException, duckdb.FatalException)
 # The server parses the text once more, and the interpreter is held meanwhile.
 PARSE_CPU_MAX_S = 0.5
+_LINE = re.compile(r"^LINE (\d+): ", re.MULTILINE)
 _EXPLAIN = re.compile(
     r"\s*EXPLAIN(?P<analyze>\s+ANALYZE\b)?(\s*\(\s*FORMAT\s+(?P<format>text|json|yaml|html|graphviz)\s*\))?",
     re.IGNORECASE,
@@ -88,12 +89,28 @@ def first_lines(error: duckdb.Error) -> str:
     return str(error).strip().split("\n\n")[0][:500]
 
 
+def hint_for(error: duckdb.Error) -> str:
+    """What to write instead; empty where nothing special is known."""
+    text = str(error)
+    if "TIMESTAMP_NS" in text and "WITH TIME ZONE" in text:
+        return "stored times are UTC without a zone: write … AT TIME ZONE 'UTC'"
+    if "Malformed JSON" in text and "Input: \"{'" in text:  # the text of a VARIANT
+        return "attributes are VARIANT, not JSON: write attributes['http.route']::VARCHAR"
+    return ""
+
+
+def _with_line(error: duckdb.Error, lines_before: int = 0) -> str:
+    """The message with the line of the user's text, which DuckDB names behind it."""
+    line = _LINE.search(str(error))
+    return first_lines(error) + (f" (line {int(line[1]) - lines_before})" if line else "")
+
+
 def _only_statement(con: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement:
     started_s = process_time()
     try:
         statements = con.extract_statements(text)
     except duckdb.Error as error:
-        raise InvalidInput(f"the SQL does not parse: {first_lines(error)}") from error
+        raise InvalidInput(f"the SQL does not parse: {_with_line(error)}") from error
     if process_time() - started_s > PARSE_CPU_MAX_S:
         raise RefusedQuery("the query takes too long to parse", hint="join a list of values, or nest less")
     if len(statements) != 1:
@@ -152,9 +169,7 @@ def _shape(con: duckdb.DuckDBPyConnection, text: str, params: Params) -> tuple[l
     except duckdb.InternalException:
         raise
     except duckdb.Error as error:
-        mixes_zones = "TIMESTAMP_NS" in str(error) and "WITH TIME ZONE" in str(error)
-        hint = "stored times are UTC without a zone: write … AT TIME ZONE 'UTC'" if mixes_zones else ""
-        raise InvalidInput(first_lines(error), hint=hint) from error
+        raise InvalidInput(_with_line(error, lines_before=1), hint=hint_for(error)) from error
     description = con.description or []
     con.fetchall()
     return [str(column[0]) for column in description], [str(column[1]) for column in description]

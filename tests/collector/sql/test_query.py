@@ -226,3 +226,17 @@ def test_sql_mistakes_are_explained(queries: QueryRunner) -> None:
         run(queries, "SELEC 1")
     with pytest.raises(InvalidInput):
         run(queries, "SELECT ?")
+
+
+@pytest.mark.parametrize("source", ["", " FROM landing_position"])
+def test_json_arrows_on_attributes_are_explained(queries: QueryRunner, source: str) -> None:
+    """Who reads an attribute as if it were JSON is told how it is read."""
+    with pytest.raises(InvalidInput, match=r"attributes\['http.route'\]::VARCHAR"):
+        queries.run(f"SELECT {{'a': 'x'}}::VARIANT ->> 'a'{source}", limit_rows=1)
+
+
+@pytest.mark.parametrize("text", ["SELECT 1,\n  2\nFORM spans", "SELECT 1,\n  2,\n  spanname FROM spans"])
+def test_errors_name_the_line(queries: QueryRunner, text: str) -> None:
+    """An error of a statement of several lines says in which it is."""
+    with pytest.raises(InvalidInput, match=r"\(line 3\)"):
+        queries.run(text, limit_rows=1)

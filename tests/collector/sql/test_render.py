@@ -51,6 +51,9 @@ VALUES = {
     "INTEGER[2]": ["[1, 2]"],
     "STRUCT(a INTEGER, b VARCHAR)": ["{'a': 1, 'b': 'x'}"],
     "STRUCT(a VARIANT)": ["{'a': 1::VARIANT}"],
+    'STRUCT("t 1" TIMESTAMP_NS, "b""c" BLOB)[]': ["[{'t 1': '2026-01-02 03:04:05', 'b\"c': '\\xAA'}, NULL]"],
+    "STRUCT(e ENUM('a,(', 'TIMESTAMP'), t TIMESTAMP)": ["{'e': 'a,(', 't': 'infinity'}"],
+    "MAP(TIMESTAMP_NS, STRUCT(b BLOB[2]))": ["MAP {'2026-01-02 03:04:05': {'b': ['\\x00', NULL]}}", "MAP {}"],
     "MAP(VARCHAR, INTEGER)": ["MAP {'k': 1}"],
     "UNION(n INTEGER, s VARCHAR)": ["'x'"],
     "JSON": ["'{\"a\": [1, null]}'", "'[NaN, Infinity]'", "'1.5e400'"],
@@ -126,6 +129,20 @@ def test_every_type_in_every_format(results: tuple[QueryResult, QueryResult]) ->
         ("VARIANT", "{'a': 'inf'::DOUBLE}", '{"a":"Infinity"}', '{"a":"Infinity"}'),
         ("DOUBLE[]", "['nan'::DOUBLE, 1.5]", '["NaN",1.5]', '["NaN",1.5]'),
         ("VARCHAR", "'null'", '"null"', "null"),
+        ("TIMESTAMP_NS[]", "['2026-01-02 03:04:05']", '["2026-01-02T03:04:05.000000000Z"]', None),
+        ("BLOB[][2]", "[['\\xAA'], NULL]", '[["aa"],null]', None),
+        (
+            "STRUCT(t TIMESTAMP WITH TIME ZONE, v VARIANT)",
+            "{'t': '2026-01-02 03:04:05+02', 'v': 1}",
+            '{"t":"2026-01-02T01:04:05.000000Z","v":1}',
+            None,
+        ),
+        (
+            "MAP(TIMESTAMP_S, STRUCT(b BLOB))",
+            "MAP {'2026-01-02 03:04:05': {'b': '\\xBB'}}",
+            '{"2026-01-02T03:04:05.000000Z":{"b":"bb"}}',
+            None,
+        ),
     ],
 )
 def test_values(
