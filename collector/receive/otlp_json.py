@@ -20,6 +20,7 @@ from collector.signals import REQUEST_TYPES, Signal
 
 _HEX_FIELDS = frozenset({"trace_id", "span_id", "parent_span_id"})
 _DEPTH_MAX = 100  # protobuf's own limit for nested messages
+_QUOTED_CHARS_MAX = 40
 _SPECIAL_FLOATS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 Convert = Callable[[Any], Any]
@@ -171,7 +172,10 @@ def _integer(value: object, first: int, beyond: int) -> int:
         raise ValueError(f"expected an integer, not {_kind(value)}")
     if isinstance(value, float) and not value.is_integer():
         raise ValueError(f"expected an integer, not {value}")
-    number = int(value)
+    try:
+        number = int(value)
+    except ValueError:
+        raise ValueError(f"expected an integer, not {_quoted(value)}") from None
     if not first <= number < beyond:
         raise ValueError(f"{number} is out of range")
     return number
@@ -180,7 +184,10 @@ def _integer(value: object, first: int, beyond: int) -> int:
 def _double(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"expected a number, not {_kind(value)}")
-    return _SPECIAL_FLOATS[value] if isinstance(value, str) and value in _SPECIAL_FLOATS else float(value)
+    try:
+        return _SPECIAL_FLOATS[value] if isinstance(value, str) and value in _SPECIAL_FLOATS else float(value)
+    except ValueError:
+        raise ValueError(f"expected a number, not {_quoted(value)}") from None
 
 
 def _boolean(value: object) -> bool:
@@ -197,7 +204,10 @@ def _text(value: object) -> str:
 
 
 def _hex(value: object) -> bytes:
-    return bytes.fromhex(_text(value))
+    try:
+        return bytes.fromhex(_text(value))
+    except ValueError:
+        raise ValueError(f"expected hexadecimal digits, two for each byte, not {_quoted(value)}") from None
 
 
 def _base64(value: object) -> bytes:
@@ -207,6 +217,11 @@ def _base64(value: object) -> bytes:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except binascii.Error as error:
         raise ValueError(f"not base64 ({error})") from error
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return repr(text if len(text) <= _QUOTED_CHARS_MAX else text[:_QUOTED_CHARS_MAX] + "…")
 
 
 def _kind(value: object) -> str:

@@ -55,12 +55,45 @@ def is_json(text: bytes) -> bool:
 
 
 def read_document(place: str, text: bytes) -> Iterator[Found | Refused]:
-    """What one JSON document holds."""
+    """What one JSON document holds, or several that follow each other, as `jq` writes them."""
     try:
         document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        yield Refused(place, "the JSON is nested too deeply")
+        return
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            yield Refused(place, f"not JSON ({error})")
+            return
+        yield from _read_several(place, error.doc)
+        return
+    except ValueError as error:  # not UTF-8
         yield Refused(place, f"not JSON ({error})")
         return
+    yield from _read_parsed(place, document)
+
+
+def _read_several(place: str, text: str) -> Iterator[Found | Refused]:
+    """Documents with nothing but white space between them; what follows a damaged one is not read."""
+    decoder, number, start = json.JSONDecoder(), 0, len(text) - len(text.lstrip())
+    while start < len(text):
+        number += 1
+        where = f"{place} document {number}"
+        try:
+            document, end = decoder.raw_decode(text, start)
+        except RecursionError:
+            yield Refused(where, "the JSON is nested too deeply")
+            return
+        except json.JSONDecodeError as error:
+            yield Refused(where, f"not JSON ({error}); what follows is not read")
+            return
+        yield from _read_parsed(where, document)
+        while end < len(text) and text[end].isspace():
+            end += 1
+        start = end
+
+
+def _read_parsed(place: str, document: Any) -> Iterator[Found | Refused]:
     if isinstance(document, list) and not is_zipkin(document):
         for number, item in enumerate(document):
             yield from _read_item(f"{place}[{number}]", item)

@@ -29,7 +29,11 @@ class Report:
 
     def summary(self) -> str:
         """`12 spans, 3 log records sent, 1 record refused`."""
-        counts = [f"{count:,} {NAMES[signal]}" for signal, count in sorted(self.sent.items()) if count]
+        counts = [
+            f"{count:,} {NAMES[signal].removesuffix('s' if count == 1 else '')}"
+            for signal, count in sorted(self.sent.items())
+            if count
+        ]
         refused = f", {len(self.refused):,} refused" if self.refused else ""
         cut = f", {self.cut_count:,} values cut" if self.cut_count else ""
         return f"{', '.join(counts) or 'nothing'} sent{refused}{cut}"
@@ -88,7 +92,9 @@ def replay(files: Iterable[Path], sender: Sender, advance: Callable[[int], None]
         for signal in Signal:
             flush(signal)
     report.sent = sender.accepted
-    report.refused += [Refused(place, f"{count} × {reason}") for place, count, reason in sender.rejected]
+    report.refused += [
+        Refused(place, f"{count} rejected: {reason}") for place, count, reason in sender.rejected
+    ]
     return report
 
 

@@ -78,7 +78,9 @@ def _add_span(
 
 def _span(source: Mapping[str, Any]) -> Span:
     if "binaryAnnotations" in source:
-        raise ValueError("this is the format of Zipkin v1")
+        raise ValueError("this is the format of Zipkin v1: ask its API for /api/v2/traces")
+    if not isinstance(source.get("kind"), str | None):
+        raise ValueError(f"kind is {source['kind']!r}, and not a word such as CLIENT")
     start_ns = int(source.get("timestamp") or 0) * 1000
     tags: Mapping[str, Any] = source.get("tags") or {}
     kind = str(source.get("kind") or "").upper()

@@ -351,3 +351,56 @@ def test_any_damaged_bytes_are_told(tmp_path: Path, data: st.DataObject) -> None
     with suppress(InvalidInput):
         for item, _ in read_file(write(tmp_path / "file", damaged)):
             assert isinstance(item, Found) or item.reason
+
+
+def documents(*span_ids: str) -> list[dict[str, Any]]:
+    """OTLP requests of one span each."""
+    spans = [{**SPAN, "traceId": TRACE_HEX, "spanId": span_id} for span_id in span_ids]
+    return [{"resourceSpans": [{"resource": RESOURCE, "scopeSpans": [{"spans": [span]}]}]} for span in spans]
+
+
+@pytest.mark.parametrize(("between", "indent"), [("\n", 2), ("\n\n", 1), ("", None), (" ", None)])
+def test_documents_one_behind_the_other(tmp_path: Path, between: str, indent: int | None) -> None:
+    """Documents that follow each other are all read, as `jq` writes them or without anything between."""
+    path = tmp_path / "several.json"
+    texts = [json.dumps(document, indent=indent) for document in documents("1" * 16, "2" * 16, "3" * 16)]
+    path.write_text(between.join(texts) + "\n")
+    found = [item for item, _ in read_file(path)]
+    assert [type(item) for item in found] == [Found] * 3
+    path.write_text(between.join(texts)[:-9])
+    *before, cut = [item for item, _ in read_file(path)]
+    assert [type(item) for item in before] == [Found] * 2
+    assert isinstance(cut, Refused)
+    assert "document 3" in cut.place
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"spanId": "abc"}, "spanId: expected hexadecimal digits, two for each byte, not 'abc'"),
+        ({"startTimeUnixNano": "2026-11-29T01:00:00Z"}, "expected an integer, not '2026-11-29T01:00:00Z'"),
+        (
+            {"attributes": [{"key": "k", "value": {"doubleValue": "much"}}]},
+            "doubleValue: expected a number, not 'much'",
+        ),
+    ],
+)
+def test_values_that_do_not_fit_are_quoted(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    """A refusal of a value shows it and what was expected."""
+    (document,) = documents("1" * 16)
+    document["resourceSpans"][0]["scopeSpans"][0]["spans"][0].update(change)
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(document))
+    ((refused, _),) = read_file(path)
+    assert isinstance(refused, Refused)
+    assert refused.reason.endswith(reason)
+
+
+def test_console_output_is_not_zipkin(tmp_path: Path) -> None:
+    """A span as JavaScript's console exporter shows it has Zipkin's ids, but is not taken for one."""
+    path = tmp_path / "console.json"
+    path.write_text(json.dumps({"traceId": TRACE_HEX, "id": "1" * 16, "kind": 0, "attributes": {"a": 1}}))
+    refused = [item for item, _ in read_file(path) if isinstance(item, Refused)]
+    assert [item.reason for item in refused] == [
+        "not a Zipkin v2 span (kind is 0, and not a word such as CLIENT)"
+    ]

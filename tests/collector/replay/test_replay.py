@@ -128,7 +128,7 @@ def test_signals_in_protobuf(replayed: Callable[..., Report], running: Any, make
         b=sized(metric_request().SerializeToString(), make_request(1).SerializeToString()),
         c=json_format.MessageToJson(log_request()).encode(),
     )
-    assert report.summary() == "1 spans, 2 log records, 1 data points sent"
+    assert report.summary() == "1 span, 2 log records, 1 data point sent"
     assert running.client.sql("SELECT body::VARCHAR AS b FROM logs").rows() == [("hello",), ("hello",)]
     assert running.client.sql("SELECT metric_name, value_int FROM metrics").rows() == [("orders", 3)]
 
