@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from collector.search import syntax as ast
+from collector.search import unknown
 from collector.search.fields import INTRINSICS
 from collector.search.tokens import Token, TokenKind, fail, tokenize
 from collector.search.types import check_condition, check_field, check_number
@@ -81,15 +82,18 @@ class _Parser:
         self._depth = self._conditions = self._filters = 0
 
     def query(self) -> ast.Query:
-        if not self._text.strip():
+        if self._tokens[0].kind is TokenKind.END:
             self._fail("the search is empty", "{ } finds every trace")
         pipeline, metric = self._pipeline()
         if self._takes("with"):
             self._hints()
-        rest = self._advance()
-        if rest.kind is not TokenKind.END:
-            fail(
-                self._text, rest.position, f"{rest.text!r} does not belong here", "stages are separated by |"
+        if self._now.kind is not TokenKind.END:
+            self._fail_if_known(self._now.text)
+            self._fail(
+                f"{self._shown()} does not belong here",
+                f"nothing follows {metric.function}(…) but by (…): no topk, no comparison"
+                if metric
+                else "stages are separated by |",
             )
         return ast.Query(self._text, pipeline, metric)
 
@@ -137,6 +141,7 @@ class _Parser:
             case "":
                 return self._spanset(1)
             case _:
+                self._fail_if_known(word)
                 self._fail(
                     f"{word!r} is no stage",
                     "stages are { … }, count() > 1, avg|min|max|sum(field) > 1, by(…), coalesce(), select(…),"
@@ -313,10 +318,7 @@ class _Parser:
                 kind, value = _LITERALS[token.text]
                 literal = ast.Literal(kind, value, token.position)
             case TokenKind.WORD:
-                self._fail(
-                    f"{token.text!r} is no field",
-                    f"an attribute has a dot before its name, e.g. .{token.text} or span.{token.text}",
-                )
+                self._fail(*unknown.of_field(token.text, {**INTRINSICS, **_LITERALS}))
             case _:
                 hint = "equality is one =" if token.text == "=" else ""
                 self._fail(f"{self._shown()} stands where a field or a value is expected", hint)
@@ -342,6 +344,7 @@ class _Parser:
 
     def _expect(self, text: str) -> None:
         if not self._takes(text):
+            self._fail_if_known(self._now.text)
             self._fail(f"{text} is expected before {self._shown()}")
 
     def _enter(self) -> None:
@@ -354,6 +357,10 @@ class _Parser:
 
     def _shown(self) -> str:
         return "the end" if self._now.kind is TokenKind.END else repr(self._now.text)
+
+    def _fail_if_known(self, word: str) -> None:
+        if any(told := unknown.of_word(word)):
+            self._fail(*told)
 
     def _fail(self, problem: str, hint: str = "") -> NoReturn:
         fail(self._text, self._now.position, problem, hint)
