@@ -1,4 +1,4 @@
-"""Checks what a bound query does with VARIANT values: the plan has types, the parsed tree has none."""
+"""Checks what a bound query does with VARIANT values and times: the plan has types, the parsed tree none."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collector.errors import RefusedQuery
+from collector.sql import zones
 
 _ORDERED = re.compile(r"COMPARE_(GREATER|LESS)THAN(OREQUALTO)?")
 _DEEPENING = ("json", "recursive", "reduce")  # a query without these words makes no deep VARIANT
@@ -20,6 +21,7 @@ def check_plan(plan: Mapping[str, Any], text: str) -> None:
 
     Raises:
         RefusedQuery: it makes a VARIANT of JSON or of another VARIANT, or asks which VARIANT is larger.
+        InvalidInput: it makes a time without a zone of a text that names one.
     """
     if plan.get("error"):  # where a parameter has no type yet, DuckDB has no plan: then the words decide
         words = text.lower()
@@ -37,6 +39,7 @@ def _walk(node: Any) -> None:
         kind = str(node.get("type"))
         children = [child for child in node.get("children") or [] if isinstance(child, dict)]
         if kind == "OPERATOR_CAST" or node.get("expression_class") == "BOUND_CAST":
+            zones.check_cast(node.get("return_type") or {}, children)
             _check_cast(node.get("return_type") or {}, [child.get("return_type") or {} for child in children])
         if _ORDERED.fullmatch(kind) and any(_function(child) == "variant_comparator" for child in children):
             raise RefusedQuery(

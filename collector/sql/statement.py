@@ -14,6 +14,7 @@ from collector.errors import InvalidInput, RefusedQuery
 from collector.sql.columns import expression
 from collector.sql.plan import check_plan
 from collector.sql.tree import examine
+from collector.sql.zones import with_values
 
 Params = Sequence[object] | Mapping[str, object] | None
 
@@ -70,15 +71,19 @@ def prepare(
         _refuse_other_types(inner, "EXPLAIN of ")
         # Only the text that was examined follows our own EXPLAIN: what it explains is what was examined.
         text = _without_terminator(inner.query)
-        facts = examine(_tree(con, text), tables)
+        tree = _tree(con, text)
+        facts = examine(tree, tables)
         _shape(con, text, params)
         check_plan(_plan(con, text), text)  # EXPLAIN ANALYZE runs it
+        _check_params(con, tree, params)
         return Prepared(f"{head}\n{text}", [], [], facts.reads_store)
     _refuse_other_types(statement)
     text = _without_terminator(statement.query)
-    facts = examine(_tree(con, text), tables)
+    tree = _tree(con, text)
+    facts = examine(tree, tables)
     names, types = _shape(con, text, params)
     check_plan(_plan(con, text), text)
+    _check_params(con, tree, params)
     sql = _projected(text, types, limit_rows + 1, as_text)
     examine(_tree(con, sql), tables)  # as it will be run: nothing of the text reaches beyond its parentheses
     return Prepared(sql, names, types, facts.reads_store)
@@ -160,6 +165,17 @@ def _tree(con: duckdb.DuckDBPyConnection, text: str) -> Any:
 def _plan(con: duckdb.DuckDBPyConnection, text: str) -> Any:
     ((plan,),) = con.execute(_PLAN_SQL, [text]).fetchall()
     return json.loads(plan)
+
+
+def _check_params(con: duckdb.DuckDBPyConnection, tree: Any, params: Params) -> None:
+    """Refuses a value whose zone would be left out. A plan has no values of parameters: they are put in."""
+    filled = with_values(tree, params)
+    if filled is None:
+        return
+    ((text,),) = con.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(filled)]).fetchall()
+    plan = _plan(con, text)
+    if not plan.get("error"):
+        check_plan(plan, text)
 
 
 def _shape(con: duckdb.DuckDBPyConnection, text: str, params: Params) -> tuple[list[str], list[str]]:

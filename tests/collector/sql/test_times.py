@@ -95,3 +95,47 @@ def test_the_zone_of_the_machine_changes_nothing(tmp_path: object, zone: str) ->
     ]
     assert answers[0] == answers[1]
     assert "{'same': [True]}" in answers[0]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "start_time > '2026-11-29T03:00:00+09:00'",
+        "start_time BETWEEN '2026-11-29' AND '2026-11-29 03:00:00.5 -0530'",
+        "start_time IN ('2026-11-29T03:00+02')",
+        "start_time > TIMESTAMP '2026-11-29 03:00:00 Europe/Berlin'",
+        "start_time > '2026-11-29 03:00:00 America/New_York'::TIMESTAMP_NS",
+        "start_time > CAST('2026-11-29 03:00:00 EST' AS TIMESTAMP)",
+    ],
+)
+def test_a_zone_is_never_left_out(queries: QueryRunner, condition: str) -> None:
+    """A time whose zone DuckDB would leave out is refused with what to write instead."""
+    for query in (f"FROM spans WHERE {condition}", f"EXPLAIN ANALYZE SELECT * FROM spans WHERE {condition}"):
+        with pytest.raises(InvalidInput, match=r"zone of '2026-11-29.*AT TIME ZONE 'UTC'"):
+            queries.run(query, limit_rows=1)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "start_time > '2026-11-29T03:00:00Z'",
+        "start_time > '2026-11-29T03:00:00+00:00'",
+        "start_time > '2026-11-29 03:00:00 UTC'",
+        "start_time > TIMESTAMPTZ '2026-11-29 03:00:00+09:00' AT TIME ZONE 'UTC'",
+        "span_name = '2026-11-29T03:00:00+09:00'",
+        "attributes['at']::VARCHAR = '2026-11-29T03:00:00+09:00'",
+    ],
+)
+def test_utc_and_texts_are_no_zone(queries: QueryRunner, condition: str) -> None:
+    """UTC may be named, a time with a zone be moved into it, and a text hold anything."""
+    queries.run(f"FROM spans WHERE {condition}", limit_rows=1)
+
+
+def test_zones_of_parameters(queries: QueryRunner) -> None:
+    """A parameter that becomes a time may not name a zone, one that is compared as text may."""
+    zoned = "2026-11-29T03:00:00+09:00"
+    for condition in ("start_time > $at", "start_time BETWEEN '2026-11-01' AND $at::TIMESTAMP"):
+        with pytest.raises(InvalidInput, match=r"zone of '2026-11-29T03:00:00\+09:00'"):
+            queries.run(f"FROM spans WHERE {condition}", {"at": zoned}, limit_rows=1)
+    queries.run("FROM spans WHERE start_time > ?", ["2026-11-29T03:00:00Z"], limit_rows=1)
+    queries.run("FROM spans WHERE span_name = ?", [zoned], limit_rows=1)
