@@ -11,7 +11,7 @@ CauseKind = Literal[
     "database", "remote_call", "message_wait", "own_code", "error", "amount", "resource", "market",
     "self_trade",
     "repeated_calls", "retries", "saturation", "pool", "call_structure",
-    "failed_call",
+    "failed_call", "unanswered",
 ]  # fmt: skip
 
 

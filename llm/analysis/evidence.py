@@ -24,6 +24,7 @@ from llm.redaction.redact import allowed_attributes, quoted_text, redact_text
 
 MAX_CAUSES = 5
 MAX_WHALES = 3
+FAILURES = ("error", "failed_call", "unanswered")
 _OWN_TEXT = re.compile(
     r"[\d,.]+ of [\d,.]+ calls (?:failed|answered \d{3}(?: [A-Z][A-Za-z ]{2,40})?) in \d+ s,"
     r" usually [<>]?[\d.]+%"
@@ -53,8 +54,9 @@ def gather(case: Case) -> Evidence:
         traced += add_time_facts(book, case.trace) if is_failing else []
         localised = add_incident_causes(book, case, traced) if case.incident else []
         causes += localised or traced
-        if localised and is_failing:  # a ranking by time must not hide the failure itself
-            causes += [cause for cause in traced if cause.kind in ("error", "failed_call")]
+        if localised and is_failing and localised[0].kind not in FAILURES:
+            # A ranking by time must not hide the failure itself.
+            causes += [cause for cause in traced if cause.kind in FAILURES]
         causes = mark_separate(book, case, causes)
     deployed = add_version_fact(book, case)
     path = () if is_event else add_path_fact(book, case.trace)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 
 from detectors.localise.attribution.everywhere import EVERYWHERE, SATURATED
+from detectors.localise.evidence.errors import UNANSWERED
+from detectors.localise.rank import LOW
 from detectors.model.anomaly import Anomaly
 from llm.analysis.case import Case, Extent, Incident
 from llm.analysis.facts import (
@@ -25,7 +27,9 @@ from llm.redaction.redact import quoted_name, quoted_text, redact_name, redact_t
 MAX_INCIDENT_CAUSES = 5
 MIN_SEPARATE_TRACES = 3  # one or two may be chance
 MAX_SHARED_TRACES = 0.1  # of a separate cause's traces: both faults hit some requests
-_TOLD_IN_WORDS = frozenset({"structure", "repeats"})  # evidence without a figure
+_TOLD_IN_WORDS = frozenset({"structure", "count"})  # evidence without a figure
+_BY_TIME = frozenset({"self_time", "edge_time"})  # kinds of causes whose share is one of the lost time
+LOW_CONFIDENCE = 0.3  # at most, of a cause that the detectors name only because nothing else stands out
 _POOL = re.compile(r"pool|client\.connections?|connections?\.(?:usage|active|used|pending)", re.IGNORECASE)
 _LOAD = re.compile(r"cpu|\bload|utili[sz]ation|queue|backlog|lag|threads?\.active|saturation", re.IGNORECASE)
 MAX_EVIDENCE_PER_INCIDENT_CAUSE = 3
@@ -47,6 +51,8 @@ def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list
     causes: list[Cause] = []
     shared = _is_shared(incident)
     for ranked in incident.root_causes[:MAX_INCIDENT_CAUSES]:
+        if causes and not shared and ranked.get("confidence") == LOW:
+            continue  # that something went as usual misleads the reader
         service, operation = (redact_name(str(ranked.get(key) or "")) for key in ("service", "operation"))
         listed = _add_localisation(book, case, ranked)
         exact = [c for c in traced if (c.service, c.operation) == (service, operation)]
@@ -63,9 +69,9 @@ def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list
         # State the evidence that ranked it; a slower or faster self time beside it may be an effect.
         ranking = [fact for fact in own if fact.kind == ranked.get("kind") and fact.kind in _TOLD_IN_WORDS]
         told = ranking[0] if ranking else _most_telling(own, is_failing=is_failing)
-        operation = told.operation
-        facts = [fact for fact in known if fact.operation == operation]
-        share = _number(ranked.get("share"))
+        unanswered = told.kind == UNANSWERED  # the facts are its callers'
+        operation = operation if unanswered else told.operation
+        facts = known if unanswered else [fact for fact in known if fact.operation == operation]
         causes.append(
             Cause(
                 service=service,
@@ -75,7 +81,7 @@ def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list
                 score=1 / (1 + len(causes)),  # keeps the detectors' order
                 confidence=SHARED_CONFIDENCE
                 if shared
-                else _localised_confidence(case, incident, share, exact),
+                else _localised_confidence(case, incident, ranked, exact),
                 evidence=(told.evidence_id, *(f.evidence_id for f in facts if f is not told)),
             )
         )
@@ -167,7 +173,7 @@ def _add_localisation(book: FactBook, case: Case, ranked: Mapping[str, object]) 
             span = span._replace(operation=str(ranked.get("operation") or span.operation))
         if any(fact.span_id == span.span_id and fact.kind == kind for fact in book.facts):
             continue  # the exemplar trace already says so, with more figures
-        statement = _localised_statement(span, kind, item)
+        statement = _localised_statement(span, kind, item, str(ranked.get("service") or ""))
         observed, expected, unit = (
             _number(item.get("observed")),
             _number(item.get("expected")),
@@ -185,38 +191,59 @@ def _add_localisation(book: FactBook, case: Case, ranked: Mapping[str, object]) 
     return added
 
 
-def _localised_statement(span: TracedSpan, kind: str, item: Mapping[str, object]) -> str:
+def _localised_statement(span: TracedSpan, kind: str, item: Mapping[str, object], service: str) -> str:
     """Our own words around the figures. The sender's words are in quotation marks."""
+    observed, expected = _number(item.get("observed")), _number(item.get("expected"))
     if kind == "error":
         return error_statement(span)
-    observed, expected = _number(item.get("observed")), _number(item.get("expected"))
+    if kind == UNANSWERED and observed is not None:
+        failed = f"{percent(observed)} of the calls to it failed without an answer"
+        return f"{redact_name(service)} does not answer: {failed}, {place(span)} among them"
+    told = quoted_text(item.get("text") or "")
+    in_words = {
+        EVERYWHERE: _everywhere(str(item.get("text") or "")),
+        SATURATED: f"Meanwhile {told}",
+        "metric": f"{quoted_name(span.service)}: {told}",  # of the service; the span only gives the time
+    }
+    if kind in in_words or observed is None or expected is None:
+        return in_words.get(kind, f"{place(span)}: {told}")
     unit = asset(item.get("unit") or "")
-    if kind == EVERYWHERE:  # figures alone, in the detectors' words
-        text = str(item.get("text") or "")
-        return text if _OWN_EVERYWHERE.fullmatch(text) else quoted_text(text)
-    if kind == SATURATED:
-        return f"Meanwhile {quoted_text(item.get('text') or '')}"
-    if kind == "metric":  # a metric of the service; the span only gives the time
-        return f"{quoted_name(span.service)}: {quoted_text(item.get('text') or '')}"
-    if observed is None or expected is None:
-        return f"{place(span)}: {quoted_text(item.get('text') or '')}"
     verbs = {"self_time": "took {} of its own", "edge_time": "spent {} outside the service it called"}
     did = verbs.get(kind, "took {}" if unit == "ns" else "had {}").format(quantity(observed, unit))
     return f"{place(span)} {did}, usually {quantity(expected, unit)}"
 
 
-def _localised_confidence(case: Case, incident: Incident, share: float | None, same: list[Cause]) -> float:
-    samples = max((anomaly.sample_count for anomaly in case.anomalies), default=0)
+def _everywhere(text: str) -> str:
+    """Figures alone, in the detectors' words."""
+    return text if _OWN_EVERYWHERE.fullmatch(text) else quoted_text(text)
+
+
+def _localised_confidence(
+    case: Case, incident: Incident, ranked: Mapping[str, object], same: list[Cause]
+) -> float:
+    """How sure the ranking is: its share of the lost time, or of all scores where time is not what was lost.
+
+    What comes after the first is as sure as it is strong beside that.
+    """
+    scores = [_number(each.get("score")) or 0.0 for each in incident.root_causes]
+    score, total = _number(ranked.get("score")), sum(scores)
+    share = _number(ranked.get("share"))
+    if score is not None and total > 0 and ranked.get("kind") not in _BY_TIME:
+        share = score / total
     best = share if share is not None else max((cause.score for cause in same), default=0.5)
-    return time_confidence(min(max(best, 0.0), 1.0), samples, incident.trace_count)
+    if score is not None and scores[0] > 0:
+        best *= min(score / scores[0], 1.0)
+    samples = max((anomaly.sample_count for anomaly in case.anomalies), default=0)
+    found = time_confidence(min(max(best, 0.0), 1.0), samples, incident.trace_count)
+    return min(found, LOW_CONFIDENCE) if ranked.get("confidence") == LOW else found
 
 
 def _kind_of(case: Case, ranked: Mapping[str, object], told: Fact, operation: str) -> CauseKind:
     by_fact: dict[str, CauseKind] = {
         "error": "error", "amount": "amount", "edge_time": "remote_call", "message_wait": "message_wait",
-        "metric": "resource", "structure": "call_structure",
+        "metric": "resource", "structure": "call_structure", UNANSWERED: "unanswered",
     }  # fmt: skip
-    if ranked.get("kind") == "repeats":
+    if ranked.get("kind") == "count":
         failed = any(span.status_code == "ERROR" for span in case.trace.spans if span.operation == operation)
         return "retries" if failed else "repeated_calls"
     if told.kind == "error":

@@ -201,7 +201,7 @@ def _families(fact: Fact) -> set[Family]:
         words |= {"usual"}
     if part and part.fraction > 0.5:
         words |= {"most"}
-    if fact.kind == "error" or re.search(r"\bfailed\b", own):
+    if fact.kind in ("error", "unanswered") or re.search(r"\bfailed\b", own):
         words |= {"error", "much"}
         words -= {"more", "slower", "less", "faster"}
     by_kind: dict[str, set[Family]] = {

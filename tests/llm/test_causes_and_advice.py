@@ -16,7 +16,7 @@ ADVICE = {
     "market": "price feed", "self_trade": "market surveillance", "repeated_calls": "N+1", "retries": "backoff",
     "saturation": "at its limit", "pool": "connections", "message_wait": "backlog", "resource": "heap profiles",
     "error": "deepest span that failed", "database": "lock waits", "amount": "account behind it",
-    "failed_call": "is up, reachable", "call_structure": "early return before the call",
+    "failed_call": "is up, reachable", "unanswered": "runs and can be reached", "call_structure": "early return before the call",
 }  # fmt: skip
 
 
@@ -215,3 +215,56 @@ def test_everything_slower_accuses_no_service(shop: Any, explainer: Any) -> None
     assert explanation.summary.startswith(f"{said} [E")
     assert '"node-1: system.cpu.utilization is 0.98, usually 0.3"' in explanation.summary
     assert "what all of them share" in explanation.recommendations[0]
+
+
+def ranking(*rows: tuple[str, str, str, float, float | None, str]) -> list[dict[str, Any]]:
+    """Rows of `root_causes`: service, operation, kind, score, share of the lost time, confidence."""
+    at = {"trace_id": SLOW_TRACE, "span_id": f"{1:016x}"}
+    return [
+        {"service": service, "operation": operation, "kind": kind, "score": score, "share": share,
+         "confidence": confidence, "evidence": [{**at, "kind": kind, "text": f"{operation} {kind}",
+         "observed": 9e6 if kind == "self_time" else 1.0, "expected": 1e6 if kind == "self_time" else 0.0,
+         "unit": "ns" if kind == "self_time" else "errors"}]}
+        for service, operation, kind, score, share, confidence in rows
+    ]  # fmt: skip
+
+
+def explain_ranked(shop: Any, explainer: Any, ranked: list[dict[str, Any]]) -> Explanation:
+    span_id = shop.span(SLOW_TRACE, "shop", "work", ms=5, status="ERROR")
+    shop.span(SLOW_TRACE, "pay", "charge", parent=span_id, ms=2)
+    shop.anomaly(
+        "an", SLOW_TRACE, span_id, "shop", "work", incident_id="in", detector="error", observed=1, expected=0,
+        unit="", details={"text": "9 of 9 calls failed"},
+    )  # fmt: skip
+    shop.incident("in", SLOW_TRACE, ranked, kind="error")
+    return explainer.analyse(Subject(kind="incident", id="in"))  # type: ignore[no-any-return]  # fixtures
+
+
+def test_a_failure_is_as_sure_as_its_score(shop: Any, explainer: Any) -> None:
+    """Failures cost little time: what the detectors rank first is named, however small its share of the time
+    is, and what merely took most of the little that was lost is not."""
+    rows = ranking(
+        ("shop", "work", "error", 9.0, 0.04, "normal"), ("pay", "charge", "self_time", 0.2, 0.96, "normal")
+    )
+    told = explain_ranked(shop, explainer, rows)
+    assert [(cause.service, cause.confidence > 0.8) for cause in told.root_causes] == [("shop", True)]
+    assert "Next:" not in told.summary
+
+
+def test_what_only_stands_last_is_not_named(shop: Any, explainer: Any) -> None:
+    """A place that the detectors name because nothing else is left is no second cause, and a weak first."""
+    last = ("pay", "charge", "self_time", 0.0, 0.9, "low")
+    told = explain_ranked(shop, explainer, ranking(("shop", "work", "error", 9.0, None, "normal"), last))
+    assert [cause.service for cause in told.root_causes] == ["shop"]
+
+
+def test_a_dead_service_is_named_by_its_callers_failures(shop: Any, explainer: Any) -> None:
+    """A service without spans of its own is the cause, not the call that failed on it."""
+    ranked = ranking(("cart", "GET /cart", "error", 4.0, None, "normal"))
+    ranked[0]["evidence"][0] |= {"kind": "unanswered", "observed": 0.97, "unit": "errors/call"}
+    told = explain_ranked(shop, explainer, ranked)
+    assert (told.root_causes[0].service, told.root_causes[0].operation) == ("cart", "GET /cart")
+    assert told.summary.startswith(
+        "cart does not answer: 97% of the calls to it failed without an answer, work in shop among them [E"
+    )
+    assert "Check whether cart runs and can be reached" in told.recommendations[0]

@@ -24,6 +24,7 @@ from datasets.evaluate.explained.scores import Explained, figures, share
 from datasets.evaluate.explained.scripted import SCRIPTS
 from datasets.evaluate.explained.store import CaseStore, insert_usual
 from datasets.evaluate.incidents import CaseLabel, IncidentFolder
+from detectors.localise.evidence.errors import UNANSWERED
 from llm.analysis.evidence import gather
 from llm.analysis.subject import load_case
 from llm.checks.grounding import check_summary, ground
@@ -105,6 +106,7 @@ def _judge(  # noqa: PLR0917
     symptom = known.get(evidence.symptom)
     failed = symptom is not None and symptom.unit != "ns"
     opening = known.get(cited[0]) if cited else None
+    of_failure = opening is not None and opening.kind in ("error", UNANSWERED)
     return Explained(
         case_id=label.case_id,
         service_hit_1=bool(services) and services[0] in label.root_services,
@@ -119,7 +121,7 @@ def _judge(  # noqa: PLR0917
         sentences=sum(bool(check.cited) for check in checks),
         sentences_supported=sum(bool(check.cited) and check.verdict == "kept" for check in checks),
         # A failure is explained as a failure, slowness as slowness.
-        symptom_kind_right=opening is not None and (opening.kind == "error") == (failed and bool(causes)),
+        symptom_kind_right=opening is not None and of_failure == (failed and bool(causes)),
         abstained=not causes,
         confidence=told.confidence,
         latency_ms=took_ms,

@@ -58,7 +58,8 @@ class CaseStore:
         rows = self._spans.of(traces)
         starts = pc.min_max(rows["start_unix_nano"]).as_py()
         expected = self._usual_ns(root.service, root.operation)
-        if root.duration_ns < _SLOW * expected:  # what was raised is then the failure nearest to it
+        of_failure = bool(causes) and causes[0].get("kind") == "error"
+        if of_failure or root.duration_ns < _SLOW * expected:  # what was raised is then the nearest failure
             root = next((span for span in trace.spans if span.status_code == "ERROR"), root)
         failed = root.status_code == "ERROR"
         text = _failures(rows, root.service, root.operation) if failed else ""

@@ -21,6 +21,7 @@ from detectors.model.text import share_text
 from detectors.stats.arrays import IntArray
 
 ERRORS = "errors"
+UNANSWERED = "unanswered"  # kind of evidence against a peer whose own spans are missing
 _FAILING_TRACES_SHARE = 0.5  # fewer do not explain an incident
 _SCORE_MAX = 8.0  # in units of z, when nothing usual is known
 
@@ -64,7 +65,7 @@ def errors(traces: Traces, found: list[Deviation], failures: Failures) -> Scores
             said = f"; {span['operation']} in {span['service_name']}: {span['status_message']}"
             items.append(
                 evidence(
-                    "error", span, text + (said if span["status_message"] else ""),
+                    UNANSWERED, span, text + (said if span["status_message"] else ""),
                     observed=dead.share, expected=0.0, unit="errors/call",
                 )
             )  # fmt: skip
