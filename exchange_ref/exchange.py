@@ -36,6 +36,7 @@ from exchange_ref.engine.ledger import HOUSE_ACCOUNT, INSURANCE_ACCOUNT
 from exchange_ref.engine.matcher import Matcher
 from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import Result, Status
+from exchange_ref.engine.snapshot import Snapshots
 from exchange_ref.engine.supervisor import Supervisor
 from exchange_ref.errors import FolderUnusable
 from exchange_ref.load.population import RETAIL, SPECIALISTS, Population, View, opening_deposits
@@ -124,9 +125,8 @@ class Exchange:
             logs = {service: ServiceLog(resource_of(service), log_processor) for service in SERVICES}
             self.engine = Engine()
             self.metrics = Metrics(new_metric_reader, self._gauges())
-            journal_path = self._journal_path = config.data / "journal.jsonl"
-            self._standing = Standing()
-            last_sequence = journal.replay(journal_path, self.engine, applied=self._standing.take)
+            self._journal_path = config.data / "journal.jsonl"
+            last_sequence = self._recover()
             self.database = Database(config.data / "exchange.db")
             undo.callback(self.database.close)
             self.accepted = {
@@ -219,15 +219,27 @@ class Exchange:
             self.front = HttpServer(self.gateway, gateway_listener)
             self.front_client = HttpClient(self.front.host, self.front.port)
             self.wallet = Wallet(self.front_client, telemetry.tracer(WALLET), self.load_token)
+            self._journal = journal.Journal(self._journal_path, last_sequence=last_sequence)
             self.matcher = Matcher(
                 broker,
                 self.engine,
-                journal.Journal(journal_path, last_sequence=last_sequence),
+                self._journal,
                 tracer=telemetry.tracer(MATCHER),
                 log=logs[MATCHER],
                 metrics=self.metrics,
             )
             undo.pop_all()
+
+    def _recover(self) -> int:
+        """Bring the engine to the journal's end; returns the sequence number of its last command."""
+        self._standing = Standing()
+        self.snapshots = Snapshots(self.folder / "snapshots")
+        after, from_byte = self.snapshots.load(self._journal_path, self.engine)
+        last_sequence = journal.replay(
+            self._journal_path, self.engine, after=after, from_byte=from_byte, applied=self._standing.take
+        )
+        self._standing.take_open(self.engine)
+        return last_sequence
 
     async def start(self) -> None:
         """Serve, bring the database to the ledger's state, and fund traders who have nothing."""
@@ -235,7 +247,13 @@ class Exchange:
         await self.price_source.start()
         await self.prices.start()
         # Before anything is executed: later rows are written by the request that makes them.
-        await self._standing.reconcile(self.database)
+        if not await self._standing.reconcile(self.database):
+            # Rows older than the snapshot, or that no journal knows: all of it tells.
+            standing = Standing()
+            await asyncio.to_thread(
+                journal.replay, self._journal_path, Engine(), complete=False, applied=standing.take
+            )
+            await standing.reconcile(self.database)
         self._standing = Standing()  # of a long journal it is large
         since_ns = time.time_ns() - ACCESS_TTL_S * 10**9
         await self.accounts.start(await self.database.read(SELECT_ENDED, (since_ns,)))
@@ -249,6 +267,7 @@ class Exchange:
         await self.fund({**dict.fromkeys(USERS, OPENING_DEPOSITS), **DESK_DEPOSITS})
         self.watch.start()
         self.streams.start()
+        self.snapshots.start(self.matcher, self.engine, self._journal)
 
     async def fund(self, deposits: Mapping[str, Mapping[str, int]]) -> None:
         """Give each user so much of each asset who never had any of it.
@@ -282,6 +301,7 @@ class Exchange:
     async def stop(self) -> None:
         await self.watch.stop()
         await self.streams.stop()
+        await self.snapshots.stop()
         await asyncio.gather(self.front_client.close(), self.upstream.close(), self._payment_client.close())
         await asyncio.gather(self.front.stop(), self.api.stop(), self.payments.server.stop())
         await self.link.close()

@@ -28,6 +28,12 @@ class Expiries:
         """How many are held, those that have left the book since the last clearing included."""
         return len(self._waiting)
 
+    def state(self) -> tuple[list[tuple[int, int, Order]], int]:
+        return self._waiting, self._count
+
+    def restore(self, state: tuple[list[tuple[int, int, Order]], int]) -> None:
+        self._waiting, self._count = state
+
     def note(self, order: Order) -> None:
         if order.time_in_force is not TimeInForce.GTD:
             return

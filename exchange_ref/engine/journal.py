@@ -62,6 +62,14 @@ class Journal:
         self.sequence += 1
         return written_bytes
 
+    def size_bytes(self) -> int:
+        """Where the next line begins."""
+        return os.fstat(self._file_descriptor).st_size if self._torn_at is None else self._torn_at
+
+    def sync(self) -> None:
+        """Bring all lines to the disk. Any thread may ask."""
+        os.fsync(self._file_descriptor)
+
     def _cut_back(self) -> None:
         if self._torn_at is not None:
             os.ftruncate(self._file_descriptor, self._torn_at)
@@ -85,10 +93,13 @@ def submit_command(order: Order) -> dict[str, object]:
     return command
 
 
-def read(path: Path, *, complete: bool = True) -> Iterator[dict[str, Any]]:
+def read(
+    path: Path, *, complete: bool = True, after: int = 0, from_byte: int = 0
+) -> Iterator[dict[str, Any]]:
     """The commands of a journal, oldest first. A last line cut off by a crash is removed from the file.
 
     Args:
+        from_byte: where the line behind `after` begins.
         complete: nobody writes it meanwhile; else the file is left as it is.
 
     Raises:
@@ -96,9 +107,10 @@ def read(path: Path, *, complete: bool = True) -> Iterator[dict[str, Any]]:
     """
     if not path.exists():
         return
-    end = 0
+    end = from_byte
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        file.seek(from_byte)
+        for number, line in enumerate(file, start=after + 1):
             if not line.endswith(b"\n"):
                 break
             try:
@@ -121,6 +133,7 @@ def replay(
     engine: Engine,
     *,
     after: int = 0,
+    from_byte: int = 0,
     complete: bool = True,
     applied: Callable[[str, Result], None] = lambda op, result: None,
 ) -> int:
@@ -128,10 +141,12 @@ def replay(
 
     Args:
         after: the engine has taken the commands up to this one.
+        from_byte: where the next one begins; without it, all before it are read too.
         applied: called with each command's word and what it did.
     """
     sequence = after
-    for command in read(path, complete=complete):
+    skipped = after if from_byte else 0
+    for command in read(path, complete=complete, after=skipped, from_byte=from_byte):
         if command["seq"] <= after:
             continue
         sequence = command.pop("seq")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from exchange_ref.cfd.desk import Desk
 from exchange_ref.cfd.words import CloseTrade, OpenTrade, TradeChange
@@ -64,6 +65,17 @@ class Engine:
         """The order of this id, if it rests in the book or waits for its stop."""
         return self.books[symbol].get(order_id) or self.stops[symbol].get(order_id)
 
+    def state(self) -> tuple[Any, ...]:
+        """All that later answers depend on, to be pickled at once: parts share objects."""
+        parts = (self.ledger, self.desk, self.books, self.stops, self.tapes)
+        return (*parts, self.withdrawals, self._remembered, self.expiries.state())
+
+    def restore(self, state: tuple[Any, ...]) -> None:
+        """Take over what `state` gave. Nobody may hold parts of this engine yet."""
+        self.ledger, self.desk, self.books, self.stops, self.tapes, *others = state
+        self.withdrawals, self._remembered, expiries = others
+        self.expiries.restore(expiries)
+
     def seen(self, command: Command) -> Result | None:
         """The first result of a command that was executed already; None for a new one.
 
@@ -115,7 +127,7 @@ class Engine:
             reason = code = ""
         except OrderRejected as rejection:
             fills, status, reason, code = [], Status.REJECTED, rejection.message, rejection.code
-        own = _change(order, status)
+        own = order_change(order, status)
         orders.append(own)
         if fills:
             self._trigger(order.symbol, order.created_unix_nano, orders)
@@ -155,7 +167,7 @@ class Engine:
         order = self.check_cancel(cancel)
         self._take_out(order)
         self._release(order)
-        change = _change(order, Status.CANCELED)
+        change = order_change(order, Status.CANCELED)
         return Result(
             order.order_id,
             change.status,
@@ -303,7 +315,7 @@ class Engine:
                 status = Status.EXPIRED
             else:
                 status = self._trade(order, pair, [], changes, unix_nano)
-            changes.append(_change(order, status))
+            changes.append(order_change(order, status))
 
     def _trade(
         self,
@@ -364,7 +376,7 @@ class Engine:
             fills.append(Fill(maker.order_id, taker.order_id, maker.price_ticks, lots))
             tape.note(unix_nano, maker.price_ticks, lots, taker.side)
             status = Status.PARTIALLY_FILLED if maker.remaining_lots else Status.FILLED
-            changes.append(_change(maker, status))
+            changes.append(order_change(maker, status))
         return True
 
     def _affordable_lots(self, taker: Order, pair: Pair, price_ticks: int) -> int:
@@ -403,7 +415,7 @@ class Engine:
         """Let an order expire, if it rests or waits."""
         if self._take_out(order):
             self._release(order)
-            changes.append(_change(order, Status.EXPIRED))
+            changes.append(order_change(order, Status.EXPIRED))
 
     def _take_out(self, order: Order) -> bool:
         removed = self.books[order.symbol].remove(order.order_id)
@@ -428,7 +440,7 @@ class Engine:
         self._remembered.put(key, asked, result)
 
 
-def _change(order: Order, status: Status) -> OrderChange:
+def order_change(order: Order, status: Status) -> OrderChange:
     return OrderChange(order.order_id, status, order.filled_lots, order.quote_units, order.triggered)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from exchange_ref.engine.orders import OrderChange, Result
+from exchange_ref.engine.matching import Engine, order_change
+from exchange_ref.engine.orders import OrderChange, Result, Status
 from exchange_ref.services.api.database import Database
 from exchange_ref.services.api.statements import SELECT_OPEN_ROWS, UPDATE_ORDERS, UPDATE_TRANSFERS
 from exchange_ref.services.api.traced_database import order_update
@@ -26,8 +27,15 @@ class Standing:
         for change in result.orders:
             self._orders[change.order_id] = change
 
-    async def reconcile(self, database: Database) -> None:
-        """Bring rows that still count as open to where they stand.
+    def take_open(self, engine: Engine) -> None:
+        """Orders that are open in an engine, of which the commands taken here may be the newest alone."""
+        for symbol, book in engine.books.items():
+            for order in (*book.resting_orders(), *engine.stops[symbol].waiting_orders()):
+                status = Status.PARTIALLY_FILLED if order.filled_lots else Status.NEW
+                self._orders.setdefault(order.order_id, order_change(order, status))
+
+    async def reconcile(self, database: Database) -> bool:
+        """Bring rows that still count as open to where they stand; returns whether all were known.
 
         A row that the journal does not know stays as it is: its command may lie in the broker.
         """
@@ -36,3 +44,4 @@ class Standing:
         orders = [order_update(change) for change in map(self._orders.get, ids) if change is not None]
         transfers = [(self._transfers[one], one) for one in ids if one in self._transfers]
         await database.write((UPDATE_ORDERS, orders), (UPDATE_TRANSFERS, transfers))
+        return len(orders) + len(transfers) == len(ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +33,7 @@ from exchange_ref.engine.orders import (
     Withdrawal,
     WithdrawalStage,
 )
+from tests.exchange_ref.engine.state import state_of
 
 USERS = ("ann", "bob", "eve")
 SYMBOL = "SOL/USD"
@@ -57,14 +59,17 @@ class EngineMachine(RuleBasedStateMachine):
         self.trades = 0
 
     def teardown(self) -> None:
-        """All of the journal gives the same engine; so does its first half, taken over and gone on with."""
+        """All of the journal gives the same engine; so does its first half, pickled and gone on with."""
         self.journal.close()
         lines = self.path.read_bytes().splitlines(keepends=True)
         half = Path(self.folder.name) / "half.jsonl"
         half.write_bytes(b"".join(lines[: len(lines) // 2]))
         whole, resumed = Engine(), Engine()
         replay(self.path, whole)
-        replay(self.path, resumed, after=replay(half, resumed))
+        first = Engine()
+        after = replay(half, first)
+        resumed.restore(pickle.loads(pickle.dumps(first.state())))
+        replay(self.path, resumed, after=after)
         assert state_of(whole) == state_of(resumed) == state_of(self.engine)
         self.folder.cleanup()
 
@@ -249,17 +254,6 @@ class EngineMachine(RuleBasedStateMachine):
         )
         assert tape.count >= self.trades
         self.trades = tape.count
-
-
-def state_of(engine: Engine) -> object:
-    """All that the engine's next answers depend on."""
-    return (
-        sorted(map(asdict, engine.ledger.all_balances()), key=str),
-        [asdict(order) for book in engine.books.values() for order in book.resting_orders()],
-        [asdict(order) for stops in engine.stops.values() for order in stops.waiting_orders()],
-        [(tape.count, tape.last_ticks, tape.minutes, list(tape.trades)) for tape in engine.tapes.values()],
-        engine.withdrawals,
-    )
 
 
 EngineMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
