@@ -130,7 +130,7 @@ class HttpReceiver:
                     length = headers.get("content-length", "")
                     body = await read_body(receive, length, self._limits, self._room, share)
                 except SpyhopError as error:
-                    self._intake.refused(HTTP_PATHS.get(scope["path"]), error, sender)
+                    self._intake.refused(_signal_at(scope["path"]), error, sender)
                     raise
                 encoding = headers.get("content-encoding", "")
                 export = Export(signal, body, encoding, content_type == JSON, sender)
@@ -146,7 +146,7 @@ class HttpReceiver:
 
     def _admit(self, scope: Scope, headers: dict[str, str], media_type: str) -> Signal:
         """The signal of a request whose body may be read."""
-        signal = HTTP_PATHS.get(scope["path"])
+        signal = _signal_at(scope["path"])
         if signal is None:
             raise UnknownPath(
                 f"nothing is served at {scope['path'][:_SHOWN_CHARS]}",
@@ -162,6 +162,11 @@ class HttpReceiver:
                 hint=f"send {PROTOBUF} or {JSON}",
             )
         return signal
+
+
+def _signal_at(path: str) -> Signal | None:
+    """The signal of a path. An endpoint with a slash at its end becomes `//v1/traces` in many exporters."""
+    return HTTP_PATHS.get(path) or HTTP_PATHS.get("/" + "/".join(filter(None, path.split("/"))))
 
 
 def _sender(scope: Scope, headers: dict[str, str], content_type: str) -> Sender:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +25,11 @@ from collector.wal.disk import DiskWatch
 from collector.wal.spool import Spool
 
 UNKNOWN = Sender()
+_JSON_PARTS = {
+    Signal.TRACES: "resourceSpans",
+    Signal.LOGS: "resourceLogs",
+    Signal.METRICS: "resourceMetrics",
+}
 
 
 class Accepted(NamedTuple):
@@ -89,6 +95,8 @@ class Intake:
         self.senders.rejected(sender, signal, checked.rejected)
         self.senders.cut(sender, signal, checked.cut)
         self.senders.untimed(sender, signal, checked.made_up)
+        if is_json and not checked.accepted_count and (misplaced := _misplaced(signal, body)):
+            self.senders.misplaced(sender, signal, misplaced)
         return Accepted(durable, _response(signal, checked))
 
     def refused(self, signal: Signal | None, error: SpyhopError, sender: Sender = UNKNOWN) -> None:
@@ -125,6 +133,18 @@ class Intake:
         with self._guard:
             for what, amount in amounts.items():
                 self._counts[signal.label, what] += amount
+
+
+def _misplaced(signal: Signal, body: bytes) -> str:
+    """What belongs to another signal, where JSON has nothing else: unknown fields are no error in OTLP."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):  # deeper than what was read of it
+        return ""
+    if not isinstance(document, dict) or _JSON_PARTS[signal] in document:
+        return ""
+    found = (one for one, part in _JSON_PARTS.items() if part in document)
+    return next((f"{_JSON_PARTS[one]} belongs to /v1/{one.label}" for one in found), "")
 
 
 def _response(signal: Signal, checked: Checked) -> Message:

@@ -88,6 +88,10 @@ class Senders:
         for way, count in ways.items():
             self._complain(sender, signal.label, f"{_ITEMS[signal]} without time", way, count)
 
+    def misplaced(self, sender: Sender, signal: Signal, reason: str) -> None:
+        """Note a request that was acknowledged as empty, since what it holds belongs elsewhere."""
+        self._complain(sender, signal.label, f"requests without {_ITEMS[signal]}", reason, 1)
+
     def refused(self, sender: Sender, signal: Signal | None, reason: str) -> None:
         """Note a request that was refused as a whole; `signal` None: it names none."""
         self._complain(sender, "" if signal is None else signal.label, "requests refused", reason, 1)

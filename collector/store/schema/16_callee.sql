@@ -15,6 +15,7 @@ CREATE OR REPLACE MACRO callee_of(span_kind, attributes) AS
     CASE
         WHEN span_kind IN ('CLIENT', 'PRODUCER') THEN coalesce(
             nullif(left(attributes['messaging.destination.name']::VARCHAR, 100), ''),
+            nullif(left(attributes['messaging.destination']::VARCHAR, 100), ''),  -- its name before 2023
             nullif(left(attributes['peer.service']::VARCHAR, 100), ''),
             callee_host(attributes['server.address']::VARCHAR, attributes['server.port']::VARCHAR),
             callee_host(attributes['net.peer.name']::VARCHAR, attributes['net.peer.port']::VARCHAR),

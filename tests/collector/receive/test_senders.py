@@ -123,3 +123,25 @@ def test_wrong_addresses_are_seen(small: Any, caplog: pytest.LogCaptureFixture) 
     assert "nothing is served at /v1/trace" in text
     assert "Content-Type text/plain is not supported" in text
     assert "a gRPC method that is not OTLP's" in text
+
+
+def test_requests_at_the_wrong_path_are_seen(small: Any) -> None:
+    """JSON of one signal at the path of another is acknowledged, as OTLP asks, and reported."""
+    small.http.post("/v1/traces", json={"resourceLogs": [{"scopeLogs": []}]})
+    small.http.post("/v1/metrics", json={"resourceSpans": []})
+    small.http.post("/v1/logs", json={})
+    small.http.post("/v1/logs", json={"resourceLogs": [], "resourceSpans": []})
+    (sender,) = small.api.get("/api/senders").json()["senders"]
+    assert [(problem["what"], problem["reason"]) for problem in sender["problems"]] == [
+        ("requests without data points", "resourceSpans belongs to /v1/traces"),
+        ("requests without spans", "resourceLogs belongs to /v1/logs"),
+    ]
+
+
+@pytest.mark.parametrize("path", ["//v1/traces", "/v1/traces/", "//v1//traces/"])
+def test_slashes_too_many(shared: Any, path: str) -> None:
+    """An endpoint that ends with a slash, to which an exporter adds its path, is understood."""
+    url = shared.addresses["otlp_http"] + path
+    content = wire(batch(Signal.TRACES, "s", 1), "protobuf")
+    answer = shared.http.post(url, content=content, headers={"content-type": "application/x-protobuf"})
+    assert answer.status_code == 200

@@ -20,6 +20,7 @@ SAID = [
     ({"url.full": "https://user:secret@api.partner.example/charge"}, "api.partner.example"),
     ({"peer.service": "prices", "server.address": "10.0.0.1"}, "prices"),
     ({"messaging.destination.name": "orders"}, "orders"),
+    ({"messaging.destination": "orders", "net.peer.name": "broker"}, "orders"),
     ({"url.full": "/charge"}, None),
     ({"server.address": ""}, None),
     ({}, None),
