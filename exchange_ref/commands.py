@@ -1,4 +1,4 @@
-"""`spyhop exchange run`, `history` and `scenario`."""
+"""`spyhop exchange run`, `history`, `scenario` and `audit`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _with_subcommand(args: list[str]) -> list[str]:
 def register(app: typer.Typer) -> None:
     """Add the exchange's commands."""
     group = typer.Typer(cls=RunByDefault, help="The reference crypto exchange, traced to an OTLP endpoint.")
-    for command in (run, history, scenario):
+    for command in (run, history, scenario, audit):
         group.command()(command)
     app.add_typer(group, name="exchange")
 
@@ -205,6 +205,23 @@ def scenario(
         if disturbed:
             told.append(f"something else changed during {', '.join(disturbed)}: was the machine busy?")
         raise ExchangeError(f"{'; '.join(told)}; see {out / 'scenario.json'}")
+
+
+def audit(
+    *,
+    data: Data = None,
+    user: Annotated[str | None, typer.Option(help="Of this user alone, such as trader-01.")] = None,
+) -> None:
+    """Print every change of every balance as JSON lines, from the journal; also while the exchange runs."""
+    from exchange_ref.engine.audit import entries
+    from exchange_ref.errors import InvalidUse
+
+    path = override_settings(data=data).exchange_data / "journal.jsonl"
+    if not path.exists():
+        raise InvalidUse(f"{path} does not exist; give the exchange's folder with --data")
+    for entry in entries(path):
+        if user in (None, entry["user_id"]):
+            print(json.dumps(entry))
 
 
 def _config(settings: Settings, seed: int) -> ExchangeConfig:

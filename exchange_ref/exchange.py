@@ -195,6 +195,7 @@ class Exchange:
                 Route("cfd", TRADES_PATH, frozenset({"DELETE", "GET", "POST"}), self.upstream),
                 Route("address", "/api/v1/address", frozenset({"GET"}), self.upstream),
                 Route("wallets", "/api/v1/wallets", frozenset({"GET"}), self.upstream),
+                Route("openapi", "/openapi.json", frozenset({"GET"}), self.upstream, is_public=True),
                 Route("auth", AUTH_PATH, frozenset({"GET", "POST"}), self.upstream, is_public=True),
                 Route("open-orders", "/api/v1/open-orders", frozenset({"GET"}), self.upstream),
                 *(

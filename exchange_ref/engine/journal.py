@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -32,9 +33,13 @@ class JournalUnwritable(Exception):
 
 
 class Journal:
-    """Lines `{"seq", "op", …}`, `seq` counting from 1 without gaps."""
+    """Lines `{"seq", "op", "at", …}`, `seq` counting from 1 without gaps. `at`, in nanoseconds since 1970, is
+    for the audit trail alone; lines of earlier versions have none."""
 
-    def __init__(self, path: Path, *, last_sequence: int = 0) -> None:
+    def __init__(
+        self, path: Path, *, last_sequence: int = 0, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._now_ns = now_ns
         self._file_descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self.path = path
         self.sequence = last_sequence
@@ -47,8 +52,8 @@ class Journal:
         Raises:
             JournalUnwritable: the file has no part of it.
         """
-        line = json.dumps({"seq": self.sequence + 1, "op": op, **command}, separators=(",", ":")) + "\n"
-        data = line.encode()
+        fields = {"seq": self.sequence + 1, "op": op, "at": self._now_ns(), **command}
+        data = json.dumps(fields, separators=(",", ":")).encode() + b"\n"
         try:
             self._cut_back()
             self._torn_at = os.fstat(self._file_descriptor).st_size
@@ -151,14 +156,19 @@ def replay(
             continue
         sequence = command.pop("seq")
         try:
-            op = command.pop("op")
-            applied(op, _apply(engine, op, command))
+            op, _ = command.pop("op"), command.pop("at", None)
+            applied(op, apply(engine, op, command))
         except OrderRejected as rejection:  # as it was the first time: the engine is deterministic
             logger.debug("command %d was rejected: %s", sequence, rejection)
     return sequence
 
 
-def _apply(engine: Engine, op: str, fields: dict[str, Any]) -> Result:
+def apply(engine: Engine, op: str, fields: dict[str, Any]) -> Result:
+    """Execute a line of the journal, without its numbering.
+
+    Raises:
+        OrderRejected: as the engine.
+    """
     if op not in READERS:
         return engine.submit(read_order(fields))
     execute: dict[str, Callable[[Any], Result]] = {

@@ -6,6 +6,7 @@ an asset over all users and the exchange's own accounts equals its deposits less
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from exchange_ref.engine.instruments import MAX_UNITS, UNITS_PER_ASSET
@@ -40,9 +41,12 @@ def fee_units(amount_units: int, rate_ppm: int) -> int:
 
 
 class Ledger:
-    __slots__ = ("_balances", "_changed", "_deposited")
+    """`observer` is told all changes of each command, if there is one."""
+
+    __slots__ = ("_balances", "_changed", "_deposited", "observer")
 
     def __init__(self) -> None:
+        self.observer: Callable[[list[BalanceChange]], None] | None = None
         self._balances: dict[tuple[str, str], Balance] = {}
         self._changed: dict[tuple[str, str], Balance] = {}
         self._deposited: dict[str, int] = {}
@@ -136,6 +140,8 @@ class Ledger:
     def take_changes(self) -> tuple[BalanceChange, ...]:
         """The rows that changed since the last call. The exchange's own accounts are left out: single rows
         that every trade changes, and nobody's wallets."""
+        if self.observer is not None:
+            self.observer([_row(key, balance) for key, balance in self._changed.items()])
         changes = tuple(
             _row(key, balance) for key, balance in self._changed.items() if key[0] not in OWN_ACCOUNTS
         )

@@ -27,10 +27,20 @@ logger = logging.getLogger(__name__)
 
 KEPT: Final = 10
 EVERY_S: Final = 15.0
-# Raised when the state has another form; Python's version is there for the same reason.
-FORMAT: Final = f"1/{platform.python_version()}"
 # So much of the journal before a snapshot tells whether it is its journal.
 TAIL_BYTES: Final = 4096
+
+
+def _code_digest() -> str:
+    """Of what makes the state: a snapshot of other code, or another Python, is not read."""
+    digest = hashlib.sha256(platform.python_version().encode())
+    for package in ("engine", "cfd"):
+        for path in sorted((Path(__file__).parent.parent / package).glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+FORMAT: Final = _code_digest()
 
 
 class Snapshots:
@@ -126,7 +136,7 @@ def _read(path: Path, journal_path: Path) -> tuple[dict[str, Any], Any]:
     header: dict[str, Any] = json.loads(line)
     digest = header.pop("sha256")
     if header["format"] != FORMAT:
-        raise ValueError(f"it is of version {header['format']}, not {FORMAT}")
+        raise ValueError("it is of another version of the exchange or of Python")
     try:
         state = gzip.decompress(packed)
     except EOFError as error:

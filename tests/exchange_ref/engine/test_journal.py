@@ -79,7 +79,7 @@ from pathlib import Path
 from exchange_ref.engine.journal import Journal, JournalUnwritable
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path(sys.argv[1])
-journal = Journal(path)
+journal = Journal(path, now_ns=lambda: 5)
 journal.append("first", {"n": 1})
 whole = path.read_bytes()
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -109,8 +109,8 @@ def test_a_full_disk_leaves_no_part_of_a_line(tmp_path: Path) -> None:
     told = json.loads(answer.stdout)
     assert told["refused"] == 3
     assert [json.loads(line) for line in told["text"].splitlines()] == [
-        {"seq": 1, "op": "first", "n": 1},
-        {"seq": 2, "op": "third", "n": 3},
+        {"seq": 1, "op": "first", "at": 5, "n": 1},
+        {"seq": 2, "op": "third", "at": 5, "n": 3},
     ]
 
 
