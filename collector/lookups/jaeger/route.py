@@ -125,7 +125,7 @@ def _add_v1(router: APIRouter, lookups: _Lookups) -> None:
     def services() -> dict[str, Any]:
         return _listed(lookups.services())
 
-    @router.get("/api/services/{service}/operations")
+    @router.get("/api/services/{service:path}/operations")
     def operations_of(service: str) -> dict[str, Any]:
         return _listed(list(dict.fromkeys(row["name"] for row in lookups.operations(service))))
 

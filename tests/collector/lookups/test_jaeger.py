@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -157,3 +158,14 @@ def test_errors(get: Get, path: str, params: dict[str, str], status: int, messag
     assert (answer.status_code, error["code"]) == (status, status)
     assert message in error["msg"]
     assert get("/v3/traces/77").json() == {"error": {"httpCode": 404, "message": "No traces found"}}
+
+
+@pytest.mark.parametrize("service", ["team/shop", "a/operations", "<b>x</b>", "100%", "a?b#c"])
+def test_any_name_of_a_service(shared: Any, make_request: Any, service: str) -> None:
+    """A service is found by its name in a path, slashes and all."""
+    request = make_request(1, service=service, name="pay")
+    headers = {"content-type": "application/x-protobuf"}
+    shared.http.post("/v1/traces", content=request.SerializeToString(), headers=headers)
+    shared.landed()
+    answer = shared.api.get(f"/jaeger/api/services/{quote(service, safe='')}/operations")
+    assert answer.json()["data"] == ["pay"]
