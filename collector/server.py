@@ -200,7 +200,11 @@ class Server:
             torn_folder=store.folder / "quarantine",
         )
         self.lander = Lander(
-            store, self.spool, interval_ms=settings.land_interval_ms, max_bytes=settings.land_max_bytes
+            store,
+            self.spool,
+            interval_ms=settings.land_interval_ms,
+            max_bytes=settings.land_max_bytes,
+            hot_bytes=settings.land_hot_bytes if settings.seal_after_min else 0,  # only sealing merges them
         )
         self.lander.start()
         self._writers.append(self.lander)

@@ -130,6 +130,11 @@ class Settings(ModelPrices):
         ge=1,
         description="Least time between two landings, in which small requests gather, in milliseconds.",
     )
+    land_hot_bytes: int = constant(
+        2 * MIB,
+        ge=0,
+        description="Payload bytes of one landing interval from which on spans go to hot files; 0: never.",
+    )
     land_max_bytes: int = constant(
         128 * MIB,
         ge=1024,

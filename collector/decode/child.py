@@ -33,7 +33,8 @@ def main() -> None:
 
 def _serve(sock: socket.socket) -> None:
     try:
-        decoded = decode_records(receive_request(sock), _DECODE_BYTES_MAX)
+        request = receive_request(sock)
+        decoded = decode_records(request.records, _DECODE_BYTES_MAX, shred=request.shred)
     except EOFError:
         raise
     except Exception as error:  # any failure of the parser: the server then decodes the payload itself

@@ -22,6 +22,7 @@ LAST_TIME_NS = 2**63 - 2
 _HEX_PAIRS = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), dtype=np.uint16)
 
 Decoded = TypeVar("Decoded")
+Encode = Callable[[pa.ListArray], pa.StructArray]
 
 _pool = ptars.HandlerPool([message.DESCRIPTOR.file for message in REQUEST_TYPES.values()])
 
@@ -57,8 +58,14 @@ def decode_canonical(
         return decode(parse(signal, canonical))
 
 
-def open_envelope(requests: pa.RecordBatch, scope_list: str, item_list: str) -> Origin:
-    """The items of all requests, e.g. spans, with `service_name`, `resource_…` and `scope_…` columns."""
+def open_envelope(
+    requests: pa.RecordBatch, scope_list: str, item_list: str, encode: Encode = encode_attributes
+) -> Origin:
+    """The items of all requests, e.g. spans, with `service_name`, `resource_…` and `scope_…` columns.
+
+    Args:
+        encode: makes a column of attributes of their lists.
+    """
     resources = requests.column(0).flatten()
     scopes = resources.field(scope_list).flatten()
     items = scopes.field(item_list).flatten()
@@ -66,8 +73,8 @@ def open_envelope(requests: pa.RecordBatch, scope_list: str, item_list: str) -> 
     scope_of_item = parent_index(scopes.field(item_list))
     resource_of_item = resource_of_scope[scope_of_item]
     columns = {
-        **expand(_resource_columns(resources), resource_of_item),
-        **expand(_scope_columns(scopes), scope_of_item),
+        **expand(_resource_columns(resources, encode), resource_of_item),
+        **expand(_scope_columns(scopes, encode), scope_of_item),
     }
     return Origin(items, columns)
 
@@ -146,22 +153,22 @@ def as_table(columns: dict[str, pa.Array]) -> pa.Table:
     return pa.Table.from_arrays(list(columns.values()), schema=pa.schema(fields))
 
 
-def _resource_columns(resources: pa.StructArray) -> dict[str, pa.Array]:
+def _resource_columns(resources: pa.StructArray, encode: Encode) -> dict[str, pa.Array]:
     resource = resources.field("resource")
     return {
         "service_name": _service_names(resource.field("attributes")),
-        "resource_attributes": encode_attributes(resource.field("attributes")),
+        "resource_attributes": encode(resource.field("attributes")),
         "resource_dropped_attributes_count": pc.fill_null(resource.field("dropped_attributes_count"), 0),
         "resource_schema_url": resources.field("schema_url"),
     }
 
 
-def _scope_columns(scopes: pa.StructArray) -> dict[str, pa.Array]:
+def _scope_columns(scopes: pa.StructArray, encode: Encode) -> dict[str, pa.Array]:
     scope = scopes.field("scope")
     return {
         "scope_name": pc.fill_null(scope.field("name"), ""),
         "scope_version": pc.fill_null(scope.field("version"), ""),
-        "scope_attributes": encode_attributes(scope.field("attributes")),
+        "scope_attributes": encode(scope.field("attributes")),
         "scope_dropped_attributes_count": pc.fill_null(scope.field("dropped_attributes_count"), 0),
         "scope_schema_url": scopes.field("schema_url"),
     }

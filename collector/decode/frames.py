@@ -1,7 +1,8 @@
 """The messages between the server and its decoding process, over a socket.
 
-Request: how many records, the size and signal of each, then their payloads. Reply: `OK` and how many tables,
-then each as signal, size and Arrow IPC stream; or `REFUSED` and the reason as one UTF-8 text.
+Request: how many records, whether to shred spans, the size and signal of each, then their payloads. Reply:
+`OK` and how many tables, then each as signal, size and Arrow IPC stream; or `REFUSED` and the reason as one
+UTF-8 text.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import socket
 import struct
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,31 +20,40 @@ from collector.decode.records import Decoded
 from collector.signals import Signal
 from collector.wal.segment import Position, Record
 
-_COUNT = struct.Struct("<I")
+_HEAD = struct.Struct("<I?")  # records, whether to shred
 _ITEM = struct.Struct("<BQ")  # signal or reply, size in bytes
 _OK, _REFUSED = 0, 1
 _BUFFERS_PER_SEND = 512  # below every IOV_MAX
 # The keys of spans are sent as one more column, the counts of paths with the schema.
 _KEY_COLUMN = "span_key"
 _PATHS = b"spyhop.paths"
+_SHREDDED = b"spyhop.shredded"
 
 
-def send_request(sock: socket.socket, records: Sequence[Record]) -> None:
+class Request(NamedTuple):
+    """What there is to decode, and how."""
+
+    records: Sequence[Record]
+    shred: bool
+
+
+def send_request(sock: socket.socket, request: Request) -> None:
     """Raises OSError when the other side is gone."""
-    head = [_COUNT.pack(len(records)), *(_ITEM.pack(r.signal, len(r.payload)) for r in records)]
+    records = request.records
+    head = [_HEAD.pack(len(records), request.shred), *(_ITEM.pack(r.signal, len(r.payload)) for r in records)]
     _send_all(sock, [b"".join(head), *(record.payload for record in records)])
 
 
-def receive_request(sock: socket.socket) -> list[Record]:
+def receive_request(sock: socket.socket) -> Request:
     """Raises EOFError when the other side is gone."""
-    (count,) = _COUNT.unpack(_receive(sock, _COUNT.size))
+    count, shred = _HEAD.unpack(_receive(sock, _HEAD.size))
     items = list(_ITEM.iter_unpack(_receive(sock, count * _ITEM.size)))
     payloads = memoryview(_receive(sock, sum(size for _, size in items)))
     records, start = [], 0
     for signal, size in items:
         records.append(Record(Position(0, start), signal, bytes(payloads[start : start + size])))
         start += size
-    return records
+    return Request(records, shred)
 
 
 def send_reply(sock: socket.socket, decoded: dict[Signal, list[Decoded]]) -> None:
@@ -83,17 +94,20 @@ def receive_reply(sock: socket.socket) -> dict[Signal, list[Decoded]]:
 
 
 def _as_one_table(part: Decoded) -> pa.Table:
-    table = part.table.replace_schema_metadata({_PATHS: json.dumps(part.paths)})
+    table = part.table.replace_schema_metadata(
+        {_PATHS: json.dumps(part.paths), _SHREDDED: json.dumps(part.is_shredded)}
+    )
     return table if part.keys is None else table.append_column(_KEY_COLUMN, pa.array(part.keys))
 
 
 def _from_one_table(table: pa.Table) -> Decoded:
     paths = json.loads(table.schema.metadata[_PATHS])
+    is_shredded = json.loads(table.schema.metadata[_SHREDDED])
     table = table.replace_schema_metadata()
     if _KEY_COLUMN not in table.column_names:
-        return Decoded(table, None, paths)
+        return Decoded(table, None, paths, is_shredded)
     keys = np.asarray(table[_KEY_COLUMN].combine_chunks())
-    return Decoded(table.drop_columns([_KEY_COLUMN]), keys, paths)
+    return Decoded(table.drop_columns([_KEY_COLUMN]), keys, paths, is_shredded)
 
 
 def _receive(sock: socket.socket, size_bytes: int) -> pa.Buffer:

@@ -7,9 +7,10 @@ for all rows that have it: 0.15 µs a row of nine keys, 0.45 when each row is so
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,6 +29,8 @@ class Chosen(NamedTuple):
     items: Ints  # item numbers, row by row and sorted by key; of equal keys in a row only the last
     counts: Ints  # how many of these each row owns
     metadata: pa.BinaryArray  # each row's dictionary of keys
+    codes: npt.NDArray[Any]  # of all items, kept or not: which of `names` each has
+    names: list[bytes]
 
 
 def choose(keys: pa.BinaryArray, sizes: Ints) -> Chosen:
@@ -59,6 +62,8 @@ def choose(keys: pa.BinaryArray, sizes: Ints) -> Chosen:
         _each_in_order(orders, kind_of_row, starts, counts),
         counts,
         pa.array(dictionaries, pa.binary()).take(arrow(kind_of_row)),
+        code_of_item,
+        names,
     )
 
 
@@ -97,7 +102,8 @@ def _row_by_row(words: pa.BinaryArray, code_of_item: Ints, sizes: Ints) -> Chose
     items = items[np.append(place[1:] != place[:-1], True)]
     counts = np.bincount(row_of_item[items], minlength=len(sizes)).astype(np.int64)
     kept_keys = words.take(arrow(code_of_item[items]))
-    return Chosen(items, counts, with_offsets(headers_of(counts, _header), counts, kept_keys))
+    metadata = with_offsets(headers_of(counts, _header), counts, kept_keys)
+    return Chosen(items, counts, metadata, code_of_item, words.to_pylist())
 
 
 def _header(count: int) -> bytes:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait  # poll, where select ends at descriptor 1,023
 from time import monotonic
 
-from collector.decode.frames import receive_reply, send_request
+from collector.decode.frames import Request, receive_reply, send_request
 from collector.decode.records import Decoded, decode_records, payload_bytes
 from collector.signals import Signal
 from collector.wal.segment import DamagedRecord, Record
@@ -49,7 +49,9 @@ class Decoder:
         self._used_s = 0.0
         self._not_before_s = 0.0
 
-    def decode(self, records: Sequence[Record | DamagedRecord]) -> dict[Signal, list[Decoded]]:
+    def decode(
+        self, records: Sequence[Record | DamagedRecord], *, shred: bool = False
+    ) -> dict[Signal, list[Decoded]]:
         """The result of `decode_records`, from this process or the other.
 
         Raises:
@@ -57,16 +59,18 @@ class Decoder:
         """
         whole = [record for record in records if isinstance(record, Record)]
         if len(whole) < len(records) or payload_bytes(whole) < self._process_bytes_min:
-            return decode_records(records)
+            return decode_records(records, shred=shred)
         self._used_s = self._clock_s()
         try:
             child = self._ready_child()
-            return decode_records(records) if child is None else child.decode(whole)
+            return (
+                decode_records(records, shred=shred) if child is None else child.decode(Request(whole, shred))
+            )
         except (OSError, EOFError) as error:
             log.warning("the decoding process is gone (%s); decoding here until there is another", error)
             self.close()
             self._not_before_s = self._clock_s() + _RESTART_PAUSE_S
-            return decode_records(records)
+            return decode_records(records, shred=shred)
 
     @property
     def process_id(self) -> int | None:
@@ -131,13 +135,13 @@ class _Child:
             self._is_ready = True
         return self._is_ready
 
-    def decode(self, records: Sequence[Record]) -> dict[Signal, list[Decoded]]:
+    def decode(self, request: Request) -> dict[Signal, list[Decoded]]:
         """
         Raises:
             ValueError: one of the records cannot be decoded.
             OSError, EOFError: the process is gone, or silent for too long.
         """
-        send_request(self._socket, records)
+        send_request(self._socket, request)
         return receive_reply(self._socket)
 
     def close(self) -> None:

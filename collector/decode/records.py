@@ -11,8 +11,9 @@ import pyarrow as pa
 from collector.decode.logs import decode_logs
 from collector.decode.metrics import decode_metrics
 from collector.decode.paths import count_paths
+from collector.decode.shredded import Unlike, align
 from collector.decode.span_keys import Keys, span_keys
-from collector.decode.traces import decode_traces
+from collector.decode.traces import decode_shredded, decode_traces
 from collector.signals import Signal
 from collector.wal.segment import DamagedRecord, Record
 
@@ -27,29 +28,43 @@ class Decoded(NamedTuple):
     table: pa.Table  # of one chunk
     keys: Keys | None = None  # keys of the spans, which their retries share
     paths: Mapping[str, int] = {}  # how many values have each path of attributes: `paths.py`
+    is_shredded: bool = False  # for a hot file, where any path has its place: no INSERT can take these
 
 
 def decode_records(
-    records: Sequence[Record | DamagedRecord], decode_bytes_max: int = DECODE_BYTES_MAX
+    records: Sequence[Record | DamagedRecord],
+    decode_bytes_max: int = DECODE_BYTES_MAX,
+    *,
+    shred: bool = False,
 ) -> dict[Signal, list[Decoded]]:
     """The rows of each signal, as few large tables, since every insert has a fixed cost.
 
     Args:
         decode_bytes_max: payload bytes in one call of the parser.
+        shred: spans for a hot file, as far as `shredded.py` takes them.
 
     Raises:
         ValueError: one of the records is damaged, of no known signal, or no valid protobuf.
     """
     tables: dict[Signal, list[pa.Table]] = {}
+    shredded: list[pa.Table] = []
     for signal, payloads in _chunks(records, decode_bytes_max):
-        tables.setdefault(signal, []).extend(_decode(signal, payloads))
-    return {
+        if shred and signal is Signal.TRACES:
+            spans = decode_shredded(payloads)
+            shredded.append(spans.shredded)
+            tables.setdefault(signal, []).extend([spans.others] if spans.others is not None else [])
+        else:
+            tables.setdefault(signal, []).extend(_decode(signal, payloads))
+    decoded = {
         signal: [
             Decoded(table, span_keys(table) if signal is Signal.TRACES else None, count_paths(table))
             for table in _joined(parts)
         ]
         for signal, parts in tables.items()
     }
+    for table in _aligned(shredded):
+        decoded[Signal.TRACES].insert(0, Decoded(table, span_keys(table), is_shredded=True))
+    return decoded
 
 
 def payload_bytes(records: Sequence[Record | DamagedRecord]) -> int:
@@ -86,6 +101,15 @@ def _decode(signal: Signal, payloads: list[bytes]) -> list[pa.Table]:
             return [decode_logs(payloads)]
         case Signal.METRICS:
             return decode_metrics(payloads)
+
+
+def _aligned(tables: list[pa.Table]) -> list[pa.Table]:
+    """Shredded tables as one, or as they are where their keys are too many together."""
+    filled = [table for table in tables if len(table)]
+    try:
+        return [pa.concat_tables(align(filled)).combine_chunks()] if filled else []
+    except Unlike:
+        return filled
 
 
 def _joined(tables: list[pa.Table]) -> list[pa.Table]:

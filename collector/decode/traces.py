@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.decode.buffers import arrow
+from collector.decode.buffers import arrow, flags, valid
 from collector.decode.columns import (
+    Encode,
     as_table,
     decode_canonical,
     hex_ids,
@@ -19,6 +22,7 @@ from collector.decode.columns import (
     rebuild_lists,
     times_or_null,
 )
+from collector.decode.shredded import SHREDDED_COLUMNS, shred_attributes
 from collector.decode.variant import encode_attributes, variant_field
 from collector.signals import Signal
 
@@ -41,6 +45,13 @@ _LINK_FIELDS = [
 ]
 
 
+class ShreddedSpans(NamedTuple):
+    """Spans of some payloads in two tables of the same columns."""
+
+    shredded: pa.Table
+    others: pa.Table | None  # with attributes that `shredded.py` leaves out
+
+
 def decode_traces(payloads: list[bytes]) -> pa.Table:
     """`ExportTraceServiceRequest` bytes to one table, a row for each span in the order sent.
 
@@ -52,11 +63,41 @@ def decode_traces(payloads: list[bytes]) -> pa.Table:
     return decode_canonical(Signal.TRACES, _decode, payloads)
 
 
+def decode_shredded(payloads: list[bytes]) -> ShreddedSpans:
+    """The same spans, each once: with shredded attributes as far as that goes, the others as they were.
+
+    Raises:
+        ValueError: a payload is not valid protobuf.
+    """
+    return decode_canonical(Signal.TRACES, _decode_shredded, payloads)
+
+
 def _decode(requests: pa.RecordBatch) -> pa.Table:
     spans, origin = open_envelope(requests, "scope_spans", "spans")
+    return as_table(_columns(spans, origin, encode_attributes))
+
+
+def _decode_shredded(requests: pa.RecordBatch) -> ShreddedSpans:
+    spans, origin = open_envelope(requests, "scope_spans", "spans", shred_attributes)
+    columns = _columns(spans, origin, shred_attributes)
+    whole = pa.table(columns)
+    is_shredded = np.logical_and.reduce([valid(columns[name]) for name in SHREDDED_COLUMNS])
+    if is_shredded.all():
+        return ShreddedSpans(whole, None)
+    others, their_origin = open_envelope(requests, "scope_spans", "spans")
+    picked = flags(~is_shredded)
+    rest = _columns(
+        others.filter(picked),
+        {name: column.filter(picked) for name, column in their_origin.items()},
+        encode_attributes,
+    )
+    return ShreddedSpans(whole.filter(flags(is_shredded)), as_table(rest))
+
+
+def _columns(spans: pa.StructArray, origin: dict[str, pa.Array], encode: Encode) -> dict[str, pa.Array]:
     start_ns, end_ns = nanos(spans.field("start_time_unix_nano")), nanos(spans.field("end_time_unix_nano"))
     status = spans.field("status")
-    columns = {
+    return {
         "trace_id": hex_ids(spans.field("trace_id")),
         "span_id": hex_ids(spans.field("span_id")),
         "parent_span_id": null_if_empty(hex_ids(spans.field("parent_span_id"))),
@@ -68,7 +109,7 @@ def _decode(requests: pa.RecordBatch) -> pa.Table:
         "duration_ns": arrow(np.maximum(end_ns - start_ns, 0)),
         "status_code": named(status.field("code"), STATUS_CODES),
         "status_message": pc.fill_null(status.field("message"), ""),
-        "attributes": encode_attributes(spans.field("attributes")),
+        "attributes": encode(spans.field("attributes")),
         "dropped_attributes_count": spans.field("dropped_attributes_count"),
         "events": _events(spans.field("events")),
         "dropped_events_count": spans.field("dropped_events_count"),
@@ -76,7 +117,6 @@ def _decode(requests: pa.RecordBatch) -> pa.Table:
         "dropped_links_count": spans.field("dropped_links_count"),
         **origin,
     }
-    return as_table(columns)
 
 
 def _events(lists: pa.ListArray) -> pa.ListArray:

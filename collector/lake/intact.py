@@ -40,13 +40,16 @@ class LakeFiles:
         path, what = next(iter(self._faults.items()))
         others = f", and {len(self._faults) - 1} more" if len(self._faults) > 1 else ""
         return (
-            f"the lake file {self._store.lake / path} {what}{others}: queries of that time fail. Put it back,"
+            f"the lake file {path} {what}{others}: queries of that time fail. Put it back,"
             " or start the server again, which takes missing files out of the views"
         )
 
     def _look(self) -> None:
-        query = "SELECT path, size_bytes FROM lake_files WHERE expired_at IS NULL ORDER BY path"
-        listed = dict(zip(*self._store.read(query).to_pydict().values(), strict=True))
+        listed: dict[str, int] = {}
+        for table, folder in (("lake_files", self._store.lake), ("hot_files", self._store.folder)):
+            query = f"SELECT path, size_bytes FROM {table} WHERE expired_at IS NULL ORDER BY path"  # noqa: S608  # constants
+            for path, size_bytes in zip(*self._store.read(query).to_pydict().values(), strict=True):
+                listed[str(folder / path)] = size_bytes
         self._seen = {path: seen for path, seen in self._seen.items() if path in listed}
         self._faults = {path: what for path, what in self._faults.items() if path in listed}
         paths = list(listed)
@@ -58,7 +61,7 @@ class LakeFiles:
 
     def _check(self, path: str, size_bytes: int) -> None:
         try:
-            state = os.stat(self._store.lake / path)
+            state = os.stat(path)
         except OSError as error:
             self._faults[path] = f"is gone ({error.strerror})"
             return

@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.lake.parquet import partial_of
+from collector.store.durable import partial_of
 from collector.store.file_columns import NANOSECONDS, WRITTEN_FORMAT
 from collector.store.lake import quoted, refresh_shared_views
 from collector.store.sqlfile import load_sql
@@ -68,7 +68,7 @@ class Listing:
         }
         if listings == self._seen:
             return False
-        with self._store.transaction() as con:
+        with self._store.view_transaction() as con:
             con.execute("DELETE FROM lake_foreign_files")
             for collector_id in sorted(listings):
                 self._take_in_one(con, self._folder / f"{collector_id}.parquet")

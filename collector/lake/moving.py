@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import calendar
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
 from collector.decode.columns import LAST_TIME_NS
-from collector.lake.parquet import new_path, partial_of, write_file
+from collector.decode.shredded import Unlike
+from collector.lake.merging import is_merged, merge_spans, types_of
+from collector.lake.parquet import new_path, slice_seconds, write_file
 from collector.lake.shredding import shredding_option
+from collector.signals import Signal
+from collector.store.durable import partial_of
 from collector.store.file_columns import WRITTEN_FORMAT, columns_of, read_columns, written_columns
 from collector.store.lake import SealedSignal, file_list, quoted, refresh_views, unpacked_rows
 from collector.store.sqlfile import load_sql
@@ -34,6 +39,15 @@ class Hours(NamedTuple):
     end: datetime  # the first hour after them
     row_count: int
     last_batch_id: int
+
+
+class HotHour(NamedTuple):
+    """Hot files of one hour that one lake file will hold."""
+
+    start: datetime
+    paths: list[str]
+    row_counts: list[int]
+    hour_count: int  # rows of all settled hot files of that hour
 
 
 class LakeFile(NamedTuple):
@@ -84,7 +98,7 @@ def seal(
     path = announce(con, signal, (hours.start, hours.end), hours.last_batch_id, now_ns)
     copied = write_file(con, store.lake / path, signal, selected, hours.row_count, shredding=shredding)
     store.share(store.lake / path)
-    with store.transaction() as moving:
+    with store.view_transaction() as moving:
         moving.execute(
             f'INSERT INTO lake_files SELECT $1, $2, $3, min("{signal.time_column}"),'  # noqa: S608  # as above
             f' max("{signal.time_column}"), min(batch_id), max(batch_id), count(*), $4,'
@@ -98,6 +112,46 @@ def seal(
         _check_counts(copied, deleted, path)
         settle(store, moving, path)
     return copied
+
+
+def seal_hot(
+    store: Store, con: duckdb.DuckDBPyConnection, signal: SealedSignal, hour: HotHour, *, now_ns: int
+) -> int:
+    """Merge hot files of an hour to one of the lake; returns how many rows have moved.
+
+    Files whose keys are too many together become several. A landing that meanwhile takes a later version of a
+    span writes one of the files anew: then nothing has happened, and the hour is due as before.
+    """
+    hours = (hour.start, hour.start + timedelta(hours=1))
+    paths = _alike(store, hour.paths)
+    last_batch_id = int(Path(paths[-1]).name.partition("-")[0])
+    path = announce(con, signal, hours, last_batch_id, now_ns)
+    sources = [store.folder / source for source in paths]
+    copied = merge_spans(sources, store.lake / path, slice_seconds(hour.hour_count))
+    store.share(store.lake / path)
+    with store.view_transaction() as moving:
+        size_bytes = (store.lake / path).stat().st_size
+        moving.execute(load_sql(_QUERIES, "list_merged"), [path, size_bytes, now_ns, paths, WRITTEN_FORMAT])
+        listed = moving.execute("SELECT row_count FROM lake_files WHERE path = ?", [path]).fetchall()
+        _check_counts(copied, listed[0][0] if listed else 0, path)
+        moving.execute(
+            "UPDATE hot_files SET expired_at = make_timestamp_ns(?)"
+            " WHERE path IN (FROM unnest(?::VARCHAR[]))",
+            [now_ns, paths],
+        )
+        settle(store, moving, path)
+    return copied
+
+
+def _alike(store: Store, paths: list[str]) -> list[str]:
+    """As many of the files, from the first on, as can be one."""
+    while True:
+        try:
+            types_of([store.folder / path for path in paths])
+        except Unlike:
+            paths = paths[: len(paths) // 2]
+        else:
+            return paths
 
 
 def compact(
@@ -121,12 +175,17 @@ def compact(
         "SELECT max(last_batch_id) FROM lake_files WHERE path IN (FROM unnest(?::VARCHAR[]))", [paths]
     ).fetchall()[0]
     path = announce(con, signal, hours, newest_batch_id, now_ns)
-    rows = _rows_of(con, store, signal, files)
-    # Each file may have few paths, but all together many; rare paths have no column in any of them.
-    copied = write_file(con, store.lake / path, signal, rows, expected, shredding=shredding_option(con, rows))
+    target = store.lake / path
+    if _are_merged(store, signal, files):
+        copied = merge_spans([store.lake / file.path for file in files], target, slice_seconds(expected))
+    else:
+        rows = _rows_of(con, store, signal, files)
+        # Each file may have few paths, but all together many; rare paths have no column in any of them.
+        shredding = shredding_option(con, rows)
+        copied = write_file(con, target, signal, rows, expected, shredding=shredding)
     store.share(store.lake / path)
     _check_counts(copied, expected, path)
-    with store.transaction() as moving:
+    with store.view_transaction() as moving:
         size_bytes = (store.lake / path).stat().st_size
         moving.execute(
             load_sql(_QUERIES, "list_compacted"), [path, size_bytes, now_ns, paths, WRITTEN_FORMAT]
@@ -138,6 +197,31 @@ def compact(
         )
         settle(store, moving, path)
     return copied
+
+
+def apart(store: Store, signal: SealedSignal, files: list[LakeFile]) -> list[list[LakeFile]]:
+    """Groups of files that compaction makes one of: merged ones stay among themselves, since one that DuckDB
+    wrote would have all their values shredded again. What is alone stays as it is."""
+    merged = [file for file in files if _is_merged(store, signal, file)]
+    others = [file for file in files if file not in merged]
+    groups = [merged, others] if _are_merged(store, signal, merged) else [others]
+    return [group for group in groups if len(group) > 1]
+
+
+def _are_merged(store: Store, signal: SealedSignal, files: list[LakeFile]) -> bool:
+    """Whether the files can be merged without DuckDB."""
+    if not all(_is_merged(store, signal, file) for file in files):
+        return False
+    try:
+        types_of([store.lake / file.path for file in files])
+    except Unlike:
+        return False
+    return True
+
+
+def _is_merged(store: Store, signal: SealedSignal, file: LakeFile) -> bool:
+    is_present = signal.label == Signal.TRACES.label and file.file_format == WRITTEN_FORMAT
+    return is_present and is_merged(store.lake / file.path)
 
 
 def remove_unfinished(store: Store) -> int:

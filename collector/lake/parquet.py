@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import duckdb
 
+from collector.store.durable import make_durable, partial_of
 from collector.store.file_columns import unix_nano_column
 from collector.store.lake import SealedSignal, quoted
 
@@ -71,35 +71,14 @@ def write_file(
     return int(copied[0][0])
 
 
-def partial_of(target: Path) -> Path:
-    """The name of a file while it is written: no reader's `*.parquet` finds it."""
-    return target.with_name(target.name + ".partial")
-
-
-def make_durable(partial: Path, target: Path) -> None:
-    """Sync the file and its name to disk, before any transaction refers to it."""
-    _sync(partial, os.O_RDWR)
-    partial.replace(target)
-    for folder in (
-        target.parent,
-        target.parent.parent,
-        target.parent.parent.parent,
-    ):  # the folders may all be new
-        _sync(folder, os.O_RDONLY)
-
-
 def _order(signal: SealedSignal, row_count: int) -> str:
     time = f'"{unix_nano_column(signal.time_column)}"'
     order = f"{signal.order}, {time}"
     if not signal.in_slices:
         return order
-    slice_s = max(1, min(_SLICE_MAX_S, _HOUR_S * _ROWS_PER_SLICE // max(1, row_count)))
-    return f"{time} // {slice_s * 1_000_000_000}, {order}"
+    return f"{time} // {slice_seconds(row_count) * 1_000_000_000}, {order}"
 
 
-def _sync(path: Path, flags: int) -> None:
-    file = os.open(path, flags)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+def slice_seconds(row_count: int) -> int:
+    """How long the slices of time are, within which the rows of an hour with so many are sorted."""
+    return max(1, min(_SLICE_MAX_S, _HOUR_S * _ROWS_PER_SLICE // max(1, row_count)))

@@ -23,7 +23,7 @@ from collector.lake.compaction import (
 )
 from collector.lake.landed import LandedLog
 from collector.lake.listing import Listing
-from collector.lake.moving import Hours, LakeFile, compact, remove_unfinished, seal
+from collector.lake.moving import HotHour, Hours, LakeFile, apart, compact, remove_unfinished, seal, seal_hot
 from collector.lake.retention import delete_expired, expire
 from collector.lake.thin import THIN_ROWS, ThinFile, files_to_share, share, span_max
 from collector.store.file_columns import WRITTEN_FORMAT
@@ -75,6 +75,7 @@ class Sealer:
         self._stopping = threading.Event()
         self._working: duckdb.DuckDBPyConnection | None = None
         self._failure = ""
+        self._settled: set[frozenset[str]] = set()  # files of an hour that compaction leaves as they are
         self._totals = self._read_totals()
         self.rows_max = rows_that_fit(store.memory_limit_bytes())  # halved when memory does not suffice
         self._thread = threading.Thread(target=self._loop, name="sealing", daemon=True)
@@ -102,6 +103,7 @@ class Sealer:
     def run_once(self) -> int:
         """Seal, compact, expire and publish what is due; returns how many rows left the database."""
         remove_unfinished(self._store)
+        self._store.remove_unfinished_hot_files()
         moved = 0
         if self._policy.seal_after_s:
             moved = self._seal_due()
@@ -143,6 +145,7 @@ class Sealer:
         patient = self._landed.settled_batch_id(now_ns, self._policy.patience_s)
         moved = 0
         for signal in SEALED_SIGNALS:
+            moved += self._seal_hot(signal, settled)
             # Repeated, since an hour that is larger than a file has rows left.
             moved_before = -1
             while moved > moved_before and (due := self._due_hours(signal, settled, patient)):
@@ -154,6 +157,20 @@ class Sealer:
                         moved += seal(
                             self._store, con, signal, hours, now_ns=self._clock_ns(), rows_max=self.rows_max
                         )
+        return moved
+
+    def _seal_hot(self, signal: SealedSignal, settled: int) -> int:
+        """Hot files of hours that are over, and of hours that fill a lake file already."""
+        until_ns = self._clock_ns() - int(self._policy.seal_after_s * 1e9)
+        params = [signal.label, until_ns - until_ns % _HOUR_NS, settled, ROWS_PER_FILE_MAX]
+        moved, moved_before = 0, -1
+        while moved > moved_before:
+            moved_before = moved
+            for row in self._store.read(load_sql(_QUERIES, "due_hot_hours"), params).to_pylist():
+                if self._stopping.is_set():
+                    return moved
+                with self._interruptible() as con:
+                    moved += seal_hot(self._store, con, signal, HotHour(**row), now_ns=self._clock_ns())
         return moved
 
     @contextmanager
@@ -187,9 +204,9 @@ class Sealer:
                 files = files_to_compact(listed, quiet=hour["is_quiet"], rows_max=self.rows_max)
                 if self._stopping.is_set():
                     return
-                if files:
-                    start = hour["hour_start"]
-                    self._compact(signal, (start, start + _HOUR), files)
+                start = hour["hour_start"]
+                for alike in self._groups(signal, files):
+                    self._compact(signal, (start, start + _HOUR), alike)
             for group in self._thin_files(signal, quiet_since_ns):
                 if self._stopping.is_set():
                     return
@@ -209,6 +226,16 @@ class Sealer:
         rows = self._store.read(query, [signal.label, quiet_since_ns, THIN_ROWS]).to_pylist()
         files = [ThinFile(_lake_file(row), row["start"], row["last_hour"] + _HOUR) for row in rows]
         return files_to_share(files, self._span_max)
+
+    def _groups(self, signal: SealedSignal, files: list[LakeFile]) -> list[list[LakeFile]]:
+        """What of an hour's files becomes one; those that stay as they are, are not opened at every look."""
+        paths = frozenset(file.path for file in files)
+        if not files or paths in self._settled:
+            return []
+        groups = apart(self._store, signal, files)
+        if not groups:
+            self._settled.add(paths)
+        return groups
 
     def _compact(self, signal: SealedSignal, hours: tuple[datetime, datetime], files: list[LakeFile]) -> None:
         row_count = sum(file.row_count for file in files)

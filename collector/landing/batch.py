@@ -18,7 +18,7 @@ import pyarrow as pa
 from collector.decode.buffers import Bools
 from collector.decode.paths import rows_with_others
 from collector.decode.process import Decoder
-from collector.decode.records import Decoded
+from collector.decode.records import Decoded, payload_bytes
 from collector.decode.traces import decode_traces
 from collector.landing.insert import Rows, Tables
 from collector.landing.lag import LagWatch
@@ -75,7 +75,8 @@ def to_insert(
             Rows(
                 part.table,
                 None if part.keys is None or recent is None else recent.suspects(part.keys),
-                _packed(part, typed[signal]),
+                None if part.is_shredded else _packed(part, typed[signal]),
+                part.is_shredded,
             )
             for part in parts
         ]
@@ -100,9 +101,11 @@ class BatchReader:
         *,
         interval_s: float,
         max_bytes: int,
+        hot_bytes: int = 0,
     ) -> None:
         """
         Args:
+            hot_bytes: spans of a read of so many payload bytes are for a hot file; 0: never.
             recent: spans that are stored; from now on this thread's own.
             position: where the first batch begins.
             interval_s: least time between the beginnings of two reads, so that small requests share one.
@@ -114,6 +117,7 @@ class BatchReader:
         self._position = position
         self._interval_s = interval_s
         self._max_bytes = max_bytes
+        self._hot_bytes = hot_bytes
         self._ready: queue.Queue[Batch | None] = queue.Queue(maxsize=1)
         self._finishing = threading.Event()
         self._abandoned = threading.Event()
@@ -183,7 +187,8 @@ class BatchReader:
             self.noticed_s = None
 
     def _decode(self, records: Records) -> Tables:
-        return to_insert(self._decoder.decode(records), self._typed, self._recent)
+        shred = 0 < self._hot_bytes <= payload_bytes(records)
+        return to_insert(self._decoder.decode(records, shred=shred), self._typed, self._recent)
 
     def _note_lag(self) -> None:
         backlog = self._spool.status()["bytes"]

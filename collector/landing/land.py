@@ -20,7 +20,7 @@ import pyarrow as pa
 from collector.decode.records import decode_records, payload_bytes
 from collector.landing.batch import Batch, BatchReader, Records, read_batch, to_insert
 from collector.landing.checkpoints import Checkpoints
-from collector.landing.insert import Insertion, Tables, Totals
+from collector.landing.insert import Insertion, Place, Tables, Totals
 from collector.signals import Signal
 from collector.store.dedupe import RecentKeys, load_recent
 from collector.store.faults import MACHINE_FAULTS
@@ -38,6 +38,9 @@ PIECE_BYTES_MAX = 4 * 1024 * 1024
 # Two of DuckDB's row groups. A transaction ends just below them: a last row group of a few rows would be
 # stored without shredding, and one of less than half a group would be merged at some checkpoint.
 ROWS_MAX = 2 * 122_880
+# Of a hot file: so many rows, or what comes within so long.
+HOT_ROWS = 200_000
+HOT_GATHER_S = 1.0
 _NEXT_PIECE_TIMEOUT_S = 0.5
 RETRY_FIRST_S, RETRY_LAST_S = 0.25, 5.0
 INTERRUPT_TIMEOUT_S = 1.0  # for an interrupted transaction to end
@@ -58,16 +61,20 @@ class Lander:
         *,
         interval_ms: int,
         max_bytes: int,
+        hot_bytes: int = 0,
         clock_ns: Callable[[], int] = time_ns,
     ) -> None:
         """
         Args:
+            hot_bytes: payload bytes of an interval from which on spans go to hot files; 0: never.
             interval_ms: least time between two landings, so that small requests share one.
             max_bytes: payload bytes that land in one transaction, about.
         """
         self._store = store
         self._spool = spool
         self._max_bytes = max_bytes
+        self._hot_bytes = hot_bytes
+        self._place = Place(store.folder, store.lake)
         self._clock_ns = clock_ns
         self._quarantine_folder = store.folder / "quarantine"
         self.position, self.totals = read_position(store)
@@ -83,6 +90,7 @@ class Lander:
             self.position,
             interval_s=interval_ms / 1000,
             max_bytes=self._piece_bytes,
+            hot_bytes=hot_bytes,
         )
         self._stopping = threading.Event()
         self._working: duckdb.DuckDBPyConnection | None = None
@@ -124,11 +132,11 @@ class Lander:
             "failure": self._failure or self._reader.failure or lag.failure(now_s, self.position),
         }
 
-    def land_available(self) -> int:
+    def land_available(self, *, shred: bool = False) -> int:
         """Land one piece of what is durable now; returns the number of its records. Not while started."""
 
         def decode(records: Records) -> Tables:
-            return to_insert(decode_records(records), self.typed, self._recent)
+            return to_insert(decode_records(records, shred=shred), self.typed, self._recent)
 
         batch = read_batch(self._spool, decode, self.position, self._piece_bytes, monotonic())
         if batch is None:
@@ -186,10 +194,12 @@ class Lander:
             taken: gets the end of each piece that was taken from the reader.
         """
         batch, size_bytes, record_count, row_count = first, 0, 0, 0
+        gathered = self._gathered(first, taken) if _is_hot(first) else [first]
         try:
             with self._transaction() as con:
-                insertion = Insertion(con, self.totals, self.typed)
+                insertion = Insertion(con, self.totals, self.typed, self._place, self._clock_ns)
                 while True:
+                    batch = gathered.pop(0) if gathered else batch
                     if batch.tables is None:
                         raise ValueError("a record cannot be decoded")
                     insertion.insert(batch.tables)
@@ -197,7 +207,9 @@ class Lander:
                     record_count += len(batch.records)
                     piece_rows = _row_count(batch.tables)
                     row_count += piece_rows
-                    if size_bytes >= self._max_bytes or row_count + piece_rows > ROWS_MAX:
+                    if gathered:
+                        continue
+                    if size_bytes >= self._max_bytes or row_count + piece_rows > ROWS_MAX or _is_hot(first):
                         break
                     following = self._following(batch.end)
                     if following is None:
@@ -212,6 +224,20 @@ class Lander:
             return
         insertion.committed()
         self._landed(batch.end, totals, record_count, insertion.replaced_count)
+
+    def _gathered(self, first: Batch, taken: list[Position]) -> list[Batch]:
+        """`first` and what comes within a moment: a hot file has many rows, and no transaction waits."""
+        batches, row_count = [first], _row_count(first.tables or {})
+        until_s = first.noticed_s + HOT_GATHER_S
+        while row_count < HOT_ROWS and not self._stopping.is_set():
+            remaining_s = until_s - monotonic()
+            batch = self._reader.next(remaining_s) if remaining_s > 0 else None
+            if batch is None:
+                break
+            batches.append(batch)
+            taken.append(batch.end)
+            row_count += _row_count(batch.tables or {})
+        return batches
 
     def _following(self, end: Position) -> Batch | None:
         """The next piece if a whole one is waiting: landing is then behind and should not commit yet."""
@@ -247,7 +273,7 @@ class Lander:
 
     def commit(self, tables: Tables, end: Position, record_count: int, *, quarantined_count: int = 0) -> None:
         with self._transaction() as con:
-            insertion = Insertion(con, self.totals, self.typed)
+            insertion = Insertion(con, self.totals, self.typed, self._place, self._clock_ns)
             insertion.insert(tables)
             totals = insertion.set_position(end, self._clock_ns(), quarantined_count=quarantined_count)
         insertion.committed()
@@ -257,7 +283,8 @@ class Lander:
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """One that `stop` can end, its COMMIT included."""
         try:
-            with self._store.transaction() as con:
+            # Views are made anew where there are hot files: nobody else may do so meanwhile.
+            with self._store.view_transaction() as con:
                 self._working = con
                 yield con
         finally:
@@ -286,6 +313,10 @@ def read_position(store: Store) -> tuple[Position, Totals]:
     (row,) = store.read(load_sql("collector.landing.queries", "get_position")).to_pylist()
     position = Position(row.pop("segment_id"), row.pop("segment_offset_bytes"))
     return position, Totals(*row.values())
+
+
+def _is_hot(batch: Batch) -> bool:
+    return any(rows.is_shredded for decoded in (batch.tables or {}).values() for rows in decoded)
 
 
 def _row_count(tables: Tables) -> int:

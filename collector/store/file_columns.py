@@ -50,7 +50,7 @@ def written_columns(columns: list[Column], time_column: str) -> str:
             replaced.append(f'{_microseconds(_quoted(name))} AS "{name}"')
             added.append(f'{_rest(_quoted(name))} AS "{name}{_REST}"')
         elif Column(name, kind).is_nested:
-            replaced.append(f'{_written_list(name, kind)}::VARIANT AS "{name}"')
+            replaced.append(f'{written_list(name, kind)}::VARIANT AS "{name}"')
     added.append(f'epoch_ns("{time_column}") AS "{unix_nano_column(time_column)}"')
     return ", ".join([f"* REPLACE ({', '.join(replaced)})", *added])
 
@@ -95,7 +95,8 @@ def struct_fields(kind: str) -> list[Column]:
     return [Column(name.strip('"'), inner) for name, inner in names_and_kinds]
 
 
-def _written_list(name: str, kind: str) -> str:
+def written_list(name: str, kind: str) -> str:
+    """A list of structs as it is cast to the VARIANT of a file."""
     fields = struct_fields(kind)
     if not any(field.kind == _TIME for field in fields):
         return _quoted(name)

@@ -8,9 +8,13 @@ from typing import NamedTuple
 
 import duckdb
 
-from collector.store.file_columns import columns_of, file_time, read_columns, struct_fields
+from collector.store.file_columns import WRITTEN_FORMAT, columns_of, file_time, read_columns, struct_fields
+from collector.store.sqlfile import load_sql
 
+HOT_FOLDER = "hot"  # in the data folder: `collector.store.hot`
 LAKE_FOLDER = "lake"  # in the data folder, unless another is chosen
+# A query opens each file of a branch whose bounds it meets, and planning one of each branch.
+HOT_FILES_PER_BRANCH = 32
 # A file of several hours would widen the bounds of its day's others.
 _SHARED_PATH = "CASE WHEN date_trunc('hour', last_time) > hour_start THEN path END"
 
@@ -57,15 +61,27 @@ def refresh_views(con: duckdb.DuckDBPyConnection, lake: Path) -> None:
     Runs in the caller's transaction, so that views and rows change at one moment.
     """
     for signal in SEALED_SIGNALS:
-        branches = [f"FROM {signal.table}", unpacked_rows(con, signal), *_own_branches(con, signal, lake)]
-        con.execute(f"CREATE OR REPLACE VIEW {signal.view} AS " + " UNION ALL BY NAME ".join(branches))
+        refresh_view(con, signal, lake)
     refresh_shared_views(con, lake)
 
 
-def refresh_shared_views(con: duckdb.DuckDBPyConnection, lake: Path) -> None:
+def refresh_view(con: duckdb.DuckDBPyConnection, signal: SealedSignal, lake: Path) -> None:
+    """The same of one of `spans`, `logs` and `metrics`."""
+    branches = [
+        f"FROM {signal.table}",
+        unpacked_rows(con, signal),
+        *_hot_branches(con, signal),
+        *_own_branches(con, signal, lake),
+    ]
+    con.execute(f"CREATE OR REPLACE VIEW {signal.view} AS " + " UNION ALL BY NAME ".join(branches))
+
+
+def refresh_shared_views(
+    con: duckdb.DuckDBPyConnection, lake: Path, signals: Iterable[SealedSignal] = SEALED_SIGNALS
+) -> None:
     """`all_spans`, `all_logs`, `all_metrics`: own rows and other collectors', each with whose it is."""
     (own_id,) = con.execute("SELECT collector_id FROM lake_identity").fetchall()[0]
-    for signal in SEALED_SIGNALS:
+    for signal in signals:
         branches = [
             f"SELECT {quoted(own_id)} AS collector_id, * FROM {signal.view}",  # noqa: S608  # constant names
             *_foreign_branches(con, signal, lake),
@@ -81,6 +97,31 @@ def unpacked_rows(con: duckdb.DuckDBPyConnection, signal: SealedSignal) -> str:
         if "VARIANT" in kind
     )
     return f"SELECT * REPLACE ({replaced}) FROM {signal.packed_table}"  # noqa: S608  # names of the schema
+
+
+def packed_rows(con: duckdb.DuckDBPyConnection, signal: SealedSignal, source: str) -> str:
+    """A SELECT of rows of `source`, which has the table's columns, as the table of packed rows takes them."""
+    replaced = ", ".join(
+        f'{_packed(name, kind)} AS "{name}"'
+        for name, kind in columns_of(con, signal.table)
+        if "VARIANT" in kind
+    )
+    return f"SELECT * REPLACE ({replaced}) FROM {source}"  # noqa: S608  # names of the schema
+
+
+def _packed(name: str, kind: str) -> str:
+    if kind == "VARIANT":
+        return _bytes_of(f'"{name}"')
+    fields = ", ".join(
+        f'"{field}" := ' + (_bytes_of(f'e."{field}"') if inner == "VARIANT" else f'e."{field}"')
+        for field, inner in struct_fields(kind)
+    )
+    return f'list_transform("{name}", lambda e: struct_pack({fields}))'
+
+
+def _bytes_of(variant: str) -> str:
+    encoded = f'variant_to_parquet_variant({variant})::STRUCT(metadata BLOB, "value" BLOB)'
+    return f"list_transform([{encoded}], lambda v: v.metadata || v.value)[1]"
 
 
 def _unpacked(name: str, kind: str) -> str:
@@ -102,6 +143,28 @@ def quoted(text: object) -> str:
 def file_list(lake: Path, paths: Iterable[str]) -> str:
     """`read_parquet`'s first argument."""
     return "[{}]".format(", ".join(quoted(lake / path) for path in paths))
+
+
+def _hot_branches(con: duckdb.DuckDBPyConnection, signal: SealedSignal) -> Iterable[str]:
+    """One SELECT for so many hot files of an hour as landed one after another."""
+    groups = con.execute(
+        load_sql("collector.store.queries", "hot_groups"), [signal.label, HOT_FILES_PER_BRANCH]
+    ).fetchall()
+    if not groups:
+        return
+    folder = _data_folder(con)
+    for paths, first_batch_id, last_batch_id, first_time, last_time in groups:
+        yield (
+            f"SELECT {_read(con, signal, WRITTEN_FORMAT)} FROM {_files(folder, paths)}"  # noqa: S608  # own paths, quoted
+            f" WHERE batch_id BETWEEN {first_batch_id} AND {last_batch_id}"
+            f" AND {_within(signal, WRITTEN_FORMAT, first_time, last_time)}"
+        )
+
+
+def _data_folder(con: duckdb.DuckDBPyConnection) -> Path:
+    query = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
+    ((path,),) = con.execute(query).fetchall()
+    return Path(path).absolute().parent
 
 
 def _own_branches(con: duckdb.DuckDBPyConnection, signal: SealedSignal, lake: Path) -> Iterable[str]:

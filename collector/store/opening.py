@@ -11,7 +11,7 @@ import duckdb
 
 from collector.errors import DataFolderInUse, DataFolderUnusable
 from collector.store.database_files import DATABASE_FILE_NAME, LOG_SUFFIX, RESCUED_SUFFIX
-from collector.store.lake import LAKE_FOLDER
+from collector.store.lake import HOT_FOLDER, LAKE_FOLDER
 from collector.wal.segment import Position, missing_segments
 from collector.wal.segment_folder import SEGMENT_SUFFIX
 
@@ -29,11 +29,16 @@ class Remains(NamedTuple):
 
     segments: list[int]  # of the spool, those with content
     lake_file_count: int  # of the lake inside the folder
+    hot_file_count: int = 0
 
     def __str__(self) -> str:
         parts = [
             f"{count} {what}{'s' if count > 1 else ''}"
-            for count, what in ((len(self.segments), "spool segment"), (self.lake_file_count, "lake file"))
+            for count, what in (
+                (len(self.segments), "spool segment"),
+                (self.lake_file_count, "lake file"),
+                (self.hot_file_count, "hot file"),
+            )
             if count
         ]
         return " and ".join(parts)
@@ -43,7 +48,8 @@ def find_remains(folder: Path) -> Remains:
     paths = [path for path in (folder / SPOOL_FOLDER).glob(f"*{SEGMENT_SUFFIX}") if path.stem.isdecimal()]
     segments = sorted(int(path.stem) for path in paths if path.stat().st_size)
     lake_file_count = sum(1 for _ in (folder / LAKE_FOLDER).glob("*/date=*/hour=*/*.parquet"))
-    return Remains(segments, lake_file_count)
+    hot_file_count = sum(1 for _ in (folder / HOT_FOLDER).glob("*/*.parquet"))
+    return Remains(segments, lake_file_count, hot_file_count)
 
 
 def open_file(folder: Path, config: Config, *, new_database: bool) -> duckdb.DuckDBPyConnection:
@@ -77,7 +83,7 @@ def refuse_foreign_database(root: duckdb.DuckDBPyConnection, folder: Path) -> No
         DataFolderUnusable: as for a missing one.
     """
     remains = find_remains(folder)
-    if remains.segments or remains.lake_file_count:
+    if any(remains):
         path = folder / DATABASE_FILE_NAME
         raise DataFolderUnusable(
             f"{path} is empty, and beside it are {remains} of another database",

@@ -17,7 +17,7 @@ from collector.store.database_files import DATABASE_FILE_NAME
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # What a data folder may hold besides: anything else is somebody else's, and the folder is not ours to close.
-_OWN_FOLDERS = frozenset({"spool", "quarantine", "lake"})
+_OWN_FOLDERS = frozenset({"spool", "quarantine", "lake", "hot"})
 _OWN_FILES = frozenset({"owner.json", "lost+found"})
 
 log = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from collector.errors import Unavailable
 from collector.store.database_files import DATABASE_FILE_NAME, DatabaseFiles, Sizes
+from collector.store.hot import open_files, remove_unfinished, set_aside
 from collector.store.lake import quoted, refresh_views
 from collector.store.lock import FolderLock
 from collector.store.memory import check_memory_limit, size_bytes
@@ -58,6 +59,7 @@ class Store:
         self._root_guard = threading.Lock()  # `.cursor()` on one connection from two threads is not safe
         self._landed = threading.Condition()
         self._closed = False
+        self._views = threading.Lock()
         self._writers = threading.Condition()
         self._writer_count = 0
         self._refusal = ""
@@ -139,6 +141,14 @@ class Store:
         finally:
             cursor.close()
 
+    def remove_unfinished_hot_files(self) -> None:
+        """Files of landings that failed, once nobody can be writing them."""
+        cursor = self.cursor()
+        try:
+            remove_unfinished(cursor, self.folder)
+        finally:
+            cursor.close()
+
     def refuse(self, reason: str) -> None:
         """From now on no transaction begins, with `reason`; an empty one ends that."""
         with self._writers:
@@ -175,6 +185,12 @@ class Store:
             with self._writers:
                 self._writer_count -= 1
                 self._writers.notify_all()
+
+    @contextmanager
+    def view_transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The same for whoever makes views anew: two at once would be refused by DuckDB."""
+        with self._views, self.transaction() as con:
+            yield con
 
     def change(self, write: Callable[[duckdb.DuckDBPyConnection], Written]) -> Written:
         """Run `write` in a transaction, and again while another transaction updates the same rows.
@@ -301,6 +317,9 @@ def _connect(
         for text in schema_texts():
             root.execute(text)
         lake = locate_lake(root, folder, given_lake)
+        if is_new:
+            set_aside(folder)
+        open_files(root, folder)
         refresh_views(root, lake)
         stamp_version(root)
         root.execute("COMMIT")

@@ -19,6 +19,7 @@ STEPS: dict[int, str] = {
     5: "feedback is append-only: feedback_events, and the view feedback with the latest word",
     6: "one word for one thing: self_time and message_wait instead of exclusive and gap",
     7: "lake files with times in microseconds, which other engines read: file_format",
+    8: "hot files of spans, which an older Spyhop would not show: hot_files",
 }
 SCHEMA_VERSION = max(STEPS)
 OLDEST_VERSION = 1  # files older than that are refused

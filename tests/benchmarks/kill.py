@@ -4,8 +4,8 @@
 
 Each round starts a server, sends over gRPC and HTTP at once while hours are sealed to Parquet and their files
 rewritten, and ends it with SIGKILL: at any random moment, also when it has just started or is catching up, or
-at a random moment inside one step: the spool's write, landing, sealing, compaction, the deletion of replaced
-files. Without --inside the rounds take turns. What a round got an answer
+at a random moment inside one step: the spool's write, landing, a hot file, merging, sealing, compaction,
+the deletion of replaced files. Without --inside the rounds take turns. What a round got an answer
 for must be stored once; what it got no answer for is sent again in the next round, as exporters do, and must
 be stored once too. Exits with 1 otherwise.
 """
@@ -34,7 +34,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 SPANS_PER_REQUEST = 50
 SERVER = Path(__file__).parent / "killed_server.py"
-STEPS = ("any", "spool", "landing", "sealing", "compaction", "deletion")  # inside which a round may end
+STEPS = (
+    "any",
+    "spool",
+    "landing",
+    "hot",
+    "merging",
+    "sealing",
+    "compaction",
+    "deletion",
+)  # inside which a round may end
 HOURS = 12  # few, so that each of them soon has several files to rewrite
 CALLS_MAX = 4
 STEP_TIMEOUT_S = 15.0  # a round whose step does not come is ended from outside
@@ -148,14 +157,18 @@ _KNOWN_FILES = "SELECT path FROM lake_files UNION SELECT path FROM lake_writes"
 
 
 def unlisted_files(folder: Path) -> int:
-    """Lake files that no transaction knows of: what a crash has left and nobody will remove.
+    """Lake and hot files that no transaction knows of: what a crash has left and nobody will remove.
 
     A file that stands in `lake_writes` is known: the last stop interrupted it, and a start removes it.
     """
     with duckdb.connect(str(folder / "spyhop.duckdb"), read_only=True) as con:
         known = {path for (path,) in con.execute(_KNOWN_FILES).fetchall()}
+        hot = {path for (path,) in con.execute("SELECT path FROM hot_files").fetchall()}
     lake = folder / "lake"
-    return sum(path.relative_to(lake).as_posix() not in known for path in lake.glob("*/date=*/hour=*/*"))
+    unlisted = sum(path.relative_to(lake).as_posix() not in known for path in lake.glob("*/date=*/hour=*/*"))
+    return unlisted + sum(
+        path.relative_to(folder).as_posix() not in hot for path in folder.glob("hot/*/*.parquet")
+    )
 
 
 def run(rounds: int, seed: int, steps: Sequence[str]) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from typing import Any
 
 import collector.lake.retention
 import collector.lake.sealer
+import collector.landing.insert
+import collector.landing.land
+import collector.store.hot
 from collector.landing.land import Lander
 from collector.server import run
 from collector.settings import Settings
@@ -29,10 +32,13 @@ from collector.wal.spool import Spool
 STEPS: dict[str, tuple[Any, str]] = {
     "spool": (Spool, "_write_durably"),
     "landing": (Lander, "_land_together"),
+    "hot": (collector.landing.insert, "store_spans"),
+    "merging": (collector.lake.sealer, "seal_hot"),
     "sealing": (collector.lake.sealer, "seal"),
     "compaction": (collector.lake.sealer, "compact"),
     "deletion": (collector.lake.sealer, "delete_expired"),
 }
+HOT_BYTES = 8_000
 FIRST_DURATION_S = 0.01  # taken for the call before the first
 
 
@@ -64,6 +70,9 @@ def main() -> None:
     if step in STEPS:
         arm(*STEPS[step], int(calls), float(fraction))
     collector.lake.retention.EXPIRED_KEEP_S = 1
+    # Two requests and more within an interval go to hot files, however few rows, a single one to the table.
+    collector.landing.land.HOT_GATHER_S = 0.02
+    collector.store.hot.HOUR_ROWS_MIN = 1
     anywhere = "127.0.0.1:0"
     settings = Settings(
         data=Path(folder),
@@ -71,6 +80,7 @@ def main() -> None:
         otlp_http=anywhere,
         api=anywhere,
         land_interval_ms=20,
+        land_hot_bytes=HOT_BYTES,
         spool_segment_bytes=65536,
         seal_settle_min=0,
         seal_interval_s=0.1,

@@ -1,0 +1,189 @@
+"""Hot files: spans that landed while many came, as Parquet, until sealing moves them to the lake.
+
+A file holds rows of one batch and one hour. It is durable under its name before the transaction that lists it
+and stores the spool position; a crash between the two leaves a file that is not listed, and the next start
+removes it. Whatever is in no file yet (slow traffic, late rows, rows with rare keys) is in the table.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from time import time
+from typing import NamedTuple
+from uuid import uuid4
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from collector.decode.buffers import flags
+from collector.store.durable import make_durable, partial_of
+from collector.store.file_columns import WRITTEN_FORMAT, columns_of, read_columns, unix_nano_column
+from collector.store.lake import HOT_FOLDER, SEALED_SIGNALS, packed_rows, quoted
+from collector.store.span_files import file_rows, write_spans
+from collector.store.sqlfile import load_sql
+
+_FOLDER = f"{HOT_FOLDER}/spans"
+_SIGNAL = "traces"
+_TIME = unix_nano_column("start_time")
+_HOUR_NS = 3_600_000_000_000
+# Fewer rows of an hour, as come late, are not worth a file of their own: they go to the table.
+HOUR_ROWS_MIN = 2_000
+# No landing takes so long: a file that is older and not listed is nobody's.
+_UNLISTED_MAX_S = 600.0
+
+log = logging.getLogger(__name__)
+
+
+class HotFile(NamedTuple):
+    """A listed file."""
+
+    path: str  # relative to the data folder
+    row_count: int
+
+
+def store_spans(con: duckdb.DuckDBPyConnection, folder: Path, spans: pa.Table, batch_id: int) -> None:
+    """Write spans with shredded attributes as files of one hour each, and list them in `con`'s transaction.
+
+    The views do not show them before `refresh_views`.
+    """
+    rows = file_rows(spans, batch_id, columns_of(con, "spans_recent"), con)
+    hours = rows[_TIME].to_numpy() // _HOUR_NS
+    for hour in np.unique(hours).tolist():
+        own = rows if (hours == hour).all() else rows.filter(flags(hours == hour))
+        if len(own) < HOUR_ROWS_MIN:
+            _insert_packed(con, folder, own)
+            continue
+        path = _write(folder, own, batch_id)
+        bounds = pc.min_max(own[_TIME]).as_py()
+        con.execute(
+            load_sql("collector.store.queries", "list_hot_file"),
+            [
+                path,
+                _SIGNAL,
+                hour * _HOUR_NS,
+                bounds["min"],
+                bounds["max"],
+                batch_id,
+                len(own),
+                (folder / path).stat().st_size,
+            ],
+        )
+
+
+def delete_spans(con: duckdb.DuckDBPyConnection, folder: Path, outdated: pa.Table, now_ns: int) -> int:
+    """Take spans out of the files that hold them: each is written anew; returns how many have gone.
+
+    Args:
+        outdated: `trace_id`, `span_id`, `span_kind`, `service_name` and `start_time`, in nanoseconds.
+    """
+    wanted = outdated.append_column(_TIME, outdated["start_time"].cast(pa.int64()))
+    keys = ["trace_id", "span_id", "span_kind", "service_name", _TIME]
+    gone = 0
+    for path in _holding(con, folder, outdated):
+        rows = pq.ParquetFile(folder / path).read()
+        found = rows.select(keys).append_column("place", pa.array(range(len(rows))))
+        hit = found.join(wanted.select(keys), keys, join_type="left semi")["place"].to_numpy()
+        if len(hit) == 0:
+            continue
+        kept = np.ones(len(rows), dtype=bool)
+        kept[hit] = False
+        gone += len(hit)
+        _replace(con, folder, path, rows.filter(flags(kept)), now_ns)
+    return gone
+
+
+def _remove_unlisted(con: duckdb.DuckDBPyConnection, folder: Path, *, older_than_s: float) -> int:
+    """Delete files that no transaction has listed: their rows are still in the spool; how many."""
+    listed = {path for (path,) in con.execute("SELECT path FROM hot_files").fetchall()}
+    removed = 0
+    for file in sorted((folder / _FOLDER).glob("*.parquet*")):
+        if f"{_FOLDER}/{file.name}" in listed or time() - file.stat().st_mtime < older_than_s:
+            continue
+        file.unlink(missing_ok=True)
+        removed += 1
+    if removed:
+        log.warning("%d hot files that no landing had finished were removed", removed)
+    return removed
+
+
+def set_aside(folder: Path) -> None:
+    """Files of another database, when one is made anew: nobody deletes them."""
+    found = folder / _FOLDER
+    if any(found.glob("*.parquet")):
+        aside = folder / "quarantine" / f"hot-spans-{uuid4().hex[:12]}"
+        aside.parent.mkdir(mode=0o700, exist_ok=True)
+        found.replace(aside)
+        log.warning("hot files of an earlier database are in %s now", aside)
+
+
+def open_files(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """At the start: remove what a crash left, and take files that somebody deleted out of the view."""
+    _remove_unlisted(con, folder, older_than_s=0)
+    rows = con.execute("SELECT path, expired_at IS NULL FROM hot_files").fetchall()
+    missing = [path for path, _ in rows if not (folder / path).exists()]
+    lost = [path for path, is_shown in rows if is_shown and path in missing]
+    if lost:
+        log.error("%d hot files are gone, and their rows with them, e.g. %s", len(lost), lost[0])
+    con.execute("DELETE FROM hot_files WHERE path IN (FROM unnest(?::VARCHAR[]))", [missing])
+
+
+def remove_unfinished(con: duckdb.DuckDBPyConnection, folder: Path) -> int:
+    """While landing goes on: files of landings that failed."""
+    return _remove_unlisted(con, folder, older_than_s=_UNLISTED_MAX_S)
+
+
+def _write(folder: Path, rows: pa.Table, batch_id: int) -> str:
+    path = f"{_FOLDER}/{batch_id:012d}-{uuid4().hex[:12]}.parquet"
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_spans(partial_of(target), [rows], rows.schema)
+    make_durable(partial_of(target), target)
+    return path
+
+
+def _holding(con: duckdb.DuckDBPyConnection, folder: Path, outdated: pa.Table) -> Iterator[str]:
+    """The files that have a trace of these spans; only those of their times are opened."""
+    con.register("outdated", outdated)
+    try:
+        files = con.execute(load_sql("collector.store.queries", "hot_files_of_spans")).fetchall()
+    finally:
+        con.unregister("outdated")
+    traces = pc.unique(outdated["trace_id"])
+    for (path,) in files:
+        ids = pq.ParquetFile(folder / path).read(["trace_id"])["trace_id"]
+        if pc.any(pc.is_in(ids, value_set=traces)).as_py():
+            yield path
+
+
+def _insert_packed(con: duckdb.DuckDBPyConnection, folder: Path, rows: pa.Table) -> None:
+    """Into the table of rows whose variants are bytes, which takes any keys.
+
+    DuckDB takes shredded rows from a file only.
+    """
+    (signal,) = (signal for signal in SEALED_SIGNALS if signal.label == _SIGNAL)
+    file = folder / _FOLDER / f"{uuid4().hex}.passing.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write_spans(file, [rows], rows.schema)
+        shown = read_columns(columns_of(con, signal.table), signal.time_column, WRITTEN_FORMAT)
+        source = f"(SELECT {shown} FROM read_parquet({quoted(file)}))"  # noqa: S608  # own path
+        con.execute(f"INSERT INTO {signal.packed_table} BY NAME {packed_rows(con, signal, source)}")
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _replace(con: duckdb.DuckDBPyConnection, folder: Path, path: str, rows: pa.Table, now_ns: int) -> None:
+    if len(rows):
+        batch_id = int(path.removeprefix(f"{_FOLDER}/").partition("-")[0])
+        new = _write(folder, rows, batch_id)
+        con.execute(
+            "INSERT INTO hot_files SELECT ?, signal, hour_start, first_time, last_time, batch_id, ?, ?, NULL"
+            " FROM hot_files WHERE path = ?",
+            [new, len(rows), (folder / new).stat().st_size, path],
+        )
+    con.execute("UPDATE hot_files SET expired_at = make_timestamp_ns(?) WHERE path = ?", [now_ns, path])

@@ -1,0 +1,110 @@
+"""Spans with shredded attributes as a Parquet file in the form of a lake file, written by pyarrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from collector.decode.buffers import arrow, lengths
+from collector.decode.shredded import SHREDDED_COLUMNS
+from collector.store.file_columns import Column, written_list
+from collector.store.variant_footer import mark_variants
+
+LIST_COLUMNS = ("events", "links")
+VARIANT_COLUMNS = frozenset((*SHREDDED_COLUMNS, *LIST_COLUMNS))
+# What hardly repeats: a dictionary of it would be looked up for nothing. Trace ids repeat, and by their
+# dictionary a trace is found in 2.6 ms of 100,000 rows instead of 5.
+_PLAIN = {
+    "span_id": "PLAIN",
+    "parent_span_id": "PLAIN",
+    "start_time": "DELTA_BINARY_PACKED",
+    "start_time_ns_rest": "DELTA_BINARY_PACKED",
+    "start_time_unix_nano": "DELTA_BINARY_PACKED",
+    "duration_ns": "DELTA_BINARY_PACKED",
+}
+_NANOSECOND_FIELDS = ("start_time_ns_rest", "start_time_unix_nano")
+
+
+def file_rows(
+    spans: pa.Table, batch_id: int, columns: list[Column], con: duckdb.DuckDBPyConnection
+) -> pa.Table:
+    """The columns of a lake file, in its order, of decoded spans with shredded attributes.
+
+    Args:
+        columns: of `spans_recent`.
+    """
+    nanos = spans["start_time"].combine_chunks().view(pa.int64()).to_numpy()
+    made = {
+        "batch_id": arrow(np.full(len(spans), batch_id, dtype=np.int64)),
+        "start_time": arrow(nanos // 1000).view(pa.timestamp("us")),
+        "start_time_ns_rest": pa.array((nanos % 1000).astype(np.int16)),
+        "start_time_unix_nano": arrow(nanos),
+    }
+    for name, kind in columns:
+        if name in LIST_COLUMNS:
+            made[name] = _as_variants(spans[name].combine_chunks(), Column(name, kind), con)
+    names = [*(column.name for column in columns), *_NANOSECOND_FIELDS]
+    return pa.table({name: made[name] if name in made else spans[name] for name in names})
+
+
+def write_spans(
+    target: Path, tables: Iterable[pa.Table], schema: pa.Schema, *, row_group_rows: int = 1 << 20
+) -> int:
+    """Write tables of `schema` one after another, each in row groups of its own; returns how many rows."""
+    rows = 0
+    with pq.ParquetWriter(
+        target,
+        schema,
+        compression="zstd",
+        store_schema=False,
+        use_dictionary=[path for path in _leaves(schema) if path not in _PLAIN],
+        column_encoding=_PLAIN,
+        write_statistics=True,
+    ) as writer:
+        for table in tables:
+            writer.write_table(table, row_group_size=row_group_rows)
+            rows += len(table)
+    mark_variants(target, VARIANT_COLUMNS)
+    return rows
+
+
+def _leaves(schema: pa.Schema) -> Iterator[str]:
+    for field in schema:
+        yield from _leaves_below(field.name, field.type)
+
+
+def _leaves_below(path: str, kind: pa.DataType) -> Iterator[str]:
+    if pa.types.is_struct(kind):
+        for field in kind:
+            yield from _leaves_below(f"{path}.{field.name}", field.type)
+    else:
+        yield path
+
+
+def _as_variants(lists: pa.ListArray, column: Column, con: duckdb.DuckDBPyConnection) -> pa.StructArray:
+    """Parquet cannot nest Variants, so a list of structs that hold some is one. Most spans have none."""
+    sizes = lengths(lists)
+    filled = np.flatnonzero(sizes)
+    places = np.zeros(len(lists), dtype=np.int64)
+    places[filled] = np.arange(1, len(filled) + 1)
+    con.register("lists", pa.table({column.name: lists.take(arrow(filled))}))
+    written = (
+        f'variant_to_parquet_variant({written_list(*column)}::VARIANT)::STRUCT(metadata BLOB, "value" BLOB)'
+    )
+    try:
+        encoded = con.sql(
+            f'SELECT {written} AS v FROM (SELECT []::{column.kind} AS "{column.name}")'  # noqa: S608  # names of the schema
+            f" UNION ALL SELECT {written} FROM lists"
+        ).to_arrow_table()
+    finally:
+        con.unregister("lists")
+    variants = encoded["v"].combine_chunks().take(arrow(places))
+    parts = [variants.field("metadata"), variants.field("value")]
+    return pa.StructArray.from_arrays(
+        parts, fields=[pa.field("metadata", pa.binary(), nullable=False), pa.field("value", pa.binary())]
+    )
