@@ -18,12 +18,14 @@ from collector.decode.buffers import arrow
 from collector.decode.shredded import Types, Unlike, common_types, with_types
 from collector.store.durable import make_durable, partial_of
 from collector.store.file_columns import unix_nano_column
-from collector.store.span_files import write_spans
+from collector.store.span_files import lake_rows, write_spans
 
 # Sorted and in memory at once: 700 bytes a row. Rows come in the order of time, nearly.
 WINDOW_ROWS = 400_000
 # Of a lake file: see `collector.lake.parquet`.
 _GROUP_ROWS = 245_760
+# Of a joined hot file. With 20,480 rows a condition on an attribute costs twice as much.
+_JOINED_GROUP_ROWS = 122_880
 _WRITER = "parquet-cpp-arrow"
 _TIME = unix_nano_column("start_time")
 
@@ -38,10 +40,23 @@ def merge_spans(sources: Sequence[Path], target: Path, slice_s: int) -> int:
         Unlike: the files have too many keys together, or one holds values in another form.
     """
     types = types_of(sources)
-    schema = with_types(_empty(sources[0]), types).schema
+    schema = lake_rows(with_types(_empty(sources[0]), types)).schema
     target.parent.mkdir(parents=True, exist_ok=True)
-    windows = (_sorted(window, slice_s) for window in _windows(sources, types))
+    windows = (_sorted(lake_rows(window), slice_s) for window in _windows(sources, types, WINDOW_ROWS))
     rows = write_spans(partial_of(target), windows, schema, row_group_rows=_GROUP_ROWS)
+    make_durable(partial_of(target), target)
+    return rows
+
+
+def join_spans(sources: Sequence[Path], target: Path) -> int:
+    """Write the rows of hot files into another one, in their order, durably; returns how many.
+
+    Raises:
+        Unlike: as for `merge_spans`.
+    """
+    types = types_of(sources)
+    schema = with_types(_empty(sources[0]), types).schema
+    rows = write_spans(partial_of(target), _windows(sources, types, _JOINED_GROUP_ROWS), schema)
     make_durable(partial_of(target), target)
     return rows
 
@@ -73,7 +88,8 @@ def _empty(path: Path) -> pa.Table:
     return pq.ParquetFile(path).schema_arrow.empty_table()
 
 
-def _windows(sources: Sequence[Path], types: Types) -> Iterator[pa.Table]:
+def _windows(sources: Sequence[Path], types: Types, row_count: int) -> Iterator[pa.Table]:
+    """All rows in their order, `row_count` together and what the last row group has beyond."""
     pending: list[pa.Table] = []
     count = 0
     for path in sources:
@@ -82,7 +98,7 @@ def _windows(sources: Sequence[Path], types: Types) -> Iterator[pa.Table]:
             rows = with_types(file.read_row_group(group, use_threads=False), types)
             pending.append(rows)
             count += len(rows)
-            if count >= WINDOW_ROWS:
+            if count >= row_count:
                 yield pa.concat_tables(pending).combine_chunks()
                 pending, count = [], 0
     if pending:

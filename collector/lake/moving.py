@@ -10,7 +10,6 @@ from __future__ import annotations
 import calendar
 import logging
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
@@ -23,6 +22,7 @@ from collector.lake.shredding import shredding_option
 from collector.signals import Signal
 from collector.store.durable import partial_of
 from collector.store.file_columns import WRITTEN_FORMAT, columns_of, read_columns, written_columns
+from collector.store.hot import batch_of
 from collector.store.lake import SealedSignal, file_list, quoted, refresh_views, unpacked_rows
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
@@ -123,9 +123,8 @@ def seal_hot(
     span writes one of the files anew: then nothing has happened, and the hour is due as before.
     """
     hours = (hour.start, hour.start + timedelta(hours=1))
-    paths = _alike(store, hour.paths)
-    last_batch_id = int(Path(paths[-1]).name.partition("-")[0])
-    path = announce(con, signal, hours, last_batch_id, now_ns)
+    paths = alike(store, hour.paths)
+    path = announce(con, signal, hours, batch_of(paths[-1]), now_ns)
     sources = [store.folder / source for source in paths]
     copied = merge_spans(sources, store.lake / path, slice_seconds(hour.hour_count))
     store.share(store.lake / path)
@@ -143,8 +142,8 @@ def seal_hot(
     return copied
 
 
-def _alike(store: Store, paths: list[str]) -> list[str]:
-    """As many of the files, from the first on, as can be one."""
+def alike(store: Store, paths: list[str]) -> list[str]:
+    """As many of the hot files, from the first on, as can be one."""
     while True:
         try:
             types_of([store.folder / path for path in paths])

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any, NamedTuple
 
 import duckdb
@@ -21,6 +21,7 @@ from collector.lake.compaction import (
     files_to_compact,
     rows_that_fit,
 )
+from collector.lake.joining import join_hot, small_files
 from collector.lake.landed import LandedLog
 from collector.lake.listing import Listing
 from collector.lake.moving import HotHour, Hours, LakeFile, apart, compact, remove_unfinished, seal, seal_hot
@@ -38,6 +39,8 @@ STRAGGLERS_MIN = 10_000
 # They wait, and an hour's files wait to become one, so many times as long as rows settle: an hour with the
 # default of ten minutes, in which what comes late shares one file and one rewriting.
 PATIENCE_FACTOR = 6
+# Between two looks for small hot files: at most so many seconds' files are small.
+_JOIN_INTERVAL_S = 10.0
 _HOUR_NS = 3_600_000_000_000
 _HOUR = timedelta(hours=1)
 _QUERIES = "collector.lake.queries"
@@ -76,6 +79,7 @@ class Sealer:
         self._working: duckdb.DuckDBPyConnection | None = None
         self._failure = ""
         self._settled: set[frozenset[str]] = set()  # files of an hour that compaction leaves as they are
+        self._unlike: set[str] = set()  # hot files that cannot be joined with the next one
         self._totals = self._read_totals()
         self.rows_max = rows_that_fit(store.memory_limit_bytes())  # halved when memory does not suffice
         self._thread = threading.Thread(target=self._loop, name="sealing", daemon=True)
@@ -122,13 +126,29 @@ class Sealer:
             self.rewrite_older()  # last, so that a file that cannot be read does not hold up the rest
         return moved
 
+    def join_hot_files(self) -> None:
+        """Make larger hot files of small ones, so that queries open fewer."""
+        for signal in SEALED_SIGNALS:
+            for paths in small_files(self._store, signal, self._unlike):
+                if self._stopping.is_set():
+                    return
+                if join_hot(self._store, signal, paths, now_ns=self._clock_ns()) == 1:
+                    self._unlike.add(paths[0])
+
     def _read_totals(self) -> dict[str, object]:
         (row,) = self._store.read(load_sql(_QUERIES, "lake_totals")).to_pylist()
         return dict(row)
 
     def _loop(self) -> None:
-        while not self._stopping.wait(self._policy.interval_s):
+        look_s = monotonic() + self._policy.interval_s
+        while not self._stopping.wait(max(0.0, min(_JOIN_INTERVAL_S, look_s - monotonic()))):
             try:
+                if self._policy.seal_after_s:
+                    self.join_hot_files()
+                if monotonic() < look_s:
+                    continue
+                look_s = monotonic() + self._policy.interval_s
+                self._unlike.clear()
                 self.run_once()
                 self._failure = ""
             except Exception as error:  # rows stay where they are: the next round tries again

@@ -226,12 +226,18 @@ class Lander:
         self._landed(batch.end, totals, record_count, insertion.replaced_count)
 
     def _gathered(self, first: Batch, taken: list[Position]) -> list[Batch]:
-        """`first` and what comes within a moment: a hot file has many rows, and no transaction waits."""
+        """`first`, what comes within a moment, and what waits while landing is behind.
+
+        A hot file has many rows, and no transaction waits for them.
+        """
         batches, row_count = [first], _row_count(first.tables or {})
         until_s = first.noticed_s + HOT_GATHER_S
         while row_count < HOT_ROWS and not self._stopping.is_set():
             remaining_s = until_s - monotonic()
-            batch = self._reader.next(remaining_s) if remaining_s > 0 else None
+            is_waiting = self._spool.wait_beyond(batches[-1].end, 0, self._piece_bytes)
+            if remaining_s <= 0 and not is_waiting:
+                break
+            batch = self._reader.next(remaining_s if remaining_s > 0 else _NEXT_PIECE_TIMEOUT_S)
             if batch is None:
                 break
             batches.append(batch)

@@ -1,10 +1,13 @@
-"""Converts columns of the database to columns of a lake file, and back.
+"""Converts columns of the database to columns of a lake file or a hot file, and back.
 
 DuckDB and Parquet hold nanoseconds in one column; Spark and Iceberg refuse a file that does. So a file has
 each time as `<time>`, in whole microseconds, and `<time>_ns_rest`, 0 to 999: their sum is exact in every
 engine. The time that queries filter by is stored once more, as `<time>_unix_nano`: DuckDB skips row groups
 for a condition on one column, not for one on a sum of two. 30 s of 2 M rows take 4 ms of CPU by this column,
 58 ms by the sum.
+
+A hot file, which Spyhop alone reads, has its time as it is: the newest 100 rows of 400,000 are then found
+in 70 ms of CPU instead of 250, since DuckDB compares a plain column with the hundredth time found so far.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import duckdb
 # What `lake_files.file_format` may be.
 NANOSECONDS = 1  # times as Parquet's TIMESTAMP(NANOS): what Spyhop wrote before
 MICROSECONDS = 2
+HOT = 3  # never in the lake: nanoseconds, and lists as in MICROSECONDS
 WRITTEN_FORMAT = MICROSECONDS
 
 _TIME = "TIMESTAMP_NS"
@@ -59,8 +63,8 @@ def read_columns(columns: list[Column], time_column: str, file_format: int) -> s
     """The SELECT list that makes the table's rows of a file's."""
     replaced, left_out = [], [unix_nano_column(time_column)]
     for name, kind in columns:
-        if kind == _TIME and file_format != NANOSECONDS:
-            rest = f"{name}{_REST}"
+        if kind == _TIME and file_format == MICROSECONDS:
+            rest = rest_column(name)
             exact = (
                 file_time(time_column, file_format)
                 if name == time_column
@@ -71,7 +75,7 @@ def read_columns(columns: list[Column], time_column: str, file_format: int) -> s
         elif Column(name, kind).is_nested:
             read = _read_list if file_format != NANOSECONDS else _cast_list
             replaced.append(f'{read(name, kind)} AS "{name}"')
-    if file_format == NANOSECONDS:
+    if file_format != MICROSECONDS:
         return f"* REPLACE ({', '.join(replaced)})" if replaced else "*"
     excluded = ", ".join(map(_quoted, left_out))
     return f"* EXCLUDE ({excluded}) REPLACE ({', '.join(replaced)})"
@@ -79,9 +83,13 @@ def read_columns(columns: list[Column], time_column: str, file_format: int) -> s
 
 def file_time(time_column: str, file_format: int) -> str:
     """The time of a file's row, as an expression by which DuckDB leaves out row groups."""
-    if file_format == NANOSECONDS:
+    if file_format != MICROSECONDS:
         return _quoted(time_column)
     return f'make_timestamp_ns("{unix_nano_column(time_column)}")'
+
+
+def rest_column(time_column: str) -> str:
+    return f"{time_column}{_REST}"
 
 
 def unix_nano_column(time_column: str) -> str:

@@ -1,8 +1,9 @@
 """Hot files: spans that landed while many came, as Parquet, until sealing moves them to the lake.
 
-A file holds rows of one batch and one hour. It is durable under its name before the transaction that lists it
-and stores the spool position; a crash between the two leaves a file that is not listed, and the next start
-removes it. Whatever is in no file yet (slow traffic, late rows, rows with rare keys) is in the table.
+A file holds rows of one hour: of one batch, until small files are joined to a larger one. It is durable under
+its name before the transaction that lists it and stores the spool position; a crash between the two leaves a
+file that is not listed, and the next start removes it. Whatever is in no file (slow traffic, late rows, rows
+with rare keys) is in the table.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 from time import time
-from typing import NamedTuple
 from uuid import uuid4
 
 import duckdb
@@ -22,14 +22,13 @@ import pyarrow.parquet as pq
 
 from collector.decode.buffers import flags
 from collector.store.durable import make_durable, partial_of
-from collector.store.file_columns import WRITTEN_FORMAT, columns_of, read_columns, unix_nano_column
+from collector.store.file_columns import HOT, columns_of, read_columns
 from collector.store.lake import HOT_FOLDER, SEALED_SIGNALS, packed_rows, quoted
-from collector.store.span_files import file_rows, write_spans
+from collector.store.span_files import file_rows, unix_nanos, write_spans
 from collector.store.sqlfile import load_sql
 
 _FOLDER = f"{HOT_FOLDER}/spans"
 _SIGNAL = "traces"
-_TIME = unix_nano_column("start_time")
 _HOUR_NS = 3_600_000_000_000
 # Fewer rows of an hour, as come late, are not worth a file of their own: they go to the table.
 HOUR_ROWS_MIN = 2_000
@@ -39,35 +38,29 @@ _UNLISTED_MAX_S = 600.0
 log = logging.getLogger(__name__)
 
 
-class HotFile(NamedTuple):
-    """A listed file."""
-
-    path: str  # relative to the data folder
-    row_count: int
-
-
 def store_spans(con: duckdb.DuckDBPyConnection, folder: Path, spans: pa.Table, batch_id: int) -> None:
     """Write spans with shredded attributes as files of one hour each, and list them in `con`'s transaction.
 
     The views do not show them before `refresh_views`.
     """
     rows = file_rows(spans, batch_id, columns_of(con, "spans_recent"), con)
-    hours = rows[_TIME].to_numpy() // _HOUR_NS
+    nanos = unix_nanos(rows)
+    hours = nanos // _HOUR_NS
     for hour in np.unique(hours).tolist():
-        own = rows if (hours == hour).all() else rows.filter(flags(hours == hour))
+        of_hour = hours == hour
+        own = rows if of_hour.all() else rows.filter(flags(of_hour))
         if len(own) < HOUR_ROWS_MIN:
             _insert_packed(con, folder, own)
             continue
         path = _write(folder, own, batch_id)
-        bounds = pc.min_max(own[_TIME]).as_py()
         con.execute(
             load_sql("collector.store.queries", "list_hot_file"),
             [
                 path,
                 _SIGNAL,
                 hour * _HOUR_NS,
-                bounds["min"],
-                bounds["max"],
+                int(nanos[of_hour].min()),
+                int(nanos[of_hour].max()),
                 batch_id,
                 len(own),
                 (folder / path).stat().st_size,
@@ -81,13 +74,12 @@ def delete_spans(con: duckdb.DuckDBPyConnection, folder: Path, outdated: pa.Tabl
     Args:
         outdated: `trace_id`, `span_id`, `span_kind`, `service_name` and `start_time`, in nanoseconds.
     """
-    wanted = outdated.append_column(_TIME, outdated["start_time"].cast(pa.int64()))
-    keys = ["trace_id", "span_id", "span_kind", "service_name", _TIME]
+    keys = ["trace_id", "span_id", "span_kind", "service_name", "start_time"]
     gone = 0
     for path in _holding(con, folder, outdated):
         rows = pq.ParquetFile(folder / path).read()
         found = rows.select(keys).append_column("place", pa.array(range(len(rows))))
-        hit = found.join(wanted.select(keys), keys, join_type="left semi")["place"].to_numpy()
+        hit = found.join(outdated.select(keys), keys, join_type="left semi")["place"].to_numpy()
         if len(hit) == 0:
             continue
         kept = np.ones(len(rows), dtype=bool)
@@ -95,6 +87,15 @@ def delete_spans(con: duckdb.DuckDBPyConnection, folder: Path, outdated: pa.Tabl
         gone += len(hit)
         _replace(con, folder, path, rows.filter(flags(kept)), now_ns)
     return gone
+
+
+def new_path(batch_id: int) -> str:
+    """The name of a file whose newest rows are of this batch."""
+    return f"{_FOLDER}/{batch_id:012d}-{uuid4().hex[:12]}.parquet"
+
+
+def batch_of(path: str) -> int:
+    return int(path.removeprefix(f"{_FOLDER}/").partition("-")[0])
 
 
 def _remove_unlisted(con: duckdb.DuckDBPyConnection, folder: Path, *, older_than_s: float) -> int:
@@ -138,7 +139,7 @@ def remove_unfinished(con: duckdb.DuckDBPyConnection, folder: Path) -> int:
 
 
 def _write(folder: Path, rows: pa.Table, batch_id: int) -> str:
-    path = f"{_FOLDER}/{batch_id:012d}-{uuid4().hex[:12]}.parquet"
+    path = new_path(batch_id)
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     write_spans(partial_of(target), [rows], rows.schema)
@@ -170,7 +171,7 @@ def _insert_packed(con: duckdb.DuckDBPyConnection, folder: Path, rows: pa.Table)
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         write_spans(file, [rows], rows.schema)
-        shown = read_columns(columns_of(con, signal.table), signal.time_column, WRITTEN_FORMAT)
+        shown = read_columns(columns_of(con, signal.table), signal.time_column, HOT)
         source = f"(SELECT {shown} FROM read_parquet({quoted(file)}))"  # noqa: S608  # own path
         con.execute(f"INSERT INTO {signal.packed_table} BY NAME {packed_rows(con, signal, source)}")
     finally:
@@ -179,11 +180,10 @@ def _insert_packed(con: duckdb.DuckDBPyConnection, folder: Path, rows: pa.Table)
 
 def _replace(con: duckdb.DuckDBPyConnection, folder: Path, path: str, rows: pa.Table, now_ns: int) -> None:
     if len(rows):
-        batch_id = int(path.removeprefix(f"{_FOLDER}/").partition("-")[0])
-        new = _write(folder, rows, batch_id)
+        new = _write(folder, rows, batch_of(path))
         con.execute(
-            "INSERT INTO hot_files SELECT ?, signal, hour_start, first_time, last_time, batch_id, ?, ?, NULL"
-            " FROM hot_files WHERE path = ?",
+            "INSERT INTO hot_files SELECT ?, signal, hour_start, first_time, last_time, first_batch_id,"
+            " last_batch_id, ?, ?, NULL FROM hot_files WHERE path = ?",
             [new, len(rows), (folder / new).stat().st_size, path],
         )
     con.execute("UPDATE hot_files SET expired_at = make_timestamp_ns(?) WHERE path = ?", [now_ns, path])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from collector.store.file_columns import WRITTEN_FORMAT, columns_of, file_time, read_columns, struct_fields
+from collector.store.file_columns import HOT, columns_of, file_time, read_columns, struct_fields
 from collector.store.sqlfile import load_sql
 
 HOT_FOLDER = "hot"  # in the data folder: `collector.store.hot`
@@ -155,9 +155,9 @@ def _hot_branches(con: duckdb.DuckDBPyConnection, signal: SealedSignal) -> Itera
     folder = _data_folder(con)
     for paths, first_batch_id, last_batch_id, first_time, last_time in groups:
         yield (
-            f"SELECT {_read(con, signal, WRITTEN_FORMAT)} FROM {_files(folder, paths)}"  # noqa: S608  # own paths, quoted
+            f"SELECT {_read(con, signal, HOT)} FROM {_files(folder, paths)}"  # noqa: S608  # own paths, quoted
             f" WHERE batch_id BETWEEN {first_batch_id} AND {last_batch_id}"
-            f" AND {_within(signal, WRITTEN_FORMAT, first_time, last_time)}"
+            f" AND {_within(signal, HOT, first_time, last_time)}"
         )
 
 

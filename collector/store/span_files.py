@@ -1,4 +1,4 @@
-"""Spans with shredded attributes as a Parquet file in the form of a lake file, written by pyarrow."""
+"""Spans with shredded attributes as a Parquet file, hot or of the lake, written by pyarrow."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from collector.decode.buffers import arrow, lengths
 from collector.decode.shredded import SHREDDED_COLUMNS
-from collector.store.file_columns import Column, written_list
+from collector.store.file_columns import Column, rest_column, unix_nano_column, written_list
 from collector.store.variant_footer import mark_variants
 
 LIST_COLUMNS = ("events", "links")
@@ -27,29 +28,40 @@ _PLAIN = {
     "start_time_unix_nano": "DELTA_BINARY_PACKED",
     "duration_ns": "DELTA_BINARY_PACKED",
 }
-_NANOSECOND_FIELDS = ("start_time_ns_rest", "start_time_unix_nano")
+_TIME = "start_time"
 
 
 def file_rows(
     spans: pa.Table, batch_id: int, columns: list[Column], con: duckdb.DuckDBPyConnection
 ) -> pa.Table:
-    """The columns of a lake file, in its order, of decoded spans with shredded attributes.
+    """The columns of a hot file of decoded spans with shredded attributes.
 
     Args:
         columns: of `spans_recent`.
     """
-    nanos = spans["start_time"].combine_chunks().view(pa.int64()).to_numpy()
-    made = {
-        "batch_id": arrow(np.full(len(spans), batch_id, dtype=np.int64)),
-        "start_time": arrow(nanos // 1000).view(pa.timestamp("us")),
-        "start_time_ns_rest": pa.array((nanos % 1000).astype(np.int16)),
-        "start_time_unix_nano": arrow(nanos),
-    }
+    made = {"batch_id": arrow(np.full(len(spans), batch_id, dtype=np.int64))}
     for name, kind in columns:
         if name in LIST_COLUMNS:
             made[name] = _as_variants(spans[name].combine_chunks(), Column(name, kind), con)
-    names = [*(column.name for column in columns), *_NANOSECOND_FIELDS]
-    return pa.table({name: made[name] if name in made else spans[name] for name in names})
+    return pa.table({name: made[name] if name in made else spans[name] for name, _ in columns})
+
+
+def unix_nanos(spans: pa.Table) -> npt.NDArray[np.int64]:
+    """When spans of a hot file start."""
+    return np.asarray(spans[_TIME].combine_chunks().view(pa.int64()).to_numpy())
+
+
+def lake_rows(spans: pa.Table) -> pa.Table:
+    """Rows of a hot file with the times of a lake file; those of a lake file as they are."""
+    if unix_nano_column(_TIME) in spans.column_names:
+        return spans
+    nanos = unix_nanos(spans)
+    microseconds = arrow(nanos // 1000).view(pa.timestamp("us"))
+    return (
+        spans.set_column(spans.schema.get_field_index(_TIME), _TIME, microseconds)
+        .append_column(rest_column(_TIME), pa.array((nanos % 1000).astype(np.int16)))
+        .append_column(unix_nano_column(_TIME), arrow(nanos))
+    )
 
 
 def write_spans(
@@ -63,7 +75,7 @@ def write_spans(
         compression="zstd",
         store_schema=False,
         use_dictionary=[path for path in _leaves(schema) if path not in _PLAIN],
-        column_encoding=_PLAIN,
+        column_encoding={name: encoding for name, encoding in _PLAIN.items() if name in schema.names},
         write_statistics=True,
     ) as writer:
         for table in tables:

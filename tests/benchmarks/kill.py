@@ -4,8 +4,8 @@
 
 Each round starts a server, sends over gRPC and HTTP at once while hours are sealed to Parquet and their files
 rewritten, and ends it with SIGKILL: at any random moment, also when it has just started or is catching up, or
-at a random moment inside one step: the spool's write, landing, a hot file, merging, sealing, compaction,
-the deletion of replaced files. Without --inside the rounds take turns. What a round got an answer
+at a random moment inside one step: the spool's write, landing, a hot file, joining or merging some, sealing,
+compaction, the deletion of replaced files. Without --inside the rounds take turns. What a round got an answer
 for must be stored once; what it got no answer for is sent again in the next round, as exporters do, and must
 be stored once too. Exits with 1 otherwise.
 """
@@ -39,6 +39,7 @@ STEPS = (
     "spool",
     "landing",
     "hot",
+    "joining",
     "merging",
     "sealing",
     "compaction",

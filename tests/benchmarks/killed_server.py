@@ -19,6 +19,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import collector.lake.joining
 import collector.lake.retention
 import collector.lake.sealer
 import collector.landing.insert
@@ -33,6 +34,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "spool": (Spool, "_write_durably"),
     "landing": (Lander, "_land_together"),
     "hot": (collector.landing.insert, "store_spans"),
+    "joining": (collector.lake.sealer, "join_hot"),
     "merging": (collector.lake.sealer, "seal_hot"),
     "sealing": (collector.lake.sealer, "seal"),
     "compaction": (collector.lake.sealer, "compact"),
@@ -73,6 +75,7 @@ def main() -> None:
     # Two requests and more within an interval go to hot files, however few rows, a single one to the table.
     collector.landing.land.HOT_GATHER_S = 0.02
     collector.store.hot.HOUR_ROWS_MIN = 1
+    collector.lake.joining.FILES_MIN = 2
     anywhere = "127.0.0.1:0"
     settings = Settings(
         data=Path(folder),

@@ -6,13 +6,13 @@ WITH running AS (
         sum(row_count) OVER landed AS running_count,
         sum(row_count) OVER (PARTITION BY hour_start) AS hour_count
     FROM hot_files
-    WHERE signal = $1 AND expired_at IS NULL AND batch_id <= $3
-    WINDOW landed AS (PARTITION BY hour_start ORDER BY batch_id, path)
+    WHERE signal = $1 AND expired_at IS NULL AND last_batch_id <= $3
+    WINDOW landed AS (PARTITION BY hour_start ORDER BY first_batch_id, path)
 )
 SELECT
     hour_start::TIMESTAMP AS "start",
-    list(path ORDER BY batch_id, path) AS paths,
-    list(row_count ORDER BY batch_id, path) AS row_counts,
+    list(path ORDER BY first_batch_id, path) AS paths,
+    list(row_count ORDER BY first_batch_id, path) AS row_counts,
     any_value(hour_count)::BIGINT AS hour_count
 FROM running
 WHERE running_count = row_count OR running_count <= $4

@@ -3,4 +3,4 @@ SELECT path
 FROM hot_files
 WHERE expired_at IS NULL
   AND EXISTS (FROM outdated WHERE outdated.start_time BETWEEN hot_files.first_time AND hot_files.last_time)
-ORDER BY batch_id, path
+ORDER BY first_batch_id, path

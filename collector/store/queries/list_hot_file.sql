@@ -6,6 +6,7 @@ SELECT
     make_timestamp_ns($4),
     make_timestamp_ns($5),
     $6,
+    $6,
     $7,
     $8,
     NULL

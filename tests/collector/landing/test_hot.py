@@ -312,3 +312,80 @@ def test_conditions_reach_the_columns(line: Line) -> None:
         assert line.value(f"SELECT count(*) {query}") == 0
         line.sealer.run_once()
     assert line.places() == {"lake": 20}
+
+
+def test_small_files_are_joined(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small files become one, whose rows are as before, are known to retries, and may still be replaced; at
+    the end the lake has them."""
+    monkeypatch.setattr("collector.lake.joining.FILES_MIN", 3)
+    for number in range(4):
+        line.land(line.request(5, first=1 + 10 * number, **{f"k{number}": number}))
+    line.land(line.request(2, first=91, hours=1))
+    before = line.shown()
+    line.sealer.join_hot_files()
+    assert line.value("SELECT count(*) FROM hot_files WHERE expired_at IS NULL") == 2
+    assert line.shown() == before
+    line.land(line.request(5, first=11, k1=1))
+    later = line.request(1, first=12, k1=1)
+    later.resource_spans[0].scope_spans[0].spans[0].end_time_unix_nano += 1000
+    line.land(later, fast=False)
+    assert line.places() == {"hot": 21, "table": 1}
+    line.reopen()
+    assert line.places() == {"hot": 21, "table": 1}
+    line.sealer.run_once()
+    assert line.places() == {"lake": 22}
+    assert line.value("SELECT count(*) FROM spans WHERE attributes['k3']::INT = 3") == 5
+
+
+def test_later_version_while_joining(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is written anew while it is joined stays as it is then, and no file is left over."""
+    from collector.lake import joining
+
+    monkeypatch.setattr(joining, "FILES_MIN", 2)
+    line.land(line.request(4))
+    line.land(line.request(4, first=11))
+    join = joining.join_spans
+
+    def join_slowly(*arguments: Any) -> int:
+        rows = join(*arguments)
+        later = line.request(1, first=2)
+        later.resource_spans[0].scope_spans[0].spans[0].end_time_unix_nano += 1000
+        line.land(later, fast=False)
+        return rows
+
+    with monkeypatch.context() as patch:
+        patch.setattr(joining, "join_spans", join_slowly)
+        line.sealer.join_hot_files()
+    assert line.places() == {"hot": 7, "table": 1}
+    files = {f"hot/spans/{path.name}" for path in (line.store.folder / "hot" / "spans").iterdir()}
+    assert files == set(line.store.read("SELECT path FROM hot_files")["path"].to_pylist())
+    line.sealer.join_hot_files()
+    assert line.value("SELECT count(*) FROM hot_files WHERE expired_at IS NULL") == 1
+    assert line.places() == {"hot": 7, "table": 1}
+
+
+def test_unlike_files_stay_apart(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that have too many keys together are not joined, and those behind them are."""
+    monkeypatch.setattr("collector.lake.joining.FILES_MIN", 2)
+    for number in range(4):
+        keys = {f"k{number // 2}.{key}": key for key in range(100)}
+        line.land(line.request(3, first=1 + 10 * number, **keys))
+    for _ in range(3):
+        line.sealer.join_hot_files()
+    assert line.value("SELECT count(*) FROM hot_files WHERE expired_at IS NULL") == 2
+    assert line.value("SELECT count(*) FROM spans WHERE attributes['k1.7']::INT = 7") == 6
+
+
+def test_newest_rows_cost_little(line: Line) -> None:
+    """The newest rows are looked for in the newest file first, and by its plain column of times."""
+    line.land(line.request(4, first=1))
+    line.land(line.request(4, first=11))
+    text = line.value("SELECT sql FROM duckdb_views() WHERE view_name = 'spans'")
+    newest, oldest = line.store.read("SELECT path FROM hot_files ORDER BY first_batch_id DESC")[
+        "path"
+    ].to_pylist()
+    assert text.index(newest) < text.index(oldest)
+    plan = (
+        line.store.read("EXPLAIN SELECT * FROM spans ORDER BY start_time DESC LIMIT 2").columns[1][0].as_py()
+    )
+    assert "Dynamic Filter (start_time)" in " ".join(plan.replace("│", " ").split())

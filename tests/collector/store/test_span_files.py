@@ -12,8 +12,8 @@ import pytest
 
 from collector.decode.shredded import KEYS_MAX, Unlike, align, keys_of, shred_attributes
 from collector.decode.traces import decode_shredded, decode_traces
-from collector.lake.merging import merge_spans
-from collector.store.file_columns import WRITTEN_FORMAT, columns_of, read_columns
+from collector.lake.merging import join_spans, merge_spans
+from collector.store.file_columns import HOT, WRITTEN_FORMAT, columns_of, read_columns
 from collector.store.span_files import file_rows, write_spans
 from collector.store.store import Store
 
@@ -58,7 +58,7 @@ def test_files_hold_what_the_table_holds(
     seed: int, store: Store, make_request: Callable[..., Any], any_value: Callable[..., Any]
 ) -> None:
     """Whatever attributes spans have, each is in the file or among the others, and reads as from the table,
-    also when files were merged."""
+    also when files were joined or merged."""
     choose = random.Random(seed)
     bodies = [random_request(make_request, any_value, choose).SerializeToString() for _ in range(12)]
     con = store.cursor()
@@ -71,15 +71,18 @@ def test_files_hold_what_the_table_holds(
         files.append(store.folder / f"{number}.parquet")
         write_spans(files[-1], [rows], rows.schema)
     merged = store.folder / "lake" / "a" / "b" / "merged.parquet"
+    joined = merged.with_name("joined.parquet")
     count = merge_spans(files, merged, 300)
+    assert join_spans(files, joined) == count
     others = [part.others for part in parts if part.others is not None]
     assert count == sum(len(part.shredded) for part in parts) > 0
     assert count + sum(map(len, others)) == con.execute("SELECT count(*) FROM plain").fetchall()[0][0]
-    shown = read_columns(columns, "start_time", WRITTEN_FORMAT)
     expected = con.execute(
         f"SELECT {SHOWN} FROM plain SEMI JOIN (FROM '{merged}') USING (span_id) ORDER BY span_id"
     ).fetchall()
-    for paths in (f"'{merged}'", str([str(file) for file in files])):
+    hot = [str(file) for file in files]
+    for paths, file_format in (([str(merged)], WRITTEN_FORMAT), (hot, HOT), ([str(joined)], HOT)):
+        shown = read_columns(columns, "start_time", file_format)
         query = f"SELECT {SHOWN} FROM (SELECT {shown} FROM read_parquet({paths})) ORDER BY span_id"
         assert con.execute(query).fetchall() == expected
     con.close()
