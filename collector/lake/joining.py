@@ -49,9 +49,12 @@ def join_hot(store: Store, signal: SealedSignal, paths: list[str], *, now_ns: in
     path = new_path(batch_of(paths[-1]))
     target = store.folder / path
     rows = join_spans([store.folder / source for source in paths], target)
-    with store.view_transaction() as con:
-        row_count = _row_count(con, paths)
-        if row_count is not None:
+    is_listed = False
+    try:
+        with store.view_transaction() as con:
+            row_count = _row_count(con, paths)
+            if row_count is None:
+                return 0
             if row_count != rows:
                 raise RuntimeError(f"{path} has {rows} rows in place of {row_count}; nothing was joined")
             con.execute(load_sql(_QUERIES, "list_joined_file"), [path, target.stat().st_size, paths])
@@ -62,9 +65,10 @@ def join_hot(store: Store, signal: SealedSignal, paths: list[str], *, now_ns: in
             )
             refresh_view(con, signal, store.lake)
             refresh_shared_views(con, store.lake, [signal])
-    if row_count is None:  # after an error the file stays until unlisted ones are removed: it may be listed
-        target.unlink()
-        return 0
+            is_listed = True  # from here on an error may come after the COMMIT
+    finally:
+        if not is_listed:
+            target.unlink()
     return len(paths)
 
 

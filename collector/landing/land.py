@@ -24,6 +24,7 @@ from collector.landing.insert import Insertion, Place, Tables, Totals
 from collector.signals import Signal
 from collector.store.dedupe import RecentKeys, load_recent
 from collector.store.faults import MACHINE_FAULTS
+from collector.store.hot import has_files
 from collector.store.interrupt import interrupt_until_end
 from collector.store.lake import SEALED_SIGNALS
 from collector.store.sqlfile import load_sql
@@ -195,8 +196,10 @@ class Lander:
         """
         batch, size_bytes, record_count, row_count = first, 0, 0, 0
         gathered = self._gathered(first, taken) if _is_hot(first) else [first]
+        may_be_hot = _is_hot(first) or self._is_behind(first.end)  # a whole piece is hot
+        may_follow = may_be_hot or not self._hot_bytes
         try:
-            with self._transaction() as con:
+            with self._transaction(hot=may_be_hot) as con:
                 insertion = Insertion(con, self.totals, self.typed, self._place, self._clock_ns)
                 while True:
                     batch = gathered.pop(0) if gathered else batch
@@ -211,7 +214,7 @@ class Lander:
                         continue
                     if size_bytes >= self._max_bytes or row_count + piece_rows > ROWS_MAX or _is_hot(first):
                         break
-                    following = self._following(batch.end)
+                    following = self._following(batch.end) if may_follow else None
                     if following is None:
                         break
                     batch = following
@@ -234,8 +237,7 @@ class Lander:
         until_s = first.noticed_s + HOT_GATHER_S
         while row_count < HOT_ROWS and not self._stopping.is_set():
             remaining_s = until_s - monotonic()
-            is_waiting = self._spool.wait_beyond(batches[-1].end, 0, self._piece_bytes)
-            if remaining_s <= 0 and not is_waiting:
+            if remaining_s <= 0 and not self._is_behind(batches[-1].end):
                 break
             batch = self._reader.next(remaining_s if remaining_s > 0 else _NEXT_PIECE_TIMEOUT_S)
             if batch is None:
@@ -247,9 +249,13 @@ class Lander:
 
     def _following(self, end: Position) -> Batch | None:
         """The next piece if a whole one is waiting: landing is then behind and should not commit yet."""
-        if self._stopping.is_set() or not self._spool.wait_beyond(end, 0, self._piece_bytes):
+        if self._stopping.is_set() or not self._is_behind(end):
             return None
         return self._reader.next(_NEXT_PIECE_TIMEOUT_S)
+
+    def _is_behind(self, end: Position) -> bool:
+        """Whether a whole piece waits after `end`."""
+        return self._spool.wait_beyond(end, 0, self._piece_bytes)
 
     def _land_singly(self, end: Position) -> None:
         """Land the rest before `end`, each piece in its own transaction."""
@@ -278,7 +284,7 @@ class Lander:
             self._land(records[half:], end)
 
     def commit(self, tables: Tables, end: Position, record_count: int, *, quarantined_count: int = 0) -> None:
-        with self._transaction() as con:
+        with self._transaction(hot=_has_shredded(tables)) as con:
             insertion = Insertion(con, self.totals, self.typed, self._place, self._clock_ns)
             insertion.insert(tables)
             totals = insertion.set_position(end, self._clock_ns(), quarantined_count=quarantined_count)
@@ -286,15 +292,26 @@ class Lander:
         self._landed(end, totals, record_count, insertion.replaced_count)
 
     @contextmanager
-    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One that `stop` can end, its COMMIT included."""
+    def _transaction(self, *, hot: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One that `stop` can end, its COMMIT included.
+
+        Views are made anew for a new hot file, and for one that loses a span to a later version. Elsewhere
+        landing does not wait for whoever makes views anew, as sealing does for seconds.
+        """
+        begin = self._store.view_transaction if hot or self._has_hot_files() else self._store.transaction
         try:
-            # Views are made anew where there are hot files: nobody else may do so meanwhile.
-            with self._store.view_transaction() as con:
+            with begin() as con:
                 self._working = con
                 yield con
         finally:
             self._working = None
+
+    def _has_hot_files(self) -> bool:
+        cursor = self._store.cursor()
+        try:
+            return has_files(cursor)
+        finally:
+            cursor.close()
 
     def _landed(self, end: Position, totals: Totals, record_count: int, replaced_count: int) -> None:
         self.position, self.totals = end, totals
@@ -322,7 +339,11 @@ def read_position(store: Store) -> tuple[Position, Totals]:
 
 
 def _is_hot(batch: Batch) -> bool:
-    return any(rows.is_shredded for decoded in (batch.tables or {}).values() for rows in decoded)
+    return _has_shredded(batch.tables or {})
+
+
+def _has_shredded(tables: Tables) -> bool:
+    return any(rows.is_shredded for decoded in tables.values() for rows in decoded)
 
 
 def _row_count(tables: Tables) -> int:

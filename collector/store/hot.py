@@ -9,7 +9,7 @@ with rare keys) is in the table.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import time
 from uuid import uuid4
@@ -43,6 +43,7 @@ def store_spans(con: duckdb.DuckDBPyConnection, folder: Path, spans: pa.Table, b
 
     The views do not show them before `refresh_views`.
     """
+    _remove_unlisted(con, folder, f"{batch_id:012d}-*")  # an attempt at this batch that was rolled back
     rows = file_rows(spans, batch_id, columns_of(con, "spans_recent"), con)
     nanos = unix_nanos(rows)
     hours = nanos // _HOUR_NS
@@ -95,36 +96,62 @@ def new_path(batch_id: int) -> str:
 
 
 def batch_of(path: str) -> int:
+    """The batch in a file's name."""
     return int(path.removeprefix(f"{_FOLDER}/").partition("-")[0])
 
 
-def _remove_unlisted(con: duckdb.DuckDBPyConnection, folder: Path, *, older_than_s: float) -> int:
-    """Delete files that no transaction has listed: their rows are still in the spool; how many."""
+def _unlisted(con: duckdb.DuckDBPyConnection, folder: Path, pattern: str = "*.parquet*") -> list[Path]:
+    """Files that no transaction has listed, as `con` sees it."""
+    files = sorted((folder / _FOLDER).glob(pattern))
+    if not files:
+        return []
     listed = {path for (path,) in con.execute("SELECT path FROM hot_files").fetchall()}
-    removed = 0
-    for file in sorted((folder / _FOLDER).glob("*.parquet*")):
-        if f"{_FOLDER}/{file.name}" in listed or time() - file.stat().st_mtime < older_than_s:
-            continue
+    return [file for file in files if f"{_FOLDER}/{file.name}" not in listed]
+
+
+def _remove_unlisted(
+    con: duckdb.DuckDBPyConnection, folder: Path, pattern: str = "*.parquet*", *, older_than_s: float = 0
+) -> None:
+    """Delete unlisted files: their rows are still in the spool, or in the files that they were made of."""
+    files = [file for file in _unlisted(con, folder, pattern) if _age_s(file) >= older_than_s]
+    for file in files:
         file.unlink(missing_ok=True)
-        removed += 1
-    if removed:
-        log.warning("%d hot files that no landing had finished were removed", removed)
-    return removed
+    if files:
+        log.warning("%d hot files that no landing had finished were removed", len(files))
 
 
-def set_aside(folder: Path) -> None:
-    """Files of another database, when one is made anew: nobody deletes them."""
-    found = folder / _FOLDER
-    if any(found.glob("*.parquet")):
-        aside = folder / "quarantine" / f"hot-spans-{uuid4().hex[:12]}"
-        aside.parent.mkdir(mode=0o700, exist_ok=True)
-        found.replace(aside)
-        log.warning("hot files of an earlier database are in %s now", aside)
+def _is_of_batch(file: Path, last: int) -> bool:
+    """Whether a file has the name of one of the batches up to `last`."""
+    batch, _, _ = file.name.partition("-")
+    return batch.isdecimal() and int(batch) <= last
+
+
+def _age_s(file: Path) -> float:
+    try:
+        return time() - file.stat().st_mtime
+    except FileNotFoundError:
+        return 0
+
+
+def set_aside(folder: Path, files: Iterable[Path] | None = None) -> None:
+    """Move files of another database (None: all) to the quarantine: their rows may be nowhere else."""
+    files = list((folder / _FOLDER).glob("*.parquet") if files is None else files)
+    if not files:
+        return
+    aside = folder / "quarantine" / f"hot-spans-{uuid4().hex[:12]}"
+    aside.mkdir(mode=0o700, parents=True)
+    for file in files:
+        file.replace(aside / file.name)
+    log.warning("%d hot files of another database are in %s now", len(files), aside)
 
 
 def open_files(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """At the start: remove what a crash left, and take files that somebody deleted out of the view."""
-    _remove_unlisted(con, folder, older_than_s=0)
+    ((landed,),) = con.execute("SELECT batch_id FROM landing_position").fetchall()
+    # A crash leaves files of one batch beyond the last. Newer ones are of a database of which this is a copy.
+    whole = _unlisted(con, folder, "*.parquet")
+    set_aside(folder, [file for file in whole if not _is_of_batch(file, landed + 1)])
+    _remove_unlisted(con, folder)
     rows = con.execute("SELECT path, expired_at IS NULL FROM hot_files").fetchall()
     missing = [path for path, _ in rows if not (folder / path).exists()]
     lost = [path for path, is_shown in rows if is_shown and path in missing]
@@ -133,9 +160,15 @@ def open_files(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     con.execute("DELETE FROM hot_files WHERE path IN (FROM unnest(?::VARCHAR[]))", [missing])
 
 
-def remove_unfinished(con: duckdb.DuckDBPyConnection, folder: Path) -> int:
+def remove_unfinished(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """While landing goes on: files of landings that failed."""
-    return _remove_unlisted(con, folder, older_than_s=_UNLISTED_MAX_S)
+    _remove_unlisted(con, folder, older_than_s=_UNLISTED_MAX_S)
+
+
+def has_files(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether there are hot files."""
+    ((found,),) = con.execute("SELECT EXISTS (FROM hot_files WHERE expired_at IS NULL)").fetchall()
+    return bool(found)
 
 
 def _write(folder: Path, rows: pa.Table, batch_id: int) -> str:
@@ -167,7 +200,7 @@ def _insert_packed(con: duckdb.DuckDBPyConnection, folder: Path, rows: pa.Table)
     DuckDB takes shredded rows from a file only.
     """
     (signal,) = (signal for signal in SEALED_SIGNALS if signal.label == _SIGNAL)
-    file = folder / _FOLDER / f"{uuid4().hex}.passing.parquet"
+    file = folder / _FOLDER / f"passing-{uuid4().hex}.parquet.partial"
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         write_spans(file, [rows], rows.schema)

@@ -68,20 +68,24 @@ def write_spans(
     target: Path, tables: Iterable[pa.Table], schema: pa.Schema, *, row_group_rows: int = 1 << 20
 ) -> int:
     """Write tables of `schema` one after another, each in row groups of its own; returns how many rows."""
-    rows = 0
-    with pq.ParquetWriter(
-        target,
-        schema,
-        compression="zstd",
-        store_schema=False,
-        use_dictionary=[path for path in _leaves(schema) if path not in _PLAIN],
-        column_encoding={name: encoding for name, encoding in _PLAIN.items() if name in schema.names},
-        write_statistics=True,
-    ) as writer:
-        for table in tables:
-            writer.write_table(table, row_group_size=row_group_rows)
-            rows += len(table)
-    mark_variants(target, VARIANT_COLUMNS)
+    try:
+        rows = 0
+        with pq.ParquetWriter(
+            target,
+            schema,
+            compression="zstd",
+            store_schema=False,
+            use_dictionary=[path for path in _leaves(schema) if path not in _PLAIN],
+            column_encoding={name: encoding for name, encoding in _PLAIN.items() if name in schema.names},
+            write_statistics=True,
+        ) as writer:
+            for table in tables:
+                writer.write_table(table, row_group_size=row_group_rows)
+                rows += len(table)
+        mark_variants(target, VARIANT_COLUMNS)
+    except BaseException:  # a full disk needs the room: each attempt writes a file of its own
+        target.unlink(missing_ok=True)
+        raise
     return rows
 
 

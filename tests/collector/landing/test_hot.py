@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from collector.errors import Unavailable
 from collector.lake.sealer import Policy, Sealer
 from collector.landing.land import Lander, read_position
 from collector.signals import Signal
@@ -163,12 +164,8 @@ def make_lines(
 def test_crash_before_the_transaction(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that no transaction has listed is in no view, is removed at the next start, and its rows land
     once."""
-
-    def crash(*_: object) -> str:
-        raise OSError("crash")
-
     with monkeypatch.context() as patch:
-        patch.setattr("collector.landing.insert.load_sql", crash)  # of the position
+        patch.setattr("collector.landing.insert.load_sql", _crash)  # of the position
         with pytest.raises(OSError, match="crash"):
             line.land(line.request(5))
     files = list((line.store.folder / "hot" / "spans").glob("*.parquet"))
@@ -389,3 +386,68 @@ def test_newest_rows_cost_little(line: Line) -> None:
         line.store.read("EXPLAIN SELECT * FROM spans ORDER BY start_time DESC LIMIT 2").columns[1][0].as_py()
     )
     assert "Dynamic Filter (start_time)" in " ".join(plan.replace("│", " ").split())
+
+
+def test_rolled_back_attempts_leave_one_file(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a landing is rolled back, its next attempt removes the file of the last one."""
+    monkeypatch.setattr("collector.landing.insert.load_sql", _crash)  # of the position
+    line.spool.append(Signal.TRACES, line.request(5).SerializeToString()).result(5)
+    for _ in range(3):
+        with pytest.raises(OSError, match="crash"):
+            line.lander.land_available(shred=True)
+        assert len(list((line.store.folder / "hot" / "spans").iterdir())) == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(hot, "HOUR_ROWS_MIN", 2)
+    line.land()
+    assert line.places() == {"hot": 5}
+    assert len(list((line.store.folder / "hot" / "spans").iterdir())) == 1
+
+
+def test_full_disk_keeps_no_partial_files(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot be written to its end is removed at once, and its rows land when there is room."""
+    line.spool.append(Signal.TRACES, line.request(5).SerializeToString()).result(5)
+    with monkeypatch.context() as patch:
+        patch.setattr("collector.store.span_files.mark_variants", _crash)
+        with pytest.raises(OSError, match="crash"):
+            line.lander.land_available(shred=True)
+    assert list((line.store.folder / "hot" / "spans").iterdir()) == []
+    line.land()
+    assert line.places() == {"hot": 5}
+
+
+def test_refused_join_leaves_no_file(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While no transaction may begin, joining changes nothing, and leaves nothing on the disk."""
+    monkeypatch.setattr("collector.lake.joining.FILES_MIN", 2)
+    line.land(line.request(3))
+    line.land(line.request(3, first=11))
+    line.store.refuse("the folder was moved")
+    with pytest.raises(Unavailable):
+        line.sealer.join_hot_files()
+    assert len(list((line.store.folder / "hot" / "spans").iterdir())) == 2
+    line.store.refuse("")
+    line.sealer.join_hot_files()
+    assert line.places() == {"hot": 6}
+
+
+def test_files_beyond_a_crash_are_set_aside(line: Line) -> None:
+    """What landed after the database was copied is in no spool: a start with the copy does not delete it."""
+    line.land(line.request(5))
+    (file,) = (line.store.folder / "hot" / "spans").iterdir()
+    for name in ("000000000002-crash.parquet", "000000000003-later.parquet", "foreign.parquet"):
+        (file.parent / name).write_bytes(file.read_bytes())
+    line.reopen()
+    assert list(file.parent.iterdir()) == [file]
+    kept = {path.name for path in (line.store.folder / "quarantine").glob("hot-spans-*/*")}
+    assert kept == {"000000000003-later.parquet", "foreign.parquet"}
+    assert line.places() == {"hot": 5}
+
+
+def test_slow_landing_does_not_wait_for_views(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without hot files a landing does not queue with whoever makes views anew."""
+    monkeypatch.setattr(line.store, "view_transaction", _crash)
+    line.land(line.request(3), fast=False)
+    assert line.places() == {"table": 3}
+
+
+def _crash(*_: object, **__: object) -> str:
+    raise OSError("crash")
