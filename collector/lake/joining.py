@@ -1,7 +1,7 @@
 """Small hot files become larger ones while more of them land: a query pays for each file that it opens.
 
-A file of a second's landing costs a query 0.2 to 0.5 ms of CPU before its first row. A joined file keeps the
-order of landing: sorting comes with the lake.
+A file of a second's landing costs a query 0.2 to 0.5 ms of CPU before its first row. Joining costs 1.7 µs a
+row; sorting by service comes with the lake.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ files have the same columns, or can be given them, the columns are only sorted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +19,22 @@ from collector.decode.buffers import arrow
 from collector.decode.shredded import Types, Unlike, common_types, with_types
 from collector.store.durable import make_durable, partial_of
 from collector.store.file_columns import unix_nano_column
-from collector.store.span_files import lake_rows, write_spans
+from collector.store.span_files import HOT_GROUP_ROWS, lake_rows, write_spans
 
 # Sorted and in memory at once: 700 bytes a row. Rows come in the order of time, nearly.
 WINDOW_ROWS = 400_000
 # Of a lake file: see `collector.lake.parquet`.
 _GROUP_ROWS = 245_760
-# Of a joined hot file. With 20,480 rows a condition on an attribute costs twice as much.
-_JOINED_GROUP_ROWS = 122_880
 _WRITER = "parquet-cpp-arrow"
 _TIME = unix_nano_column("start_time")
+
+
+class _RowGroup(NamedTuple):
+    """One of a file."""
+
+    first_time: int  # microseconds or nanoseconds, as the file has them
+    path: Path
+    number: int
 
 
 def merge_spans(sources: Sequence[Path], target: Path, slice_s: int) -> int:
@@ -42,21 +49,26 @@ def merge_spans(sources: Sequence[Path], target: Path, slice_s: int) -> int:
     types = types_of(sources)
     schema = lake_rows(with_types(_empty(sources[0]), types)).schema
     target.parent.mkdir(parents=True, exist_ok=True)
-    windows = (_sorted(lake_rows(window), slice_s) for window in _windows(sources, types, WINDOW_ROWS))
+    windows = (
+        _sorted(lake_rows(window), slice_s) for window in _windows(_row_groups(sources), types, WINDOW_ROWS)
+    )
     rows = write_spans(partial_of(target), windows, schema, row_group_rows=_GROUP_ROWS)
     make_durable(partial_of(target), target)
     return rows
 
 
 def join_spans(sources: Sequence[Path], target: Path) -> int:
-    """Write the rows of hot files into another one, in their order, durably; returns how many.
+    """Write the rows of hot files into another one, durably; returns how many.
+
+    Its newest row group is the first: a query for the newest rows then leaves out the others.
 
     Raises:
         Unlike: as for `merge_spans`.
     """
     types = types_of(sources)
     schema = with_types(_empty(sources[0]), types).schema
-    rows = write_spans(partial_of(target), _windows(sources, types, _JOINED_GROUP_ROWS), schema)
+    windows = _windows(reversed(_row_groups(sources)), types, HOT_GROUP_ROWS)
+    rows = write_spans(partial_of(target), windows, schema)
     make_durable(partial_of(target), target)
     return rows
 
@@ -88,21 +100,31 @@ def _empty(path: Path) -> pa.Table:
     return pq.ParquetFile(path).schema_arrow.empty_table()
 
 
-def _windows(sources: Sequence[Path], types: Types, row_count: int) -> Iterator[pa.Table]:
+def _windows(groups: Iterable[_RowGroup], types: Types, row_count: int) -> Iterator[pa.Table]:
     """All rows in their order, `row_count` together and what the last row group has beyond."""
     pending: list[pa.Table] = []
     count = 0
-    for path in sources:
-        file = pq.ParquetFile(path)
-        for group in range(file.num_row_groups):
-            rows = with_types(file.read_row_group(group, use_threads=False), types)
-            pending.append(rows)
-            count += len(rows)
-            if count >= row_count:
-                yield pa.concat_tables(pending).combine_chunks()
-                pending, count = [], 0
+    for group in groups:
+        rows = with_types(pq.ParquetFile(group.path).read_row_group(group.number, use_threads=False), types)
+        pending.append(rows)
+        count += len(rows)
+        if count >= row_count:
+            yield pa.concat_tables(pending).combine_chunks()
+            pending, count = [], 0
     if pending:
         yield pa.concat_tables(pending).combine_chunks()
+
+
+def _row_groups(sources: Sequence[Path]) -> list[_RowGroup]:
+    """Those of all files, the oldest first."""
+    found = []
+    for path in sources:
+        metadata = pq.ParquetFile(path).metadata
+        for number in range(metadata.num_row_groups):
+            columns = map(metadata.row_group(number).column, range(metadata.num_columns))
+            time = next(column for column in columns if column.path_in_schema == "start_time")
+            found.append(_RowGroup(time.statistics.min_raw, path, number))
+    return sorted(found)
 
 
 def _sorted(rows: pa.Table, slice_s: int) -> pa.Table:

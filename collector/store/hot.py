@@ -24,7 +24,7 @@ from collector.decode.buffers import flags
 from collector.store.durable import make_durable, partial_of
 from collector.store.file_columns import HOT, columns_of, read_columns
 from collector.store.lake import HOT_FOLDER, SEALED_SIGNALS, packed_rows, quoted
-from collector.store.span_files import file_rows, unix_nanos, write_spans
+from collector.store.span_files import HOT_GROUP_ROWS, file_rows, unix_nanos, write_spans
 from collector.store.sqlfile import load_sql
 
 _FOLDER = f"{HOT_FOLDER}/spans"
@@ -175,9 +175,16 @@ def _write(folder: Path, rows: pa.Table, batch_id: int) -> str:
     path = new_path(batch_id)
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_spans(partial_of(target), [rows], rows.schema)
+    write_spans(partial_of(target), _newest_first(rows), rows.schema)
     make_durable(partial_of(target), target)
     return path
+
+
+def _newest_first(rows: pa.Table) -> Iterator[pa.Table]:
+    """Row groups, the last first: a query for the newest rows then leaves out the others."""
+    for end in range(len(rows), 0, -HOT_GROUP_ROWS):
+        begin = max(0, end - HOT_GROUP_ROWS)
+        yield rows.slice(begin, end - begin)
 
 
 def _holding(con: duckdb.DuckDBPyConnection, folder: Path, outdated: pa.Table) -> Iterator[str]:

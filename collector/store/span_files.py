@@ -29,6 +29,9 @@ _PLAIN = {
     "duration_ns": "DELTA_BINARY_PACKED",
 }
 _TIME = "start_time"
+# Of a hot file. The newest 100 whole rows of 400,000 take 83 ms of CPU, 180 with row groups of 122,880;
+# attribute = value takes 7.1 ms, 5.9 with 122,880 and 10.1 with 20,480.
+HOT_GROUP_ROWS = 40_960
 
 
 def file_rows(
