@@ -37,13 +37,13 @@ SERVER = Path(__file__).parent / "killed_server.py"
 STEPS = (
     "any",
     "spool",
-    "landing",
     "hot",
-    "joining",
     "merging",
     "sealing",
     "compaction",
     "deletion",
+    "landing",
+    "joining",
 )  # inside which a round may end
 HOURS = 12  # few, so that each of them soon has several files to rewrite
 CALLS_MAX = 4

@@ -33,12 +33,13 @@ def start(folder: Path) -> tuple[subprocess.Popen[str], dict[str, str]]:
 
 
 def test_kill_at_random_moments() -> None:
-    """Killed under load on one data folder, at any moment and inside the spool's write, landing, sealing,
-    compaction and deletion, the server loses nothing acknowledged, doubles nothing that was sent again, and
-    leaves no file behind."""
+    """Killed under load on one data folder, at any moment and inside the spool's write, a hot file's landing,
+    merging, sealing, compaction and deletion, the server loses nothing acknowledged, doubles nothing that was
+    sent again, and leaves no file behind.
+    """
     script = Path(__file__).parent.parent / "benchmarks" / "kill.py"
     done = subprocess.run(
-        [sys.executable, script, "--rounds", "6"], capture_output=True, text=True, timeout=400, check=False
+        [sys.executable, script, "--rounds", "7"], capture_output=True, text=True, timeout=400, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
