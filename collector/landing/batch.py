@@ -188,7 +188,16 @@ class BatchReader:
 
     def _decode(self, records: Records) -> Tables:
         shred = 0 < self._hot_bytes <= payload_bytes(records)
-        return to_insert(self._decoder.decode(records, shred=shred), self._typed, self._recent)
+        try:
+            decoded = self._decoder.decode(records, shred=shred)
+        except (ValueError, pa.ArrowException):  # a bad record, which landing looks for
+            raise
+        except Exception:
+            if not shred:
+                raise
+            log.exception("spans that come fast cannot be shredded; they land like slow ones")
+            decoded = self._decoder.decode(records)
+        return to_insert(decoded, self._typed, self._recent)
 
     def _note_lag(self) -> None:
         backlog = self._spool.status()["bytes"]

@@ -32,6 +32,9 @@ _SIGNAL = "traces"
 _HOUR_NS = 3_600_000_000_000
 # Fewer rows of an hour, as come late, are not worth a file of their own: they go to the table.
 HOUR_ROWS_MIN = 2_000
+# They stand there as bytes, whose attributes take longer to search. More of them, as of a week that is sent
+# again, land like slow ones, in typed columns.
+LATE_ROWS_MAX = 10_000
 # No landing takes so long: a file that is older and not listed is nobody's.
 _UNLISTED_MAX_S = 600.0
 
@@ -42,17 +45,22 @@ def store_spans(con: duckdb.DuckDBPyConnection, folder: Path, spans: pa.Table, b
     """Write spans with shredded attributes as files of one hour each, and list them in `con`'s transaction.
 
     The views do not show them before `refresh_views`.
+
+    Raises:
+        ValueError: they are of many hours, of which each has few.
     """
     _remove_unlisted(con, folder, f"{batch_id:012d}-*")  # an attempt at this batch that was rolled back
     rows = file_rows(spans, batch_id, columns_of(con, "spans_recent"), con)
     nanos = unix_nanos(rows)
-    hours = nanos // _HOUR_NS
-    for hour in np.unique(hours).tolist():
-        of_hour = hours == hour
+    hours, counts = np.unique(nanos // _HOUR_NS, return_counts=True)
+    is_late = np.isin(nanos // _HOUR_NS, hours[counts < HOUR_ROWS_MIN])
+    if (late_count := np.count_nonzero(is_late)) > LATE_ROWS_MAX:
+        raise ValueError(f"{late_count} spans of hours that have few each")
+    if late_count:
+        _insert_packed(con, folder, rows.filter(flags(is_late)))
+    for hour in hours[counts >= HOUR_ROWS_MIN].tolist():
+        of_hour = nanos // _HOUR_NS == hour
         own = rows if of_hour.all() else rows.filter(flags(of_hour))
-        if len(own) < HOUR_ROWS_MIN:
-            _insert_packed(con, folder, own)
-            continue
         path = _write(folder, own, batch_id)
         con.execute(
             load_sql("collector.store.queries", "list_hot_file"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from collector.decode.process import Decoder
 from collector.errors import Unavailable
 from collector.lake.sealer import Policy, Sealer
 from collector.landing.land import Lander, read_position
@@ -14,6 +15,7 @@ from collector.signals import Signal
 from collector.store import hot
 from collector.store.store import Store
 from collector.wal.spool import Spool
+from tests.pace import patience_s
 
 HOUR_NS = 3_600_000_000_000
 NOON_NS = 1_790_000_000_000_000_000 // HOUR_NS * HOUR_NS
@@ -451,3 +453,30 @@ def test_slow_landing_does_not_wait_for_views(line: Line, monkeypatch: pytest.Mo
 
 def _crash(*_: object, **__: object) -> str:
     raise OSError("crash")
+
+
+def test_many_hours_land_like_slow_spans(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans of many hours with few in each go to the table, in typed columns, and no file is written."""
+    monkeypatch.setattr(hot, "LATE_ROWS_MAX", 4)
+    monkeypatch.setattr(hot, "HOUR_ROWS_MIN", 3)
+    line.land(*(line.request(2, first=1 + 10 * hour, hours=-hour) for hour in range(4)))
+    assert line.places() == {"table": 8}
+    assert line.value("SELECT count(*) FROM spans_recent") == 8
+    assert list((line.store.folder / "hot" / "spans").glob("*")) == []
+
+
+def test_fault_of_shredding(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans that come fast and cannot be shredded, for whatever reason, land like slow ones."""
+    decode = Decoder.decode
+
+    def broken(self: Decoder, records: Any, *, shred: bool = False) -> Any:
+        if shred:
+            raise KeyError("a key")
+        return decode(self, records)
+
+    monkeypatch.setattr(Decoder, "decode", broken)
+    lander = Lander(line.store, line.spool, interval_ms=1, max_bytes=1 << 24, hot_bytes=1)
+    line.spool.append(Signal.TRACES, line.request(5).SerializeToString()).result(5)
+    lander.start()
+    lander.stop(patience_s(10))  # when the spool is empty
+    assert line.places() == {"table": 5}
