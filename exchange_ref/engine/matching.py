@@ -58,7 +58,7 @@ class Engine:
         # Those that are reserved and neither paid nor given back.
         self.withdrawals: dict[str, Withdrawal] = {}
         self._pairs = pairs
-        self._remembered = Remembered(MAX_REMEMBERED_ORDERS)
+        self.remembered = Remembered(MAX_REMEMBERED_ORDERS)
         self.expiries = Expiries(lambda order: self.open_order(order.symbol, order.order_id) is not None)
 
     def open_order(self, symbol: str, order_id: str) -> Order | None:
@@ -66,14 +66,13 @@ class Engine:
         return self.books[symbol].get(order_id) or self.stops[symbol].get(order_id)
 
     def state(self) -> tuple[Any, ...]:
-        """All that later answers depend on, to be pickled at once: parts share objects."""
+        """All that later answers depend on but `remembered`, to be pickled at once: parts share objects."""
         parts = (self.ledger, self.desk, self.books, self.stops, self.tapes)
-        return (*parts, self.withdrawals, self._remembered, self.expiries.state())
+        return (*parts, self.withdrawals, self.expiries.state())
 
     def restore(self, state: tuple[Any, ...]) -> None:
         """Take over what `state` gave. Nobody may hold parts of this engine yet."""
-        self.ledger, self.desk, self.books, self.stops, self.tapes, *others = state
-        self.withdrawals, self._remembered, expiries = others
+        self.ledger, self.desk, self.books, self.stops, self.tapes, self.withdrawals, expiries = state
         self.expiries.restore(expiries)
 
     def seen(self, command: Command) -> Result | None:
@@ -83,7 +82,7 @@ class Engine:
             OrderRejected: the client has used this id for something else; `details` has its `order_id`.
         """
         key, asked = identity_of(command)
-        remembered = self._remembered.get(key)
+        remembered = self.remembered.get(key)
         if remembered is None:
             return None
         first_asked, first = remembered
@@ -266,7 +265,7 @@ class Engine:
 
     def ended_trades(self) -> list[TradeChange]:
         """How those positions ended whose results are still remembered."""
-        ended = self._remembered.with_prefix("cfd-end/")
+        ended = self.remembered.with_prefix("cfd-end/")
         return [result.trade for result in ended if result.trade is not None]
 
     def _execute(self, order: Order, changes: list[OrderChange]) -> tuple[list[Fill], Status]:
@@ -437,7 +436,7 @@ class Engine:
 
     def _remember(self, command: Command, result: Result) -> None:
         key, asked = identity_of(command)
-        self._remembered.put(key, asked, result)
+        self.remembered.put(key, asked, result)
 
 
 def order_change(order: Order, status: Status) -> OrderChange:

@@ -8,8 +8,8 @@ tuples are let go of one level a collection, and the last level only after a ful
 from __future__ import annotations
 
 import marshal
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from exchange_ref.cfd.words import TradeChange, TradeStatus
@@ -28,15 +28,31 @@ class Remembered:
 
     def __init__(self, max_results: int) -> None:
         self._max_results = max_results
-        self._kept: OrderedDict[Key, bytes] = OrderedDict()
+        self._kept: dict[Key, bytes] = {}
+        self._order: deque[Key] = deque()
 
     def __len__(self) -> int:
         return len(self._kept)
 
+    def keys(self) -> deque[Key]:
+        """A copy of all keys, oldest first: for 100,000 a tenth of what a list of the results takes."""
+        return self._order.copy()
+
+    def items(self, keys: Iterable[Key]) -> list[tuple[Key, bytes]]:
+        """What is kept under `keys`, for `restore` of another one. Any thread may ask."""
+        return [(key, kept) for key in keys if (kept := self._kept.get(key)) is not None]
+
+    def restore(self, items: Iterable[tuple[Key, bytes]]) -> None:
+        for key, kept in items:
+            self._kept[key] = kept
+            self._order.append(key)
+
     def put(self, key: Key, asked: Content, result: Result) -> None:
+        if key not in self._kept:
+            self._order.append(key)
         self._kept[key] = marshal.dumps((asked, _packed(result)))
         if len(self._kept) > self._max_results:
-            self._kept.popitem(last=False)
+            del self._kept[self._order.popleft()]
 
     def get(self, key: Key) -> tuple[Content, Result] | None:
         """What was asked for and what came of it; its wallets have no figures, and the orders of other people

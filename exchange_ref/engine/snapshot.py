@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import io
 import json
 import logging
 import os
 import pickle
 import platform
+import struct
 import time
+from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +26,7 @@ from typing import Any, Final
 from exchange_ref.engine.journal import Journal
 from exchange_ref.engine.matcher import Matcher
 from exchange_ref.engine.matching import Engine
+from exchange_ref.engine.remembered import Key, Remembered
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +34,9 @@ KEPT: Final = 10
 EVERY_S: Final = 15.0
 # So much of the journal before a snapshot tells whether it is its journal.
 TAIL_BYTES: Final = 4096
+# Of remembered results: 1,000 are pickled in .3 ms, during which Python does nothing else.
+PIECE: Final = 1_000
+_LENGTH: Final = struct.Struct(">Q")
 
 
 def _code_digest() -> str:
@@ -46,7 +54,8 @@ FORMAT: Final = _code_digest()
 class Snapshots:
     """Written every `every_s` seconds while commands come, by a thread; the newest `KEPT` stay.
 
-    `pause_s` is how long orders waited for the last one: 55 ms with 100,000 remembered results.
+    `pause_s` is how long orders waited for the last one: 20 ms of CPU with 100,000 remembered results and 400
+    resting orders, and 4 µs for each further resting order.
     """
 
     def __init__(self, folder: Path, *, every_s: float = EVERY_S) -> None:
@@ -66,7 +75,9 @@ class Snapshots:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 logger.warning("the snapshot %s is passed over: %s", path, error)
                 continue
-            engine.restore(state)
+            engine.restore(pickle.load(state))  # noqa: S301 - of this folder, whose checksum fits
+            while part := state.read(_LENGTH.size):
+                engine.remembered.restore(pickle.loads(state.read(_LENGTH.unpack(part)[0])))  # noqa: S301
             self._sequence = header["sequence"]
             return header["sequence"], header["journal_bytes"]
         return 0, 0
@@ -92,9 +103,12 @@ class Snapshots:
                 return
             started_s = time.perf_counter()
             state = pickle.dumps(self._engine.state(), pickle.HIGHEST_PROTOCOL)
+            keys = self._engine.remembered.keys()
             sequence, journal_bytes = journal.sequence, journal.size_bytes()
             self.pause_s = time.perf_counter() - started_s
-        self._writing = asyncio.create_task(asyncio.to_thread(self._write, state, sequence, journal_bytes))
+        self._writing = asyncio.create_task(
+            asyncio.to_thread(self._write, state, keys, sequence, journal_bytes)
+        )
         await asyncio.shield(self._writing)
         self._sequence = sequence
 
@@ -106,7 +120,13 @@ class Snapshots:
             except OSError as error:  # a full disk: the journal says so to everybody
                 logger.warning("no snapshot could be written to %s: %s", self._folder, error)
 
-    def _write(self, state: bytes, sequence: int, journal_bytes: int) -> None:
+    def _write(self, state: bytes, keys: deque[Key], sequence: int, journal_bytes: int) -> None:
+        packed = io.BytesIO()
+        content = hashlib.sha256()
+        with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1) as file:
+            for part in _parts(state, self._engine.remembered, keys):
+                content.update(part)
+                file.write(part)
         self._journal.sync()  # a snapshot must not know more than the journal
         self._folder.mkdir(exist_ok=True)
         header: dict[str, Any] = {
@@ -115,20 +135,32 @@ class Snapshots:
             "journal_bytes": journal_bytes,
             "journal_tail": _tail_digest(self._journal.path, journal_bytes),
         }
-        header["sha256"] = _digest(header, state)
+        header["sha256"] = _digest(header, content.hexdigest())
         path = self._folder / f"{sequence:015}.kx"
         fresh = path.with_suffix(".new")
-        with fresh.open("wb") as file:
-            file.write(json.dumps(header).encode() + b"\n" + gzip.compress(state, 1))
-            file.flush()
-            os.fsync(file.fileno())
+        with fresh.open("wb") as target:
+            target.write(json.dumps(header).encode() + b"\n")
+            target.write(packed.getbuffer())
+            target.flush()
+            os.fsync(target.fileno())
         fresh.replace(path)
         for old in sorted(self._folder.glob("*.kx"))[:-KEPT]:
             old.unlink()
 
 
-def _read(path: Path, journal_path: Path) -> tuple[dict[str, Any], Any]:
-    """
+def _parts(state: bytes, remembered: Remembered, keys: deque[Key]) -> Iterator[bytes]:
+    """What a file holds: the state, then the remembered results in pieces, between which orders go on. What
+    is forgotten meanwhile is forgotten by a replay too."""
+    yield state
+    while keys:
+        piece = remembered.items([keys.popleft() for _ in range(min(PIECE, len(keys)))])
+        packed = pickle.dumps(piece, pickle.HIGHEST_PROTOCOL)
+        yield _LENGTH.pack(len(packed)) + packed
+
+
+def _read(path: Path, journal_path: Path) -> tuple[dict[str, Any], io.BytesIO]:
+    """The header and the state behind it, whose checksum fits.
+
     Raises:
         ValueError, KeyError, TypeError, OSError: not usable.
     """
@@ -141,15 +173,15 @@ def _read(path: Path, journal_path: Path) -> tuple[dict[str, Any], Any]:
         state = gzip.decompress(packed)
     except EOFError as error:
         raise ValueError("it ends too early") from error
-    if digest != _digest(header, state):
+    if digest != _digest(header, hashlib.sha256(state).hexdigest()):
         raise ValueError("its checksum does not fit")
     if header["journal_tail"] != _tail_digest(journal_path, header["journal_bytes"]):
         raise ValueError("it is of another journal")
-    return header, pickle.loads(state)  # noqa: S301 - of this folder, whose checksum fits
+    return header, io.BytesIO(state)
 
 
-def _digest(header: dict[str, Any], state: bytes) -> str:
-    return hashlib.sha256(json.dumps(header, sort_keys=True).encode() + state).hexdigest()
+def _digest(header: dict[str, Any], content: str) -> str:
+    return hashlib.sha256((json.dumps(header, sort_keys=True) + content).encode()).hexdigest()
 
 
 def _tail_digest(path: Path, end: int) -> str:

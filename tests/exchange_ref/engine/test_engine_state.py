@@ -69,6 +69,7 @@ class EngineMachine(RuleBasedStateMachine):
         first = Engine()
         after = replay(half, first)
         resumed.restore(pickle.loads(pickle.dumps(first.state())))
+        resumed.remembered.restore(first.remembered.items(first.remembered.keys()))
         replay(self.path, resumed, after=after)
         assert state_of(whole) == state_of(resumed) == state_of(self.engine)
         self.folder.cleanup()
