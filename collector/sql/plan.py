@@ -38,6 +38,7 @@ def _walk(node: Any) -> None:
     elif isinstance(node, dict):
         kind = str(node.get("type"))
         children = [child for child in node.get("children") or [] if isinstance(child, dict)]
+        zones.check_shift(node, children)
         if kind == "OPERATOR_CAST" or node.get("expression_class") == "BOUND_CAST":
             zones.check_cast(node.get("return_type") or {}, children)
             _check_cast(node.get("return_type") or {}, [child.get("return_type") or {} for child in children])

@@ -14,7 +14,7 @@ from collector.errors import InvalidInput, RefusedQuery
 from collector.sql.columns import expression
 from collector.sql.plan import check_plan
 from collector.sql.tree import examine
-from collector.sql.zones import with_values
+from collector.sql.zones import check_now, with_values
 
 Params = Sequence[object] | Mapping[str, object] | None
 
@@ -73,6 +73,7 @@ def prepare(
         text = _without_terminator(inner.query)
         tree = _tree(con, text)
         facts = examine(tree, tables)
+        check_now(tree)
         _shape(con, text, params)
         check_plan(_plan(con, text), text)  # EXPLAIN ANALYZE runs it
         _check_params(con, tree, params)
@@ -81,6 +82,7 @@ def prepare(
     text = _without_terminator(statement.query)
     tree = _tree(con, text)
     facts = examine(tree, tables)
+    check_now(tree)
     names, types = _shape(con, text, params)
     check_plan(_plan(con, text), text)
     _check_params(con, tree, params)

@@ -1,4 +1,4 @@
-"""Times of users whose zone DuckDB would leave out without a word.
+"""Times of users whose zone DuckDB would leave out, or take for another, without a word.
 
 DuckDB 2.0 reads '2026-01-02T03:00:00+09:00' as a TIMESTAMP, or as a TIMESTAMP_NS as times are stored, of
 03:00, whatever zone follows. A query in Tokyo that asks so for the last hour answers for another one.
@@ -17,6 +17,11 @@ _ZONED = re.compile(
     r"\s*(?P<zone>[+-]\d{1,2}(?::?\d{2}){0,2}|[A-Za-z]+(?:[/_+-]\w+)*)\s*"
 )
 _UTC = re.compile(r"(?:Z|UTC|GMT|Etc/UTC|[+-]0{1,2}(?::?0{2}){0,2})", re.IGNORECASE)
+_ZONED_TYPES = frozenset({"TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"})
+_KEEPING = frozenset({"__cast", "date_trunc"})  # functions whose last argument stays the same kind of time
+_NOW = frozenset(
+    {"now", "get_current_timestamp", "transaction_timestamp", "ago", "current_timestamp", "localtimestamp"}
+)
 _WITHOUT_ZONE = frozenset({"TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S", "DATE"})
 
 
@@ -38,10 +43,64 @@ def check_cast(target: Mapping[str, Any], children: Sequence[Mapping[str, Any]])
     if target.get("id") not in _WITHOUT_ZONE:
         return
     for child in children:
-        value = child.get("value")
-        text = value.get("value") if isinstance(value, dict) else None
+        text = _constant(child)
         if isinstance(text, str) and zone_of(text):
             raise lost(text)
+
+
+def check_shift(node: Mapping[str, Any], children: Sequence[Mapping[str, Any]]) -> None:
+    """`start_time AT TIME ZONE 'Asia/Tokyo'`, which reads a stored time, UTC, as one of Tokyo: 9 hours off.
+
+    Args:
+        node: a function of a plan.
+
+    Raises:
+        InvalidInput: it is that.
+    """
+    path = (node.get("qname") or {}).get("path") or [""]
+    if (
+        path[-1] != "timezone"
+        or len(children) != 2
+        or (node.get("return_type") or {}).get("id") not in _ZONED_TYPES
+    ):
+        return
+    zone, operand = _constant(children[0]), children[1]
+    while (path := (operand.get("qname") or {}).get("path")) and path[-1] in _KEEPING:
+        operand = operand["children"][-1]
+    is_stored = operand.get("expression_class") in ("BOUND_REF", "BOUND_COLUMN_REF")
+    if is_stored and (operand.get("return_type") or {}).get("id") == "TIMESTAMP_NS":
+        _check_zone(zone)
+
+
+def check_now(tree: Any) -> None:
+    """The same of `now() AT TIME ZONE …`, in a parsed tree: a plan has a constant in its place."""
+    if isinstance(tree, list):
+        for item in tree:
+            check_now(item)
+    elif isinstance(tree, dict):
+        given = [one for one in tree.get("arguments") or [] if isinstance(one, dict)]
+        arguments = [one.get("expression") or {} for one in given]
+        if tree.get("function_name") == "timezone" and len(arguments) == 2:
+            zone, operand = arguments
+            words = operand.get("column_names") or [operand.get("function_name")]
+            if str(words[-1]).lower() in _NOW:
+                _check_zone((zone.get("literal") or {}).get("text"))
+        for value in tree.values():
+            check_now(value)
+
+
+def _constant(node: Mapping[str, Any]) -> object:
+    """The value of a constant of a plan; None of anything else."""
+    value = node.get("value")
+    return value.get("value") if isinstance(value, dict) else None
+
+
+def _check_zone(zone: object) -> None:
+    if isinstance(zone, str) and not _UTC.fullmatch(zone):
+        raise InvalidInput(
+            f"AT TIME ZONE {zone!r} would take a time in UTC for one of that zone",
+            hint=f"write … AT TIME ZONE 'UTC' AT TIME ZONE {zone!r}",
+        )
 
 
 def with_values(tree: Any, params: Any) -> Any:

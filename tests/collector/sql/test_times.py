@@ -139,3 +139,35 @@ def test_zones_of_parameters(queries: QueryRunner) -> None:
             queries.run(f"FROM spans WHERE {condition}", {"at": zoned}, limit_rows=1)
     queries.run("FROM spans WHERE start_time > ?", ["2026-11-29T03:00:00Z"], limit_rows=1)
     queries.run("FROM spans WHERE span_name = ?", [zoned], limit_rows=1)
+
+
+@pytest.mark.parametrize(
+    "shifted",
+    [
+        "start_time AT TIME ZONE 'Asia/Tokyo'",
+        "timezone('Asia/Tokyo', start_time)",
+        "date_trunc('hour', start_time) AT TIME ZONE 'Asia/Tokyo'",
+        "start_time::TIMESTAMP AT TIME ZONE 'Asia/Tokyo'",
+        "now() AT TIME ZONE 'Asia/Tokyo'",
+        "CURRENT_TIMESTAMP AT TIME ZONE 'Asia/Tokyo'",
+    ],
+)
+def test_utc_is_not_taken_for_another_zone(queries: QueryRunner, shifted: str) -> None:
+    """A stored time, and now, are shown in a zone by way of UTC; the short way, hours off, is refused."""
+    with pytest.raises(InvalidInput, match="AT TIME ZONE 'UTC' AT TIME ZONE 'Asia/Tokyo'"):
+        queries.run(f"SELECT {shifted} FROM spans", limit_rows=1)
+
+
+@pytest.mark.parametrize(
+    "shifted",
+    [
+        "start_time AT TIME ZONE 'UTC' AT TIME ZONE 'Asia/Tokyo'",
+        "now() AT TIME ZONE 'UTC' AT TIME ZONE 'Asia/Tokyo'",
+        "start_time AT TIME ZONE 'UTC'",
+        "TIMESTAMP '2026-11-29 09:00' AT TIME ZONE 'Asia/Tokyo' AT TIME ZONE 'UTC'",
+        "attributes['local']::TIMESTAMP AT TIME ZONE 'Asia/Tokyo'",
+    ],
+)
+def test_times_of_a_zone_are_converted(queries: QueryRunner, shifted: str) -> None:
+    """What has a zone, or is said to be of one, is converted."""
+    queries.run(f"SELECT {shifted} FROM spans", limit_rows=1)
