@@ -93,7 +93,13 @@ def refuse_foreign_database(root: duckdb.DuckDBPyConnection, folder: Path) -> No
 
 
 def damaged(path: Path, error: duckdb.Error) -> DataFolderUnusable:
-    """The error for a database file whose bytes are wrong."""
+    """The error for a database file whose bytes are wrong, or to which nothing can be written."""
+    if "No space left" in str(error):
+        return DataFolderUnusable(
+            f"{path} cannot be opened: the disk is full ({_first_line(error)})",
+            hint="free some space and start again: what was acknowledged is there",
+            details={"file": str(path)},
+        )
     rescued = path.with_name(path.name + RESCUED_SUFFIX)
     remains = find_remains(path.parent)
     beside = f"; {remains} beside it are untouched" if str(remains) else ""

@@ -11,6 +11,7 @@ import pytest
 
 from collector.errors import DataFolderInUse, DataFolderUnusable, Unavailable
 from collector.store.lock import read_owner
+from collector.store.opening import damaged
 from collector.store.store import Store
 from collector.store.version import OLDEST_VERSION, SCHEMA_VERSION
 from tests.pace import patience_s, within_s
@@ -56,6 +57,17 @@ def test_broken_database_file(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(DataFolderUnusable, match="cannot be opened"):
             Store.open(tmp_path)
+
+
+def test_full_disk_is_no_damage(tmp_path: Path) -> None:
+    """Who starts on a full disk is asked to free some space, not to move the database away."""
+    error = duckdb.TransactionException(
+        'TransactionContext Error: Failed to commit: Could not write file "x.wal": No space left on device'
+    )
+    refusal = damaged(tmp_path / "spyhop.duckdb", error)
+    assert "the disk is full" in str(refusal)
+    assert "damaged" not in str(refusal)
+    assert refusal.hint == "free some space and start again: what was acknowledged is there"
 
 
 @pytest.mark.parametrize(
