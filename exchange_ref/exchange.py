@@ -240,6 +240,7 @@ class Exchange:
             self._journal_path, self.engine, after=after, from_byte=from_byte, applied=self._standing.take
         )
         self._standing.take_open(self.engine)
+        self._replayed_from = from_byte
         return last_sequence
 
     async def start(self) -> None:
@@ -248,7 +249,8 @@ class Exchange:
         await self.price_source.start()
         await self.prices.start()
         # Before anything is executed: later rows are written by the request that makes them.
-        if not await self._standing.reconcile(self.database):
+        all_known = await self._standing.reconcile(self.database)
+        if self._replayed_from and not all_known:
             # Rows older than the snapshot, or that no journal knows: all of it tells.
             standing = Standing()
             await asyncio.to_thread(

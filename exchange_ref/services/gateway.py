@@ -313,7 +313,7 @@ async def respond(send: Send, status: int, body: bytes, traceresponse: str = "")
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if traceresponse:
         headers.append((b"traceresponse", traceresponse.encode()))
-    if status == 429:
+    if status == 429 and b'"rate_limited"' in body:  # not after failed logins, which wait longer
         headers.append((b"retry-after", b"1"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

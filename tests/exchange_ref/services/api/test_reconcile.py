@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from exchange_ref.services.api.statements import Statement
 
 HEADERS = {"content-type": "application/json"}
@@ -25,8 +27,12 @@ ORDERS = Statement("SELECT", "orders", "SELECT order_id, status, filled_lots, qu
 TRANSFERS = Statement("SELECT", "transfers", "SELECT transfer_id, status FROM transfers")
 
 
-def test_rows_behind_the_journal_are_brought_up_at_a_start(start_exchange, tmp_path) -> None:
-    """Orders and transfers that were executed read so after a restart; what was not executed stays new."""
+@pytest.mark.parametrize("with_snapshot", [False, True])
+def test_rows_behind_the_journal_are_brought_up_at_a_start(
+    start_exchange, tmp_path, with_snapshot: bool
+) -> None:
+    """Orders and transfers that were executed read so after a restart, also where a snapshot alone knows of them;
+    what was not executed stays new."""
 
     async def rows(running: Any) -> dict[str, Any]:
         database = running.exchange.database
@@ -52,6 +58,8 @@ def test_rows_behind_the_journal_are_brought_up_at_a_start(start_exchange, tmp_p
             before = await rows(running)
             await running.exchange.database.write(*((one, [()]) for one in FORGET))
             behind = await rows(running)
+            if with_snapshot:
+                await running.exchange.snapshots.take()
         async with start_exchange(tmp_path) as running:
             return before, behind, await rows(running)
 
