@@ -23,6 +23,8 @@ from exchange_ref.engine.orders import Cancel, Deposit, Order, OrderType, Side
 SYMBOL = "SOL/USD"
 CANCEL_SHARE = 0.3
 MARKET_SHARE = 0.1
+# Cancels are for one of so many.
+NEWEST = 50
 
 
 def compare(orders: int, seed: int) -> dict[str, object]:
@@ -33,13 +35,14 @@ def compare(orders: int, seed: int) -> dict[str, object]:
             ours.deposit(Deposit(user, asset, 4 * 10**18))
     their_ids: dict[str, int] = {}
     our_ids: dict[int, str] = {}
+    recent: list[str] = []
     fills = cancels = 0
     started_s = time.perf_counter()
     for number in range(orders):
         resting = ours.books[SYMBOL]
-        if rng.random() < CANCEL_SHARE and their_ids:
-            name = rng.choice(list(their_ids)[-50:])
-            their_id = their_ids.pop(name)
+        if rng.random() < CANCEL_SHARE and recent:
+            name = recent.pop(rng.randrange(len(recent)))
+            their_id = their_ids[name]
             if name in resting:
                 ours.cancel(Cancel(name, user_of(name), SYMBOL))
                 assert theirs.cancel_order(their_id, SYMBOL) is not None
@@ -58,6 +61,7 @@ def compare(orders: int, seed: int) -> dict[str, object]:
         )
         our_ids[order.order_id] = name
         their_ids[name] = order.order_id
+        recent = [*recent[-NEWEST:], name]
         made = [
             (our_ids[trade.order_id], int(trade.trade_price), int(trade.trade_qty))
             for trade in trades

@@ -31,8 +31,8 @@ TRANSFERS = Statement("SELECT", "transfers", "SELECT transfer_id, status FROM tr
 def test_rows_behind_the_journal_are_brought_up_at_a_start(
     start_exchange, tmp_path, with_snapshot: bool
 ) -> None:
-    """Orders and transfers that were executed read so after a restart, also where a snapshot alone knows of them;
-    what was not executed stays new."""
+    """Orders and transfers that were executed read so after a restart, also where only a snapshot knows of
+    them; what was not executed stays new."""
 
     async def rows(running: Any) -> dict[str, Any]:
         database = running.exchange.database
