@@ -257,5 +257,5 @@ class EngineMachine(RuleBasedStateMachine):
         self.trades = tape.count
 
 
-EngineMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+EngineMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 test_the_engine_under_any_commands = EngineMachine.TestCase
