@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from concurrent.futures import Future
 from time import time_ns
 from typing import NamedTuple
 
+import msgspec
 from google.protobuf.message import Message
 
 from collector.errors import SpyhopError, Unauthenticated, Unavailable
@@ -25,6 +25,7 @@ from collector.wal.disk import DiskWatch
 from collector.wal.spool import Spool
 
 UNKNOWN = Sender()
+_TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])  # names alone: what is below may be 20 MB of anything
 _JSON_PARTS = {
     Signal.TRACES: "resourceSpans",
     Signal.LOGS: "resourceLogs",
@@ -138,10 +139,10 @@ class Intake:
 def _misplaced(signal: Signal, body: bytes) -> str:
     """What belongs to another signal, where JSON has nothing else: unknown fields are no error in OTLP."""
     try:
-        document = json.loads(body)
+        document = _TOP.decode(body)
     except (ValueError, RecursionError):  # deeper than what was read of it
         return ""
-    if not isinstance(document, dict) or _JSON_PARTS[signal] in document:
+    if _JSON_PARTS[signal] in document:
         return ""
     found = (one for one, part in _JSON_PARTS.items() if part in document)
     return next((f"{_JSON_PARTS[one]} belongs to /v1/{one.label}" for one in found), "")
