@@ -119,7 +119,7 @@ def analyse(
     carried = Carried.of(traces, attributes, usual.attributes)
     apart = differences(traces, carried)
     own, edges = slowdowns(traces)
-    ends = edge_ends(traces, edges)
+    ends = edge_ends(traces, own, edges)
     shared = time_share(traces, own, edges, ends)
     scores = {
         "self_time": self_time(traces, own),

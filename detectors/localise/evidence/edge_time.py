@@ -8,7 +8,8 @@ the calls (`detectors.localise.attribution.direction`), the callee counts less a
 service counts too, both the less the more services have to wait for the callee: several senders are hardly
 slow at the same time by chance. So it is where a caller *pauses* (a collection, an event loop that is held
 up): a pause meets whatever it waits for, and most of the services it calls show delays of one size that they
-usually never do. Source of r: `detectors.localise.attribution.slowdown`.
+usually never do. Its own work counts as one of them: where the bulk of a caller's self times has grown by as
+much, it waits for others late for the same reason. Source of r: `detectors.localise.attribution.slowdown`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from detectors.model.text import duration_text
 _LEAST_RATIO = 0.22  # 1.25 times
 _BEYOND_QUANTILE, _BEYOND_FACTOR, _LEAST_EXCESS_NS = 0.99, 1.25, 1e6  # as in `slowdown`
 _MET_MIN, _MET_SHARE, _SAME_SIZE = 2, 0.66, 0.25
+_CLEARLY_SLOW = math.log(3)
+_BULK_QUANTILE = 0.8
+_OWN_SIZE = 0.5  # of the largest loss on its edges
 
 
 class Ends(NamedTuple):
@@ -44,8 +48,12 @@ class Ends(NamedTuple):
         return called / (called + calling) if called + calling else 1.0
 
 
-def edge_ends(traces: Traces, edges: list[Slow]) -> Ends:
-    """Mean r over the edges of each service, in and out."""
+def edge_ends(traces: Traces, own: list[Slow], edges: list[Slow]) -> Ends:
+    """Mean r over the edges of each service, in and out.
+
+    Args:
+        own: self times, by operation.
+    """
     into: dict[str, list[Slow]] = defaultdict(list)
     out: dict[str, list[Slow]] = defaultdict(list)
     for slow in edges:
@@ -57,7 +65,12 @@ def edge_ends(traces: Traces, edges: list[Slow]) -> Ends:
         for service, found in into.items()
     }
 
-    paused = {service for service, found in out.items() if _pauses(found)}
+    lost_ns: dict[str, float] = defaultdict(float)
+    for slow in own:
+        if slow.usual.sample_count and slow.effect >= _CLEARLY_SLOW:
+            service = slow.key.service_name
+            lost_ns[service] = max(lost_ns[service], _bulk_lost_ns(slow))
+    paused = {service for service, found in out.items() if _pauses(found, lost_ns[service])}
 
     def blame(slow: Slow) -> float:
         """The sender's part of an edge."""
@@ -77,8 +90,15 @@ def edge_ends(traces: Traces, edges: list[Slow]) -> Ends:
     )
 
 
-def _pauses(found: list[Slow]) -> bool:
-    """Whether most services that a caller calls had a delay of one size, unusual for its calls."""
+def _bulk_lost_ns(slow: Slow) -> float:
+    return float(np.quantile(slow.values_ns, _BULK_QUANTILE)) - slow.usual.quantile(_BULK_QUANTILE)
+
+
+def _pauses(found: list[Slow], own_lost_ns: float) -> bool:
+    """Whether most services that a caller calls had a delay of one size, unusual for its calls; its own work
+    counts as one of them where it lost about as much."""
+    if own_lost_ns >= _OWN_SIZE * max(map(_bulk_lost_ns, found)) > 0:
+        return True
     usually = max(slow.usual.quantile(_BEYOND_QUANTILE) for slow in found)
     limit = usually * _BEYOND_FACTOR + _LEAST_EXCESS_NS
     delays: dict[int | None, float] = {}

@@ -19,11 +19,19 @@ def edge(caller: str, callee: int, gap_ms: float, sender: float = 0.0) -> Slow:
     return Slow(key, np.arange(20), values, USUAL, ratio, ratio, effect, effect, callee, sender=sender)
 
 
-def ends(shop, usual, *edges: Slow) -> Ends:
+def own(service: str, took_ms: float) -> Slow:
+    values = np.full(20, took_ms * MS)
+    ratio, effect = slowdown(values, USUAL)
+    return Slow(
+        Operation(service, "GET", "SERVER"), np.arange(20), values, USUAL, ratio, ratio, effect, effect
+    )
+
+
+def ends(shop, usual, *edges: Slow, by_itself: tuple[Slow, ...] = ()) -> Ends:
     shop.trace()
     traces = Traces.of(shop.span_table(), usual)
     assert traces.services == ["price", "shop", "stock"]
-    return edge_ends(traces, list(edges))
+    return edge_ends(traces, list(by_itself), list(edges))
 
 
 def test_slow_over_all_its_callers(shop, usual):
@@ -105,3 +113,14 @@ def test_one_slow_service_of_two_is_no_pause(shop, usual):
     """Delays of the calls to one service alone lie on the way to it."""
     found = ends(shop, usual, paused(0, [2, 2, 2, 2]), paused(2, [2, 300, 320, 330]))
     assert found.callee_share(paused(2, [2, 300, 320, 330]), ["price", "shop", "stock"]) > 0.5
+
+
+def test_a_caller_that_is_slow_itself_waits_late(shop, usual):
+    """A starved process is late in its own work and in what it waits for: its only callee is no cause,
+    unless it lost far more on the way there than in its own work."""
+    slow = edge("shop", 2, 900)
+    services = ["price", "shop", "stock"]
+    starved = ends(shop, usual, slow, by_itself=(own("shop", 700), own("stock", 2)))
+    assert starved.callee_share(slow, services) < 0.5
+    barely = ends(shop, usual, slow, by_itself=(own("shop", 90),))
+    assert barely.callee_share(slow, services) == 1.0
