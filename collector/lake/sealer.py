@@ -141,21 +141,24 @@ class Sealer:
 
     def _loop(self) -> None:
         look_s = monotonic() + self._policy.interval_s
-        while not self._stopping.wait(max(0.0, min(_JOIN_INTERVAL_S, look_s - monotonic()))):
+        pause_s = _JOIN_INTERVAL_S
+        while not self._stopping.wait(max(0.0, min(pause_s, look_s - monotonic()))):
             try:
+                if monotonic() >= look_s:
+                    look_s = monotonic() + self._policy.interval_s
+                    self._unlike.clear()
+                    self.run_once()
+                    self._failure = ""
                 if self._policy.seal_after_s:
-                    self.join_hot_files()
-                if monotonic() < look_s:
-                    continue
-                look_s = monotonic() + self._policy.interval_s
-                self._unlike.clear()
-                self.run_once()
-                self._failure = ""
+                    self.join_hot_files()  # last: its failure holds up nothing else
+                pause_s = _JOIN_INTERVAL_S
             except Exception as error:  # rows stay where they are: the next round tries again
                 if self._stopping.is_set():
                     return
                 self._failure = str(error).partition("\n")[0]
-                log.exception("work on the lake failed; trying again in %.0f s", self._policy.interval_s)
+                pause_s = self._policy.interval_s
+                look_s = monotonic() + pause_s
+                log.exception("work on the lake failed; trying again in %.0f s", pause_s)
 
     def _seal_due(self) -> int:
         now_ns = self._clock_ns()

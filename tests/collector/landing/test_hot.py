@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -480,3 +481,20 @@ def test_fault_of_shredding(line: Line, monkeypatch: pytest.MonkeyPatch) -> None
     lander.start()
     lander.stop(patience_s(10))  # when the spool is empty
     assert line.places() == {"table": 5}
+
+
+def test_failed_join_holds_up_nothing(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While small files cannot be joined, which is reported, hours are sealed all the same."""
+    monkeypatch.setattr("collector.lake.sealer.small_files", _crash)
+    line.land(line.request(5))
+    policy = Policy(seal_after_s=60, settle_s=0, interval_s=0.01)
+    sealer = Sealer(line.store, policy, clock_ns=lambda: line.now_ns)
+    sealer.start()
+    seen: set[object] = set()
+    deadline_s = monotonic() + patience_s(10)
+    while not seen >= {"crash", 1} and monotonic() < deadline_s:
+        seen |= {sealer.status()["failure"], line.value("SELECT count(*) FROM lake_files")}
+        sleep(0.01)
+    sealer.stop(patience_s(10))
+    assert seen >= {"crash", 1}
+    assert line.places() == {"lake": 5}
