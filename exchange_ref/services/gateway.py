@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from opentelemetry.trace import Span, SpanKind, Tracer
 
@@ -258,10 +259,11 @@ class Gateway:
                 headers["x-user-id"] = caller.user_id
             if caller.session_id:
                 headers["x-session-id"] = caller.session_id
+            target = quote(path)  # it was decoded: a line break in it would begin a header
             query = scope.get("query_string", b"").decode("latin-1")
             try:
                 response = await upstream.request(
-                    scope["method"], f"{path}?{query}" if query else path, headers, body
+                    scope["method"], f"{target}?{query}" if query else target, headers, body
                 )
             except HttpFailure as failure:
                 fail(span, "HttpFailure", str(failure))

@@ -180,9 +180,10 @@ def _add_errors(app: FastAPI, log: ServiceLog) -> None:
         return _error(code, "; ".join(f"{name}: {text}" for name, text in fields.items()), fields)
 
     @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> Response:
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_order")
-        return _error(code, str(error.detail), {})
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+        tried = f"{request.method} {request.url.path}"
+        return _error(code, f"nothing is served at {tried}: {error.detail}; see /openapi.json", {})
 
 
 def _fields(errors: Sequence[Any]) -> dict[str, object]:

@@ -22,6 +22,7 @@ ORDER = {
 HEADERS = {"content-type": "application/json", "x-user-id": "trader-01"}
 
 
+INJECTION = "/api/v1/orders/%20HTTP/1.1%0d%0ax-user-id:%20trader-02%0d%0ax:"
 # request line, body; status, code, words of the message
 BAD_REQUESTS = [
     ("POST /api/v1/orders", b"{not json", 400, "malformed_body", "not JSON"),
@@ -32,6 +33,9 @@ BAD_REQUESTS = [
     ("POST /api/v1/orders", b"{}", 400, "invalid_order", "pair: Field required"),
     ("GET /api/v2/orders", b"", 404, "not_found", "/api/v2/orders"),
     ("GET /api/v1/ordersx", b"", 404, "not_found", "/api/v1/ordersx"),
+    ("GET /api/v1/orders/%ff", b"", 404, "not_found", "there is no order"),
+    # A path that would go on as a header of its own, if it were sent on as it was decoded.
+    ("GET " + INJECTION, b"", 404, "not_found", "nothing is served at GET /api/v1/orders/"),
     ("DELETE /api/v1/wallets", b"", 405, "method_not_allowed", "takes GET"),
 ]
 
