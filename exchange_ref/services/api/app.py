@@ -59,7 +59,12 @@ def build_app(
     tracer: Tracer,
     log: ServiceLog,
 ) -> ServerSpans:
-    app = FastAPI(title="kx-exchange", version="1", responses={"default": {"model": ErrorReply}})
+    app = FastAPI(
+        title="kx-exchange",
+        version="1",
+        responses={"default": {"model": ErrorReply}},
+        redirect_slashes=False,  # the gateway's clients would be sent to the API's own address
+    )
     _add_errors(app, log)
     app.include_router(trade_routes(trades))
     app.include_router(market_routes(market))

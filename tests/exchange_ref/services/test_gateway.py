@@ -36,6 +36,7 @@ BAD_REQUESTS = [
     ("GET /api/v1/orders/%ff", b"", 404, "not_found", "there is no order"),
     # A path that would go on as a header of its own, if it were sent on as it was decoded.
     ("GET " + INJECTION, b"", 404, "not_found", "nothing is served at GET /api/v1/orders/"),
+    ("GET /api/orders/", b"", 404, "not_found", "nothing is served at GET /api/v1/orders/"),
     ("DELETE /api/v1/wallets", b"", 405, "method_not_allowed", "takes GET"),
 ]
 
