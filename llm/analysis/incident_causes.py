@@ -29,7 +29,10 @@ MIN_SEPARATE_TRACES = 3  # one or two may be chance
 MAX_SHARED_TRACES = 0.1  # of a separate cause's traces: both faults hit some requests
 _TOLD_IN_WORDS = frozenset({"structure", "count"})  # evidence without a figure
 _BY_TIME = frozenset({"self_time", "edge_time"})  # kinds of causes whose share is one of the lost time
-LOW_CONFIDENCE = 0.3  # at most, of a cause that the detectors name only because nothing else stands out
+LOW_CONFIDENCE = 0.25  # at most, of a cause that the detectors name only because nothing else stands out
+# At least, of the first cause otherwise: it is right in 37 of Nezha's 45 incidents, however little of the lost
+# time it took itself. A starved service holds up others.
+FIRST_CONFIDENCE = 0.3
 _POOL = re.compile(r"pool|client\.connections?|connections?\.(?:usage|active|used|pending)", re.IGNORECASE)
 _LOAD = re.compile(r"cpu|\bload|utili[sz]ation|queue|backlog|lag|threads?\.active|saturation", re.IGNORECASE)
 MAX_EVIDENCE_PER_INCIDENT_CAUSE = 3
@@ -221,21 +224,24 @@ def _everywhere(text: str) -> str:
 def _localised_confidence(
     case: Case, incident: Incident, ranked: Mapping[str, object], same: list[Cause]
 ) -> float:
-    """How sure the ranking is: its share of the lost time, or of all scores where time is not what was lost.
+    """How sure the ranking is: its share of the lost time or of all scores, whichever is more; of the scores
+    alone where time is not what was lost.
 
     What comes after the first is as sure as it is strong beside that.
     """
     scores = [_number(each.get("score")) or 0.0 for each in incident.root_causes]
     score, total = _number(ranked.get("score")), sum(scores)
     share = _number(ranked.get("share"))
-    if score is not None and total > 0 and ranked.get("kind") not in _BY_TIME:
-        share = score / total
+    if score is not None and total > 0:
+        share = max(score / total, share or 0.0 if ranked.get("kind") in _BY_TIME else 0.0)
     best = share if share is not None else max((cause.score for cause in same), default=0.5)
     if score is not None and scores[0] > 0:
         best *= min(score / scores[0], 1.0)
     samples = max((anomaly.sample_count for anomaly in case.anomalies), default=0)
     found = time_confidence(min(max(best, 0.0), 1.0), samples, incident.trace_count)
-    return min(found, LOW_CONFIDENCE) if ranked.get("confidence") == LOW else found
+    if ranked.get("confidence") == LOW:
+        return min(found, LOW_CONFIDENCE)
+    return max(found, FIRST_CONFIDENCE) if ranked is incident.root_causes[0] and score else found
 
 
 def _kind_of(case: Case, ranked: Mapping[str, object], told: Fact, operation: str) -> CauseKind:

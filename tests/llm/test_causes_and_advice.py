@@ -268,3 +268,15 @@ def test_a_dead_service_is_named_by_its_callers_failures(shop: Any, explainer: A
         "cart does not answer: 97% of the calls to it failed without an answer, work in shop among them [E"
     )
     assert "Check whether cart runs and can be reached" in told.recommendations[0]
+
+
+def test_who_holds_up_others_is_named(shop: Any, explainer: Any) -> None:
+    """A starved service loses little time of its own: what the detectors rank first is named all the same."""
+    rows = ranking(
+        ("shop", "work", "self_time", 2.4, 0.02, "normal"), ("pay", "charge", "self_time", 1.9, 0.1, "normal"),
+        ("pay", "refund", "edge_time", 1.8, 0.1, "normal"), ("pay", "void", "edge_time", 1.7, 0.1, "normal"),
+        ("pay", "list", "edge_time", 1.6, 0.1, "normal"),
+    )  # fmt: skip
+    told = explain_ranked(shop, explainer, rows)
+    assert told.root_causes[0].service == "shop"
+    assert told.confidence == 0.3
