@@ -30,8 +30,8 @@ MAX_SHARED_TRACES = 0.1  # of a separate cause's traces: both faults hit some re
 _TOLD_IN_WORDS = frozenset({"structure", "count"})  # evidence without a figure
 _BY_TIME = frozenset({"self_time", "edge_time"})  # kinds of causes whose share is one of the lost time
 LOW_CONFIDENCE = 0.25  # at most, of a cause that the detectors name only because nothing else stands out
-# At least, of the first cause otherwise: it is right in 37 of Nezha's 45 incidents, however little of the lost
-# time it took itself. A starved service holds up others.
+# At least, of the first cause otherwise: it is right in 37 of 45 incidents of Nezha, however little of the
+# lost time it took itself. A starved service holds up others.
 FIRST_CONFIDENCE = 0.3
 _POOL = re.compile(r"pool|client\.connections?|connections?\.(?:usage|active|used|pending)", re.IGNORECASE)
 _LOAD = re.compile(r"cpu|\bload|utili[sz]ation|queue|backlog|lag|threads?\.active|saturation", re.IGNORECASE)
