@@ -32,7 +32,7 @@ _BY_TIME = frozenset({"self_time", "edge_time"})  # kinds of causes whose share 
 LOW_CONFIDENCE = 0.25  # at most, of a cause that the detectors name only because nothing else stands out
 # At least, of the first cause otherwise: it is right in 37 of 45 incidents of Nezha, however little of the
 # lost time it took itself. A starved service holds up others.
-FIRST_CONFIDENCE = 0.3
+FIRST_CONFIDENCE = 0.5
 _POOL = re.compile(r"pool|client\.connections?|connections?\.(?:usage|active|used|pending)", re.IGNORECASE)
 _LOAD = re.compile(r"cpu|\bload|utili[sz]ation|queue|backlog|lag|threads?\.active|saturation", re.IGNORECASE)
 MAX_EVIDENCE_PER_INCIDENT_CAUSE = 3

@@ -26,7 +26,8 @@ MIN_SENTENCE_WORDS = 3  # a shorter sentence was mostly markup
 MAX_SENTENCE_CHARS = 600
 MAX_SENTENCES = 12  # the prompt asks for four; nobody reads more
 _CITATION = re.compile(r"\[\s*(E\d+(?:\s*[,;]\s*E\d+)*)\s*\]")
-_SENTENCE = re.compile(r".+?(?:[.!?](?:\s*\[[E\d,; ]+\][.!?]?)*(?=\s|$)|$)", re.DOTALL)
+# A sentence does not end within quotation marks: what telemetry says has full stops of its own.
+_SENTENCE = re.compile(r"(?:\"[^\"]*\"|.)+?(?:[.!?](?:\s*\[[E\d,; ]+\][.!?]?)*(?=\s|$)|$)", re.DOTALL)
 _MARKUP = re.compile(
     r"!?\[[^\]]*\]\([^)]*\)"  # Markdown links and images
     r"|!?\[[^\]]*\]\[[^\]]*\]|^\s*\[[^\]]+\]:.*$"  # reference links and their targets
@@ -257,7 +258,11 @@ def _causes(answered: Iterable[AnsweredCause], draft: Draft) -> tuple[tuple[Root
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences, each with its citations."""
+    """The sentences, each with its citations.
+
+    >>> sentences('A logged "no route. to host" [E1]. B failed [E2].')
+    ['A logged "no route. to host" [E1].', 'B failed [E2].']
+    """
     text = strip_invisible(text)
     for abbreviation, words in _ABBREVIATIONS.items():
         text = text.replace(abbreviation, words)

@@ -60,9 +60,12 @@ def complete_sentences(summary: str, is_complete: bool) -> list[str]:
 
     >>> complete_sentences("A took 2 ms [E1]. B took 3 ms. [E2", False)
     ['A took 2 ms [E1].']
+    >>> complete_sentences('A failed [E1]. B logged "no route. to', False)
+    ['A failed [E1].']
     """
-    found = sentences(summary)
     if is_complete:
-        return found
+        return sentences(summary)
+    is_open = summary.count('"') % 2 == 1  # a quotation whose end has not come
+    found = sentences(summary[: summary.rindex('"')] if is_open else summary)
     is_citation = bool(found) and found[-1].startswith("[")
     return found[:-2] if is_citation else found[:-1]
