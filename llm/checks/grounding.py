@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Literal
@@ -25,9 +25,13 @@ from llm.redaction.redact import redact_again, redact_name, strip_invisible
 MIN_SENTENCE_WORDS = 3  # a shorter sentence was mostly markup
 MAX_SENTENCE_CHARS = 600
 MAX_SENTENCES = 12  # the prompt asks for four; nobody reads more
+_QUOTED = re.compile(
+    r"""\"([^\"]*)\"|[“„]([^“”„]*)[“”]|«([^»]*)»|[‘‚]([^‘’‚]*)[‘’](?!\w)|(?<!\w)'([^']{2,})'(?!\w)"""
+)
+_STOPS = str.maketrans(".!?", "\ue000\ue001\ue002")  # private characters, which no other text has
+_STOPS_AGAIN = str.maketrans("\ue000\ue001\ue002", ".!?")
 _CITATION = re.compile(r"\[\s*(E\d+(?:\s*[,;]\s*E\d+)*)\s*\]")
-# A sentence does not end within quotation marks: what telemetry says has full stops of its own.
-_SENTENCE = re.compile(r"(?:\"[^\"]*\"|.)+?(?:[.!?](?:\s*\[[E\d,; ]+\][.!?]?)*(?=\s|$)|$)", re.DOTALL)
+_SENTENCE = re.compile(r".+?(?:[.!?](?:\s*\[[E\d,; ]+\][.!?]?)*(?=\s|$)|$)", re.DOTALL)
 _MARKUP = re.compile(
     r"!?\[[^\]]*\]\([^)]*\)"  # Markdown links and images
     r"|!?\[[^\]]*\]\[[^\]]*\]|^\s*\[[^\]]+\]:.*$"  # reference links and their targets
@@ -100,7 +104,8 @@ def check_summary(
             word, and a sentence without a citation gets the citation of a fact that supports it.
     """
     checker = SentenceChecker(evidence, draft, takes_own_words=takes_own_words)
-    return tuple(checker.take(sentence) for sentence in sentences(summary)[:MAX_SENTENCES])
+    found = sentences(summary, quotations(evidence))
+    return tuple(checker.take(sentence) for sentence in found[:MAX_SENTENCES])
 
 
 class SentenceChecker:
@@ -111,6 +116,7 @@ class SentenceChecker:
         self._draft = draft
         self._takes_own_words = takes_own_words
         self._entailment = _Lazy(evidence, draft)
+        self._quotable = _quotable(evidence, draft)
         self._place: tuple[str, str] | None = None
         self._shown: set[str] = set()
 
@@ -124,6 +130,8 @@ class SentenceChecker:
             cited = [i for i in ids if self._entailment.check(text, [i], self._place).holds][:1]
         known = [i for i in cited if self._evidence.fact(i)]
         rule = _form_rule(text, cited, known)
+        if not rule and _quotes_others(text, self._quotable):
+            rule = "quotes what no fact says"
         repeated = "" if rule else _repeated(text, known, self._evidence, self._draft)
         if repeated and self._takes_own_words:
             return _row(text, cited, "kept", OWN_WORDS, f"{text} [{', '.join(known)}].")
@@ -257,16 +265,39 @@ def _causes(answered: Iterable[AnsweredCause], draft: Draft) -> tuple[tuple[Root
     return tuple(kept), bool(named)
 
 
-def sentences(text: str) -> list[str]:
+def quotations(evidence: Evidence) -> tuple[str, ...]:
+    """What code's own statements quote, with the quotation marks."""
+    return tuple({match[0] for fact in evidence.facts for match in _QUOTED.finditer(fact.statement)})
+
+
+def sentences(text: str, quoted: Collection[str] = ()) -> list[str]:
     """The sentences, each with its citations.
 
-    >>> sentences('A logged "no route. to host" [E1]. B failed [E2].')
+    Args:
+        quoted: quotations that are taken whole: what telemetry says has full stops of its own.
+
+    >>> sentences('A logged "no route. to host" [E1]. B failed [E2].', ['"no route. to host"'])
     ['A logged "no route. to host" [E1].', 'B failed [E2].']
     """
     text = strip_invisible(text)
     for abbreviation, words in _ABBREVIATIONS.items():
         text = text.replace(abbreviation, words)
-    return [match.strip() for match in _SENTENCE.findall(text) if match.strip()]
+    for quotation in quoted:
+        text = text.replace(quotation, quotation.translate(_STOPS))
+    return [match.strip().translate(_STOPS_AGAIN) for match in _SENTENCE.findall(text) if match.strip()]
+
+
+def _quotable(evidence: Evidence, draft: Draft) -> str:
+    """The words that a sentence may put in quotation marks."""
+    texts = [text for fact in evidence.facts for text in (fact.statement, fact.service, fact.operation)]
+    texts += [cause.statement for cause in draft.root_causes] + [str(v) for v in evidence.attributes.values()]
+    return f" {' | '.join(map(_plain, texts))} "
+
+
+def _quotes_others(text: str, quotable: str) -> bool:
+    """Whether it quotes words that no fact has, or has a quotation without an end."""
+    quoted = (next((part for part in match.groups() if part), "") for match in _QUOTED.finditer(text))
+    return text.count('"') % 2 == 1 or any(f" {_plain(words)} " not in quotable for words in quoted if words)
 
 
 def _plain(text: str) -> str:

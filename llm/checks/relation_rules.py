@@ -195,9 +195,11 @@ def _path_itself(word: Word) -> bool:
 
 
 def _ended_without_failure(word: Word) -> bool:
+    """A call ends in or with an error; that an error ended is no fact's."""
     is_error = "error" in word.claim.families
-    behind = set(word.clause[word.index + 1 :])
-    return word.text in ("ended", "ends", "ending") and is_error and not behind & FAILURES
+    behind = word.clause[word.index + 1 : word.index + 7]
+    into_failure = behind[:1] in (["in"], ["with"], ["as"], ["on"]) and bool(set(behind) & FAILURES)
+    return word.text in ("ended", "ends", "ending") and is_error and not into_failure
 
 
 RELATION_RULES: tuple[tuple[str, Callable[[Word], bool]], ...] = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from llm.checks.grounding import MAX_SENTENCES, SentenceChecker, sentences
+from llm.checks.grounding import MAX_SENTENCES, SentenceChecker, quotations, sentences
 from llm.explanation import Draft, Evidence
 
 _SUMMARY = re.compile(r'"summary"\s*:\s*"((?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+)("?)')
@@ -35,7 +35,8 @@ class StreamedAnswer:
         self._text += text
         if not _MAY_END.search(text):
             return
-        for sentence in complete_sentences(*partial_summary(self._text))[self._taken : MAX_SENTENCES]:
+        found = complete_sentences(*partial_summary(self._text), quotations(self._evidence))
+        for sentence in found[self._taken : MAX_SENTENCES]:
             self._taken += 1
             if line := self._checker.take(sentence).shown:
                 self._on_line(line)
@@ -55,7 +56,7 @@ def partial_summary(text: str) -> tuple[str, bool]:
     return json.loads(f'"{match[1]}"', strict=False), bool(match[2])
 
 
-def complete_sentences(summary: str, is_complete: bool) -> list[str]:
+def complete_sentences(summary: str, is_complete: bool, quoted: Collection[str] = ()) -> list[str]:
     """The sentences that no further text can change: another sentence, not a citation, follows each.
 
     >>> complete_sentences("A took 2 ms [E1]. B took 3 ms. [E2", False)
@@ -64,8 +65,8 @@ def complete_sentences(summary: str, is_complete: bool) -> list[str]:
     ['A failed [E1].']
     """
     if is_complete:
-        return sentences(summary)
+        return sentences(summary, quoted)
     is_open = summary.count('"') % 2 == 1  # a quotation whose end has not come
-    found = sentences(summary[: summary.rindex('"')] if is_open else summary)
+    found = sentences(summary[: summary.rindex('"')] if is_open else summary, quoted)
     is_citation = bool(found) and found[-1].startswith("[")
     return found[:-2] if is_citation else found[:-1]

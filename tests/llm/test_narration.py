@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from llm.checks.grounding import ground
+from llm.checks.grounding import check_summary, ground
 from llm.explanation import SentenceCheck
 from llm.narration.answer import Answer
-from tests.llm.narration.world import WORLDS
+from tests.llm.narration.world import WORLDS, fact
+from tests.llm.narration.world import world as narrated
 
 _FOLDER = Path(__file__).parent / "narration"
 LIE_KINDS = {
@@ -61,3 +63,32 @@ def test_honest_paraphrases_pass() -> None:
     }
     print(f"{len(HONEST) - len(refused)} of {len(HONEST)} honest sentences pass")
     assert len(refused) <= len(HONEST) * 0.1, refused
+
+
+FORMS = (
+    '"{lie}" {said} [{cited}].', '"{lie}. {said}" [{cited}].', '{said}, "{lie}" [{cited}].',
+    "“{lie}” {said} [{cited}].", "'{lie}' {said} [{cited}].", "‘{lie}’ {said} [{cited}].",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_quotation_marks_hide_no_lie(form: str) -> None:
+    """A lie in quotation marks beside code's own sentence is not shown: only what facts say is quoted."""
+    shown = []
+    for world, _, sentence in LIES[::12]:
+        evidence, draft = WORLDS[world]
+        first = evidence.facts[0]
+        lie = re.sub(r"\s*\[[^\]]*\]", "", sentence).rstrip(". ")
+        text = form.format(lie=lie, said=first.statement, cited=first.evidence_id)
+        answer = Answer(summary=text, root_causes=[], recommendations=[])
+        lines = " ".join(made.shown for made in ground(answer, evidence, draft).checks)
+        shown += [text] if lie in lines else []
+    assert shown == []
+
+
+def test_a_quotation_keeps_its_full_stops() -> None:
+    """Code's own sentence about a message with full stops is one sentence, and stays."""
+    said = 'GET /cart in cart failed: "Servlet.service for . . . dispatcherServlet. Again!"'
+    evidence, draft = narrated([fact(1, "cart", "GET /cart", "error", said)], [])
+    checks = check_summary(f"{said} [E1].", evidence, draft, takes_own_words=True)
+    assert [made.verdict for made in checks] == ["kept"]
