@@ -8,6 +8,7 @@ from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import parse_schedule
 from exchange_ref.services.wallet import RetryPolicy
+from tests.exchange_ref.faults.ending import stop_after
 
 
 def test_a_strong_fault_brings_others_with_it_and_its_label_names_the_first(
@@ -22,10 +23,10 @@ def test_a_strong_fault_brings_others_with_it_and_its_label_names_the_first(
             running.load.rate_per_s = 60.0
             labels, stop = LabelFile(tmp_path / "labels.jsonl"), asyncio.Event()
             text = "faults: [{kind: db_slow, at_s: 0.6, for_s: 3.0, params: {delay_ms: 450}}]"
-            runner = FaultRunner(parse_schedule(text, "test"), running.target(), labels, stop)
+            schedule = parse_schedule(text, "test")
+            runner = FaultRunner(schedule, running.target(), labels, stop)
             runner.start()
-            asyncio.get_running_loop().call_later(3.6, stop.set)
-            await running.load.run(stop)
+            await asyncio.gather(running.load.run(stop), stop_after(3.6, schedule, runner, stop))
             await runner.finish()
             labels.close()
             await running.load.settle(10.0)

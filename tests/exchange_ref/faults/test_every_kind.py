@@ -21,6 +21,7 @@ from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.registry import CONTROLS, KINDS, LASTING
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import parse_schedule
+from tests.exchange_ref.faults.ending import stop_after
 
 # Each fault has to show in the waiting times of under a second, which other work beside it hides.
 pytestmark = pytest.mark.alone
@@ -98,8 +99,7 @@ def play(
             running.load.rate_per_s = 60.0
             runner = FaultRunner(schedule, running.target(), labels, stop)
             runner.start()
-            asyncio.get_running_loop().call_later(at_s + 0.2, stop.set)
-            await running.load.run(stop)
+            await asyncio.gather(running.load.run(stop), stop_after(at_s + 0.2, schedule, runner, stop))
             await runner.finish()
             labels.close()
             await running.load.settle(5.0)

@@ -11,6 +11,7 @@ import pytest
 from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import parse_schedule
+from tests.exchange_ref.faults.ending import stop_after
 from tests.pace import check
 
 LEAKS = re.compile(r"\bfault|slow|stall|whale|inject|chaos|anomal", re.IGNORECASE)
@@ -24,10 +25,10 @@ def happen(
     async def main() -> dict[str, Any]:
         async with open_exchange() as running:
             labels, stop = LabelFile(path), asyncio.Event()
-            runner = FaultRunner(parse_schedule(schedule, "test"), running.target(), labels, stop)
+            planned = parse_schedule(schedule, "test")
+            runner = FaultRunner(planned, running.target(), labels, stop)
             runner.start()
-            asyncio.get_running_loop().call_later(load_s, stop.set)
-            await running.load.run(stop)
+            await asyncio.gather(running.load.run(stop), stop_after(load_s, planned, runner, stop))
             await runner.finish()
             labels.close()
             await running.load.settle(5.0)
@@ -115,15 +116,17 @@ def test_a_whale_is_accepted_and_only_its_amount_is_unusual(
     assert (root.attributes["order.quantity"], root.attributes["order.side"]) == (quantity, side)
     assert root.attributes["order.pair"] == pair
     others = [
-        span.attributes["order.quantity"]
+        span
         for trace_id, trace in traces.items()
         for span in trace
-        if span.parent is None
-        and trace_id not in label["trace_ids"]
-        and span.attributes["order.pair"] == pair
+        if span.parent is None and trace_id not in label["trace_ids"]
     ]
-    assert quantity > 20 * max(others)
-    check(durations_ms(spans)["order.submit.client"] / 1000, 0.1)
+    quantities = [s.attributes["order.quantity"] for s in others if s.attributes["order.pair"] == pair]
+    assert quantity > 20 * max(quantities)
+    slowest_s = (
+        max(span.end_time - span.start_time for span in others) / 1e9
+    )  # a stall meets what is under way
+    check(durations_ms(spans)["order.submit.client"] / 1000, max(0.1, 1.5 * slowest_s))
     assert (label["impact_verified"], label["root_service"]) == (True, "kx-wallet")
     assert label["root_operation"] == "order.submit.client"
     assert_nothing_leaks(traces)

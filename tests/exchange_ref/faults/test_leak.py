@@ -19,6 +19,7 @@ from scipy.stats import rankdata, t
 from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import parse_schedule
+from tests.exchange_ref.faults.ending import stop_after
 from tests.pace import slowness
 
 # Faults that change times, values or sequence numbers, one after another. Those that repeat or fail something
@@ -37,6 +38,7 @@ SILENT = {
     "stale_price": {},
     "pool_exhaustion": {"hold_ms": 40},
 }
+pytestmark = pytest.mark.timeout(900)  # its load goes at the machine's pace
 LASTS_S, PAUSE_S = 0.6, 0.4
 FOLDS = 5
 SHUFFLES = 1000
@@ -119,8 +121,7 @@ def played(
             running.load.rate_per_s = 60.0 / times
             runner = FaultRunner(schedule, running.target(), labels, stop)
             runner.start()
-            asyncio.get_running_loop().call_later(at_s + 0.5, stop.set)
-            await running.load.run(stop)
+            await asyncio.gather(running.load.run(stop), stop_after(at_s + 0.5, schedule, runner, stop))
             await runner.finish()
             labels.close()
             await running.load.settle(5.0 * times)
