@@ -17,6 +17,7 @@ from collector.signals import GRPC_METHODS, Signal
 
 BOMB_BYTES = 200 * 1024 * 1024
 GROWTH_MAX_BYTES = 100 * 1024 * 1024
+TRIES = 3
 SERVE = """
 import json, sys
 from pathlib import Path
@@ -50,6 +51,20 @@ def held_bytes(pid: int) -> int:
     """The memory of a process now; the peak is counted from now on."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # see proc(5)
     return memory_bytes(pid, "VmRSS")
+
+
+def growth_bytes(pid: int, send: Callable[[], None]) -> int:
+    """How much memory it takes to refuse what `send` sends: the least of some tries.
+
+    The process does other work meanwhile (it has just begun), whose memory stands in the same peak; what the
+    bomb takes is taken each time.
+    """
+    grown: list[int] = []
+    while len(grown) < TRIES and min(grown, default=GROWTH_MAX_BYTES) >= GROWTH_MAX_BYTES:
+        before_bytes = held_bytes(pid)
+        send()
+        grown.append(memory_bytes(pid, "VmHWM") - before_bytes)
+    return min(grown)
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
@@ -89,10 +104,12 @@ def test_bomb(
     headers = {"content-type": "application/x-protobuf", "content-encoding": encoding}
     with httpx2.Client(base_url=addresses["otlp_http"], trust_env=False, timeout=30) as http:
         assert http.post("/v1/traces", content=b"", headers=headers | {"content-encoding": ""}).is_success
-        before_bytes = held_bytes(pid)
-        for _ in range(3):
-            assert http.post("/v1/traces", content=bomb, headers=headers).status_code == 413
-        assert memory_bytes(pid, "VmHWM") - before_bytes < GROWTH_MAX_BYTES
+
+        def send() -> None:
+            for _ in range(3):
+                assert http.post("/v1/traces", content=bomb, headers=headers).status_code == 413
+
+        assert growth_bytes(pid, send) < GROWTH_MAX_BYTES
 
 
 @needs_proc
@@ -106,8 +123,10 @@ def test_grpc_bomb(server: tuple[int, dict[str, str]], content: bytes) -> None:
     with grpc.insecure_channel(addresses["otlp_grpc"]) as channel:
         export = channel.unary_unary(GRPC_METHODS[Signal.TRACES])
         export(b"", timeout=10)
-        before_bytes = held_bytes(pid)
-        with pytest.raises(grpc.RpcError) as caught:
-            export(content, compression=grpc.Compression.Gzip, timeout=30)
-        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert memory_bytes(pid, "VmHWM") - before_bytes < GROWTH_MAX_BYTES
+
+        def send() -> None:
+            with pytest.raises(grpc.RpcError) as caught:
+                export(content, compression=grpc.Compression.Gzip, timeout=30)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+        assert growth_bytes(pid, send) < GROWTH_MAX_BYTES
