@@ -316,6 +316,7 @@ class Server:
             replaced_spans=self.lander.replaced_spans,
             spool=self.spool.status(),
             landing=self.lander.status(),
+            lake=self._sealer.status(),
             disk=self._disk.status(),
             folder=self._watch.status(),
         )

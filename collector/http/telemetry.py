@@ -24,6 +24,7 @@ _HELP = {
     "spyhop_spool_records": "Acknowledged requests that have not landed.",
     "spyhop_landing_lag_seconds": "Time from durable to queryable.",
     "spyhop_landing_failing": "1 while landing or the spool fails.",
+    "spyhop_store_bytes": "The database file, hot files, and this server's files in the lake.",
     "spyhop_disk_free_bytes": "Free space on the data folder's disk.",
     "spyhop_folder_failing": "1 while a file of the data folder or the lake is not what the server wrote.",
     "spyhop_disk_failing": "1 while the disk is read-only or fuller than its reserve allows.",
@@ -43,10 +44,11 @@ def own_figures(
     replaced_spans: int,
     spool: Mapping[str, object],
     landing: Mapping[str, object],
+    lake: Mapping[str, object],
     disk: Mapping[str, object],
     folder: Mapping[str, object],
 ) -> Iterator[Metric]:
-    """From `Intake.counts`, `Lander.totals` and the four statuses."""
+    """From `Intake.counts`, `Lander.totals` and the five statuses."""
     samples: dict[str, list[tuple[dict[str, str], object]]] = {name: [] for name in _HELP}
     for (signal, what), number in sorted(counts.items()):
         if what in _OUTCOMES:
@@ -63,6 +65,8 @@ def own_figures(
     samples["spyhop_spool_records"] = [({}, spool["records"])]
     samples["spyhop_landing_lag_seconds"] = [({}, landing["lag_s"])]
     samples["spyhop_landing_failing"] = [({}, bool(landing["failure"] or spool["failure"]))]
+    held = {"database": lake["database_bytes"], "hot": lake["hot_bytes"], "lake": lake["bytes"]}
+    samples["spyhop_store_bytes"] = [({"part": part}, number) for part, number in held.items()]
     samples["spyhop_disk_free_bytes"] = [({}, disk["free_bytes"])]
     samples["spyhop_folder_failing"] = [({}, bool(folder["failure"]))]
     samples["spyhop_disk_failing"] = [({}, bool(disk["failure"]))]

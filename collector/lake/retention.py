@@ -16,18 +16,24 @@ log = logging.getLogger(__name__)
 
 
 def expire(store: Store, *, now_ns: int, retention_s: float, max_bytes: int) -> None:
-    """Take this collector's oldest hours out of the views, and with them rows that never got a file.
+    """Take this collector's oldest rows out of the views.
 
     Args:
-        retention_s: age at which rows leave; 0: never.
-        max_bytes: size of this collector's part of the lake beyond which its oldest hours leave; 0: any.
+        retention_s: age at which rows leave, those too that never got a file; 0: never.
+        max_bytes: size of the database and the own files together, beyond which the oldest leave; 0: any.
     """
     horizon_ns = now_ns - int(retention_s * 1e9) if retention_s else 0
+    for_files_bytes = max(0, max_bytes - store.sizes().file_bytes) if max_bytes else 2**62
     with store.view_transaction() as con:
-        expired = con.execute(
-            load_sql("collector.lake.queries", "expire_files"),
-            [now_ns, horizon_ns, max_bytes or 2**62],
+        overdue = con.execute(
+            load_sql("collector.lake.queries", "overdue_files"), [horizon_ns, for_files_bytes]
         ).fetchall()
+        for table in ("lake_files", "hot_files"):
+            con.execute(
+                f"UPDATE {table} SET expired_at = make_timestamp_ns(?)"  # noqa: S608  # constants
+                " WHERE path IN (FROM unnest(?::VARCHAR[]))",
+                [now_ns, [path for file_table, path in overdue if file_table == table]],
+            )
         if horizon_ns:
             tables = [(s.time_column, table) for s in SEALED_SIGNALS for table in (s.table, s.packed_table)]
             for time_column, table in tables:
@@ -35,14 +41,9 @@ def expire(store: Store, *, now_ns: int, retention_s: float, max_bytes: int) -> 
                     f'DELETE FROM {table} WHERE "{time_column}" < make_timestamp_ns(?)',  # noqa: S608  # constant names
                     [horizon_ns],
                 )
-        expired += con.execute(
-            "UPDATE hot_files SET expired_at = make_timestamp_ns(?)"
-            " WHERE expired_at IS NULL AND last_time < make_timestamp_ns(?) RETURNING path",
-            [now_ns, horizon_ns],
-        ).fetchall()
-        if expired:
+        if overdue:
             refresh_views(con, store.lake)
-            log.info("%d files have passed their retention", len(expired))
+            log.info("%d files have passed their retention", len(overdue))
 
 
 def delete_expired(store: Store, now_ns: int) -> int:

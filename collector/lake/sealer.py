@@ -55,7 +55,7 @@ class Policy(NamedTuple):
     settle_s: float  # how long a batch must have landed before it moves: late spans gather meanwhile
     interval_s: float
     retention_s: float = 0  # age at which rows leave; 0: never
-    retention_max_bytes: int = 0  # size of the own files beyond which the oldest hours leave; 0: unlimited
+    retention_max_bytes: int = 0  # of the database and the own files: the oldest files leave; 0: unlimited
 
     @property
     def patience_s(self) -> float:
@@ -98,11 +98,12 @@ class Sealer:
         return self._thread.is_alive()
 
     def status(self) -> dict[str, object]:
-        """`files`, `rows` and `bytes` of this collector in the lake, and the reason of the last failure.
+        """What the store holds: `files`, `rows` and `bytes` of this collector in the lake, `hot_files`,
+        `hot_rows`, `hot_bytes`, `database_bytes`; and the reason of the last failure.
 
         As of the last run: a health check of the process must not wait for the database.
         """
-        return {**self._totals, "failure": self._failure}
+        return {**self._totals, "failure": self._failure or self._database_too_large()}
 
     def run_once(self) -> int:
         """Seal, compact, expire and publish what is due; returns how many rows left the database."""
@@ -135,9 +136,21 @@ class Sealer:
                 if join_hot(self._store, signal, paths, now_ns=self._clock_ns()) == 1:
                     self._unlike.add(paths[0])
 
-    def _read_totals(self) -> dict[str, object]:
-        (row,) = self._store.read(load_sql(_QUERIES, "lake_totals")).to_pylist()
-        return dict(row)
+    def _read_totals(self) -> dict[str, int]:
+        (row,) = self._store.read(load_sql(_QUERIES, "store_totals")).to_pylist()
+        return {**row, "database_bytes": self._store.sizes().file_bytes}
+
+    def _database_too_large(self) -> str:
+        """Files leave whole, but rows of the database only by their age or into a file."""
+        max_bytes, has_bytes = self._policy.retention_max_bytes, self._totals["database_bytes"]
+        if not 0 < max_bytes < has_bytes:
+            return ""
+        sooner = "lower" if self._policy.seal_after_s else "set, since 0 moves no rows to files,"
+        return (
+            f"the database alone has {has_bytes} bytes, SPYHOP_RETENTION_MAX_BYTES is {max_bytes}, so"
+            f" no Parquet file is kept: raise it, {sooner} SPYHOP_SEAL_AFTER_MIN, or"
+            " set SPYHOP_RETENTION_HOURS"
+        )
 
     def _loop(self) -> None:
         look_s = monotonic() + self._policy.interval_s

@@ -22,7 +22,7 @@ PARTS = {
     "disk": "Disk",
     "folder": "Data folder",
     "senders": "Senders",
-    "lake": "Lake: sealed hours in Parquet",
+    "lake": "Storage: lake (sealed hours), hot files, database",
     "detection": "Detection",
     "explanations": "Explanations",
     "checks": "The checks themselves",
@@ -124,7 +124,9 @@ def _disk(check: Mapping[str, Any]) -> str:
 
 
 def _lake(check: Mapping[str, Any]) -> str:
-    return f"{plural(check['files'], 'file')}, {plural(check['rows'], 'row')}, {size(int(check['bytes']))}"
+    lake = f"{plural(check['files'], 'file')}, {plural(check['rows'], 'row')}, {size(int(check['bytes']))}"
+    hot = f"{plural(check['hot_files'], 'hot file')}, {size(int(check['hot_bytes']))}"
+    return f"{lake}; not sealed yet: {hot}; database {size(int(check['database_bytes']))}"
 
 
 def _sent(check: Mapping[str, Any]) -> str:

@@ -85,7 +85,8 @@ def main() -> None:
         land_interval_ms=20,
         land_hot_bytes=0 if step == "sealing" else HOT_BYTES,  # that step moves rows of the table
         spool_segment_bytes=65536,
-        seal_settle_min=0,
+        # Sealing takes every hot file before it can be joined, unless its rows must settle first.
+        seal_settle_min=60 if step == "joining" else 0,
         seal_interval_s=0.1,
     )
     run(settings, on_ready=lambda addresses: print(json.dumps(addresses), flush=True))

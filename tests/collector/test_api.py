@@ -190,6 +190,12 @@ def test_process_pages(running: Any, make_request: Callable[..., Any]) -> None:
         "spyhop_spool_bytes": "0.0",
     }
     assert {name: figures.get(name) for name in expected} == expected
+    parts = {
+        name: float(figures[f'spyhop_store_bytes{{part="{name}"}}']) for name in ("database", "hot", "lake")
+    }
+    assert parts == {"database": parts["database"], "hot": 0, "lake": 0}
+    assert parts["database"] > 4096
+    assert ready["checks"]["lake"]["database_bytes"] > 4096
 
 
 @pytest.mark.parametrize("option", ["api", "otlp_http", "otlp_grpc"])

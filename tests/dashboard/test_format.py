@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard import format as fmt
+from dashboard.views.health import checks_markup
 
 
 def test_examples_in_the_docstrings_hold() -> None:
@@ -74,3 +75,11 @@ def test_label_leaves_no_markdown() -> None:
     escaped = fmt.label("![x](http://h/a.png) :red[b] :material/bolt: <b> `c` $d$")
     assert "![" not in escaped
     assert all(escaped[place - 1] == "\\" for place, char in enumerate(escaped) if char in "![]()<>`$:")
+
+
+def test_storage_is_told_in_full() -> None:
+    """The health page says what the lake, hot files and the database hold, not the lake alone."""
+    sizes = {"bytes": 2048, "hot_bytes": 3 * 1024**2, "database_bytes": 5 * 1024**3}
+    lake = {"files": 2, "rows": 9, "hot_files": 1, "hot_rows": 4, "failure": "", **sizes}
+    told = str(checks_markup({"ready": True, "checks": {"lake": lake}}))
+    assert "2 files, 9 rows, 2 KiB; not sealed yet: 1 hot file, 3 MiB; database 5 GiB" in told

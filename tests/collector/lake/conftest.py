@@ -88,6 +88,9 @@ class Lake:
         rows = self.store.read("SELECT path FROM lake_files WHERE expired_at IS NULL ORDER BY 1")
         return [str(path) for path in rows["path"].to_pylist()]
 
+    def database_bytes(self) -> int:
+        return self.store.sizes().file_bytes
+
     def pass_time(self, seconds: float) -> None:
         """Let time go by, and look before and after it."""
         self.sealer.run_once()

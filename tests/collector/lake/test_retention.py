@@ -27,12 +27,12 @@ def test_retention_by_age(lake: Any) -> None:
 
 
 def test_retention_by_size(lake: Any) -> None:
-    """Beyond the size of the lake its oldest hours leave first."""
+    """Beyond the size of database and lake the oldest hours leave first."""
     lake.land(30)
     newer = lake.land(30, hours=5)
     lake.settle_and_seal()
     sizes = [path.stat().st_size for path in lake.files()]
-    lake.sealer = lake.make_sealer(retention_max_bytes=sum(sizes) - 1)
+    lake.sealer = lake.make_sealer(retention_max_bytes=lake.database_bytes() + sum(sizes) - 1)
     lake.sealer.run_once()
     assert lake.ids() == sorted(newer)
 
@@ -63,7 +63,7 @@ def test_size_counts_rows_once(lake: Any) -> None:
     assert len(lake.listed()) == 1
     assert len(lake.files()) > 1
     size_bytes = (lake.store.lake / lake.listed()[0]).stat().st_size
-    lake.sealer = lake.make_sealer(retention_max_bytes=size_bytes)
+    lake.sealer = lake.make_sealer(retention_max_bytes=lake.database_bytes() + size_bytes)
     lake.sealer.run_once()
     assert lake.ids() == sorted(ids)
 

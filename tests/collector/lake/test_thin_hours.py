@@ -105,7 +105,8 @@ def test_shared_file_expires(lake: Any, by: str) -> None:
     kept = lake.land(400, hours=60)
     lake.settle_and_seal()
     sizes = [path.stat().st_size for path in lake.files()]
-    change = {"retention_s": 60 * 3600} if by == "age" else {"retention_max_bytes": sum(sizes) - 1}
+    max_bytes = lake.database_bytes() + sum(sizes) - 1
+    change = {"retention_s": 60 * 3600} if by == "age" else {"retention_max_bytes": max_bytes}
     lake.sealer = lake.make_sealer(**change)
     lake.sealer.run_once()
     assert lake.ids() == sorted(kept)

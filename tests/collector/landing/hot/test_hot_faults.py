@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from collector.decode.process import Decoder
+from collector.lake.intact import LakeFiles
 from collector.landing.land import Lander
 from collector.signals import Signal
 from collector.store import hot
@@ -92,3 +93,21 @@ def test_fault_of_shredding(line: Line, monkeypatch: pytest.MonkeyPatch) -> None
     lander.start()
     lander.stop(patience_s(10))  # when the spool is empty
     assert line.places() == {"table": 5}
+
+
+def test_missing_file_is_named(line: Line) -> None:
+    """A hot file that somebody deletes is reported as one, with its path and what to do, until it is back."""
+    line.land(line.request(5))
+    line.sealer.run_once()
+    line.land(line.request(5, first=101, hours=1))
+    (hot_file,) = line.store.folder.glob("hot/*/000000000002-*.parquet")
+    (lake_file,) = line.store.lake.glob("*/date=*/hour=*/*.parquet")
+    watched = LakeFiles(line.store, clock_s=iter(range(0, 90, 10)).__next__)
+    assert watched.fault() == ""
+    aside = hot_file.rename(hot_file.with_suffix(".aside"))
+    told = watched.fault()
+    assert told.startswith(f"the hot file (spans that are not in the lake yet) {hot_file} is gone")
+    assert "Put it back, or start the server again" in told
+    aside.rename(hot_file)
+    lake_file.write_bytes(b"")
+    assert watched.fault().startswith(f"the lake file {lake_file} has 0 bytes instead of ")
