@@ -122,8 +122,12 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 async def run_until(
-    options: RunOptions, exporters: Exporters, say: Callable[[str], None]
+    options: RunOptions,
+    exporters: Exporters,
+    say: Callable[[str], None],
+    stop: asyncio.Event | None = None,
 ) -> dict[str, object]:
+    """Run until the time is over, a signal comes or the caller sets `stop`; returns the report."""
     outputs = Outputs(
         exporters,
         span_queue=options.span_queue,
@@ -147,7 +151,7 @@ async def run_until(
         "spans_exported": outputs.spans.exported_spans,
         "spans_dropped": outputs.spans.dropped_spans,
     }
-    stop = asyncio.Event()
+    stop = stop or asyncio.Event()
     signalled = _stop_on_signals(stop)
     say(f"gateway {exchange.front.url}  exchange API {exchange.api.url}  spans to {options.otlp}")
     await _wait_for_otlp(options, stop)

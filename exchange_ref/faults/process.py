@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import ClassVar
 
 from exchange_ref.faults.impact import Impact, Window, compare, passages_ms
@@ -35,6 +36,7 @@ class ProcessKill(LastingFault[ProcessKillParams]):
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
         exchange = scene.exchange
         supervisor = exchange.matcher_supervisor()
+        scene.notes["moving_unix_nano"] = float(scene.target.now_ns())
         await supervisor.prepare()
         try:
             await exchange.matcher.hand_over(supervisor.go, supervisor.handle)
@@ -54,7 +56,10 @@ class ProcessKill(LastingFault[ProcessKillParams]):
         witness = scene.exchange.witness
         dead_ms = (window.end_unix_nano - window.start_unix_nano) / 1e6
         published, matched = witness.runs(EXCHANGE, "publish <default>"), witness.runs(MATCHER, "order.match")
-        impact = compare(passages_ms(published, matched), window, dead_ms / 10)
+        # Orders that waited while the matcher moved are not usual, and not of the kill either.
+        moving = Window(int(scene.notes["moving_unix_nano"]), window.start_unix_nano)
+        alive = replace(window, others=(*window.others, moving))
+        impact = compare(passages_ms(published, matched), alive, dead_ms / 10)
         replaced = scene.notes["pid_before"] != scene.notes["pid_after"]
         figures = {**impact.figures, "dead_ms": round(dead_ms, 1)}
         return Impact(impact.verified and replaced, impact.trace_ids, figures)

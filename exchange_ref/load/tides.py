@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,33 +55,33 @@ async def follow(
     rng: random.Random,
     start_unix_nano: int,
     stop: asyncio.Event,
+    now_s: Callable[[], float] = time.monotonic,
 ) -> None:
     """Let the tide act on exchange and load until `stop` is set, then take it away.
 
     Args:
         start_unix_nano: the moment of the week at which the rhythm begins.
+        now_s: a clock that only goes forward, read once a step.
     """
-    loop = asyncio.get_running_loop()
-    begun_s = loop.time()
+    begun_s = now_s()
     usual_size = load.traders.size_factor
     last_growth = 1.0
-
-    def days() -> float:
-        return (loop.time() - begun_s) / (tide.day_s or REAL_DAY_S)
+    days = 0.0
 
     async def look_up(_: str) -> None:
-        await asyncio.sleep(min(1.0, days()) * tide.latency_ms / 1000)
+        await asyncio.sleep(min(1.0, days) * tide.latency_ms / 1000)
 
     if tide.latency_ms:
         exchange.gateway.plugins.append(look_up)
     burst_at = next_burst(tide, rng, 0.0)
     try:
         while not stop.is_set():
-            elapsed_s = loop.time() - begun_s
+            elapsed_s = now_s() - begun_s
+            days = elapsed_s / (tide.day_s or REAL_DAY_S)
             if tide.day_s:
-                moment = start_unix_nano + int(days() * REAL_DAY_S * NS_PER_S)
+                moment = start_unix_nano + int(days * REAL_DAY_S * NS_PER_S)
                 load.factors[RHYTHM] = busyness(moment)
-            growth = 1 + tide.size_growth * min(1.0, days())
+            growth = 1 + tide.size_growth * min(1.0, days)
             # Others change the sizes too; only this part is the tide's.
             load.traders.size_factor *= growth / last_growth
             last_growth = growth

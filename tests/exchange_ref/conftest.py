@@ -36,7 +36,7 @@ class Running:
 
     def traces(self) -> dict[str, list[ReadableSpan]]:
         """Finished spans by trace id."""
-        assert self.export.force_flush(5_000)
+        assert self.export.force_flush(60_000)
         found: dict[str, list[ReadableSpan]] = defaultdict(list)
         for span in self.memory.get_finished_spans():
             found[format(span.context.trace_id, "032x")].append(span)

@@ -42,6 +42,7 @@ from tests.exchange_ref.documented_traces import (
     MESSAGING,
     RESOURCE,
 )
+from tests.pace import until
 
 
 def drawn(spans: list[ReadableSpan]) -> str:
@@ -116,9 +117,7 @@ def traces(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> dict[str
                     found[kind] = [ended.trace_id]
             before = set(running.traces())
             exchange.price_source.walk.prices["SOL/USD"] *= 0.9
-            async with asyncio.timeout(5):
-                while exchange.trades.open or exchange.watch.ending:
-                    await asyncio.sleep(0.01)
+            await until(lambda: not (exchange.trades.open or exchange.watch.ending))
             now = set(running.traces())
             found["cfd trigger"] = sorted(now - before)
             before = now

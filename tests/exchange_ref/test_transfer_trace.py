@@ -13,8 +13,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from exchange_ref.engine.orders import OrderType, Side
 from exchange_ref.services.addresses import address_of
 from exchange_ref.services.wallet import NewOrder, NewTransfer
+from tests.exchange_ref.load.rate import at_its_rate
 from tests.exchange_ref.trace_shape import shape
-from tests.pace import patience_s
+from tests.pace import patience_s, until
 
 # service, name, kind, parent, links; parents and links by name, which is unique in each trace.
 WAY_IN = {
@@ -187,11 +188,14 @@ def test_the_load_mixes_transfers_and_cancels_in(open_exchange) -> None:
 
     async def main() -> tuple[int, int, int]:
         async with open_exchange() as running:
-            running.load.mix = Mix(transfer_share=0.2, cancel_share=0.2)
-            stop = asyncio.Event()
-            asyncio.get_running_loop().call_later(patience_s(1.0), stop.set)
-            await running.load.run(stop)
-            assert await running.load.settle(patience_s(5.0))
+            load, stop = running.load, asyncio.Event()
+            load.mix = Mix(transfer_share=0.2, cancel_share=0.2)
+            loading = asyncio.create_task(load.run(stop))
+            await at_its_rate(lambda: load.counters.sent, 100.0)
+            await until(lambda: load.counters.transfers >= 10 and load.counters.cancels >= 3)
+            stop.set()
+            await loading
+            assert await load.settle(patience_s(10.0))
             roots = [span.name for spans in running.traces().values() for span in spans if not span.parent]
             return tuple(
                 roots.count(name)

@@ -32,7 +32,7 @@ def test_each_request_gets_its_own_reply() -> None:
         for message in reversed(taken):
             await broker.publish(message.reply_to, Message(b"re " + message.body, {}, message.correlation_id))
         answers = [
-            await asking.receive(request, reply, 1.0)
+            await asking.receive(request, reply, 60.0)
             for request, reply in zip(requests, replies, strict=True)
         ]
         await broker.close()
@@ -55,7 +55,7 @@ def test_a_missing_reply_is_an_error_and_a_late_one_is_ignored() -> None:
         kept = asking.prepare(b"kept", {})
         reply = await asking.send("work", kept)
         await broker.publish("replies", Message(b"in time", {}, kept.correlation_id))
-        answer = await asking.receive(kept, reply, 1.0)
+        answer = await asking.receive(kept, reply, 60.0)
         await broker.close()
         await asking.stop()
         return answer.body

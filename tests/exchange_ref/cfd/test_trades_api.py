@@ -6,6 +6,7 @@ import json
 import pytest
 
 from exchange_ref.services.api.statements import Statement
+from tests.pace import until
 
 FORGET = Statement("UPDATE", "cfd_trades", "UPDATE cfd_trades SET status = 'NEW' WHERE trade_id = ?")
 TRADES = "/api/v1/cfd/trades"
@@ -25,9 +26,7 @@ async def usd(running, user: str = "trader-01") -> tuple[float, float]:
 
 
 async def until_none_is_open(running) -> None:
-    async with asyncio.timeout(5):
-        while running.exchange.trades.open or running.exchange.watch.ending:
-            await asyncio.sleep(0.01)
+    await until(lambda: not (running.exchange.trades.open or running.exchange.watch.ending))
 
 
 def test_a_trade_is_opened_listed_and_closed(open_exchange) -> None:
@@ -149,9 +148,7 @@ def test_trades_are_executed_while_the_matcher_is_another_process(open_exchange)
             _, lost = await ask(running, "POST", body=BET)
             _, kept = await ask(running, "POST", body={**BET, "asset": "ETH"})
             exchange.price_source.walk.prices["BTC/USD"] *= 0.9
-            async with asyncio.timeout(5):
-                while len(exchange.trades.open) > 1:
-                    await asyncio.sleep(0.01)
+            await until(lambda: len(exchange.trades.open) <= 1)
             await exchange.matcher.take_back(supervisor.end)
             assert [trade.trade_id for trade in exchange.engine.desk.trades()] == [kept["trade_id"]]
             _, rows = await ask(running, "GET")

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from pathlib import Path
 
 from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import parse_schedule
 from exchange_ref.services.wallet import RetryPolicy
-from tests.exchange_ref.faults.ending import stop_after
+from tests.pace import patience_s, until
+
+DELAY_MS = 450
 
 
 def test_a_strong_fault_brings_others_with_it_and_its_label_names_the_first(
@@ -22,14 +25,34 @@ def test_a_strong_fault_brings_others_with_it_and_its_label_names_the_first(
             running.exchange.wallet.retry = RetryPolicy(3, 0.25, 0.05)
             running.load.rate_per_s = 60.0
             labels, stop = LabelFile(tmp_path / "labels.jsonl"), asyncio.Event()
-            text = "faults: [{kind: db_slow, at_s: 0.6, for_s: 3.0, params: {delay_ms: 450}}]"
-            schedule = parse_schedule(text, "test")
-            runner = FaultRunner(schedule, running.target(), labels, stop)
+            text = f"faults: [{{kind: db_slow, at_s: 0, for_s: 600, params: {{delay_ms: {DELAY_MS}}}}}]"
+            runner = FaultRunner(parse_schedule(text, "test"), running.target(), labels, stop)
+            loading = asyncio.create_task(running.load.run(stop))
+            await until(lambda: len(running.load.answered) >= 30)
+            began_ns = running.target().now_ns()
+
+            def has_spread() -> bool:
+                witness = running.exchange.witness
+                slow = [
+                    run
+                    for run in witness.runs("kx-exchange", "SELECT wallets")
+                    if run.start_unix_nano > began_ns
+                ]
+                ids = {run.trace_id for run in slow}
+                posts = Counter(run.trace_id for run in witness.runs("kx-wallet", "POST"))
+                took_ms = max(((run.end_unix_nano - run.start_unix_nano) / 1e6 for run in slow), default=0)
+                again = sum(posts[trace_id] > 1 for trace_id in ids)
+                return took_ms > 2 * DELAY_MS and len(ids) >= 40 and again > 0.6 * len(ids)
+
             runner.start()
-            await asyncio.gather(running.load.run(stop), stop_after(3.6, schedule, runner, stop))
+            await until(has_spread, 30)
+            runner.end("db_slow-1")
+            await until(runner.labels, 30)
+            stop.set()
+            await loading
             await runner.finish()
             labels.close()
-            await running.load.settle(10.0)
+            await running.load.settle(patience_s(10.0))
             return running.traces()
 
     traces = asyncio.run(main())
@@ -44,4 +67,4 @@ def test_a_strong_fault_brings_others_with_it_and_its_label_names_the_first(
         for span in spans
         if span.name == "SELECT wallets"
     ]
-    assert max(reads_ms) > 2 * 450
+    assert max(reads_ms) > 2 * DELAY_MS

@@ -22,6 +22,7 @@ from exchange_ref.faults.registry import CONTROLS, KINDS, LASTING
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import parse_schedule
 from tests.exchange_ref.faults.ending import stop_after
+from tests.pace import patience_s
 
 # Each fault has to show in the waiting times of under a second, which other work beside it hides.
 pytestmark = pytest.mark.alone
@@ -75,7 +76,6 @@ class Happened:
     folder: Path
     balances: dict[tuple[str, str], tuple[int, int]]
     deposited: dict[str, int]
-    windows: dict[str, tuple[int, int]]
 
 
 def play(
@@ -102,7 +102,7 @@ def play(
             await asyncio.gather(running.load.run(stop), stop_after(at_s + 0.2, schedule, runner, stop))
             await runner.finish()
             labels.close()
-            await running.load.settle(5.0)
+            await running.load.settle(patience_s(10.0))
             last = await running.exchange.wallet.submit(running.load.traders.next_order())
             ledger = running.exchange.engine.ledger
             return Happened(
@@ -119,7 +119,6 @@ def play(
                     for row in ledger.all_balances()
                 },
                 {asset: ledger.deposited_units(asset) for asset in ASSETS},
-                {label.kind: (label.start_unix_nano, label.end_unix_nano) for label in labels.labels},
             )
 
     # All spans are kept in memory here, and whatever other tests left, which no exchange does: walking
@@ -240,15 +239,3 @@ def test_errors_carry_their_exception(happened: Happened) -> None:
         if "KeyError" in str(event.attributes["exception.stacktrace"])
     ]
     assert kinds == ["KeyError"] * len(failed)
-
-
-def test_a_new_version_is_on_its_spans(happened: Happened) -> None:
-    """While the new version is deployed spans carry it, and afterwards the old one again."""
-    start, end = happened.windows["deploy_shift"]
-    versions = {
-        (start < span.start_time < end, span.resource.attributes["service.version"])
-        for spans in happened.traces.values()
-        for span in spans
-        if abs(span.start_time - start) > 50e6 and abs(span.start_time - end) > 50e6
-    }
-    assert versions == {(False, "0.1.0"), (True, "0.2.0")}

@@ -18,9 +18,8 @@ from scipy.stats import rankdata, t
 
 from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.runner import FaultRunner
-from exchange_ref.faults.schedule import parse_schedule
-from tests.exchange_ref.faults.ending import stop_after
-from tests.pace import slowness
+from exchange_ref.faults.schedule import Schedule, build_fault
+from tests.pace import patience_s, slowness, until
 
 # Faults that change times, values or sequence numbers, one after another. Those that repeat or fail something
 # show in what spans there are, and are meant to; a slow price feed meets market orders alone, which have no
@@ -39,7 +38,7 @@ SILENT = {
     "pool_exhaustion": {"hold_ms": 40},
 }
 pytestmark = pytest.mark.timeout(900)  # its load goes at the machine's pace
-LASTS_S, PAUSE_S = 0.6, 0.4
+RATE_PER_S, LASTS_S, PAUSE_S = 60.0, 0.6, 0.4
 FOLDS = 5
 SHUFFLES = 1000
 ALARM = float(t.isf(1e-4, SHUFFLES - 1))  # chance alone passes it once in 10,000 runs
@@ -109,22 +108,32 @@ def played(
     """Traces, and the labels of the faults that they met, in about 13 s on the machine of `pace`."""
     folder = tmp_path_factory.mktemp("leak")
     times = slowness()  # an exchange that cannot keep up fails orders: as many of them, at its own pace
-    faults, at_s = [], 2.0 * times
-    for kind, params in SILENT.items():
-        faults.append({"kind": kind, "at_s": round(at_s, 3), "for_s": LASTS_S * times, "params": params})
-        at_s += (LASTS_S + PAUSE_S) * times
-    schedule = parse_schedule(json.dumps({"seed": 5, "faults": faults}), "leak")
 
     async def main() -> dict[str, list[ReadableSpan]]:
         async with start_exchange(folder / "exchange") as running:
-            labels, stop = LabelFile(folder / "labels.jsonl"), asyncio.Event()
-            running.load.rate_per_s = 60.0 / times
-            runner = FaultRunner(schedule, running.target(), labels, stop)
-            runner.start()
-            await asyncio.gather(running.load.run(stop), stop_after(at_s + 0.5, schedule, runner, stop))
+            load, labels, stop = running.load, LabelFile(folder / "labels.jsonl"), asyncio.Event()
+            load.rate_per_s = RATE_PER_S / times
+            runner = FaultRunner(Schedule(5, ()), running.target(), labels, stop)
+
+            async def go_on(seconds: float) -> None:
+                """So long, and until as many orders have come: behind a stall they come late."""
+                due = load.counters.sent + round(seconds * RATE_PER_S * 0.8)
+                await asyncio.sleep(seconds * times)
+                await until(lambda: load.counters.sent >= due, 30)
+
+            loading = asyncio.create_task(load.run(stop))
+            await go_on(2.0)
+            for number, (kind, params) in enumerate(SILENT.items(), start=1):
+                fault_id = runner.launch(kind, build_fault(kind, 3_600, params))
+                await go_on(LASTS_S)
+                runner.end(fault_id)
+                await until(lambda number=number: len(labels.labels) == number, 30)
+                await go_on(PAUSE_S)
+            stop.set()
+            await loading
             await runner.finish()
             labels.close()
-            await running.load.settle(5.0 * times)
+            await load.settle(patience_s(10.0))
             return running.traces()
 
     traces = asyncio.run(main())

@@ -24,6 +24,7 @@ from exchange_ref.run import new_event_loop
 from exchange_ref.services.wallet import RetryPolicy
 from exchange_ref.telemetry.span_frames import from_frame, to_frame
 from exchange_ref.telemetry.tracing import MATCHER, Telemetry, link_to, under
+from tests.pace import patience_s, until
 
 # What the kill does to waiting times is measured, which other work beside it hides.
 pytestmark = pytest.mark.alone
@@ -72,21 +73,19 @@ def test_a_killed_matcher_loses_and_repeats_nothing(open_exchange, tmp_path: Pat
             exchange, load = running.exchange, running.load
             exchange.wallet.retry = RetryPolicy(4, 4.0, 0.1)
             labels, stop = LabelFile(tmp_path / "labels.jsonl"), asyncio.Event()
-            schedule = parse_schedule("faults: [{kind: process_kill, at_s: 0.5, for_s: 0.6}]", "test")
+            schedule = parse_schedule("faults: [{kind: process_kill, at_s: 0, for_s: 0.6}]", "test")
             runner = FaultRunner(schedule, running.target(), labels, stop)
+            loading = asyncio.create_task(load.run(stop))
+            await until(lambda: len(load.answered) >= 40)
             runner.start()
-
-            async def end_behind_it() -> None:
-                await asyncio.sleep(1.0)
-                while runner.running():
-                    await asyncio.sleep(0.05)
-                await asyncio.sleep(0.3)
-                stop.set()
-
-            await asyncio.gather(load.run(stop), end_behind_it())
+            await until(runner.labels, 60)
+            answered = len(load.answered)
+            await until(lambda: len(load.answered) >= answered + 20)
+            stop.set()
+            await loading
             await runner.finish()
             labels.close()
-            assert await load.settle(10.0)
+            assert await load.settle(patience_s(20.0))
             last = await exchange.wallet.submit(load.traders.next_order())
             return list(load.answered), running.traces(), balances(exchange.engine), last
 

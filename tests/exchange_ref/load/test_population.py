@@ -28,6 +28,7 @@ from exchange_ref.load.population import (
     whale,
 )
 from exchange_ref.load.traders import Traders
+from tests.pace import until
 
 BTC = PAIRS["BTC/USD"]
 MEDIAN, MID = 0.02, 42_000.0
@@ -125,9 +126,7 @@ def test_gambles_are_opened_and_closed_at_the_exchange(open_exchange) -> None:
             while len(gambles) < 20:
                 gambles += [replace(one, hold_s=one.hold_s / 50) for one in load.traders.next_burst()]
             await asyncio.gather(*map(load.gamble, gambles))
-            async with asyncio.timeout(5):
-                while exchange.trades.open:
-                    await asyncio.sleep(0.01)
+            await until(lambda: not exchange.trades.open)
             ledger = exchange.engine.ledger
             held = sum(
                 row.available_units + row.locked_units for row in ledger.all_balances() if row.asset == "USD"

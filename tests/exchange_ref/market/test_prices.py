@@ -64,19 +64,25 @@ def test_prices_are_fresh_and_a_waiting_reader_gets_the_next_one() -> None:
         check(statistics.median(ages), 0.15)
 
         source.every_s = lambda: 0.9
-        await until(lambda: age_s() > 0.4)
-        old = feed.newest("BTC/USD")
-        began = time.monotonic()
-        new = await feed.fresh("BTC/USD")
-        check(time.monotonic() - began, 0.9)
-        assert new.at_unix_nano > old.at_unix_nano
+        took_s = []
+        for _ in range(3):  # a machine that stalls makes one of them longer
+            await until(lambda: age_s() > 0.4)
+            old = feed.newest("BTC/USD")
+            began = time.monotonic()
+            new = await feed.fresh("BTC/USD")
+            took_s.append(time.monotonic() - began)
+            assert new.at_unix_nano > old.at_unix_nano
+        check(min(took_s), 0.9)
 
         source.every_s, source.halted = (lambda: 0.05), True
         await until(lambda: age_s() > 1.0)  # it has pushed an old one since
-        began = time.monotonic()
-        stale = await feed.fresh("BTC/USD")
-        check(time.monotonic() - began, 0.2)
-        assert time.time_ns() - stale.at_unix_nano > 1e9
+        took_s = []
+        for _ in range(3):
+            began = time.monotonic()
+            stale = await feed.fresh("BTC/USD")
+            took_s.append(time.monotonic() - began)
+            assert time.time_ns() - stale.at_unix_nano > 1e9
+        check(min(took_s), 0.2)
 
         source.halted = False
         pushing = list(source.pushing)
@@ -94,7 +100,7 @@ def test_prices_are_fresh_and_a_waiting_reader_gets_the_next_one() -> None:
 def test_only_market_orders_wait_for_a_price(open_exchange) -> None:
     """With a source that pushes no more, limit orders are as fast as always and market orders wait."""
 
-    async def main() -> dict[OrderType, list[float]]:
+    async def main() -> list[dict[OrderType, list[float]]]:
         async with open_exchange() as running:
             exchange = running.exchange
             asked: list[float] = []
@@ -102,16 +108,19 @@ def test_only_market_orders_wait_for_a_price(open_exchange) -> None:
             age_s = exchange.prices.ages_s
             # One push may have been due: on a busy machine prices look old before it comes.
             await until(lambda: asked and min(age_s(time.time_ns()).values()) > 2 * FRESH_FOR_S)
-            took: dict[OrderType, list[float]] = {kind: [] for kind in OrderType}
+            tried = []
+            for _ in range(3):  # a machine that stalls makes one of them longer
+                took: dict[OrderType, list[float]] = {kind: [] for kind in OrderType}
 
-            async def timed(order) -> None:
-                began = time.monotonic()
-                assert (await exchange.wallet.submit(order)).accepted
-                took[order.type].append(time.monotonic() - began)
+                async def timed(order, took=took) -> None:
+                    began = time.monotonic()
+                    assert (await exchange.wallet.submit(order)).accepted
+                    took[order.type].append(time.monotonic() - began)
 
-            await asyncio.gather(*(timed(running.load.traders.next_order()) for _ in range(20)))
-            return took
+                await asyncio.gather(*(timed(running.load.traders.next_order()) for _ in range(20)))
+                tried.append(took)
+            return tried
 
-    took = asyncio.run(main())
-    check(max(took[OrderType.LIMIT]), 0.25)
-    assert min(took[OrderType.MARKET]) > 0.9 * MAX_WAIT_S
+    tried = asyncio.run(main())
+    check(min(max(took[OrderType.LIMIT]) for took in tried), 0.25)
+    assert min(min(took[OrderType.MARKET]) for took in tried) > 0.9 * MAX_WAIT_S

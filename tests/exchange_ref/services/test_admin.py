@@ -15,7 +15,7 @@ from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import Schedule
 from exchange_ref.services.admin import Admin
 from exchange_ref.services.market_data import DEPTH_LEVELS, market_data
-from tests.pace import until
+from tests.pace import patience_s, until
 
 Call = Callable[..., Awaitable[tuple[int, Any]]]
 
@@ -42,7 +42,7 @@ def with_admin(open_exchange, tmp_path: Path, scenario: Callable[[Call, Any], Aw
             await scenario(call, running)
             stop.set()
             await load
-            assert await running.load.settle(5.0)
+            assert await running.load.settle(patience_s(10.0))
             await runner.finish()
             labels.close()
             assert all(len(spans) == 17 for spans in running.traces().values())
@@ -64,7 +64,7 @@ def test_a_fault_is_switched_on_and_off(open_exchange, tmp_path: Path) -> None:
         status, reply = await call("POST", "/admin/faults", order)
         assert (status, reply["error"]["code"]) == (409, "conflict")
         assert (await call("DELETE", "/admin/faults/gateway_delay-1"))[0] == 202
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(patience_s(30)):
             while (state := (await call("GET", "/admin/faults"))[1])["running"]:
                 await asyncio.sleep(0.05)
         (label,) = state["over"]
@@ -81,7 +81,7 @@ def test_an_end_of_the_exchange_ends_what_was_switched_on(open_exchange, tmp_pat
 
     async def scenario(call: Call, _: Any) -> None:
         assert (await call("POST", "/admin/faults", {"kind": "broker_delay", "for_s": 600}))[0] == 202
-        await asyncio.sleep(0.3)
+        assert (await call("GET", "/admin/faults"))[1]["running"] == ["broker_delay-1"]
 
     with_admin(open_exchange, tmp_path, scenario)
     (label,) = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
@@ -141,9 +141,7 @@ def test_the_load_is_switched(open_exchange, tmp_path: Path) -> None:
         running.exchange.gateway.market = lambda: market_data(running.exchange, running.load)
         assert (await call("PUT", "/admin/load", {"rate_per_s": 150}))[1]["rate_per_s"] == 150.0
         sent = running.load.counters.sent
-        async with asyncio.timeout(30):
-            while running.load.counters.sent < sent + 40:
-                await asyncio.sleep(0.02)
+        await until(lambda: running.load.counters.sent >= sent + 40)
         status, market = await call("GET", "/market", token="")
         assert (status, market["is_current"]) == (200, True)
         assert market["load"]["rate_per_s"] == market["load"]["rate_now_per_s"] == 150.0

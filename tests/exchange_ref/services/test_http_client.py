@@ -11,7 +11,7 @@ from exchange_ref.services.http_client import HttpClient, HttpFailure
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def served(handler: Handler, requests: int, timeout_s: float = 2.0) -> tuple[list[bytes], int]:
+async def served(handler: Handler, requests: int, timeout_s: float = 60.0) -> tuple[list[bytes], int]:
     """Ask `requests` times one after another; returns bodies and the number of connections made."""
     connections = 0
 

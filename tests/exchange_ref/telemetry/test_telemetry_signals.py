@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from exchange_ref.exchange import ExchangeConfig
 from exchange_ref.faults.schedule import parse_schedule
-from exchange_ref.run import RunOptions, run_until
+from exchange_ref.run import RunOptions
 from exchange_ref.telemetry.outputs import Exporters
+from tests.exchange_ref.runs import accepted, run_till
+
+FAILED = ("kx-exchange", "ERROR", "KeyError")
 
 
 class Reader(MetricReader):
@@ -34,7 +36,10 @@ class Reader(MetricReader):
 class Seen:
     """One run with everything kept in memory."""
 
-    def __init__(self, folder: Path, schedule: str, *, sampled_share: float = 1.0) -> None:
+    def __init__(
+        self, folder: Path, schedule: str, *, orders: int, errors: int = 0, sampled_share: float = 1.0
+    ) -> None:
+        """Until so many orders were accepted, and so many failed."""
         self.spans, self.logs = InMemorySpanExporter(), InMemoryLogRecordExporter()
         self._collected: list[MetricsData] = []
         options = RunOptions(
@@ -43,10 +48,13 @@ class Seen:
             80.0,
             3,
             parse_schedule(schedule, "test"),
-            duration_s=1.2,
         )
         exporters = Exporters(self.spans, self.logs, self._new_reader)
-        self.report = asyncio.run(run_until(options, exporters, lambda _: None))
+        self.report = run_till(
+            options,
+            exporters,
+            lambda: accepted(options) >= orders and self.said.count(FAILED) >= errors,
+        )
         self.metrics = {
             (scope_resource, metric.name): metric
             for data in self._collected
@@ -56,14 +64,27 @@ class Seen:
             for metric in scope.metrics
         }
 
+    @property
+    def said(self) -> list[tuple[object, ...]]:
+        """(service, severity, type of the exception) of each line."""
+        return [
+            (
+                line.resource.attributes["service.name"],
+                line.log_record.severity_text,
+                (line.log_record.attributes or {}).get("exception.type"),
+            )
+            for line in self.logs.get_finished_logs()
+        ]
+
     def _new_reader(self) -> MetricReader:
         return Reader(self._collected)
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
-    """A second of orders in which some fail."""
-    return Seen(tmp_path_factory.mktemp("signals"), "faults: [{kind: error_burst, at_s: 0.3, for_s: 0.5}]")
+    """About a second of orders in which some fail."""
+    schedule = "faults: [{kind: error_burst, at_s: 0.3, for_s: 3600}]"
+    return Seen(tmp_path_factory.mktemp("signals"), schedule, orders=60, errors=4)
 
 
 def test_every_log_belongs_to_a_span(seen: Seen) -> None:
@@ -86,16 +107,9 @@ def test_what_went_wrong_is_logged_where_it_did(seen: Seen) -> None:
     """The API logs an error with the exception for each failed order, the gateway a warning, and each
     executed order is one line."""
     (fault,) = seen.report["faults"]
-    said = [
-        (
-            line.resource.attributes["service.name"],
-            line.log_record.severity_text,
-            (line.log_record.attributes or {}).get("exception.type"),
-        )
-        for line in seen.logs.get_finished_logs()
-    ]
+    said = seen.said
     assert fault["traces"] > 3
-    assert said.count(("kx-exchange", "ERROR", "KeyError")) == fault["traces"]
+    assert said.count(FAILED) == fault["traces"]
     assert said.count(("api-gateway", "WARN", None)) == fault["traces"]
     assert said.count(("kx-exchange", "INFO", None)) == seen.report["orders_accepted"]
 
@@ -133,7 +147,7 @@ def test_exemplars_point_to_traces(seen: Seen) -> None:
 
 def test_head_sampling_keeps_whole_traces(tmp_path: Path) -> None:
     """With a share of 30% about so many orders are traced, each with all of its spans; the others run too."""
-    seen = Seen(tmp_path, "faults: []", sampled_share=0.3)
+    seen = Seen(tmp_path, "faults: []", orders=90, sampled_share=0.3)
     per_trace: dict[int, int] = {}
     for span in seen.spans.get_finished_spans():
         per_trace[span.context.trace_id] = per_trace.get(span.context.trace_id, 0) + 1
