@@ -27,13 +27,13 @@ from exchange_ref.exchange import Exchange, ExchangeConfig
 from exchange_ref.faults.fault import Target
 from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.runner import FaultRunner
-from exchange_ref.faults.schedule import parse_schedule
+from exchange_ref.faults.schedule import Schedule, build_fault
 from exchange_ref.load.arrivals import Load
 from exchange_ref.load.traders import Traders
 from exchange_ref.services.api.statements import SELECT_WALLETS
 from exchange_ref.services.wallet import NewOrder, Outcome, RetryPolicy
 from exchange_ref.telemetry.span_export import BoundedSpanExport
-from tests.pace import patience_s
+from tests.pace import patience_s, until
 
 pytestmark = pytest.mark.long
 
@@ -63,8 +63,9 @@ class Lived:
     shown: dict[tuple[str, str], tuple[int, int]]
 
 
-def live(folder: Path, broker: str, server: BrokerServer | None, load_s: float, rate_per_s: float) -> Lived:
-    """Load, an outage of 1.5 s or as long as the server takes, and load behind it."""
+def live(folder: Path, broker: str, server: BrokerServer | None, orders: int, rate_per_s: float) -> Lived:
+    """Load, an outage of 1.5 s or as long as the server takes, and load behind it until so many orders have
+    come in all, and some in the outage and behind it."""
     attempts = round(patience_s(10))
 
     async def main() -> Lived:
@@ -79,17 +80,19 @@ def live(folder: Path, broker: str, server: BrokerServer | None, load_s: float, 
             exchange.wallet, Traders(random.Random(1), f"{time.time_ns():x}"), random.Random(2), rate_per_s
         )
         labels, stop = LabelFile(folder / "labels.jsonl"), asyncio.Event()
-        schedule = parse_schedule("faults: [{kind: broker_outage, at_s: 1.0, for_s: 1.5}]", "test")
-        runner = FaultRunner(schedule, Target(exchange, load, time.time_ns), labels, stop)
-        runner.start()
-
-        async def end_behind_the_outage() -> None:
-            await asyncio.sleep(load_s)
-            while runner.running():
-                await asyncio.sleep(0.1)
-            stop.set()
-
-        await asyncio.gather(load.run(stop), end_behind_the_outage())
+        runner = FaultRunner(Schedule(0, ()), Target(exchange, load, time.time_ns), labels, stop)
+        loading = asyncio.create_task(load.run(stop))
+        await until(lambda: len(load.answered) >= rate_per_s)
+        outage = runner.launch("broker_outage", build_fault("broker_outage", 3_600, {}))
+        sent = load.counters.sent
+        await asyncio.sleep(1.5)
+        await until(lambda: load.counters.sent >= sent + 15)
+        runner.end(outage)
+        await until(runner.labels, 240)
+        answered = len(load.answered)
+        await until(lambda: load.counters.sent >= orders and len(load.answered) >= answered + 10, 60)
+        stop.set()
+        await loading
         await runner.finish()
         labels.close()
         # Patience and no claim: a machine that is busy with other work takes minutes to start the server.
@@ -174,7 +177,7 @@ def test_rabbitmq_goes_down_and_comes_back(rabbit, tmp_path: Path) -> None:
     """The real server is stopped and started under load by the fault itself: no order is lost or executed
     twice, traces go on, and the label and its spans show the outage."""
     # A busy machine takes a minute to start the server, and every order of that time asks again and again.
-    lived = live(tmp_path, rabbit.url, RealServer(rabbit), 3.0, 25.0)
+    lived = live(tmp_path, rabbit.url, RealServer(rabbit), 110, 25.0)
     assert len(lived.answered) > 100
     assert_once(lived, tmp_path)
     assert_seen(lived, "rabbitmq")
@@ -184,7 +187,7 @@ def test_rabbitmq_goes_down_and_comes_back(rabbit, tmp_path: Path) -> None:
 def test_without_a_server_the_way_to_the_broker_is_cut(tmp_path: Path) -> None:
     """In memory the connection is what goes down, with the same symptoms, and the wallets' rows end as the
     ledger."""
-    lived = live(tmp_path, "memory", None, 2.0, 50.0)
+    lived = live(tmp_path, "memory", None, 100, 50.0)
     assert_once(lived, tmp_path)
     assert_seen(lived, "memory")
     assert {key: lived.balances[key] for key in lived.shown if key in lived.balances} == {

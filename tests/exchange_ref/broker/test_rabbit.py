@@ -21,6 +21,7 @@ from exchange_ref.load.arrivals import Load
 from exchange_ref.load.traders import Traders
 from exchange_ref.services.wallet import RetryPolicy
 from exchange_ref.telemetry.span_export import BoundedSpanExport
+from tests.pace import until
 
 
 async def declare(url: str, queue: str, *, purge: bool = False) -> int:
@@ -142,8 +143,8 @@ def test_a_wait_that_the_lost_connection_cancels_ends_no_task() -> None:
     assert asyncio.run(main()) == (["publish", "ack"], True)
 
 
-def run_load(rabbit, folder: Path, seconds: float, interrupt=None):
-    """Load over RabbitMQ; returns the exchange after it stopped, its outcomes and its spans."""
+def run_load(rabbit, folder: Path, orders: int, interrupt=None):
+    """So many orders over RabbitMQ; returns the exchange after it stopped, its outcomes and its spans."""
 
     async def main():
         memory = InMemorySpanExporter()
@@ -156,11 +157,13 @@ def run_load(rabbit, folder: Path, seconds: float, interrupt=None):
         traders = Traders(random.Random(1), f"{time.time_ns():x}")
         load = Load(exchange.wallet, traders, random.Random(2), 50.0)
         stop = asyncio.Event()
-        asyncio.get_running_loop().call_later(seconds, stop.set)
-        interrupting = asyncio.create_task(interrupt()) if interrupt is not None else None
-        await load.run(stop)
-        if interrupting is not None:
-            await interrupting
+        loading = asyncio.create_task(load.run(stop))
+        if interrupt is not None:
+            await until(lambda: len(load.answered) >= orders / 3)
+            await interrupt()
+        await until(lambda: load.counters.sent >= orders, 60)
+        stop.set()
+        await loading
         assert await load.settle(300.0)
         await exchange.stop()
         assert export.force_flush(5_000)
@@ -172,7 +175,7 @@ def run_load(rabbit, folder: Path, seconds: float, interrupt=None):
 
 def test_the_order_trace_has_the_same_shape(rabbit, tmp_path: Path) -> None:
     """Over RabbitMQ each accepted order is 17 spans with the same links, and the queues end up empty."""
-    _, answered, spans = run_load(rabbit, tmp_path, 1.0)
+    _, answered, spans = run_load(rabbit, tmp_path, 40)
     assert len(answered) > 20
     per_trace = Counter(span.context.trace_id for span in spans)
     assert set(per_trace.values()) == {17}
@@ -202,7 +205,7 @@ def test_what_cannot_be_handled_is_set_aside(rabbit, tmp_path: Path) -> None:
         await broker.close()
 
     asyncio.run(poison())
-    _, answered, _ = run_load(rabbit, tmp_path, 0.5)
+    _, answered, _ = run_load(rabbit, tmp_path, 20)
     assert all(outcome.accepted for _, outcome in answered)
     assert asyncio.run(declare(rabbit.url, f"{ORDERS_QUEUE}.dead")) == 1
     assert asyncio.run(declare(rabbit.url, ORDERS_QUEUE)) == 0
@@ -214,11 +217,10 @@ def test_a_restart_of_the_server_loses_and_repeats_no_order(rabbit, tmp_path: Pa
     outage shows in the spans."""
 
     async def restart() -> None:
-        await asyncio.sleep(1.0)
         await asyncio.to_thread(rabbit.stop)
         await asyncio.to_thread(rabbit.start)
 
-    exchange, answered, spans = run_load(rabbit, tmp_path, 3.0, restart)
+    exchange, answered, spans = run_load(rabbit, tmp_path, 130, restart)
     assert len(answered) > 60
     assert {outcome.status for _, outcome in answered} <= {200, 201}
     executed = Counter(
