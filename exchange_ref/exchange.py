@@ -49,6 +49,7 @@ from exchange_ref.services.api.funds import FundsService
 from exchange_ref.services.api.market_routes import Market
 from exchange_ref.services.api.matcher_client import MatcherClient
 from exchange_ref.services.api.orders import OrderService
+from exchange_ref.services.api.pending import PendingWithdrawals
 from exchange_ref.services.api.reconcile import Standing
 from exchange_ref.services.api.traced_database import TracedDatabase
 from exchange_ref.services.api.transfers import TransferService
@@ -157,6 +158,12 @@ class Exchange:
             )
             self.payments = PaymentProvider()
             self._payment_client = PaymentClient(self.payments, telemetry.tracer(EXCHANGE))
+            self.funds = FundsService(
+                self.wallets, self._payment_client, lambda: uuid.uuid4().hex, time.time_ns
+            )
+            self.pending = PendingWithdrawals(
+                self.funds, self.database, telemetry.tracer(EXCHANGE), logs[EXCHANGE], time.time_ns
+            )
             self.trades = TradeService(self.wallets, self.prices, lambda: uuid.uuid4().hex, time.time_ns)
             self.watch = Watch(self.trades, self.prices, telemetry.tracer(EXCHANGE), logs[EXCHANGE])
             access = AccessTokens(load_key(config.data / "tokens.key"), time.time_ns)
@@ -170,42 +177,25 @@ class Exchange:
             # Of this start: for the wallets of the load, and from the gateway to the API.
             self.load_token = secrets.token_urlsafe()
             self.market = Market(self.engine, self.prices, lambda: self.matcher.is_here)
-            api = build_app(
-                self.service,
-                TransferService(self.wallets, lambda: uuid.uuid4().hex, time.time_ns),
-                self.wallets,
-                self.trades,
-                funds=FundsService(
-                    self.wallets, self._payment_client, lambda: uuid.uuid4().hex, time.time_ns
+            self.api = HttpServer(
+                build_app(
+                    self.service,
+                    TransferService(self.wallets, lambda: uuid.uuid4().hex, time.time_ns),
+                    self.wallets,
+                    self.trades,
+                    funds=self.funds,
+                    market=self.market,
+                    accounts=self.accounts,
+                    gateway_token=self.load_token,
+                    tracer=telemetry.tracer(EXCHANGE),
+                    log=logs[EXCHANGE],
                 ),
-                market=self.market,
-                accounts=self.accounts,
-                gateway_token=self.load_token,
-                tracer=telemetry.tracer(EXCHANGE),
-                log=logs[EXCHANGE],
+                api_listener,
             )
-            self.api = HttpServer(api, api_listener)
             self.upstream = HttpClient(self.api.host, self.api.port)
-            routes = [
-                Route("orders", ORDERS_PATH, frozenset({"DELETE", "GET", "POST"}), self.upstream),
-                *(
-                    Route(name, f"/api/v1/{name}", frozenset({"GET", "POST"}), self.upstream)
-                    for name in ("transfers", "deposits", "withdrawals")
-                ),
-                Route("cfd", TRADES_PATH, frozenset({"DELETE", "GET", "POST"}), self.upstream),
-                Route("address", "/api/v1/address", frozenset({"GET"}), self.upstream),
-                Route("wallets", "/api/v1/wallets", frozenset({"GET"}), self.upstream),
-                Route("openapi", "/openapi.json", frozenset({"GET"}), self.upstream, is_public=True),
-                Route("auth", AUTH_PATH, frozenset({"GET", "POST"}), self.upstream, is_public=True),
-                Route("open-orders", "/api/v1/open-orders", frozenset({"GET"}), self.upstream),
-                *(
-                    Route(name, f"/api/v1/{name}", frozenset({"GET"}), self.upstream, is_public=True)
-                    for name in ("price", "depth", "trades", "klines", "ticker")
-                ),
-            ]
             doorman = Doorman(access, [self.load_token, config.admin_token])
             self.gateway = Gateway(
-                routes,
+                api_routes(self.upstream),
                 telemetry.tracer(GATEWAY),
                 self.accepted,
                 logs[GATEWAY],
@@ -269,6 +259,7 @@ class Exchange:
         await self.trades.restore(self.engine.desk.trades(), self.engine.ended_trades(), self.database)
         await self.fund({**dict.fromkeys(USERS, OPENING_DEPOSITS), **DESK_DEPOSITS})
         self.watch.start()
+        self.pending.start()
         self.streams.start()
         self.snapshots.start(self.matcher, self.engine, self._journal)
 
@@ -303,6 +294,7 @@ class Exchange:
 
     async def stop(self) -> None:
         await self.watch.stop()
+        await self.pending.stop()
         await self.streams.stop()
         await self.snapshots.stop()
         await asyncio.gather(self.front_client.close(), self.upstream.close(), self._payment_client.close())
@@ -355,6 +347,27 @@ class Exchange:
                 key = (("asset", row.asset), ("state", state))
                 sums[key] = sums.get(key, 0.0) + units / UNITS_PER_ASSET
         return sums
+
+
+def api_routes(upstream: HttpClient) -> list[Route]:
+    """What the gateway sends on to the API."""
+    return [
+        Route("orders", ORDERS_PATH, frozenset({"DELETE", "GET", "POST"}), upstream),
+        *(
+            Route(name, f"/api/v1/{name}", frozenset({"GET", "POST"}), upstream)
+            for name in ("transfers", "deposits", "withdrawals")
+        ),
+        Route("cfd", TRADES_PATH, frozenset({"DELETE", "GET", "POST"}), upstream),
+        Route("address", "/api/v1/address", frozenset({"GET"}), upstream),
+        Route("wallets", "/api/v1/wallets", frozenset({"GET"}), upstream),
+        Route("openapi", "/openapi.json", frozenset({"GET"}), upstream, is_public=True),
+        Route("auth", AUTH_PATH, frozenset({"GET", "POST"}), upstream, is_public=True),
+        Route("open-orders", "/api/v1/open-orders", frozenset({"GET"}), upstream),
+        *(
+            Route(name, f"/api/v1/{name}", frozenset({"GET"}), upstream, is_public=True)
+            for name in ("price", "depth", "trades", "klines", "ticker")
+        ),
+    ]
 
 
 def lock_folder(folder: Path) -> TextIOWrapper:

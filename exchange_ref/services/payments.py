@@ -28,12 +28,13 @@ MAX_AMOUNT: Final = 250_000
 
 
 class PaymentProvider:
-    """`delay_s` says how long an answer takes, `failing` whether it is a 503."""
+    """`delay_s` is how long an answer takes, `failing` makes it a 503; above `max_amount` it declines."""
 
     def __init__(self) -> None:
         self.server = HttpServer(self._answer, bind("127.0.0.1:0", "payments"))
         self.delay_s: Callable[[], float] = lambda: 0.0
         self.failing: Callable[[], bool] = lambda: False
+        self.max_amount = MAX_AMOUNT
         self._references: OrderedDict[str, str] = OrderedDict()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,7 +42,7 @@ class PaymentProvider:
         await asyncio.sleep(self.delay_s())
         key = dict(scope["headers"]).get(b"idempotency-key", b"").decode("latin-1")
         status, body = 503, b'{"error": "overloaded"}'
-        if asked["amount"] > MAX_AMOUNT:
+        if asked["amount"] > self.max_amount:
             status, body = 402, b'{"error": "above the limit"}'
         elif not self.failing():
             reference = self._references.setdefault(key, f"pay-{len(self._references) + 1}")

@@ -1,7 +1,8 @@
 """Money in and out: deposits and withdrawals, between the ledger and a payment provider.
 
 A withdrawal is locked first, then paid out, then taken from the ledger, or unlocked where it was declined.
-Each step may be repeated: a request that got no answer is sent again with the same client id.
+Each step may be repeated: a request that got no answer is sent again with the same client id. A withdrawal is
+also settled without (`pending.py`); a deposit is not, since its client may have paid in another way since.
 """
 
 from __future__ import annotations
@@ -100,6 +101,15 @@ class FundsService:
         """The newest first; `MAX_LISTED` at most."""
         rows = await self._traced.read(SELECT_PAYMENTS, (user_id, kind, MAX_LISTED), server)
         return [_reply(row) for row in rows]
+
+    async def settle(self, withdrawal: Payment, server: Span) -> str:
+        """Go on with a withdrawal that is pending, as its request sent again would; returns its status.
+
+        Raises:
+            OrderRejected: declined or refused, which ends it; or no answer again, which does not.
+            NoReply, MatcherFailed: as the matcher's client.
+        """
+        return await self._execute_alone(WITHDRAWAL, withdrawal, server)
 
     async def _execute_alone(self, kind: str, payment: Payment, server: Span) -> str:
         """Two at once might pay out and give back the same money."""

@@ -99,3 +99,5 @@ CREATE TABLE IF NOT EXISTS payments (
     created_unix_nano INTEGER NOT NULL,
     UNIQUE (user_id, kind, client_id)
 ) STRICT, WITHOUT ROWID;
+-- They are looked for every few seconds, and are few.
+CREATE INDEX IF NOT EXISTS pending_payments ON payments (payment_id) WHERE status = 'PENDING';
