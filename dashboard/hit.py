@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard import format as fmt
+from dashboard.shared_cause import shared_cause
 
 MINUTE_MS = 60_000
 WORSE, BETTER = 1.3, 0.7
 SECOND_CAUSE_SCORE = 0.5  # of the first one's
 PATH_STEPS_MAX = 6
-EVERYTHING_SLOWER = "everything_slower"  # kind of evidence: all operations are slower at once
 
 
 def guilty_span(trace: Mapping[str, Any], causes: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -80,7 +80,7 @@ def second_fault(incident: Mapping[str, Any], others: Sequence[Mapping[str, Any]
     """What may be a fault of its own inside or beside the incident; empty when nothing points there."""
     causes = incident.get("root_causes") or []
     parts = []
-    if len(causes) > 1:
+    if len(causes) > 1 and not shared_cause(incident):
         first, second = causes[0], causes[1]
         apart = second.get("service") != first.get("service")
         strong = (second.get("score") or 0.0) >= SECOND_CAUSE_SCORE * (first.get("score") or 0.0) > 0
@@ -99,10 +99,9 @@ def likely_start(incident: Mapping[str, Any]) -> str:
     causes = incident.get("root_causes") or []
     if not causes:
         return "none stands out yet"
+    if shared := shared_cause(incident):
+        return shared
     first = causes[0]
-    shared = [item for item in first.get("evidence") or [] if item.get("kind") == EVERYTHING_SLOWER]
-    if shared:
-        return f"no single place: {fmt.plain(shared[0].get('text') or '', 160)}"
     operation, service = (
         fmt.plain(first.get("operation") or "", 120),
         fmt.plain(first.get("service") or "", 80),

@@ -9,6 +9,7 @@ from typing import Any
 
 from dashboard import format as fmt
 from dashboard.condition import ONGOING, OVER, RECOVERING, RESOLVE_S, degrades, in_order, phase
+from dashboard.shared_cause import shared_cause
 from dashboard.theme import STATE_ICONS, severity
 
 ENDED_LATELY = timedelta(hours=24)
@@ -75,10 +76,11 @@ def anomaly_title(row: Mapping[str, Any]) -> str:
 
 
 def likely_cause(incident: Mapping[str, Any]) -> str:
-    """`kx-exchange · SELECT wallets (84%)`; empty when no cause stands out."""
+    """`kx-exchange · SELECT wallets (84%)`, or what slows everything; empty when no cause stands out."""
     causes = incident.get("root_causes") or []
-    if not causes:
-        return ""
+    shared = shared_cause(incident)
+    if shared or not causes:
+        return shared
     first = causes[0]
     place = " · ".join(fmt.plain(first[key], 120) for key in ("service", "operation") if first.get(key))
     share = None if is_whale(incident) else first.get("share")  # an amount has no excess to share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detectors.localise.attribution.everywhere import EVERYWHERE, SATURATED
+from detectors.localise.evidence.everywhere import EVERYWHERE, SATURATED
 from llm.explanation import Cause, Draft, Evidence, Fact, RootCause
 from llm.templates import render
 
@@ -19,7 +19,7 @@ WORTH_NAMING = 0.1  # … and below which no other is named: a cause at 1% misle
 def explain(evidence: Evidence) -> Draft:
     """The explanation of `evidence` in fixed words; every sentence about the system cites its facts.
 
-    Where no candidate stands out, it says so instead of naming the least bad one.
+    Where no candidate stands out, or all is slower at once, it says so instead of naming the least bad one.
     """
     if not evidence.facts:
         return Draft(
@@ -28,7 +28,8 @@ def explain(evidence: Evidence) -> Draft:
             recommendations=tuple(recommendations(evidence, None)),
             confidence=0.0,
         )
-    causes = evidence.causes if evidence.causes and evidence.causes[0].confidence >= STANDS_OUT else ()
+    stands_out = bool(evidence.causes) and evidence.causes[0].confidence >= STANDS_OUT
+    causes = evidence.causes if stands_out and not _shared(evidence) else ()
     causes = tuple(
         cause for cause in causes if cause is causes[0] or cause.separate or cause.confidence >= WORTH_NAMING
     )

@@ -19,7 +19,11 @@ def clock_format(length_s: float) -> str:
     return "%H:%M" if length_s <= _DAYS_FROM_S else "%d %b %H:%M"
 
 
-def length_s(times: pl.Series) -> float:
-    """From the first to the last of some moments."""
-    first, last = times.min(), times.max()
-    return (last - first).total_seconds() if first is not None and last is not None else 0.0  # type: ignore[operator, union-attr] # moments
+def covered_s(times: pl.Series) -> float:
+    """From the first to the last of some moments.
+
+    >>> covered_s(pl.Series([], dtype=pl.Datetime))
+    0.0
+    """
+    moments = times.to_list()
+    return float((max(moments) - min(moments)).total_seconds()) if moments else 0.0

@@ -7,7 +7,7 @@ from datetime import datetime
 import altair as alt
 import polars as pl
 
-from dashboard.charts.axis import clock_format, length_s
+from dashboard.charts.axis import clock_format, covered_s
 from dashboard.charts.click import clickable
 from dashboard.theme import BAD, BORDER, LINK, MUTED, TEXT
 
@@ -85,7 +85,7 @@ def _time() -> pl.Expr:
 
 
 def _x(lines: pl.DataFrame) -> alt.X:
-    written = clock_format(length_s(lines["time"]))
+    written = clock_format(covered_s(lines["time"]))
     return alt.X(
         "time:T", axis=alt.Axis(format=written, title=None, tickCount=6), scale=alt.Scale(type="utc")
     )

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from dashboard import format as fmt
-from dashboard.charts.axis import clock_format, length_s
+from dashboard.charts.axis import clock_format, covered_s
 from dashboard.charts.click import clickable
 from dashboard.theme import BORDER, MUTED, SERVICE_COLOURS, TEXT
 
@@ -52,7 +52,7 @@ def chart(points: pl.DataFrame, unit: str) -> alt.LayerChart:
         .encode(
             x=alt.X(
                 "time:T",
-                axis=alt.Axis(format=clock_format(length_s(points["time"])), title=None, tickCount=8),
+                axis=alt.Axis(format=clock_format(covered_s(points["time"])), title=None, tickCount=8),
                 scale=alt.Scale(type="utc"),
             ),
             y=alt.Y(

@@ -8,7 +8,6 @@ from typing import Any
 
 import altair as alt
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.charts.click import picked
 from dashboard.searching import quoted
@@ -56,24 +55,6 @@ def _around(chosen: Mapping[str, Any] | None) -> dict[str, str]:
     if not isinstance(time_ms, int | float):
         return {}
     return frame.around(datetime.fromtimestamp(time_ms / 1000, UTC), _HALF)
-
-
-def of_operation(  # noqa: PLR0917 - a chart, whose it is, and its name
-    column: DeltaGenerator,
-    chart: alt.LayerChart,
-    service: str,
-    operation: str,
-    spoken: str,
-    marked: str = "",
-) -> None:
-    """Draws the course of an operation; a click opens its traces of that time."""
-    with column:
-        leads_to(
-            chart,
-            f"{spoken}-{service}-{operation}",
-            f"{spoken} over time{marked}",
-            lambda _: traces_of(service, f"name = {quoted(operation)}"),
-        )
 
 
 def traces_of(service: str, *conditions: str) -> tuple[str, dict[str, str]]:

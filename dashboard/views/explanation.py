@@ -52,7 +52,7 @@ def _heading(explanation: Mapping[str, Any]) -> Safe:
         else "computed"
     )
     confidence = explanation.get("confidence")
-    sure = f"confidence {confidence:.0%}" if isinstance(confidence, int | float) else ""
+    sure = f"confidence {confidence:.0%}" if isinstance(confidence, int | float) and confidence else ""
     return tag("div", tag("strong", "Verdict"), " ", outlined(written), " ", tag("span", sure, css="muted"))
 
 

@@ -10,18 +10,16 @@ import streamlit as st
 
 from dashboard import data
 from dashboard import format as fmt
-from dashboard.charts import course
 from dashboard.data.services import operation_series
 from dashboard.markup import outlined as outline
 from dashboard.markup import page, prose, severity_chip, table, tag
 from dashboard.triage import Subject, anomaly_title, group_row, plural
-from dashboard.views import clicks, differences, frame, logs
+from dashboard.views import differences, frame, logs, operation_course
 from dashboard.views.status import to
 
 COURSE_AROUND = timedelta(minutes=10)
 SIMILAR_SHOWN = 10
 GROUPS_SHOWN = 100
-_MARKED = ", with the incident's time marked"
 
 
 def show(
@@ -87,19 +85,7 @@ def _course(subject: Subject, row: Mapping[str, Any]) -> None:
         if series.is_empty():
             st.caption("No call of it is stored for that time.")
             return
-        left, right = st.columns(2)
-        service, operation = place
-        clicks.of_operation(
-            left, course.duration_chart(series, first, last), service, operation, "p50 and p95", _MARKED
-        )
-        clicks.of_operation(
-            right,
-            course.calls_chart(series, bucket_s, first, last),
-            service,
-            operation,
-            "calls and failed calls a second",
-            _MARKED,
-        )
+        operation_course.show(place, series, bucket_s, (first, last))
 
     frame.region(f"course-{subject}", "The course", read, draw, 10.0, show_age=False)
 

@@ -133,7 +133,7 @@ def _draw_one(name: str, found: dict[str, Any]) -> None:
             metric.chart(points, about.get("metric_unit", "")),
             f"metric-{name}",
             f"{fmt.label(name)} over time",
-            lambda point: clicks.traces_of(str(point.get("service_name"))),
+            lambda point: _traces_of(frame.api_url(), str(point.get("service_name"))),
         )
         series = found["points"].select("service_name", "series").n_unique()
         if series > metric.LINES_MAX:
@@ -142,6 +142,12 @@ def _draw_one(name: str, found: dict[str, Any]) -> None:
         st.html(exemplars_table(found["exemplars"]))
     if found["found"]["groups"]:
         st.html(groups_table(found["found"]))
+
+
+def _traces_of(url: str, service: str) -> tuple[str, dict[str, str]]:
+    """The traces of a service; of all where it sends none, as a host's agent."""
+    sends_spans = any(row["service_name"] == service for row in data.health(url)["services"])
+    return clicks.traces_of(service) if sends_spans else ("traces", {})
 
 
 def exemplars_table(rows: Sequence[Mapping[str, Any]]) -> str:

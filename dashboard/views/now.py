@@ -14,6 +14,7 @@ from dashboard import format as fmt
 from dashboard.charts import red
 from dashboard.condition import OVER, degrades, harm, in_order, phase
 from dashboard.markup import page, prose, tag
+from dashboard.shared_cause import shared_cause
 from dashboard.triage import Subject, is_whale, plural
 from dashboard.views import actions, clicks, frame, status
 from dashboard.views.bar import resolve_s, trouble_since_ns
@@ -115,7 +116,7 @@ def _draw_troubles(found: dict[str, Any]) -> None:
                         tag(
                             "strong",
                             status.to(
-                                "Open the guilty span →",
+                                "Open an example →" if shared_cause(row) else "Open the guilty span →",
                                 "incident",
                                 id=row["incident_id"],
                                 span=extra["span_id"],

@@ -11,7 +11,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard import format as fmt
-from dashboard.charts import course, hours
+from dashboard.charts import hours
 from dashboard.charts import map as service_map
 from dashboard.components import map as service_boxes
 from dashboard.condition import degrades, judge
@@ -21,7 +21,7 @@ from dashboard.markup import Safe, join, page, table, tag
 from dashboard.searching import quoted
 from dashboard.theme import BAD
 from dashboard.triage import plural
-from dashboard.views import clicks, frame, status
+from dashboard.views import frame, operation_course, status
 from dashboard.views.bar import trouble_since_ns
 from dashboard.views.status import to
 
@@ -256,15 +256,7 @@ def _operation(service: str, operation: str, kind: str) -> None:
         if series.is_empty():
             st.caption("No call of it in this time range.")
         else:
-            left, right = st.columns(2)
-            clicks.of_operation(left, course.duration_chart(series), service, operation, "p50 and p95")
-            clicks.of_operation(
-                right,
-                course.calls_chart(series, found["bucket_s"]),
-                service,
-                operation,
-                "calls and failed calls a second",
-            )
+            operation_course.show((service, operation), series, found["bucket_s"])
         if found["hours"].is_empty():
             st.caption(
                 "No hour of the week has enough samples of its own yet; it is judged by all hours together."

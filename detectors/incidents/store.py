@@ -13,7 +13,7 @@ import pyarrow as pa
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.incidents.incident import Incident
-from detectors.localise.attribution.everywhere import EVERYWHERE, SATURATED
+from detectors.localise.evidence.everywhere import EVERYWHERE, SATURATED
 from detectors.model.anomaly import AMOUNT, LATENCY, METRIC, STOPPED, Anomaly
 from detectors.model.operation import Operation
 from detectors.model.roles import Role, detectors_of
@@ -128,11 +128,11 @@ def _told_by_causes(incident: Incident, causes: list[dict[str, Any]]) -> str:
     if causes[0]["service"] not in incident.services and causes[0].get("kind") == "error":
         # Its own spans are gone, so nothing was flagged there: the anomalies of its callers are the evidence.
         return str(evidence[0]["text"]).partition(";")[0]
-    shared = {item["kind"]: item["text"] for item in evidence}
-    if EVERYWHERE in shared:
-        saturated = f"Host saturated: {shared[SATURATED]}; " if SATURATED in shared else "Everything slower: "
-        return f"{saturated}{shared[EVERYWHERE]}"
-    return ""
+    shared = {item["kind"]: item for item in evidence}
+    if SATURATED in shared:
+        times = shared[EVERYWHERE]["observed"]
+        return f"Host saturated: {shared[SATURATED]['text']}; everything takes {times:.1f} times as long"
+    return f"Everything slower: {shared[EVERYWHERE]['text']}" if EVERYWHERE in shared else ""
 
 
 def _factor(anomaly: Anomaly) -> float:

@@ -11,8 +11,9 @@ The anomalies of that window then form an incident, with all that share a trace 
 further anomalies join it by trace or operation, and only new trouble, counted since the last, keeps it
 alive. What is reported late joins too, also after the incident's end: a span of its operations or traces
 that began before its last one did, and, until the end, one of its operations that is as severe as the
-incident and at least SEV3. A lone SEV5 stays a lone anomaly. Of metrics only a resource that grows without
-end is an event.
+incident and at least SEV3. What was alone before joins as soon as the incident has its
+operation or trace and covers its time. A lone SEV5 stays a lone anomaly. Of metrics only a resource that
+grows without end is an event.
 
 One fault is one incident. Trouble of an operation that begins within `_TOGETHER_S` of an open incident, in a
 service that is anomalous there too, is that incident's; so is a silence that began with it, in a service that
@@ -136,6 +137,7 @@ class IncidentTracker:
                 outcome.anomalies.append(self._join(incident, anomaly, now_unix_nano, outcome))
         for operation in touched:
             self._raise_incident(operation, now_s, now_unix_nano, outcome)
+        self._take_in_earlier(now_unix_nano, outcome)
         promoted = {a.anomaly_id for a in outcome.promoted}
         settled = {a.anomaly_id for a in outcome.anomalies}
         fresh = {a.anomaly_id: a for a in anomalies}
@@ -259,12 +261,11 @@ class IncidentTracker:
 
     def _explained_by(self, anomaly: Anomaly) -> Incident | None:
         """The incident of calls whose time or severity covers an anomaly that was reported late."""
-        key, start = anomaly.operation_key, anomaly.start_unix_nano
+        key = anomaly.operation_key
         for incident in [*self.open.values(), *(ended for _, ended in self.ended.values())]:
             if incident.kind not in self._calls:
                 continue
-            known = key in incident.operations or anomaly.trace_id in incident.traces
-            if known and incident.first_span_unix_nano <= start <= incident.last_span_unix_nano:
+            if _covers(incident, anomaly):
                 return incident
             as_severe = incident.state != "resolved" and anomaly.severity <= min(
                 incident.severity, _NEVER_NOISE
@@ -292,6 +293,13 @@ class IncidentTracker:
         members = {a.anomaly_id for a in own}
         for anomaly in [f.anomaly for f in self._pending.values()]:
             if anomaly.anomaly_id in members or anomaly.trace_id in traces:
+                del self._pending[anomaly.anomaly_id]
+                outcome.promoted.append(self._join(incident, anomaly, now_ns, outcome))
+
+    def _take_in_earlier(self, now_ns: int, outcome: Grouped) -> None:
+        """Lone anomalies join the incidents that have come to cover them, e.g. as their operation joined."""
+        for incident in [i for i in outcome.changed.values() if i.kind in self._calls]:
+            for anomaly in [f.anomaly for f in self._pending.values() if _covers(incident, f.anomaly)]:
                 del self._pending[anomaly.anomaly_id]
                 outcome.promoted.append(self._join(incident, anomaly, now_ns, outcome))
 
@@ -361,3 +369,9 @@ class IncidentTracker:
                 outcome.changed[incident.incident_id] = incident
         for incident_id in [i for i, (ended_s, _) in self.ended.items() if ended_s < oldest_s]:
             del self.ended[incident_id]
+
+
+def _covers(incident: Incident, anomaly: Anomaly) -> bool:
+    """Whether an anomaly of the incident's operations or traces began within its time."""
+    known = anomaly.operation_key in incident.operations or anomaly.trace_id in incident.traces
+    return known and incident.first_span_unix_nano <= anomaly.start_unix_nano <= incident.last_span_unix_nano

@@ -14,7 +14,6 @@ half of the incidents of one public system, where every neighbouring choice does
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -23,14 +22,15 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from detectors.localise.attribution.everywhere import everywhere, told_everywhere
-from detectors.localise.attribution.slowdown import slowdowns
+from detectors.localise.attribution.everywhere import everywhere
+from detectors.localise.attribution.slowdown import CLEAR_RATIO, slowdowns
 from detectors.localise.attribution.stalls import STALLS
 from detectors.localise.behaviour import deviations
 from detectors.localise.carried import Carried
 from detectors.localise.evidence.differences import differences, with_differences
 from detectors.localise.evidence.edge_time import edge_ends, edge_time
 from detectors.localise.evidence.errors import ERRORS, error_events, errors
+from detectors.localise.evidence.everywhere import told_everywhere
 from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores
 from detectors.localise.evidence.logs import LOGS, log_events, logs
 from detectors.localise.evidence.metrics import METRIC, METRICS, metrics
@@ -58,7 +58,6 @@ _ONE_VIEW = (ERRORS, STRUCTURE, REPEATS, LOGS, VALUES)
 _CAUSES_MAX = 5
 # The confidence in a cause. Low: most of the time went there, which may be as usual; or everything is slower.
 NORMAL, LOW = "normal", "low"
-_CLEARLY_SLOW = math.log(3)  # in units of r
 _NO_DOUBT = 4.0
 _LEAST_SHARE = 0.02  # share of all scores; with less a cause is noise
 _BEHAVIOUR = {
@@ -207,9 +206,7 @@ def _guilt(own: list[Finding], operations: Mapping[str, list[Finding]]) -> float
     That others wait for it does not count where an operation of the service is slow by itself: behind one
     slow call the queue grows, and the wait of the others is longer than what they wait for.
     """
-    slow = any(
-        f.kind == SELF_TIME and f.score >= _CLEARLY_SLOW for found in operations.values() for f in found
-    )
+    slow = any(f.kind == SELF_TIME and f.score >= CLEAR_RATIO for found in operations.values() for f in found)
     return sum(finding.score for finding in own if not (slow and finding.queued))
 
 

@@ -12,6 +12,10 @@ OpenTelemetry's semantic conventions put the kind of machine first (`process.mem
 (True, False)
 >>> is_stock("process.uptime", "s")
 False
+>>> [is_load_of_host(name) for name in ("system.cpu.utilization", "node_load1", "k8s.node.memory.usage")]
+[True, True, True]
+>>> [is_load_of_host(name) for name in ("process.memory.usage", "db.client.connection.count")]
+[False, False]
 """
 
 from __future__ import annotations
@@ -29,6 +33,9 @@ _USED |= {"queue", "queues", "backlog"}
 # What grows because time passes, or is a bound and no use.
 _NO_STOCK = {"uptime", "time", "timestamp", "age", "limit", "limits", "max", "maximum", "capacity"}
 _NO_STOCK |= {"request", "requests"}
+# A machine by itself; what runs on it is known by its program's name. Load averages are numbered: `load1`.
+_HOSTS = {"system", "host", "node"}
+_LOAD = re.compile(r"cpu|load\d*|memory|mem|swap|pressure|psi|throttl\w*|disk|io")
 _TIMES = {"s", "ms", "us", "ns", "min", "h", "d", "seconds", "milliseconds"}
 _WORDS = re.compile(r"[^a-z0-9]+")
 
@@ -46,6 +53,14 @@ def is_stock(metric_name: str, unit: str) -> bool:
     return (
         is_resource(metric_name) and unit.lower() not in _TIMES and _NO_STOCK.isdisjoint(_words(metric_name))
     )
+
+
+@lru_cache(maxsize=20_000)
+def is_load_of_host(metric_name: str) -> bool:
+    """Whether a metric says how busy a machine is: its processor, memory or disks."""
+    words = _words(metric_name)
+    place = words[1:] if words[:1] == ["k8s"] else words
+    return bool(place) and place[0] in _HOSTS and any(map(_LOAD.fullmatch, place[1:]))
 
 
 def _words(metric_name: str) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from detectors.model.anomaly import Anomaly
 from llm.analysis.case import Case, Incident
 from llm.analysis.event_facts import EVENTS, add_event, add_observation
@@ -16,25 +14,17 @@ from llm.analysis.facts import (
     asset,
     place,
 )
-from llm.analysis.incident_causes import add_incident_causes, add_version_fact, mark_separate, span_of
+from llm.analysis.incident_causes import add_incident_causes, add_version_fact, mark_separate
+from llm.analysis.localised_facts import span_of
+from llm.analysis.own_text import own_cell, own_or_quoted
 from llm.analysis.traced import TracedSpan
-from llm.analysis.units import cell_text, clock, counted, duration, quantity, significant
+from llm.analysis.units import clock, counted, duration, quantity, significant
 from llm.explanation import Cause, Evidence, Fact
-from llm.redaction.redact import allowed_attributes, quoted_text, redact_text
+from llm.redaction.redact import allowed_attributes, redact_text
 
 MAX_CAUSES = 5
 MAX_WHALES = 3
 FAILURES = ("error", "failed_call", "unanswered")
-_OWN_TEXT = re.compile(
-    r"[\d,.]+ of [\d,.]+ calls (?:failed|answered \d{3}(?: [A-Z][A-Za-z ]{2,40})?) in \d+ s,"
-    r" usually [<>]?[\d.]+%"
-    r"|[\d,.]+ spans in \d+ s, usually [\d,.]+|a message waited [\d.]+ [a-zµ]+, usually [\d.]+ [a-zµ]+"
-)
-
-_OWN_CELL = re.compile(
-    r"all hours|whole service|recent|(?:[A-Z][a-z]{2} )?\d\d:00–\d\d:00 UTC(?:, every day)?"
-    r"|[a-z_]{1,16}(?: · [A-Z0-9/_-]{1,16}){1,3}"
-)
 
 
 def gather(case: Case) -> Evidence:
@@ -96,25 +86,10 @@ def _add_anomaly(book: FactBook, case: Case, anomaly: Anomaly) -> list[Cause]:
     took = f"{verb} {quantity(anomaly.observed, unit)}, usually {quantity(anomaly.expected, unit)}"
     statement = (
         f"{place(span)}{f': {said}' if said else f' {took}'} ({significant(anomaly.sigma)}σ,"
-        f" SEV{anomaly.severity}, n = {anomaly.sample_count:,}, {_own_cell(anomaly.cell)})"
+        f" SEV{anomaly.severity}, n = {anomaly.sample_count:,}, {own_cell(anomaly.cell)})"
     )
     add_observation(book, span, anomaly, "anomaly", statement)
     return []
-
-
-def _own_cell(cell: str) -> str:
-    """The hour or kind of a baseline. An asset or a side comes from the sender and may be any text."""
-    text = cell_text(cell)
-    return text if _OWN_CELL.fullmatch(text) else quoted_text(text)
-
-
-def own_or_quoted(text: str) -> str:
-    """A detector's text. It is quoted unless all its words are ours, since it may repeat the sender's
-    words.
-    """
-    if not text or _OWN_TEXT.fullmatch(text):
-        return text
-    return quoted_text(text)
 
 
 def _add_extent(book: FactBook, span: TracedSpan, incident: Incident) -> None:

@@ -5,24 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from detectors.localise.attribution.everywhere import EVERYWHERE, SATURATED
 from detectors.localise.evidence.errors import UNANSWERED
 from detectors.localise.rank import LOW
-from detectors.model.anomaly import Anomaly
 from llm.analysis.case import Case, Extent, Incident
 from llm.analysis.facts import (
     FactBook,
-    asset,
     cause_kind,
     error_kind,
-    error_statement,
     place,
     time_confidence,
 )
+from llm.analysis.localised_facts import add_localisation, number
 from llm.analysis.traced import TracedSpan
-from llm.analysis.units import clock, counted, percent, quantity
+from llm.analysis.units import clock, counted, percent
 from llm.explanation import Cause, CauseKind, Fact
-from llm.redaction.redact import quoted_name, quoted_text, redact_name, redact_text
+from llm.redaction.redact import quoted_text, redact_name
 
 MAX_INCIDENT_CAUSES = 5
 MIN_SEPARATE_TRACES = 3  # one or two may be chance
@@ -35,12 +32,6 @@ LOW_CONFIDENCE = 0.25  # at most, of a cause that the detectors name only becaus
 FIRST_CONFIDENCE = 0.5
 _POOL = re.compile(r"pool|client\.connections?|connections?\.(?:usage|active|used|pending)", re.IGNORECASE)
 _LOAD = re.compile(r"cpu|\bload|utili[sz]ation|queue|backlog|lag|threads?\.active|saturation", re.IGNORECASE)
-MAX_EVIDENCE_PER_INCIDENT_CAUSE = 3
-# What all operations share is the cause: no place is sure enough to be named (`deterministic.STANDS_OUT`).
-SHARED_CONFIDENCE = 0.1
-_OWN_EVERYWHERE = re.compile(
-    r"\d+ of \d+ operations in \d+ services take [\d.]+ times their usual own time, and none stands out"
-)
 
 
 def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list[Cause]:
@@ -52,12 +43,11 @@ def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list
     incident = case.incident
     assert incident is not None
     causes: list[Cause] = []
-    shared = _is_shared(incident)
     for ranked in incident.root_causes[:MAX_INCIDENT_CAUSES]:
-        if causes and not shared and ranked.get("confidence") == LOW:
+        if causes and ranked.get("confidence") == LOW:
             continue  # that something went as usual misleads the reader
         service, operation = (redact_name(str(ranked.get(key) or "")) for key in ("service", "operation"))
-        listed = _add_localisation(book, case, ranked)
+        listed = add_localisation(book, case, ranked)
         exact = [c for c in traced if (c.service, c.operation) == (service, operation)]
         if not listed and not exact:  # the place itself has no facts: use those of its service
             exact = [c for c in traced if c.service == service][:1]
@@ -82,19 +72,11 @@ def add_incident_causes(book: FactBook, case: Case, traced: list[Cause]) -> list
                 kind=_kind_of(case, ranked, told, operation),
                 statement=told.statement,
                 score=1 / (1 + len(causes)),  # keeps the detectors' order
-                confidence=SHARED_CONFIDENCE
-                if shared
-                else _localised_confidence(case, incident, ranked, exact),
+                confidence=_localised_confidence(case, incident, ranked, exact),
                 evidence=(told.evidence_id, *(f.evidence_id for f in facts if f is not told)),
             )
         )
     return causes
-
-
-def _is_shared(incident: Incident) -> bool:
-    """Whether everything is slower, so that no single place is the cause."""
-    evidence = incident.root_causes[0].get("evidence") if incident.root_causes else None
-    return isinstance(evidence, list) and any(item.get("kind") == EVERYWHERE for item in evidence)
 
 
 def mark_separate(book: FactBook, case: Case, causes: list[Cause]) -> list[Cause]:
@@ -156,71 +138,6 @@ def _most_telling(facts: list[Fact], *, is_failing: bool) -> Fact:
     )
 
 
-def _add_localisation(book: FactBook, case: Case, ranked: Mapping[str, object]) -> list[str]:
-    """Facts from the evidence of one ranked cause whose spans are stored."""
-    listed = ranked.get("evidence")
-    added: list[str] = []
-    for item in listed[:MAX_EVIDENCE_PER_INCIDENT_CAUSE] if isinstance(listed, list) else ():
-        place_of = str(item.get("trace_id") or ""), str(item.get("span_id") or "")
-        kind = redact_text(item.get("kind") or "localisation")
-        span = case.span(*place_of)
-        if span is None and kind in (
-            "metric",
-            SATURATED,
-        ):  # a service that sends only metrics: its anomaly is the fact
-            known = (a for a in case.anomalies if (a.trace_id, a.span_id) == place_of)
-            span = next((span_of(case, anomaly) for anomaly in known), None)
-        if span is None:
-            continue
-        if kind == "metric":  # a metric of the service; the span only gives the time
-            span = span._replace(operation=str(ranked.get("operation") or span.operation))
-        if any(fact.span_id == span.span_id and fact.kind == kind for fact in book.facts):
-            continue  # the exemplar trace already says so, with more figures
-        statement = _localised_statement(span, kind, item, str(ranked.get("service") or ""))
-        observed, expected, unit = (
-            _number(item.get("observed")),
-            _number(item.get("expected")),
-            item.get("unit"),
-        )
-        if kind == "error":  # a flag, not a figure
-            observed, expected, unit = float(span.duration_ns), None, "ns"
-        added.append(
-            book.add(
-                span, kind, statement, observed=observed, expected=expected,
-                unit=asset(unit) if unit else None,
-                sample_count=span.sample_count if unit == "ns" and expected is not None else None,
-            )
-        )  # fmt: skip
-    return added
-
-
-def _localised_statement(span: TracedSpan, kind: str, item: Mapping[str, object], service: str) -> str:
-    """Our own words around the figures. The sender's words are in quotation marks."""
-    observed, expected = _number(item.get("observed")), _number(item.get("expected"))
-    if kind == "error":
-        return error_statement(span)
-    if kind == UNANSWERED and observed is not None:
-        failed = f"{percent(observed)} of the calls to it failed without an answer"
-        return f"{redact_name(service)} does not answer: {failed}, {place(span)} among them"
-    told = quoted_text(item.get("text") or "")
-    in_words = {
-        EVERYWHERE: _everywhere(str(item.get("text") or "")),
-        SATURATED: f"Meanwhile {told}",
-        "metric": f"{quoted_name(span.service)}: {told}",  # of the service; the span only gives the time
-    }
-    if kind in in_words or observed is None or expected is None:
-        return in_words.get(kind, f"{place(span)}: {told}")
-    unit = asset(item.get("unit") or "")
-    verbs = {"self_time": "took {} of its own", "edge_time": "spent {} outside the service it called"}
-    did = verbs.get(kind, "took {}" if unit == "ns" else "had {}").format(quantity(observed, unit))
-    return f"{place(span)} {did}, usually {quantity(expected, unit)}"
-
-
-def _everywhere(text: str) -> str:
-    """Figures alone, in the detectors' words."""
-    return text if _OWN_EVERYWHERE.fullmatch(text) else quoted_text(text)
-
-
 def _localised_confidence(
     case: Case, incident: Incident, ranked: Mapping[str, object], same: list[Cause]
 ) -> float:
@@ -229,11 +146,13 @@ def _localised_confidence(
 
     What comes after the first is as sure as it is strong beside that.
     """
-    scores = [_number(each.get("score")) or 0.0 for each in incident.root_causes]
-    score, total = _number(ranked.get("score")), sum(scores)
-    share = _number(ranked.get("share"))
+    scores = [number(each.get("score")) or 0.0 for each in incident.root_causes]
+    score, total = number(ranked.get("score")), sum(scores)
+    share = number(ranked.get("share"))
+    if ranked.get("kind") not in _BY_TIME:
+        share = None
     if score is not None and total > 0:
-        share = max(score / total, share or 0.0 if ranked.get("kind") in _BY_TIME else 0.0)
+        share = max(share or 0.0, score / total)
     best = share if share is not None else max((cause.score for cause in same), default=0.5)
     if score is not None and scores[0] > 0:
         best *= min(score / scores[0], 1.0)
@@ -264,20 +183,6 @@ def _kind_of(case: Case, ranked: Mapping[str, object], told: Fact, operation: st
         if redact_name(span.operation) == operation:
             return cause_kind(span)
     return "own_code"
-
-
-def span_of(case: Case, anomaly: Anomaly) -> TracedSpan:
-    known = case.span(anomaly.trace_id, anomaly.span_id)
-    if known is not None:
-        return known
-    return TracedSpan(
-        anomaly.trace_id, anomaly.span_id, None, anomaly.service_name, anomaly.operation, anomaly.span_kind,
-        anomaly.start_unix_nano, anomaly.span_duration_ns, anomaly.span_duration_ns,
-    )  # fmt: skip
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _resource_kind(metric: str) -> CauseKind:

@@ -22,6 +22,7 @@ class StreamedAnswer:
     def __init__(self, evidence: Evidence, draft: Draft, on_line: Callable[[str], None]) -> None:
         self._evidence = evidence
         self._draft = draft
+        self._quotations = quotations(evidence)
         self._on_line = on_line
         self.begin()
 
@@ -35,7 +36,7 @@ class StreamedAnswer:
         self._text += text
         if not _MAY_END.search(text):
             return
-        found = complete_sentences(*partial_summary(self._text), quotations(self._evidence))
+        found = complete_sentences(*partial_summary(self._text), self._quotations)
         for sentence in found[self._taken : MAX_SENTENCES]:
             self._taken += 1
             if line := self._checker.take(sentence).shown:

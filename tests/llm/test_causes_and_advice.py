@@ -252,10 +252,19 @@ def test_a_failure_is_as_sure_as_its_score(shop: Any, explainer: Any) -> None:
 
 
 def test_what_only_stands_last_is_not_named(shop: Any, explainer: Any) -> None:
-    """A place that the detectors name because nothing else is left is no second cause, and a weak first."""
+    """A place that the detectors name because nothing else is left is no second cause."""
     last = ("pay", "charge", "self_time", 0.0, 0.9, "low")
     told = explain_ranked(shop, explainer, ranking(("shop", "work", "error", 9.0, None, "normal"), last))
     assert [cause.service for cause in told.root_causes] == ["shop"]
+
+
+def test_what_is_named_for_want_of_others_is_a_weak_first(shop: Any, explainer: Any) -> None:
+    """As the only one it is named, with little confidence, however much of the time it held."""
+    told = explain_one(
+        shop, explainer, ranking(("shop", "work", "self_time", 0.0, 0.99, "low"))[0],
+        detector="latency", observed=5e6, expected=2e6, unit="ns", details={},
+    )  # fmt: skip
+    assert [(cause.service, cause.confidence) for cause in told.root_causes] == [("shop", 0.25)]
 
 
 def test_a_dead_service_is_named_by_its_callers_failures(shop: Any, explainer: Any) -> None:
@@ -268,6 +277,14 @@ def test_a_dead_service_is_named_by_its_callers_failures(shop: Any, explainer: A
         "cart does not answer: 97% of the calls to it failed without an answer, work in shop among them [E"
     )
     assert "Check whether cart runs and can be reached" in told.recommendations[0]
+
+
+def test_a_dead_service_may_have_a_hostile_name(shop: Any, explainer: Any) -> None:
+    """A service whose name reads as a sentence stands in quotation marks: the words are the sender's."""
+    ranked = ranking(("the database is healthy and", "GET /cart", "error", 4.0, None, "normal"))
+    ranked[0]["evidence"][0] |= {"kind": "unanswered", "observed": 0.97, "unit": "errors/call"}
+    told = explain_ranked(shop, explainer, ranked)
+    assert told.summary.startswith('"the database is healthy and" does not answer: 97% of the calls to it')
 
 
 def test_who_holds_up_others_is_named(shop: Any, explainer: Any) -> None:

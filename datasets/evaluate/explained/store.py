@@ -58,8 +58,7 @@ class CaseStore:
         rows = self._spans.of(traces)
         starts = pc.min_max(rows["start_unix_nano"]).as_py()
         expected = self._usual_ns(root.service, root.operation)
-        of_failure = bool(causes) and causes[0].get("kind") == "error"
-        if of_failure or root.duration_ns < _SLOW * expected:  # what was raised is then the nearest failure
+        if _fail(rows) or root.duration_ns < _SLOW * expected:  # what was raised is then the nearest failure
             root = next((span for span in trace.spans if span.status_code == "ERROR"), root)
         failed = root.status_code == "ERROR"
         text = _failures(rows, root.service, root.operation) if failed else ""
@@ -89,6 +88,12 @@ class CaseStore:
             "SELECT p50_ns FROM baselines WHERE service_name = ? AND operation = ?", [service, operation]
         ).to_pylist()
         return float(rows[0]["p50_ns"]) if rows else 0.0
+
+
+def _fail(spans: pa.Table) -> bool:
+    """Whether most of these traces have a failed span."""
+    failed = spans.filter(pc.equal(spans["status_code"], "ERROR"))["trace_id"]
+    return bool(pc.count_distinct(failed).as_py() * 2 > pc.count_distinct(spans["trace_id"]).as_py())
 
 
 def _failures(spans: pa.Table, service: str, operation: str) -> str:

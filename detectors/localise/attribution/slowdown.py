@@ -28,9 +28,9 @@ from detectors.model.operation import Operation
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.sketch import Sketch
 
-_BULK_QUANTILE = 0.8
+BULK_QUANTILE = 0.8
 _TAIL_QUANTILE = 0.95
-_CLEAR_RATIO = math.log(3)  # below, no bulk has moved and no delay has a direction
+CLEAR_RATIO = math.log(3)  # below, no bulk has moved and no delay has a direction
 _FLOOR_NS = 1e6
 _SHRINK = 3.0
 _BEYOND_QUANTILE = 0.99
@@ -67,6 +67,11 @@ class Slow:
     held_ns: FloatArray | None = None
 
     @property
+    def bulk_lost_ns(self) -> float:
+        """How much longer than usual its bulk took."""
+        return float(np.quantile(self.values_ns, BULK_QUANTILE)) - self.usual.quantile(BULK_QUANTILE)
+
+    @property
     def weight(self) -> float:
         """How much it counts among the operations of its service."""
         return math.sqrt(len(self.rows))
@@ -79,7 +84,7 @@ class Slow:
 def slowdowns(traces: Traces) -> tuple[list[Slow], list[Slow]]:
     """(self time by operation, time by edge): by the bulk, or by the tails when no bulk has moved."""
     own, edges = [*self_times(traces), *stalling_times(traces)], edge_times(traces)
-    if max((slow.effect for slow in (*own, *edges)), default=0.0) >= _CLEAR_RATIO:
+    if max((slow.effect for slow in (*own, *edges)), default=0.0) >= CLEAR_RATIO:
         return own, edges
     return _by_tails(own), _by_tails(edges)
 
@@ -93,14 +98,14 @@ def _by_tails(found: list[Slow]) -> list[Slow]:
     ]
 
 
-def slowdown(values_ns: FloatArray, usual: Sketch, quantile: float = _BULK_QUANTILE) -> tuple[float, float]:
+def slowdown(values_ns: FloatArray, usual: Sketch, quantile: float = BULK_QUANTILE) -> tuple[float, float]:
     """(r as above, the same without its last factors); 0 where nothing usual is known."""
     known = usual.sample_count
     if not known or not len(values_ns):
         return 0.0, 0.0
     now = float(np.quantile(values_ns, quantile)) + _FLOOR_NS
     effect = max(math.log(max(now, 1.0) / (max(usual.quantile(quantile), 0.0) + _FLOOR_NS)), 0.0)
-    beyond = (1 - quantile) / (1 - _BULK_QUANTILE)  # fewer values stand for a higher quantile
+    beyond = (1 - quantile) / (1 - BULK_QUANTILE)  # fewer values stand for a higher quantile
     return effect * _shrunk(beyond * len(values_ns)) * _shrunk(beyond * known), effect
 
 
@@ -162,7 +167,7 @@ def edge_times(traces: Traces) -> list[Slow]:
         usual = traces.usual.edge(*key, traces.services[called])
         ratios = _ratios(between[part], usual)
         sender = 0.0
-        if ratios[3] >= _CLEAR_RATIO:
+        if ratios[3] >= CLEAR_RATIO:
             sender = _sender(traces, part, before, message=key.span_kind == "PRODUCER")
         answers = edges.callee[part]
         found.append(

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors.localise.attribution.slowdown import Slow
+from detectors.localise.attribution.slowdown import CLEAR_RATIO, Slow
 from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores, evidence
 from detectors.localise.traces import Traces
 from detectors.model.operation import Operation
@@ -29,8 +29,6 @@ from detectors.model.text import duration_text
 _LEAST_RATIO = 0.22  # 1.25 times
 _BEYOND_QUANTILE, _BEYOND_FACTOR, _LEAST_EXCESS_NS = 0.99, 1.25, 1e6  # as in `slowdown`
 _MET_MIN, _MET_SHARE, _SAME_SIZE = 2, 0.66, 0.25
-_CLEARLY_SLOW = math.log(3)
-_BULK_QUANTILE = 0.8
 _OWN_SIZE = 0.5  # of the largest loss on its edges
 
 
@@ -67,9 +65,9 @@ def edge_ends(traces: Traces, own: list[Slow], edges: list[Slow]) -> Ends:
 
     lost_ns: dict[str, float] = defaultdict(float)
     for slow in own:
-        if slow.usual.sample_count and slow.effect >= _CLEARLY_SLOW:
+        if slow.usual.sample_count and slow.effect >= CLEAR_RATIO:
             service = slow.key.service_name
-            lost_ns[service] = max(lost_ns[service], _bulk_lost_ns(slow))
+            lost_ns[service] = max(lost_ns[service], slow.bulk_lost_ns)
     paused = {service for service, found in out.items() if _pauses(found, lost_ns[service])}
 
     def blame(slow: Slow) -> float:
@@ -90,14 +88,10 @@ def edge_ends(traces: Traces, own: list[Slow], edges: list[Slow]) -> Ends:
     )
 
 
-def _bulk_lost_ns(slow: Slow) -> float:
-    return float(np.quantile(slow.values_ns, _BULK_QUANTILE)) - slow.usual.quantile(_BULK_QUANTILE)
-
-
 def _pauses(found: list[Slow], own_lost_ns: float) -> bool:
     """Whether most services that a caller calls had a delay of one size, unusual for its calls; its own work
     counts as one of them where it lost about as much."""
-    if own_lost_ns >= _OWN_SIZE * max(map(_bulk_lost_ns, found)) > 0:
+    if own_lost_ns >= _OWN_SIZE * max(slow.bulk_lost_ns for slow in found) > 0:
         return True
     usually = max(slow.usual.quantile(_BEYOND_QUANTILE) for slow in found)
     limit = usually * _BEYOND_FACTOR + _LEAST_EXCESS_NS

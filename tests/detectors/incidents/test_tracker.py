@@ -297,6 +297,27 @@ def test_what_fell_silent_with_an_incident_of_its_callers_belongs_to_it(service,
     assert len(calls.traces) == 200
 
 
+def test_what_was_alone_joins_when_its_operation_has():
+    """A slow call to the bank stays alone until another shares a trace with the shop's incident, not before
+    it began."""
+    stream = Stream()
+    before, early, later = (_at(stream, "bank", second) for second in (5, 51, 55))
+    for second in range(60):
+        stream.now_s = second
+        slow = [_at(stream, "shop", second) for _ in range(20)] if second >= 50 else []
+        if second == 55:
+            later = replace(later, trace_id=slow[0].trace_id)
+        alone = [a for a in (before, early, later) if a.start_unix_nano // SECOND_NS == second]
+        found = stream.tracker.observe(float(second), second * SECOND_NS, {OPERATION: 50}, slow + alone)
+        joined = {a.trace_id: a.incident_id for a in [*found.anomalies, *found.promoted]}
+        if second == 55:
+            (incident,) = stream.tracker.open.values()
+            assert joined[early.trace_id] == joined[later.trace_id] == incident.incident_id
+        elif alone:
+            assert joined[alone[0].trace_id] is None
+    assert {a.trace_id for a in incident.anomalies}.isdisjoint({before.trace_id})
+
+
 def test_the_trace_that_is_shown_is_the_most_unusual_by_itself():
     """A shift's σ is that of many traces: the one that completes it, itself nearly usual, is not shown. What
     has no σ of its own counts by that of its finding."""

@@ -8,7 +8,7 @@ import pytest
 from detectors.incidents.incident import Incident
 from detectors.incidents.store import title_of
 from detectors.localise import analyse
-from detectors.localise.attribution.everywhere import EVERYWHERE, SATURATED
+from detectors.localise.evidence.everywhere import EVERYWHERE, SATURATED
 from detectors.localise.evidence.metrics import METRIC_COLUMNS
 from detectors.model.anomaly import LATENCY, Anomaly
 
@@ -67,13 +67,15 @@ def test_a_few_spans_are_not_everything(shop, causes):
     [
         (
             "system.cpu.utilization",
-            "Host saturated: node-1: system.cpu.utilization is 0.98, usually 0.3; 4 of",
+            "Host saturated: node-1: system.cpu.utilization is 0.98, usually 0.3; everything takes 3.0",
         ),
+        ("db.client.connection.count", "Everything slower: 4 of 4 operations in 3 services take 3.0 times"),
+        ("process.memory.usage", "Everything slower: 4 of 4 operations in 3 services take 3.0 times"),
         ("http.server.active_requests", "Everything slower: 4 of 4 operations in 3 services take 3.0 times"),
     ],
 )
 def test_a_saturated_host_is_named(shop, usual, metric, title):
-    """A resource of a machine that rose meanwhile stands in the title, a metric of a program does not."""
+    """A machine's load that rose meanwhile stands in the title; what a program uses does not."""
     for number in range(8):
         shop.trace(api_ms=2 + number % 3)
     _stretch(shop.spans, 3)
