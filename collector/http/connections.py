@@ -16,6 +16,7 @@ HEAD_BYTES_MAX = 64 * 1024  # request line and headers, a header counted with 32
 PIPELINED_MAX = 64  # requests that a client sends ahead, before the first is answered
 DRAINED_BYTES_MAX = 1024 * 1024  # of a body that was answered before it ended; then the connection closes
 DRAIN_S = 2.0
+LOOK_AGAIN_S = 0.05  # timers run before bytes are read: a request may have come while the loop was held up
 STALLED_ANSWER_S = 30.0  # in which a client must take at least a kilobyte a second of its answer
 _ANSWER_BYTES_PER_S_MIN = 1024
 _INVALID = (HTTPStatus.BAD_REQUEST, "malformed_body", "this is not a valid HTTP request")
@@ -178,7 +179,11 @@ def http_protocol(header_timeout_s: float, count_max: int = CONNECTIONS_MAX) -> 
 
         def _wait(self, time_s: float) -> None:
             self._stop_waiting()
-            self._timer = self.loop.call_later(time_s, self.transport.close)
+            self._timer = self.loop.call_later(time_s, self._look_again)
+
+        def _look_again(self) -> None:
+            """Before the connection closes, read what has come meanwhile."""
+            self._timer = self.loop.call_later(LOOK_AGAIN_S, self.transport.close)
 
         def _stop_waiting(self) -> None:
             if self._timer is not None:

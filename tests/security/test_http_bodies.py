@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from threading import Event
 from time import monotonic, sleep
 from typing import Any
 
 import grpc
 import pytest
 from fastapi import APIRouter, Response
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from collector.http import connections
 from collector.server import Server
@@ -82,6 +84,26 @@ def test_slow_bodies(impatient: Any, connect: Connect, answer_to: AnswerTo) -> N
         assert impatient.api.get("/healthz").status_code == 200
         for connection in slow:
             assert answer_to(connection).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_held_up_server(
+    impatient: Any, connect: Connect, answer_to: AnswerTo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that came whole while the server itself was held up is answered, however late that is."""
+    held = Event()
+    usual = HttpToolsProtocol.on_message_begin
+
+    def hold_up(self: HttpToolsProtocol) -> None:
+        held.set()
+        sleep(3 * TIMEOUT_S)
+        usual(self)
+
+    monkeypatch.setattr(HttpToolsProtocol, "on_message_begin", hold_up)
+    with connect(impatient.addresses["api"]) as connection:
+        connection.sendall(HEALTH[:20])
+        assert held.wait(patience_s(10))
+        connection.sendall(HEALTH[20:-2] + b"connection: close\r\n\r\n")
+        assert answer_to(connection).startswith(b"HTTP/1.1 200 ")
 
 
 def test_slow_heads(impatient: Any, connect: Connect) -> None:

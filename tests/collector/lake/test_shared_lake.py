@@ -27,7 +27,8 @@ from collector.server import run
 from collector.settings import Settings
 anywhere = "127.0.0.1:0"
 settings = Settings(data=Path(sys.argv[1]), lake=Path(sys.argv[2]), otlp_grpc=anywhere, otlp_http=anywhere,
-                    api=anywhere, land_interval_ms=20, seal_settle_min=0, seal_interval_s=0.1)
+                    api=anywhere, land_interval_ms=20, seal_settle_min=0, seal_interval_s=0.1,
+                    sql_timeout_s=120)
 run(settings, on_ready=lambda addresses: print(json.dumps(addresses), flush=True))
 """
 HOUR_NS = 3_600_000_000_000
