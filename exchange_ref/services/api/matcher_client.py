@@ -23,6 +23,7 @@ from exchange_ref.telemetry.tracing import (
 )
 
 REPLY_TIMEOUT_S = 5.0
+UNTRACED_REPLY_TIMEOUT_S = 60.0  # a start on a busy machine and a real broker took more than 5 s
 
 
 class MatcherFailed(Exception):
@@ -79,10 +80,10 @@ class MatcherClient:
         return self._process(message, subject)
 
     async def execute_untraced(self, body: bytes) -> Result:
-        """Send a command that belongs to no request."""
+        """Send a command that belongs to no request; nobody waits for it but the start."""
         request = self._requester.prepare(body, {})
         reply = await self._requester.send(ORDERS_QUEUE, request)
-        message = await self._requester.receive(request, reply, self.reply_timeout_s)
+        message = await self._requester.receive(request, reply, UNTRACED_REPLY_TIMEOUT_S)
         return _result(decode_reply(message.body))
 
     def _process(self, message: Message, subject: str) -> Result:
