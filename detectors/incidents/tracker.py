@@ -12,8 +12,8 @@ further anomalies join it by trace or operation, and only new trouble, counted s
 alive. What is reported late joins too, also after the incident's end: a span of its operations or traces
 that began before its last one did, and, until the end, one of its operations that is as severe as the
 incident and at least SEV3. What was alone before joins as soon as the incident has its
-operation or trace and covers its time. A lone SEV5 stays a lone anomaly. Of metrics only a resource that
-grows without end is an event.
+operation or trace and covers its time; from SEV3 on also what began just before it. A lone SEV5 stays a lone
+anomaly. Of metrics only a resource that grows without end is an event.
 
 One fault is one incident. Trouble of an operation that begins within `_TOGETHER_S` of an open incident, in a
 service that is anomalous there too, is that incident's; so is a silence that began with it, in a service that
@@ -299,7 +299,7 @@ class IncidentTracker:
     def _take_in_earlier(self, now_ns: int, outcome: Grouped) -> None:
         """Lone anomalies join the incidents that have come to cover them, e.g. as their operation joined."""
         for incident in [i for i in outcome.changed.values() if i.kind in self._calls]:
-            for anomaly in [f.anomaly for f in self._pending.values() if _covers(incident, f.anomaly)]:
+            for anomaly in [f.anomaly for f in self._pending.values() if _begins(incident, f.anomaly)]:
                 del self._pending[anomaly.anomaly_id]
                 outcome.promoted.append(self._join(incident, anomaly, now_ns, outcome))
 
@@ -369,6 +369,13 @@ class IncidentTracker:
                 outcome.changed[incident.incident_id] = incident
         for incident_id in [i for i, (ended_s, _) in self.ended.items() if ended_s < oldest_s]:
             del self.ended[incident_id]
+
+
+def _begins(incident: Incident, anomaly: Anomaly) -> bool:
+    """Whether an earlier anomaly is the incident's: covered by it, or no chance and just before its start."""
+    before_ns = incident.first_span_unix_nano - anomaly.start_unix_nano
+    leads_up = anomaly.severity <= _NEVER_NOISE and 0 < before_ns <= _TOGETHER_S * _NS
+    return _covers(incident, anomaly) or (leads_up and anomaly.operation_key in incident.operations)
 
 
 def _covers(incident: Incident, anomaly: Anomaly) -> bool:

@@ -297,25 +297,29 @@ def test_what_fell_silent_with_an_incident_of_its_callers_belongs_to_it(service,
     assert len(calls.traces) == 200
 
 
-def test_what_was_alone_joins_when_its_operation_has():
-    """A slow call to the bank stays alone until another shares a trace with the shop's incident, not before
-    it began."""
+@pytest.mark.parametrize(("severity", "joins"), [(3, True), (5, False)])
+def test_what_was_alone_joins_when_its_operation_has(severity, joins):
+    """A slow call to the bank stays alone until another shares a trace with the shop's incident; one of long
+    before, and a mild one just before it began, stay alone."""
     stream = Stream()
-    before, early, later = (_at(stream, "bank", second) for second in (5, 51, 55))
+    before, lead, early, later = (_at(stream, "bank", second) for second in (5, 48, 51, 55))
+    before, lead = replace(before, severity=3), replace(lead, severity=severity)
+    counts = {OPERATION: 50, before.operation_key: 50}
     for second in range(60):
         stream.now_s = second
         slow = [_at(stream, "shop", second) for _ in range(20)] if second >= 50 else []
         if second == 55:
             later = replace(later, trace_id=slow[0].trace_id)
-        alone = [a for a in (before, early, later) if a.start_unix_nano // SECOND_NS == second]
-        found = stream.tracker.observe(float(second), second * SECOND_NS, {OPERATION: 50}, slow + alone)
+        alone = [a for a in (before, lead, early, later) if a.start_unix_nano // SECOND_NS == second]
+        found = stream.tracker.observe(float(second), second * SECOND_NS, counts, slow + alone)
         joined = {a.trace_id: a.incident_id for a in [*found.anomalies, *found.promoted]}
         if second == 55:
             (incident,) = stream.tracker.open.values()
             assert joined[early.trace_id] == joined[later.trace_id] == incident.incident_id
+            assert (lead.trace_id in joined) is joins
         elif alone:
             assert joined[alone[0].trace_id] is None
-    assert {a.trace_id for a in incident.anomalies}.isdisjoint({before.trace_id})
+    assert before.trace_id not in {a.trace_id for a in incident.anomalies}
 
 
 def test_the_trace_that_is_shown_is_the_most_unusual_by_itself():
