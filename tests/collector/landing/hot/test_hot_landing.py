@@ -101,6 +101,21 @@ def test_conditions_reach_the_columns(line: Line) -> None:
     assert line.places() == {"lake": 20}
 
 
+def test_empty_lists_are_not_cast(line: Line) -> None:
+    """Events and links of a file are cast from VARIANT only where a span has some."""
+    line.land(line.request(4))
+    for place in ("hot", "lake"):
+        assert line.places() == {place: 4}
+        view = line.value("SELECT sql FROM duckdb_views() WHERE view_name = 'spans'")
+        for name in ("events", "links"):
+            assert f"CASE WHEN ((variant_typeof({name}) = 'ARRAY(0)')) THEN" in " ".join(view.split())
+        found = line.store.read(
+            "SELECT len(events) AS e, len(links) AS l FROM spans ORDER BY span_id"
+        ).to_pylist()
+        assert found == [{"e": 1, "l": 1}, {"e": 0, "l": 0}] * 2
+        line.sealer.run_once()
+
+
 def test_newest_rows_cost_little(line: Line) -> None:
     """The newest rows are looked for in the newest file first, and by its plain column of times."""
     line.land(line.request(4, first=1))
