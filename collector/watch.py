@@ -97,7 +97,7 @@ class FolderWatch:
         while not self._stopping.wait(self._interval_s):
             try:
                 self.look()
-            except Exception:
+            except Exception:  # the watch goes on: the next look may succeed
                 if not self._stopping.is_set():
                     log.exception("the folder cannot be watched; trying again")
 

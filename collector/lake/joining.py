@@ -12,6 +12,7 @@ import duckdb
 
 from collector.lake.merging import join_spans
 from collector.lake.moving import alike
+from collector.lake.replacing import list_in_place
 from collector.store.hot import batch_of, new_path
 from collector.store.lake import SealedSignal, refresh_shared_views, refresh_view
 from collector.store.sqlfile import load_sql
@@ -57,12 +58,8 @@ def join_hot(store: Store, signal: SealedSignal, paths: list[str], *, now_ns: in
                 return 0
             if row_count != rows:
                 raise RuntimeError(f"{path} has {rows} rows in place of {row_count}; nothing was joined")
-            con.execute(load_sql(_QUERIES, "list_joined_file"), [path, target.stat().st_size, paths])
-            con.execute(
-                "UPDATE hot_files SET expired_at = make_timestamp_ns(?)"
-                " WHERE path IN (FROM unnest(?::VARCHAR[]))",
-                [now_ns, paths],
-            )
+            size_bytes = target.stat().st_size
+            list_in_place(con, path, size_bytes, "hot_files", of=paths, source="hot_files", now_ns=now_ns)
             refresh_view(con, signal, store.lake)
             refresh_shared_views(con, store.lake, [signal])
             is_listed = True  # from here on an error may come after the COMMIT

@@ -18,18 +18,16 @@ from collector.decode.columns import LAST_TIME_NS
 from collector.decode.shredded import Unlike
 from collector.lake.merging import is_merged, merge_spans, types_of
 from collector.lake.parquet import new_path, slice_seconds, write_file
+from collector.lake.replacing import list_in_place
 from collector.lake.shredding import shredding_option
 from collector.signals import Signal
 from collector.store.durable import partial_of
 from collector.store.file_columns import WRITTEN_FORMAT, columns_of, read_columns, written_columns
 from collector.store.hot import batch_of
 from collector.store.lake import SealedSignal, file_list, quoted, refresh_views, unpacked_rows
-from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 
 log = logging.getLogger(__name__)
-
-_QUERIES = "collector.lake.queries"
 
 
 class Hours(NamedTuple):
@@ -130,14 +128,10 @@ def seal_hot(
     store.share(store.lake / path)
     with store.view_transaction() as moving:
         size_bytes = (store.lake / path).stat().st_size
-        moving.execute(load_sql(_QUERIES, "list_merged"), [path, size_bytes, now_ns, paths, WRITTEN_FORMAT])
-        listed = moving.execute("SELECT row_count FROM lake_files WHERE path = ?", [path]).fetchall()
-        _check_counts(copied, listed[0][0] if listed else 0, path)
-        moving.execute(
-            "UPDATE hot_files SET expired_at = make_timestamp_ns(?)"
-            " WHERE path IN (FROM unnest(?::VARCHAR[]))",
-            [now_ns, paths],
+        replaced = list_in_place(
+            moving, path, size_bytes, "lake_files", of=paths, source="hot_files", now_ns=now_ns
         )
+        _check_counts(copied, replaced, path)
         settle(store, moving, path)
     return copied
 
@@ -186,14 +180,10 @@ def compact(
     _check_counts(copied, expected, path)
     with store.view_transaction() as moving:
         size_bytes = (store.lake / path).stat().st_size
-        moving.execute(
-            load_sql(_QUERIES, "list_compacted"), [path, size_bytes, now_ns, paths, WRITTEN_FORMAT]
+        replaced = list_in_place(
+            moving, path, size_bytes, "lake_files", of=paths, source="lake_files", now_ns=now_ns
         )
-        moving.execute(
-            "UPDATE lake_files SET expired_at = make_timestamp_ns(?)"
-            " WHERE path IN (FROM unnest(?::VARCHAR[]))",
-            [now_ns, paths],
-        )
+        _check_counts(copied, replaced, path)
         settle(store, moving, path)
     return copied
 

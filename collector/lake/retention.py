@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from typing import get_args
 
+from collector.lake.replacing import FileTable, expire_files
 from collector.store.lake import SEALED_SIGNALS, refresh_views
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
@@ -28,12 +30,8 @@ def expire(store: Store, *, now_ns: int, retention_s: float, max_bytes: int) -> 
         overdue = con.execute(
             load_sql("collector.lake.queries", "overdue_files"), [horizon_ns, for_files_bytes]
         ).fetchall()
-        for table in ("lake_files", "hot_files"):
-            con.execute(
-                f"UPDATE {table} SET expired_at = make_timestamp_ns(?)"  # noqa: S608  # constants
-                " WHERE path IN (FROM unnest(?::VARCHAR[]))",
-                [now_ns, [path for file_table, path in overdue if file_table == table]],
-            )
+        for table in get_args(FileTable):
+            expire_files(con, table, [path for file_table, path in overdue if file_table == table], now_ns)
         if horizon_ns:
             tables = [(s.time_column, table) for s in SEALED_SIGNALS for table in (s.table, s.packed_table)]
             for time_column, table in tables:

@@ -192,7 +192,7 @@ class BatchReader:
             decoded = self._decoder.decode(records, shred=shred)
         except (ValueError, pa.ArrowException):  # a bad record, which landing looks for
             raise
-        except Exception:
+        except Exception:  # a fault of ours in shredding: the spans need not wait for its mending
             if not shred:
                 raise
             log.exception("spans that come fast cannot be shredded; they land like slow ones")

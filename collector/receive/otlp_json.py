@@ -114,7 +114,7 @@ def _fill_list(items: Any, values: object, convert: Convert | None, depth: int) 
             for number, value in enumerate(values):  # noqa: B007  # told in the error
                 _fill(items.add(), value, depth + 1)
         else:
-            for number, value in enumerate(values):  # noqa: B007
+            for number, value in enumerate(values):  # noqa: B007  # as above
                 items.append(convert(value))
     except Misfit as misfit:
         misfit.inside(f"[{number}]")

@@ -58,7 +58,7 @@ def _fill(con: duckdb.DuckDBPyConnection, table: str, columns: list[str], types:
     if con.execute(f'SELECT count(*) FROM "{table}"').fetchall() != [(0,)]:  # noqa: S608  # our own names
         return  # a table of one row, which the schema made
     values = ", ".join(_value(name, kind) for name, kind in zip(columns, types, strict=True))
-    con.execute(f'INSERT INTO "{table}" SELECT {values} FROM range({SAMPLE_ROWS}) AS rows(i)')  # noqa: S608
+    con.execute(f'INSERT INTO "{table}" SELECT {values} FROM range({SAMPLE_ROWS}) AS rows(i)')  # noqa: S608  # names and values of the schema
 
 
 def _value(name: str, kind: str) -> str:  # noqa: PLR0911  # one for each type
