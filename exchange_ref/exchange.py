@@ -263,6 +263,11 @@ class Exchange:
         self.streams.start()
         self.snapshots.start(self.matcher, self.engine, self._journal)
 
+    async def warm(self) -> None:
+        """Build what the web framework leaves to the first requests, which would stop every order meanwhile:
+        what their routes need (17 ms of the first order's 20) and the OpenAPI document (90 ms)."""
+        await self.upstream.request("GET", "/openapi.json", {})
+
     async def fund(self, deposits: Mapping[str, Mapping[str, int]]) -> None:
         """Give each user so much of each asset who never had any of it.
 

@@ -155,6 +155,7 @@ async def run_until(
     signalled = _stop_on_signals(stop)
     say(f"gateway {exchange.front.url}  exchange API {exchange.api.url}  spans to {options.otlp}")
     await _wait_for_otlp(options, stop)
+    await exchange.warm()
     # What lives until now lives for good; collections that skip it keep pauses out of the orders.
     gc.collect()
     gc.freeze()
