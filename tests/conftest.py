@@ -20,6 +20,8 @@ import pytest
 hypothesis.settings.register_profile("spyhop", deadline=None)
 hypothesis.settings.load_profile("spyhop")
 
+pytest_plugins = ["tests.stalls"]
+
 WORKERS_MAX = 4  # each has servers of its own, and DuckDB uses several cores by itself
 
 COMPILED = Path(__file__).parent.parent / ".pytest_cache" / "compiled"
