@@ -11,9 +11,9 @@ The anomalies of that window then form an incident, with all that share a trace 
 further anomalies join it by trace or operation, and only new trouble, counted since the last, keeps it
 alive. What is reported late joins too, also after the incident's end: a span of its operations or traces
 that began before its last one did, and, until the end, one of its operations that is as severe as the
-incident and at least SEV3. What was alone before joins as soon as the incident has its
-operation or trace and covers its time; from SEV3 on also what began just before it. A lone SEV5 stays a lone
-anomaly. Of metrics only a resource that grows without end is an event.
+incident and at least SEV3. What was alone before joins, from SEV4 on, as soon as the incident
+has its operation or trace and covers its time; from SEV3 on also what began just before it. A lone SEV5 stays
+a lone anomaly. Of metrics only a resource that grows without end is an event.
 
 One fault is one incident. Trouble of an operation that begins within `_TOGETHER_S` of an open incident, in a
 service that is anomalous there too, is that incident's; so is a silence that began with it, in a service that
@@ -48,6 +48,7 @@ _WINDOWS_S = (5.0, 30.0, 300.0)
 # Real tails are rougher than their fits: allow three times the claimed rate, and never less than 1e-4.
 _NOISE_FACTOR = 3.0
 _LEAST_PROBABILITY = 1e-4
+_MILDEST = 5
 _NEVER_NOISE = 3  # the mildest severity (5σ) that chance does not give in days of ordinary traffic
 _NS = 1_000_000_000
 # Two operations in trouble within so many seconds have one fault. In a real shop two separate faults began 30
@@ -372,10 +373,14 @@ class IncidentTracker:
 
 
 def _begins(incident: Incident, anomaly: Anomaly) -> bool:
-    """Whether an earlier anomaly is the incident's: covered by it, or no chance and just before its start."""
+    """Whether an earlier anomaly is the incident's: covered by it, or no chance and just before its start.
+
+    Of SEV5 a few lie in any operation's time: on a generated shop four that chance gives would join.
+    """
     before_ns = incident.first_span_unix_nano - anomaly.start_unix_nano
     leads_up = anomaly.severity <= _NEVER_NOISE and 0 < before_ns <= _TOGETHER_S * _NS
-    return _covers(incident, anomaly) or (leads_up and anomaly.operation_key in incident.operations)
+    covered = anomaly.severity < _MILDEST and _covers(incident, anomaly)
+    return covered or (leads_up and anomaly.operation_key in incident.operations)
 
 
 def _covers(incident: Incident, anomaly: Anomaly) -> bool:

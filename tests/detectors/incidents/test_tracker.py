@@ -300,23 +300,25 @@ def test_what_fell_silent_with_an_incident_of_its_callers_belongs_to_it(service,
 @pytest.mark.parametrize(("severity", "joins"), [(3, True), (5, False)])
 def test_what_was_alone_joins_when_its_operation_has(severity, joins):
     """A slow call to the bank stays alone until another shares a trace with the shop's incident; one of long
-    before, and a mild one just before it began, stay alone."""
+    before, a mild one within its time, and one just before it began that is not severe stay alone."""
     stream = Stream()
-    before, lead, early, later = (_at(stream, "bank", second) for second in (5, 48, 51, 55))
+    before, lead, early, mild, later = (_at(stream, "bank", second) for second in (5, 48, 51, 52, 55))
     before, lead = replace(before, severity=3), replace(lead, severity=severity)
+    mild = replace(mild, severity=5, sigma=3.0)
     counts = {OPERATION: 50, before.operation_key: 50}
     for second in range(60):
         stream.now_s = second
         slow = [_at(stream, "shop", second) for _ in range(20)] if second >= 50 else []
         if second == 55:
             later = replace(later, trace_id=slow[0].trace_id)
-        alone = [a for a in (before, lead, early, later) if a.start_unix_nano // SECOND_NS == second]
+        alone = [a for a in (before, lead, early, mild, later) if a.start_unix_nano // SECOND_NS == second]
         found = stream.tracker.observe(float(second), second * SECOND_NS, counts, slow + alone)
         joined = {a.trace_id: a.incident_id for a in [*found.anomalies, *found.promoted]}
         if second == 55:
             (incident,) = stream.tracker.open.values()
             assert joined[early.trace_id] == joined[later.trace_id] == incident.incident_id
             assert (lead.trace_id in joined) is joins
+            assert mild.trace_id not in joined
         elif alone:
             assert joined[alone[0].trace_id] is None
     assert before.trace_id not in {a.trace_id for a in incident.anomalies}
