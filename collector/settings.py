@@ -157,9 +157,9 @@ class Settings(ModelPrices):
     retention_max_bytes: int = Field(
         default=0,
         ge=0,
-        description="Bytes of the database file and this server's Parquet files together beyond which the "
-        "oldest files go; 0: unlimited. The spool, DuckDB's log (64 MiB) and, for two minutes, replaced "
-        "files come on top.",
+        description="Bytes of the database's rows and this server's Parquet files together beyond which the "
+        "oldest files go, which keep half of it in any case; 0: unlimited. The spool, DuckDB's log (64 MiB) "
+        "and, for two minutes, replaced files come on top.",
     )
     metrics_operations: int = constant(
         500,

@@ -17,15 +17,17 @@ EXPIRED_KEEP_S = 120
 log = logging.getLogger(__name__)
 
 
-def expire(store: Store, *, now_ns: int, retention_s: float, max_bytes: int) -> None:
+def expire(store: Store, *, now_ns: int, retention_s: float, max_bytes: int, files_share: float) -> None:
     """Take this collector's oldest rows out of the views.
 
     Args:
         retention_s: age at which rows leave, those too that never got a file; 0: never.
-        max_bytes: size of the database and the own files together, beyond which the oldest leave; 0: any.
+        max_bytes: size of the database's rows and the own files together, beyond which the oldest files
+            leave; 0: any.
+        files_share: of it, which files keep however large the database is.
     """
     horizon_ns = now_ns - int(retention_s * 1e9) if retention_s else 0
-    for_files_bytes = max(0, max_bytes - store.sizes().file_bytes) if max_bytes else 2**62
+    for_files_bytes = _left(max_bytes, store.sizes().used_bytes, files_share) if max_bytes else 2**62
     with store.view_transaction() as con:
         overdue = con.execute(
             load_sql("collector.lake.queries", "overdue_files"), [horizon_ns, for_files_bytes]
@@ -42,6 +44,15 @@ def expire(store: Store, *, now_ns: int, retention_s: float, max_bytes: int) -> 
         if overdue:
             refresh_views(con, store.lake)
             log.info("%d files have passed their retention", len(overdue))
+
+
+def _left(max_bytes: int, database_bytes: int, files_share: float) -> int:
+    """How many bytes of the limit files may take.
+
+    >>> [_left(1000, database_bytes, 0.5) for database_bytes in (0, 300, 2000)]
+    [1000, 700, 500]
+    """
+    return max(max_bytes - database_bytes, int(max_bytes * files_share))
 
 
 def delete_expired(store: Store, now_ns: int) -> int:

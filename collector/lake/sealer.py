@@ -56,6 +56,7 @@ class Policy(NamedTuple):
     interval_s: float
     retention_s: float = 0  # age at which rows leave; 0: never
     retention_max_bytes: int = 0  # of the database and the own files: the oldest files leave; 0: unlimited
+    files_share: float = 0.5  # … of which files keep so much, however large the database: what leaves is gone
 
     @property
     def patience_s(self) -> float:
@@ -118,6 +119,7 @@ class Sealer:
             now_ns=self._clock_ns(),
             retention_s=self._policy.retention_s,
             max_bytes=self._policy.retention_max_bytes,
+            files_share=self._policy.files_share,
         )
         self.listing.publish()  # before files are deleted: readers of the listing must find its files
         delete_expired(self._store, self._clock_ns())
@@ -138,18 +140,20 @@ class Sealer:
 
     def _read_totals(self) -> dict[str, int]:
         (row,) = self._store.read(load_sql(_QUERIES, "store_totals")).to_pylist()
-        return {**row, "database_bytes": self._store.sizes().file_bytes}
+        sizes = self._store.sizes()
+        self._used_bytes = sizes.used_bytes
+        return {**row, "database_bytes": sizes.file_bytes}
 
     def _database_too_large(self) -> str:
         """Files leave whole, but rows of the database only by their age or into a file."""
-        max_bytes, has_bytes = self._policy.retention_max_bytes, self._totals["database_bytes"]
-        if not 0 < max_bytes < has_bytes:
+        max_bytes, has_bytes = self._policy.retention_max_bytes, self._used_bytes
+        if not 0 < max_bytes * (1 - self._policy.files_share) < has_bytes:
             return ""
         sooner = "lower" if self._policy.seal_after_s else "set, since 0 moves no rows to files,"
         return (
-            f"the database alone has {has_bytes} bytes, SPYHOP_RETENTION_MAX_BYTES is {max_bytes}, so"
-            f" no Parquet file is kept: raise it, {sooner} SPYHOP_SEAL_AFTER_MIN, or"
-            " set SPYHOP_RETENTION_HOURS"
+            f"rows in the database take {has_bytes} bytes, more than half of SPYHOP_RETENTION_MAX_BYTES"
+            f" ({max_bytes}), so it is not kept to: Parquet files keep the other half. Raise it, {sooner}"
+            " SPYHOP_SEAL_AFTER_MIN, or set SPYHOP_RETENTION_HOURS"
         )
 
     def _loop(self) -> None:

@@ -29,11 +29,16 @@ class Sizes(NamedTuple):
 
     block_bytes: int
     block_count: int
+    used_count: int  # blocks that hold rows; the others are filled before the file grows
     log_bytes: int
 
     @property
     def file_bytes(self) -> int:
         return _BLOCKS_START_BYTES + self.block_bytes * self.block_count
+
+    @property
+    def used_bytes(self) -> int:
+        return _BLOCKS_START_BYTES + self.block_bytes * self.used_count
 
 
 class Fault(NamedTuple):

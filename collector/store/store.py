@@ -129,9 +129,9 @@ class Store:
 
     def sizes(self) -> Sizes:
         """How large DuckDB believes its file and its log to be; 1 ms."""
-        query = "SELECT block_size, total_blocks, wal_size FROM pragma_database_size()"
+        query = "SELECT block_size, total_blocks, used_blocks, wal_size FROM pragma_database_size()"
         (row,) = self.read(query).to_pylist()
-        return Sizes(row["block_size"], row["total_blocks"], size_bytes(row["wal_size"]))
+        return Sizes(row["block_size"], row["total_blocks"], row["used_blocks"], size_bytes(row["wal_size"]))
 
     def checkpoint(self) -> None:
         """Bring everything committed into the database file."""

@@ -9,9 +9,9 @@ from tests.collector.landing.hot.line import Line
 LONG_S = 1_000_000.0  # no hour is over for so long
 
 
-def sealer_of(line: Line, max_bytes: int) -> Sealer:
+def sealer_of(line: Line, max_bytes: int, files_share: float = 0.0) -> Sealer:
     """One that seals nothing."""
-    policy = Policy(seal_after_s=LONG_S, settle_s=0, interval_s=60, retention_max_bytes=max_bytes)
+    policy = Policy(LONG_S, 0, 60, retention_max_bytes=max_bytes, files_share=files_share)
     return Sealer(line.store, policy, clock_ns=lambda: line.now_ns)
 
 
@@ -31,12 +31,12 @@ def test_hot_files_count_in_the_limit(line: Line) -> None:
     )
     assert held["hot_bytes"] + held["bytes"] + expired == sum(file.stat().st_size for file in files)
 
-    limit = held["hot_bytes"] + held["bytes"] + held["database_bytes"]
+    limit = held["hot_bytes"] + held["bytes"] + line.store.sizes().used_bytes
     sealer_of(line, limit).run_once()
     assert line.places() == {"lake": 9, "hot": 18}
     sealer_of(line, limit - 1).run_once()
     assert line.places() == {"hot": 18}
-    sealer = sealer_of(line, held["hot_bytes"] + line.store.sizes().file_bytes - 1)
+    sealer = sealer_of(line, held["hot_bytes"] + line.store.sizes().used_bytes - 1)
     sealer.run_once()
     assert line.value("SELECT list(DISTINCT span_id >= '00000000000000c9') FROM spans") == [True]
     assert line.places() == {"hot": 9}
@@ -50,7 +50,7 @@ def test_a_database_beyond_the_limit_is_told(line: Line) -> None:
     """Where the database alone is beyond the limit, the lake's check says so, and which setting helps."""
     line.land(line.request(9), fast=False)
     line.store.checkpoint()
-    has_bytes = line.store.sizes().file_bytes
+    has_bytes = line.store.sizes().used_bytes
     sealer = sealer_of(line, has_bytes - 1)
     sealer.run_once()
     assert line.places() == {"table": 9}
@@ -58,3 +58,18 @@ def test_a_database_beyond_the_limit_is_told(line: Line) -> None:
     assert f"{has_bytes} bytes" in told
     assert "lower SPYHOP_SEAL_AFTER_MIN" in told
     assert sealer_of(line, has_bytes + 1).status()["failure"] == ""
+
+
+def test_files_keep_their_share(line: Line) -> None:
+    """A database that fills the limit by itself takes none of the files that fit into half of it."""
+    line.land(line.request(9))
+    line.sealer.run_once()
+    line.store.checkpoint()
+    has_bytes = line.store.sizes().used_bytes
+    held = sealer_of(line, 0).status()
+    assert held["bytes"] * 4 < has_bytes
+    sealer_of(line, has_bytes, files_share=0.5).run_once()
+    assert line.places() == {"lake": 9}
+    assert "more than half" in str(sealer_of(line, has_bytes, files_share=0.5).status()["failure"])
+    sealer_of(line, has_bytes).run_once()
+    assert line.places() == {}
