@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -27,7 +28,9 @@ from detectors.localise.traces import Traces
 from detectors.stats.arrays import BoolArray, IntArray
 from detectors.trace.self_time import NO_PARENT
 
-_STATUS = ("http.response.status_code", "http.status_code", "rpc.grpc.status_code")
+_HTTP_STATUS = ("http.response.status_code", "http.status_code")
+_REFUSED = 400
+_STATUS = (*_HTTP_STATUS, "rpc.grpc.status_code")
 _ADDRESS = ("server.address", "net.peer.name", "peer.service", "network.peer.address")
 _PORT = ("server.port", "net.peer.port", "network.peer.port")
 _URL = ("url.full", "http.url")
@@ -71,14 +74,26 @@ class Failures:
     @classmethod
     def of(cls, traces: Traces, carried: Carried) -> Failures:
         raised = carried.texts(_EXCEPTION)
-        failing = pc.equal(traces.table["status_code"], "ERROR").to_numpy(zero_copy_only=False).copy()
-        failing[list(raised)] = True
-        rows = _deepest(traces, failing)
+        rows = _deepest(traces, _erroneous(traces, raised))
         dead, theirs = _dead(traces, carried, rows)
         rows = np.setdiff1d(rows, theirs)
         rows = np.unique(_answered(traces, carried, rows))
         exceptions = [raised.get(row, "") for row in rows.tolist()]
         return cls(rows, exceptions, carried.texts(_MESSAGE), _unseen(traces, rows, exceptions), dead)
+
+
+def failing_spans(traces: Traces, carried: Carried) -> BoolArray:
+    """Marks the spans that failed or that answered with an HTTP status of 400 and above."""
+    failing = _erroneous(traces, carried.texts(_EXCEPTION))
+    codes = carried.texts(_HTTP_STATUS)
+    failing[[row for row, code in codes.items() if code.isdecimal() and int(code) >= _REFUSED]] = True
+    return failing
+
+
+def _erroneous(traces: Traces, raised: Iterable[int]) -> BoolArray:
+    failing: BoolArray = pc.equal(traces.table["status_code"], "ERROR").to_numpy(zero_copy_only=False).copy()
+    failing[list(raised)] = True
+    return failing
 
 
 def _deepest(traces: Traces, failing: BoolArray) -> IntArray:

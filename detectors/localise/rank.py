@@ -15,7 +15,7 @@ half of the incidents of one public system, where every neighbouring choice does
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ import pyarrow as pa
 from detectors.localise.attribution.everywhere import everywhere
 from detectors.localise.attribution.slowdown import CLEAR_RATIO, slowdowns
 from detectors.localise.attribution.stalls import STALLS
-from detectors.localise.behaviour import deviations
+from detectors.localise.behaviour import Deviation, Events, deviations
 from detectors.localise.carried import Carried
 from detectors.localise.evidence.differences import differences, with_differences
 from detectors.localise.evidence.edge_time import edge_ends, edge_time
@@ -60,7 +60,9 @@ _CAUSES_MAX = 5
 NORMAL, LOW = "normal", "low"
 _NO_DOUBT = 4.0
 _LEAST_SHARE = 0.02  # share of all scores; with less a cause is noise
-_BEHAVIOUR = {
+_BEHAVIOUR: dict[
+    str, tuple[Callable[[Traces, Carried], Events], Callable[[Traces, list[Deviation]], Scores]]
+] = {
     STRUCTURE: (structure_events, structure),
     REPEATS: (repeat_events, repeats),
     LOGS: (log_events, logs),
@@ -147,7 +149,7 @@ def analyse(
 
 def _behaviour(traces: Traces, carried: Carried, sources: Collection[str]) -> dict[str, Scores]:
     chosen = {name: both for name, both in _BEHAVIOUR.items() if name in sources}
-    found_events = {name: events(traces) for name, (events, _) in chosen.items()}
+    found_events = {name: events(traces, carried) for name, (events, _) in chosen.items()}
     failures = Failures.of(traces, carried) if ERRORS in sources else None
     if failures is not None:
         found_events[ERRORS] = error_events(failures)

@@ -10,6 +10,11 @@ slow at the same time by chance. So it is where a caller *pauses* (a collection,
 up): a pause meets whatever it waits for, and most of the services it calls show delays of one size that they
 usually never do. Its own work counts as one of them: where the bulk of a caller's self times has grown by as
 much, it waits for others late for the same reason. Source of r: `detectors.localise.attribution.slowdown`.
+
+Slow *connecting* (names, handshakes, a queue in front of the callee) also shows before the call arrives. A
+caller that is slow to send is so to whomever it calls. So where d of its calls to one service are delayed and
+none of m to others, the callee holds them if a caller's own delays would hardly have missed those m:
+(n / (n + m))^d <= 1%, with n calls to that service.
 """
 
 from __future__ import annotations
@@ -30,6 +35,8 @@ _LEAST_RATIO = 0.22  # 1.25 times
 _BEYOND_QUANTILE, _BEYOND_FACTOR, _LEAST_EXCESS_NS = 0.99, 1.25, 1e6  # as in `slowdown`
 _MET_MIN, _MET_SHARE, _SAME_SIZE = 2, 0.66, 0.25
 _OWN_SIZE = 0.5  # of the largest loss on its edges
+_MISSED_CHANCE = 0.01  # that a caller's own delays miss all its other calls
+_MOSTLY = 0.5  # of a delay
 
 
 class Ends(NamedTuple):
@@ -69,10 +76,18 @@ def edge_ends(traces: Traces, own: list[Slow], edges: list[Slow]) -> Ends:
             service = slow.key.service_name
             lost_ns[service] = max(lost_ns[service], slow.bulk_lost_ns)
     paused = {service for service, found in out.items() if _pauses(found, lost_ns[service])}
+    connecting = {
+        (service, callee)
+        for service, found in out.items()
+        for callee in {slow.callee for slow in found if slow.sender}
+        if service not in paused and _met_alone(found, callee)
+    }
 
     def blame(slow: Slow) -> float:
         """The sender's part of an edge."""
         assert slow.callee is not None
+        if (slow.key.service_name, slow.callee) in connecting:
+            return 0.0
         sender = 1.0 if slow.key.service_name in paused else slow.sender
         return sender / callers[traces.services[slow.callee]]
 
@@ -105,19 +120,37 @@ def _pauses(found: list[Slow], own_lost_ns: float) -> bool:
     return bool(met >= _MET_MIN and met >= _MET_SHARE * len(delays))
 
 
+def _met_alone(found: list[Slow], callee: int | None) -> bool:
+    """Whether the delays of a caller's calls meet one service alone, and its other calls too surely not."""
+    calls = {True: 0, False: 0}
+    late = {True: 0, False: 0}
+    for slow in found:
+        limit = slow.usual.quantile(_BEYOND_QUANTILE) * _BEYOND_FACTOR + _LEAST_EXCESS_NS
+        calls[slow.callee == callee] += len(slow.rows)
+        late[slow.callee == callee] += int((slow.values_ns > limit).sum())
+    # Ordinary calls lie beyond that quantile now and then.
+    chance = calls[True] / sum(calls.values())
+    return late[False] <= 2 * (1 - _BEYOND_QUANTILE) * calls[False] and chance ** late[True] <= _MISSED_CHANCE
+
+
 def edge_time(traces: Traces, edges: list[Slow], ends: Ends) -> Scores:
     """Scores in units of r."""
     scores = Scores()
     for services in ends:
         for service, score in services.items():
             scores.services[service] = max(scores.services[service], score)
+    callees: dict[str, set[int | None]] = defaultdict(set)
+    for slow in edges:
+        callees[slow.key.service_name].add(slow.callee)
     for slow in edges:
         if slow.ratio >= _LEAST_RATIO:
             share = ends.callee_share(slow, traces.services)
             called, calling = edge_operations(traces, slow)
-            if share > 0.5:
+            # A caller of one service that sends late, or a service that is slow to accept: both are named.
+            unsure = slow.sender > _MOSTLY and len(callees[slow.key.service_name]) == 1
+            if share > 0.5 or unsure:
                 scores.add(called, edge_finding(traces, slow, slow.ratio * share, queued=True))
-            elif share < 0.5:
+            if share < 0.5:
                 scores.add(calling, edge_finding(traces, slow, slow.ratio * (1 - share)))
     return scores
 
@@ -136,12 +169,13 @@ def edge_finding(traces: Traces, slow: Slow, score: float, *, queued: bool = Fal
     assert slow.callee is not None
     callee = traces.services[slow.callee]
     items = []
+    there = slow.sender > _MOSTLY and slow.key.span_kind != "PRODUCER"
     for i in slow.worst(EVIDENCE_MAX):
         observed = float(slow.values_ns[i])
-        text = (
-            f"{slow.key.operation} spent {duration_text(observed)} on the way to {callee} and back, "
-            f"usually {duration_text(usual_ns)}"
-        )
+        took, usually = duration_text(observed), duration_text(usual_ns)
+        text = f"{slow.key.operation} spent {took} on the way to {callee} and back, usually {usually}"
+        if there:
+            text = f"{slow.key.operation} waits {took} before its call reaches {callee}, usually {usually}"
         items.append(
             evidence(
                 "edge_time", traces.span(int(slow.rows[i])), text,

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.localise.behaviour import Deviation, Events
+from detectors.localise.carried import Carried
 from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores, evidence
 from detectors.localise.traces import Traces
 from detectors.logs.templates import Level, TemplateMiner
@@ -17,7 +18,7 @@ LOGS = "logs"
 _TEXT_MAX = 160
 
 
-def log_events(traces: Traces) -> Events:
+def log_events(traces: Traces, _carried: Carried | None = None, /) -> Events:
     """The message templates that each span wrote."""
     logs = traces.logs
     rows = _rows_of(traces, logs)

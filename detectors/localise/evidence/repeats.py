@@ -3,29 +3,64 @@
 A call is surplus when its parent has made as many of the same kind before it as 99 of 100 such parents
 usually make at all. The surplus call decides, not its parent: a message that arrives twice counts for the
 consumer, a query in a loop for the service that sends it.
+
+Within one calling span (automatic instrumentation hides a client's retries, some systems have no client
+spans) a server span that comes again was asked for by the caller. So it counts for the calling span, unless
+an attempt before it failed: then it counts for the callee, whose failure made the caller ask again.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from detectors.localise.behaviour import BEYOND_CHANCE_Z, Deviation, Events
+from detectors.localise.carried import Carried
 from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores, evidence
+from detectors.localise.failures import failing_spans
 from detectors.localise.traces import Traces
 from detectors.model.text import share_text
-from detectors.stats.arrays import IntArray
+from detectors.stats.arrays import BoolArray, IntArray
 from detectors.trace.self_time import NO_PARENT
 
 REPEATS = "repeats"
 _USUAL_QUANTILE = 0.99
 
 
-def repeat_events(traces: Traces) -> Events:
-    """The surplus calls of each operation."""
-    rows = surplus_calls(traces)
-    return Events(
-        REPEATS, rows, np.zeros(len(rows), dtype=np.int64), ["repeated"], np.array([True]), np.array([False])
-    )
+_MESSAGE_KINDS = pa.array(["PRODUCER", "CONSUMER"])
+_LABELS = ["repeated", "asked again", "retried"]
+_REPEATED, _ASKED_AGAIN, _RETRIED = range(3)
+
+
+def repeat_events(traces: Traces, carried: Carried, /) -> Events:
+    """The surplus calls of each operation, and the calling spans that asked again without a failure."""
+    surplus = surplus_calls(traces)
+    above = traces.parent[surplus]
+    message = pc.is_in(traces.table["span_kind"], value_set=_MESSAGE_KINDS).to_numpy(zero_copy_only=False)
+    asked = (traces.service[surplus] != traces.service[above]) & ~message[surplus] & ~message[above]
+    retried = asked.copy()
+    retried[asked] = _failed_before(traces, carried, surplus[asked])
+    again = asked & ~retried
+    rows = np.r_[surplus[~again], np.unique(above[again])]
+    codes = np.where(retried[~again], _RETRIED, _REPEATED)
+    codes = np.r_[codes, np.full(len(rows) - len(codes), _ASKED_AGAIN)].astype(np.int64)
+    return Events(REPEATS, rows, codes, _LABELS, np.full(3, fill_value=True), np.full(3, fill_value=False))
+
+
+def _failed_before(traces: Traces, carried: Carried, rows: IntArray) -> BoolArray:
+    """Whether an earlier call of the same kind by the same parent failed."""
+    failed = np.flatnonzero(failing_spans(traces, carried))
+    start = traces.table["start_unix_nano"].to_numpy()
+    first: dict[tuple[int, int], int] = {}
+    for row in failed.tolist():
+        call = int(traces.parent[row]), int(traces.operation[row])
+        first[call] = min(first.get(call, int(start[row])), int(start[row]))
+    never = np.iinfo(np.int64).max
+    calls = zip(traces.parent[rows].tolist(), traces.operation[rows].tolist(), strict=True)
+    begun = np.array([first.get(call, never) for call in calls], dtype=np.int64)
+    before: BoolArray = begun < start[rows]
+    return before
 
 
 def surplus_calls(traces: Traces) -> IntArray:
@@ -62,6 +97,24 @@ def _usual_counts(kind: IntArray, counts: IntArray, usual: np.ndarray) -> IntArr
     return limit
 
 
+def _said(traces: Traces, deviation: Deviation) -> str:
+    """What happened more often than usual, without the shares."""
+    operation = traces.keys[deviation.operation].operation
+    if deviation.label == _LABELS[_RETRIED]:
+        return f"{operation} was called again by the same span, after it had failed,"
+    if deviation.label == _LABELS[_REPEATED]:
+        return f"{operation} was called again by the same span"
+    row = int(deviation.rows[0])
+    below = np.flatnonzero(traces.parent == row)
+    below = below[traces.service[below] != traces.service[row]]
+    codes, counts = np.unique(traces.operation[below], return_counts=True)
+    callee = traces.keys[int(codes[np.argmax(counts)])]
+    return (
+        f"{operation} repeated its call: one span holds {counts.max()} of {callee.operation} in "
+        f"{callee.service_name}, none of which failed, as"
+    )
+
+
 def repeats(traces: Traces, found: list[Deviation]) -> Scores:
     """Scores in units of z, at most 8: the strongest deviation of each service."""
     scores = Scores()
@@ -70,8 +123,8 @@ def repeats(traces: Traces, found: list[Deviation]) -> Scores:
         key = traces.keys[deviation.operation]
         score = min(deviation.z, BEYOND_CHANCE_Z) * deviation.own
         text = (
-            f"{key.operation} was called again by the same span in {share_text(deviation.share)} of its "
-            f"calls, usually in {share_text(deviation.usual_share)}"
+            f"{_said(traces, deviation)} in {share_text(deviation.share)} of its calls, usually in "
+            f"{share_text(deviation.usual_share)}"
         )
         items = [evidence("count", traces.span(int(row)), text) for row in deviation.rows[:EVIDENCE_MAX]]
         scores.services[key.service_name] = max(scores.services[key.service_name], score)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.localise.behaviour import BEYOND_CHANCE_Z, Deviation, Events
+from detectors.localise.carried import Carried
 from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores, evidence
 from detectors.localise.traces import Traces
 from detectors.model.text import share_text
@@ -13,7 +14,7 @@ from detectors.trace.self_time import NO_PARENT
 STRUCTURE = "structure"
 
 
-def structure_events(traces: Traces) -> Events:
+def structure_events(traces: Traces, _carried: Carried | None = None, /) -> Events:
     """The operations that each span called."""
     child = np.flatnonzero(traces.parent != NO_PARENT)
     pairs = np.unique(traces.parent[child] * len(traces.keys) + traces.operation[child])

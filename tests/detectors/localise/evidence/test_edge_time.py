@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from detectors.localise.attribution.slowdown import Slow, slowdown
@@ -62,6 +64,27 @@ def test_sender_that_holds_its_calls_is_charged(shop, usual):
     """Where the time is lost before a call arrives, its only caller is the more suspicious."""
     found = ends(shop, usual, edge("shop", 2, 900, sender=1.0))
     assert found.callee_share(edge("shop", 2, 900), ["price", "shop", "stock"]) < 0.5
+
+
+def test_slow_connecting_to_one_service_of_several_is_not_the_callers(shop, usual):
+    """Calls to one service begin late and those to another as ever: the way to that one holds them."""
+    late = edge("shop", 2, 900, sender=1.0)
+    services = ["price", "shop", "stock"]
+    assert ends(shop, usual, late, edge("shop", 0, 2)).callee_share(late, services) > 0.5
+    other = edge("shop", 0, 2)
+    few = replace(other, rows=other.rows[:1], values_ns=other.values_ns[:1])
+    assert ends(shop, usual, late, few).callee_share(late, services) < 0.5  # chance would miss one call
+    met = edge("shop", 0, 900, sender=1.0)
+    assert ends(shop, usual, late, met).callee_share(late, services) < 0.5
+
+
+def test_both_ends_are_named_where_nothing_tells_them_apart(shop, causes):
+    """The only calls of a service arrive late: it or what it calls holds them, and the text says where."""
+    for _ in range(20):
+        shop.trace(gap_ms=80)
+    first, second = causes()[:2]
+    assert (first["service"], second["service"]) == ("shop", "stock")
+    assert first["evidence"][0]["text"].startswith("call waits 80 ms before its call reaches stock, usually")
 
 
 def test_two_senders_are_not_slow_by_chance(shop, usual):
