@@ -22,7 +22,8 @@ import pytest
 STALL_S = 0.5
 _SLEEP_S = 0.05
 _AGAIN_MAX = 2
-_FILE = "SPYHOP_TEST_STALLS"  # names the file of the run to its workers
+# Names the file of the run to its workers. Not SPYHOP_…: commands refuse settings that they do not know.
+_FILE = "TESTS_STALLS_FILE"
 _STARTED = pytest.StashKey[float]()
 _WATCH = pytest.StashKey["subprocess.Popen[bytes]"]()
 

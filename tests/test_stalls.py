@@ -25,7 +25,7 @@ def test_it():
     with RUNS.open("a") as runs:
         runs.write("x")
     if {stalls}:
-        with open(os.environ["SPYHOP_TEST_STALLS"], "a") as stalls:
+        with open(os.environ["TESTS_STALLS_FILE"], "a") as stalls:
             stalls.write(f"{{time.monotonic()}} 1.5\\n")
     assert len(RUNS.read_text()) > {failing}
 """
