@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from tempfile import mkstemp
 from time import monotonic, sleep
@@ -25,6 +25,7 @@ _AGAIN_MAX = 2
 # Names the file of the run to its workers. Not SPYHOP_…: commands refuse settings that they do not know.
 _FILE = "TESTS_STALLS_FILE"
 _STARTED = pytest.StashKey[float]()
+_FAILED = pytest.StashKey[bool]()
 _WATCH = pytest.StashKey["subprocess.Popen[bytes]"]()
 
 
@@ -47,12 +48,14 @@ def stalls_since(path: Path, since_s: float) -> list[float]:
 
 
 class Stalled:
-    """True when the machine has stood still since the present run of a test began."""
+    """True when a test has failed and the machine stood still since its present run began."""
 
     def __init__(self, item: pytest.Item) -> None:
         self._item = item
 
     def __bool__(self) -> bool:
+        if not self._item.stash[_FAILED]:  # it is asked after each test
+            return False
         sleep(4 * _SLEEP_S)  # the sleeper writes when it has woken
         return bool(stalls_since(Path(os.environ[_FILE]), self._item.stash[_STARTED]))
 
@@ -85,8 +88,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """The moment at which a run of the test begins."""
-    item.stash[_STARTED] = monotonic()
+    item.stash[_STARTED], item.stash[_FAILED] = monotonic(), False
     yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Whether a part of it failed."""
+    report = yield
+    item.stash[_FAILED] |= report.failed
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
