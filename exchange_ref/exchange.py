@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import secrets
-import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from io import TextIOWrapper
 from pathlib import Path
 
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor
 
 from exchange_ref.accounts.outbox import Outbox
-from exchange_ref.accounts.routes import AUTH_PATH
 from exchange_ref.accounts.service import SELECT_ENDED, AccountService
 from exchange_ref.accounts.tokens import ACCESS_TTL_S, AccessTokens, load_key
 from exchange_ref.broker.link import BrokerServer, Link
@@ -38,7 +34,7 @@ from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import Result, Status
 from exchange_ref.engine.snapshot import Snapshots
 from exchange_ref.engine.supervisor import Supervisor
-from exchange_ref.errors import FolderUnusable
+from exchange_ref.folder import lock_folder
 from exchange_ref.load.population import RETAIL, SPECIALISTS, Population, View, opening_deposits
 from exchange_ref.load.traders import USERS
 from exchange_ref.market.prices import PriceFeed, PriceSource, RandomWalk
@@ -54,7 +50,8 @@ from exchange_ref.services.api.reconcile import Standing
 from exchange_ref.services.api.traced_database import TracedDatabase
 from exchange_ref.services.api.transfers import TransferService
 from exchange_ref.services.api.wallets import Wallets
-from exchange_ref.services.gateway import ORDERS_PATH, TRANSFERS_PATH, Gateway, Route
+from exchange_ref.services.api_paths import api_routes
+from exchange_ref.services.gateway import ORDERS_PATH, TRANSFERS_PATH, Gateway
 from exchange_ref.services.http_client import HttpClient
 from exchange_ref.services.identity import Doorman
 from exchange_ref.services.payments import PaymentClient, PaymentProvider
@@ -352,55 +349,3 @@ class Exchange:
                 key = (("asset", row.asset), ("state", state))
                 sums[key] = sums.get(key, 0.0) + units / UNITS_PER_ASSET
         return sums
-
-
-def api_routes(upstream: HttpClient) -> list[Route]:
-    """What the gateway sends on to the API."""
-    return [
-        Route("orders", ORDERS_PATH, frozenset({"DELETE", "GET", "POST"}), upstream),
-        *(
-            Route(name, f"/api/v1/{name}", frozenset({"GET", "POST"}), upstream)
-            for name in ("transfers", "deposits", "withdrawals")
-        ),
-        Route("cfd", TRADES_PATH, frozenset({"DELETE", "GET", "POST"}), upstream),
-        Route("address", "/api/v1/address", frozenset({"GET"}), upstream),
-        Route("wallets", "/api/v1/wallets", frozenset({"GET"}), upstream),
-        Route("openapi", "/openapi.json", frozenset({"GET"}), upstream, is_public=True),
-        Route("auth", AUTH_PATH, frozenset({"GET", "POST"}), upstream, is_public=True),
-        Route("open-orders", "/api/v1/open-orders", frozenset({"GET"}), upstream),
-        *(
-            Route(name, f"/api/v1/{name}", frozenset({"GET"}), upstream, is_public=True)
-            for name in ("price", "depth", "trades", "klines", "ticker")
-        ),
-    ]
-
-
-def lock_folder(folder: Path) -> TextIOWrapper:
-    """Make `folder` and take it for this process, until the returned file is closed.
-
-    Raises:
-        FolderUnusable: it cannot be written, or another exchange has it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "owner").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise FolderUnusable(
-            f"cannot write to {folder}: {error.strerror}; choose another --data folder"
-        ) from None
-    if sys.platform != "win32":
-        import fcntl  # noqa: PLC0415 - not on Windows
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read().strip() or "unknown"
-            file.close()
-            raise FolderUnusable(
-                f"{folder} belongs to another exchange (process {owner}); stop it or choose another --data"
-            ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file

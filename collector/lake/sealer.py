@@ -81,7 +81,7 @@ class Sealer:
         self._failure = ""
         self._settled: set[frozenset[str]] = set()  # files of an hour that compaction leaves as they are
         self._unlike: set[str] = set()  # hot files that cannot be joined with the next one
-        self._totals = self._read_totals()
+        self._measure()
         self.rows_max = rows_that_fit(store.memory_limit_bytes())  # halved when memory does not suffice
         self._thread = threading.Thread(target=self._loop, name="sealing", daemon=True)
 
@@ -124,7 +124,7 @@ class Sealer:
         self.listing.publish()  # before files are deleted: readers of the listing must find its files
         delete_expired(self._store, self._clock_ns())
         self.listing.take_in()
-        self._totals = self._read_totals()
+        self._measure()
         if self._policy.seal_after_s:
             self.rewrite_older()  # last, so that a file that cannot be read does not hold up the rest
         return moved
@@ -138,21 +138,22 @@ class Sealer:
                 if join_hot(self._store, signal, paths, now_ns=self._clock_ns()) == 1:
                     self._unlike.add(paths[0])
 
-    def _read_totals(self) -> dict[str, int]:
+    def _measure(self) -> None:
         (row,) = self._store.read(load_sql(_QUERIES, "store_totals")).to_pylist()
         sizes = self._store.sizes()
-        self._used_bytes = sizes.used_bytes
-        return {**row, "database_bytes": sizes.file_bytes}
+        self._totals = {**row, "database_bytes": sizes.file_bytes}
+        self._database_used_bytes = sizes.used_bytes
 
     def _database_too_large(self) -> str:
         """Files leave whole, but rows of the database only by their age or into a file."""
-        max_bytes, has_bytes = self._policy.retention_max_bytes, self._used_bytes
-        if not 0 < max_bytes * (1 - self._policy.files_share) < has_bytes:
+        max_bytes, has_bytes = self._policy.retention_max_bytes, self._database_used_bytes
+        share = self._policy.files_share
+        if not 0 < max_bytes * (1 - share) < has_bytes:
             return ""
         sooner = "lower" if self._policy.seal_after_s else "set, since 0 moves no rows to files,"
         return (
-            f"rows in the database take {has_bytes} bytes, more than half of SPYHOP_RETENTION_MAX_BYTES"
-            f" ({max_bytes}), so it is not kept to: Parquet files keep the other half. Raise it, {sooner}"
+            f"rows in the database take {has_bytes} bytes and Parquet files keep {share:.0%} of"
+            f" SPYHOP_RETENTION_MAX_BYTES ({max_bytes}), so together they may be more: raise it, {sooner}"
             " SPYHOP_SEAL_AFTER_MIN, or set SPYHOP_RETENTION_HOURS"
         )
 

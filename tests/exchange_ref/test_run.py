@@ -10,8 +10,9 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from exchange_ref.errors import AddressInUse, FolderUnusable, InvalidUse
-from exchange_ref.exchange import ExchangeConfig, lock_folder
+from exchange_ref.exchange import ExchangeConfig
 from exchange_ref.faults.schedule import parse_schedule
+from exchange_ref.folder import lock_folder
 from exchange_ref.host_port import parse_host_port
 from exchange_ref.run import RunOptions, parse_otlp, prepare_report
 from exchange_ref.services.serving import bind

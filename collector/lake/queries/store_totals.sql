@@ -1,24 +1,13 @@
+WITH held AS (
+    SELECT false AS is_hot, row_count, size_bytes FROM lake_files WHERE expired_at IS NULL
+    UNION ALL
+    SELECT true AS is_hot, row_count, size_bytes FROM hot_files WHERE expired_at IS NULL
+)
 SELECT
-    lake.files,
-    lake."rows",
-    lake."bytes",
-    hot.files AS hot_files,
-    hot."rows" AS hot_rows,
-    hot."bytes" AS hot_bytes
-FROM
-    (
-        SELECT
-            count(*) AS files,
-            coalesce(sum(row_count), 0)::BIGINT AS "rows",
-            coalesce(sum(size_bytes), 0)::BIGINT AS "bytes"
-        FROM lake_files
-        WHERE expired_at IS NULL
-    ) AS lake,
-    (
-        SELECT
-            count(*) AS files,
-            coalesce(sum(row_count), 0)::BIGINT AS "rows",
-            coalesce(sum(size_bytes), 0)::BIGINT AS "bytes"
-        FROM hot_files
-        WHERE expired_at IS NULL
-    ) AS hot
+    count_if(NOT is_hot)::BIGINT AS files,
+    coalesce(sum(row_count) FILTER (NOT is_hot), 0)::BIGINT AS "rows",
+    coalesce(sum(size_bytes) FILTER (NOT is_hot), 0)::BIGINT AS "bytes",
+    count_if(is_hot)::BIGINT AS hot_files,
+    coalesce(sum(row_count) FILTER (is_hot), 0)::BIGINT AS hot_rows,
+    coalesce(sum(size_bytes) FILTER (is_hot), 0)::BIGINT AS hot_bytes
+FROM held

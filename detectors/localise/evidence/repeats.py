@@ -26,8 +26,6 @@ from detectors.trace.self_time import NO_PARENT
 
 REPEATS = "repeats"
 _USUAL_QUANTILE = 0.99
-
-
 _MESSAGE_KINDS = pa.array(["PRODUCER", "CONSUMER"])
 _LABELS = ["repeated", "asked again", "retried"]
 _REPEATED, _ASKED_AGAIN, _RETRIED = range(3)

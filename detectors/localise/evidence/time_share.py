@@ -9,14 +9,13 @@ that was never seen has no usual time: all of its time is excess.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
 
-from detectors.localise.attribution.slowdown import Slow
+from detectors.localise.attribution.slowdown import CLEAR_RATIO, Slow
 from detectors.localise.evidence.edge_time import Ends, edge_finding, edge_operations
 from detectors.localise.evidence.finding import Finding, Place, Scores
 from detectors.localise.evidence.self_time import own_finding
@@ -29,7 +28,6 @@ _UNUSUAL_QUANTILE = 0.9
 _LEAST_FACTOR = 1.25
 _LEAST_EXCESS_NS = 1e6
 _NEW_OPERATION_RATIO = 1.0
-_SLOW_RATIO = math.log(3)
 _LEAST_SHARE = 0.02  # a smaller excess is noise
 
 
@@ -61,7 +59,7 @@ def time_share(traces: Traces, own: list[Slow], edges: list[Slow], ends: Ends) -
     if any(not slow.usual.sample_count for found in causes.values() for slow in found):
         slowest = max(slowest, _NEW_OPERATION_RATIO)
     return TimeShare(
-        _scores(traces, weighed, causes, min(slowest / _SLOW_RATIO, 1.0) ** 2), _normalised(plain), on_path
+        _scores(traces, weighed, causes, min(slowest / CLEAR_RATIO, 1.0) ** 2), _normalised(plain), on_path
     )
 
 

@@ -70,6 +70,6 @@ def test_files_keep_their_share(line: Line) -> None:
     assert held["bytes"] * 4 < has_bytes
     sealer_of(line, has_bytes, files_share=0.5).run_once()
     assert line.places() == {"lake": 9}
-    assert "more than half" in str(sealer_of(line, has_bytes, files_share=0.5).status()["failure"])
+    assert "Parquet files keep 50%" in str(sealer_of(line, has_bytes, files_share=0.5).status()["failure"])
     sealer_of(line, has_bytes).run_once()
     assert line.places() == {}

@@ -45,6 +45,13 @@ def test_later_version(line: Line) -> None:
     assert line.lander.replaced_spans == 2
 
 
+def land_later_version(line: Line) -> None:
+    """The second span of the first request again, as slow traffic."""
+    later = line.request(1, first=2)
+    later.resource_spans[0].scope_spans[0].spans[0].end_time_unix_nano += 1000
+    line.land(later, fast=False)
+
+
 def test_later_version_while_sealing(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is written anew while it is merged stays hot, as it is then."""
     from collector.lake import moving
@@ -54,9 +61,7 @@ def test_later_version_while_sealing(line: Line, monkeypatch: pytest.MonkeyPatch
 
     def merge_slowly(*arguments: Any) -> int:
         rows = merge(*arguments)
-        later = line.request(1, first=2)
-        later.resource_spans[0].scope_spans[0].spans[0].end_time_unix_nano += 1000
-        line.land(later, fast=False)
+        land_later_version(line)
         return rows
 
     with monkeypatch.context() as patch:
@@ -79,9 +84,7 @@ def test_later_version_while_joining(line: Line, monkeypatch: pytest.MonkeyPatch
 
     def join_slowly(*arguments: Any) -> int:
         rows = join(*arguments)
-        later = line.request(1, first=2)
-        later.resource_spans[0].scope_spans[0].spans[0].end_time_unix_nano += 1000
-        line.land(later, fast=False)
+        land_later_version(line)
         return rows
 
     with monkeypatch.context() as patch:
