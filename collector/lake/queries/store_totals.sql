@@ -4,10 +4,10 @@ WITH held AS (
     SELECT true AS is_hot, row_count, size_bytes FROM hot_files WHERE expired_at IS NULL
 )
 SELECT
-    count_if(NOT is_hot)::BIGINT AS files,
+    count(*) FILTER (NOT is_hot) AS files,
     coalesce(sum(row_count) FILTER (NOT is_hot), 0)::BIGINT AS "rows",
     coalesce(sum(size_bytes) FILTER (NOT is_hot), 0)::BIGINT AS "bytes",
-    count_if(is_hot)::BIGINT AS hot_files,
+    count(*) FILTER (is_hot) AS hot_files,
     coalesce(sum(row_count) FILTER (is_hot), 0)::BIGINT AS hot_rows,
     coalesce(sum(size_bytes) FILTER (is_hot), 0)::BIGINT AS hot_bytes
 FROM held

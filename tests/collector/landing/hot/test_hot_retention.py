@@ -17,6 +17,10 @@ def sealer_of(line: Line, max_bytes: int, files_share: float = 0.0) -> Sealer:
 
 def test_hot_files_count_in_the_limit(line: Line) -> None:
     """Beyond the limit the oldest files leave, be they hot or of the lake: what stays on the disk fits it."""
+    empty = sealer_of(line, 0).status()
+    assert [empty[name] for name in ("files", "rows", "bytes", "hot_files", "hot_rows", "hot_bytes")] == [
+        0
+    ] * 6
     line.land(line.request(9))
     line.sealer.run_once()
     line.land(line.request(9, first=101, hours=1))
