@@ -43,8 +43,6 @@ def answer_of(error: SpyhopError) -> Response:
     headers = {}
     if status == 503:
         headers["retry-after"] = str(RETRY_AFTER_S)
-    if status == 408:
-        headers["connection"] = "close"  # later bytes would be read as a new request
     return error_answer(status, error.code, str(error), error.details, headers)
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 CONNECTIONS_MAX = 1000  # for each HTTP port
 HEAD_BYTES_MAX = 64 * 1024  # request line and headers, a header counted with 32 bytes more, as HTTP/2 does
@@ -45,7 +45,8 @@ def http_protocol(header_timeout_s: float, count_max: int = CONNECTIONS_MAX) -> 
 
     The headers must be complete `header_timeout_s` after the connection, or after a request's first byte.
     Beyond `count_max` connections the one that has kept us waiting longest is closed, but never one whose
-    whole request has arrived.
+    whole request has arrived. An answer that begins before its request has ended says `Connection: close`:
+    the rest of the body is read for a short while, so that the answer is not lost, and then it closes.
     """
     # In the order in which they began to wait for their client. A dict, for its order and its cheap removal.
     waiting: dict[HttpToolsProtocol, None] = {}
@@ -59,6 +60,7 @@ def http_protocol(header_timeout_s: float, count_max: int = CONNECTIONS_MAX) -> 
         _unended_bytes = 0  # of pieces that neither began nor ended it
         _drained_bytes = 0
         _is_whole = True  # no request has begun that has not ended
+        _is_last = False  # the client was told that the connection closes
         _refusal = _INVALID
 
         def connection_made(self, transport: Any) -> None:
@@ -76,7 +78,26 @@ def http_protocol(header_timeout_s: float, count_max: int = CONNECTIONS_MAX) -> 
             self.resume_writing()
             super().connection_lost(exc)
 
+        def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+            async def announcing(scope: Any, receive: Any, send: Any) -> None:
+                async def announce(message: Any) -> None:
+                    is_early = message["type"] == "http.response.start" and cycle.more_body
+                    if is_early:
+                        self._is_last = True
+                        message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+                    await send(message)
+                    if is_early:
+                        # uvicorn would close right after the answer, and what the client still sends would
+                        # reset the connection under it.
+                        cycle.keep_alive = True
+
+                await app(scope, receive, announce)
+
+            super()._start_asgi_task(cycle, announcing)
+
         def on_message_begin(self) -> None:
+            if self._is_last:
+                raise ValueError("a request after the last answer")  # ends the parser, see `_refuse`
             super().on_message_begin()
             self._heads_begun += 1
             self._head_number = self._heads_begun
@@ -114,17 +135,24 @@ def http_protocol(header_timeout_s: float, count_max: int = CONNECTIONS_MAX) -> 
             waiting.pop(self, None)
             super().on_message_complete()
             if self.cycle is not None and self.cycle.response_complete:  # it was answered long before
-                waiting[self] = None
+                self.transport.close()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
-            if not self._is_whole and not self.pipeline:
+            if self._is_last and not self.pipeline:
                 self._drained_bytes = 0
+                if self._is_whole:
+                    self.transport.close()
+                elif self.transport.can_write_eof():
+                    self.transport.write_eof()
                 self._wait(DRAIN_S)
             if not self.pipeline and not self.transport.is_closing():
                 waiting[self] = None
 
         def send_400_response(self, msg: str) -> None:
+            if self._is_last:
+                self.transport.close()
+                return
             status, code, message = self._refusal
             error = {"error": {"code": code, "message": message, "details": {}}}
             body = json.dumps(error).encode()

@@ -181,8 +181,6 @@ def _error_answer(error: SpyhopError, content_type: str) -> Answer:
         (500, code_pb2.INTERNAL),
     )
     headers = [(b"retry-after", str(RETRY_AFTER_S).encode())] if status == 503 else []
-    if status == 408:
-        headers.append((b"connection", b"close"))  # what comes later would be read as a new request
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if status == 405:

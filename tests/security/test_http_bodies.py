@@ -75,6 +75,30 @@ def test_answered_early(impatient: Any, connect: Connect, answer_to: AnswerTo, p
             assert answer_to(connection).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.parametrize("port", HEADS)
+def test_the_last_answer_says_so(impatient: Any, connect: Connect, answer_to: AnswerTo, port: str) -> None:
+    """An answer before the end of a body says that the connection closes; nothing behind it is answered."""
+    size_bytes = MIB + 1
+    with connect(impatient.addresses[port]) as connection:
+        connection.sendall(HEADS[port] + b"content-length: %d\r\n\r\n" % size_bytes)
+        head, _, _ = connection.recv(4096).lower().partition(b"\r\n\r\n")
+        assert head.startswith(b"http/1.1 413 ")
+        assert b"\r\nconnection: close" in head
+        with suppress(ConnectionError):
+            connection.sendall(b" " * size_bytes + HEALTH)
+        assert b"HTTP/1.1" not in answer_to(connection)
+
+
+def test_an_answer_at_the_end_of_a_body_keeps_its_connection(whole: Any, connect: Connect) -> None:
+    """A whole request that is refused costs no connection."""
+    with connect(whole.addresses["otlp_http"]) as connection:
+        for _ in range(2):
+            connection.sendall(SPANS_HEAD + b"content-length: 3\r\n\r\nabc")
+            head = connection.recv(4096).lower()
+            assert head.startswith(b"http/1.1 400 ")
+            assert b"connection: close" not in head
+
+
 def test_slow_bodies(impatient: Any, connect: Connect, answer_to: AnswerTo) -> None:
     """300 bodies that stop in the middle are answered with 408 and closed; others are answered meanwhile."""
     with ExitStack() as stack:
