@@ -99,7 +99,7 @@ def register(app: typer.Typer) -> None:
             typer.Option("--to", metavar="URL", help="OTLP/HTTP address; SPYHOP_OTLP_HTTP without."),
         ] = None,
     ) -> None:
-        """Send files of telemetry again: OTLP JSON lines, OTLP protobuf, Jaeger, Tempo and Zipkin v2 JSON.
+        """Send files of telemetry again: OTLP JSON lines, OTLP protobuf, Jaeger, Tempo and Zipkin JSON.
 
         Exits with 1 if anything in them was refused, or nothing was sent; the rest is sent all the same.
         """

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from collector.errors import MalformedBody
 from collector.receive.former import take_former_lists
@@ -29,7 +30,7 @@ from collector.receive.times import (
     set_span_times,
     time_fault,
 )
-from collector.receive.walk import LEVELS, item_count, point_list, retain
+from collector.receive.walk import LEVELS, NO_POINTS, item_count, point_list, retain
 from collector.signals import REQUEST_TYPES, Signal
 
 TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
@@ -37,6 +38,9 @@ _ZERO_TRACE_ID, _ZERO_SPAN_ID = bytes(TRACE_ID_BYTES), bytes(SPAN_ID_BYTES)
 # A clock may step back while a span is open; more than this is not a clock.
 END_BEFORE_START_TOLERANCE_NS = 1_000_000_000
 NOTHING: Mapping[str, int] = MappingProxyType({})
+UNKNOWN_KIND = (
+    "a metric of no known kind (OTLP before 0.9 had intGauge, doubleSum and others): update the sender"
+)
 _REASONS_TOLD_MAX = 8  # a hostile request has as many reasons as items; this keeps the answer short
 
 
@@ -107,8 +111,11 @@ def check_message(
                         retain(scope.log_records, set_log_times(times, found.made_up, found.rejected))
                 case Signal.METRICS:
                     cut_metric_names(scope.metrics, limits, found.cut)
-                    for points in map(point_list, scope.metrics):
-                        if not are_point_times_sound(points, times):
+                    for metric in scope.metrics:
+                        points = point_list(metric)
+                        if points is NO_POINTS and len(UnknownFieldSet(metric)):
+                            found.rejected[UNKNOWN_KIND] += 1
+                        elif not are_point_times_sound(points, times):
                             retain(points, set_point_times(times, found.made_up, found.rejected))
             accepted_count += item_count(signal, getattr(scope, items))
     if not any(found):

@@ -147,7 +147,7 @@ def _fields(kind: type[Message]) -> dict[str, _Field]:
 def _converter(field: Any) -> Convert:  # noqa: PLR0911  # one for each type
     if field.enum_type is not None:
         names = {value.name: value.number for value in field.enum_type.values}
-        return lambda value: names[value] if value in names else _integer(value, -(2**31), 2**31)
+        return lambda value: _enum(value, names)
     match field.cpp_type:
         case FieldDescriptor.CPPTYPE_STRING:
             if field.type == FieldDescriptor.TYPE_STRING:
@@ -165,6 +165,14 @@ def _converter(field: Any) -> Convert:  # noqa: PLR0911  # one for each type
             return lambda value: _integer(value, -(2**63), 2**63)
         case _:
             return lambda value: _integer(value, 0, 2**64)
+
+
+def _enum(value: object, names: dict[str, int]) -> int:
+    if isinstance(value, str) and not value.lstrip("-").isdigit():
+        if value not in names:
+            raise ValueError(f"expected a number or a name such as {[*names][-1]}, not {_quoted(value)}")
+        return names[value]
+    return _integer(value, -(2**31), 2**31)
 
 
 def _integer(value: object, first: int, beyond: int) -> int:

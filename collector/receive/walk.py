@@ -13,6 +13,7 @@ LEVELS: dict[Signal, tuple[str, str, str]] = {
     Signal.LOGS: ("resource_logs", "scope_logs", "log_records"),
     Signal.METRICS: ("resource_metrics", "scope_metrics", "metrics"),
 }
+NO_POINTS: tuple[Any, ...] = ()  # of a metric whose kind is not known
 
 
 def retain(items: Any, keep: Callable[[Any], bool]) -> None:
@@ -24,9 +25,9 @@ def retain(items: Any, keep: Callable[[Any], bool]) -> None:
 
 
 def point_list(metric: Any) -> Any:
-    """The data points of a metric, of whichever kind."""
+    """The data points of a metric, of whichever kind; `NO_POINTS` when it has none."""
     kind = metric.WhichOneof("data")
-    return getattr(metric, kind).data_points if kind else ()
+    return getattr(metric, kind).data_points if kind else NO_POINTS
 
 
 def item_count(signal: Signal, items: Any) -> int:

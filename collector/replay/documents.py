@@ -3,8 +3,8 @@
 - OTLP: `{"resourceSpans": […]}`, also inside `result` (Jaeger's API v3)
 - Tempo: `{"batches": […]}` and `{"trace": {"resourceSpans": […]}}`, whose ids are base64
 - Jaeger: `{"data": [trace, …]}`, one trace, or one span with its process (what its storages hold)
-- Zipkin v2: a list of spans, or of lists of them
-- a list of any of these
+- Zipkin v1 and v2: a list of spans, or of lists of them
+- a list of any of these, or what Elasticsearch holds of them (`_source`, `hits.hits`)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from collector.errors import MalformedBody
 from collector.receive.otlp_json import fill_json
 from collector.replay.found import Converted, Found, Refused, describe
-from collector.replay.jaeger import is_jaeger, read_jaeger
+from collector.replay.jaeger import is_jaeger, read_jaeger, told_by
 from collector.replay.zipkin import is_zipkin, read_zipkin
 from collector.signals import Signal
 
@@ -31,6 +31,11 @@ _ROOTS = {
     "resource_metrics": Signal.METRICS,
     "batches": Signal.TRACES,  # Tempo's older word
 }
+_SCOPE_ROOTS = {
+    "scopeSpans": "resourceSpans",
+    "scopeLogs": "resourceLogs",
+    "scopeMetrics": "resourceMetrics",
+}  # one resource of a request by itself
 _WRAPPERS = ("trace", "result", "data")
 _ID_BYTES = {
     "traceId": 16,
@@ -40,7 +45,7 @@ _ID_BYTES = {
     "span_id": 8,
     "parent_span_id": 8,
 }
-KNOWN = "OTLP (resourceSpans, resourceLogs, resourceMetrics), Tempo (batches), Jaeger or Zipkin v2"
+KNOWN = "OTLP (resourceSpans, resourceLogs, resourceMetrics), Tempo (batches), Jaeger or Zipkin"
 
 
 def is_json(text: bytes) -> bool:
@@ -102,6 +107,16 @@ def _read_parsed(place: str, document: Any) -> Iterator[Found | Refused]:
 
 
 def _read_item(place: str, item: Any) -> Iterator[Found | Refused]:
+    hits = _hits(item)
+    if hits is None:
+        yield from _read_one(place, item)
+    for number, hit in enumerate(hits or ()):
+        yield from _read_one(f"{place} hit {number}", hit)
+
+
+def _read_one(place: str, item: Any) -> Iterator[Found | Refused]:
+    if isinstance(item, dict) and isinstance(item.get("_source"), dict):
+        item = item["_source"]
     if is_jaeger(item):
         yield from _converted(place, read_jaeger(item))
         return
@@ -111,7 +126,7 @@ def _read_item(place: str, item: Any) -> Iterator[Found | Refused]:
     inner = _unwrapped(item)
     roots = [root for root in _ROOTS if isinstance(inner, dict) and root in inner]
     if not roots:
-        yield Refused(place, f"found {describe(item)}, which is none of {KNOWN}")
+        yield Refused(place, told_by(item) or f"found {describe(item)}, which is none of {KNOWN}")
     for root in roots:
         signal = _ROOTS[root]
         name = "resourceSpans" if root == "batches" else root
@@ -137,7 +152,17 @@ def _unwrapped(item: Any) -> Any:
             inner = item.get(name)
             if isinstance(inner, dict) and any(root in inner for root in _ROOTS):
                 return inner
+        for name, root in _SCOPE_ROOTS.items():
+            if isinstance(item.get(name), list):
+                return {root: [item]}
     return item
+
+
+def _hits(item: Any) -> list[Any] | None:
+    """What a search of Elasticsearch has found."""
+    found = item.get("hits") if isinstance(item, dict) else None
+    hits = found.get("hits") if isinstance(found, dict) else None
+    return hits if isinstance(hits, list) else None
 
 
 def _ids_as_hex(part: Any) -> None:

@@ -24,6 +24,7 @@ _KINDS = {
     "consumer": Span.SPAN_KIND_CONSUMER,
 }
 _CONSUMED_TAGS = {"span.kind", *FIELD_TAGS}
+_FIELD_TYPES = {bool: "bool", int: "int64", float: "float64"}
 _REFERENCE_TAG = "opentracing.ref_type"
 
 
@@ -53,6 +54,15 @@ def read_jaeger(document: dict[str, Any]) -> Iterator[Converted]:
         yield Converted(place, request, "")
 
 
+def told_by(document: object) -> str:
+    """What an answer of Jaeger without traces says; empty for anything else."""
+    if not isinstance(document, dict) or not {"data", "errors"} <= document.keys() or document["data"]:
+        return ""
+    errors = document["errors"]
+    said = [str(error.get("msg")) for error in errors if isinstance(error, dict)] if errors else []
+    return f"Jaeger's answer has no traces{': ' if said else ''}{'; '.join(said)}"
+
+
 def _is_trace_or_span(trace: object) -> bool:
     return isinstance(trace, dict) and "traceID" in trace and ("spans" in trace or "spanID" in trace)
 
@@ -70,7 +80,7 @@ def _add_span(
     source: Mapping[str, Any],
 ) -> None:
     span = _span(source)
-    tags = {tag["key"]: tag.get("value") for tag in source.get("tags") or ()}
+    tags = {tag["key"]: tag.get("value") for tag in _tags(source)}
     process_id = source.get("processID") or ""
     process = source.get("process") or (trace.get("processes") or {}).get(process_id) or {}
     name, version = scope_of(tags)
@@ -80,7 +90,7 @@ def _add_span(
         envelope = request.resource_spans.add()
         if service := process.get("serviceName"):
             envelope.resource.attributes.add(key="service.name", value=AnyValue(string_value=service))
-        for tag in process.get("tags") or ():
+        for tag in _tags(process):
             envelope.resource.attributes.add(key=tag["key"], value=_value(tag))
         scope = scopes[key] = envelope.scope_spans.add()
         scope.scope.name, scope.scope.version = name, version
@@ -89,7 +99,7 @@ def _add_span(
 
 def _span(source: Mapping[str, Any]) -> Span:
     start_ns = int(source["startTime"]) * 1000
-    tags = source.get("tags") or []
+    tags = _tags(source)
     by_key = {tag["key"]: tag.get("value") for tag in tags}
     span = Span(
         trace_id=_id(source["traceID"], 16),
@@ -134,6 +144,20 @@ def _set_references(span: Span, source: Mapping[str, Any]) -> None:
 def _id(text: str, size_bytes: int) -> bytes:
     """Jaeger drops leading zeros, and 64-bit trace ids are half as long."""
     return bytes.fromhex(text.zfill(2 * size_bytes))
+
+
+def _tags(holder: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The tags of a span or a process. Elasticsearch may hold them as fields, with @ for a dot in a name:
+    `{"tag": {"http@status_code": 200}}`.
+    """
+    fields = (holder.get("tag") or {}).items()
+    return [
+        *(holder.get("tags") or ()),
+        *(
+            {"key": key.replace("@", "."), "type": _FIELD_TYPES.get(type(value), "string"), "value": value}
+            for key, value in fields
+        ),
+    ]
 
 
 def _value(tag: Mapping[str, Any]) -> AnyValue:

@@ -1,4 +1,4 @@
-"""Zipkin v2 JSON, as its API gives and takes it, to OTLP.
+"""Zipkin JSON, as its API gives and takes it, to OTLP; spans of v1 by way of v2.
 
 Mapping: https://opentelemetry.io/docs/specs/otel/trace/sdk_exporters/zipkin/, read backwards, with the
 Collector's attribute names for endpoints. Format: https://zipkin.io/zipkin-api/
@@ -15,6 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from collector.replay.found import Converted
 from collector.replay.tags import FIELD_TAGS, scope_of, set_status
+from collector.replay.zipkin_v1 import as_v2, is_v1
 
 _KINDS = {
     "SERVER": Span.SPAN_KIND_SERVER,
@@ -39,10 +40,11 @@ def read_zipkin(document: object) -> Iterator[Converted]:
     scopes: dict[tuple[str, str, str, str], ScopeSpans] = {}
     for place, source in _spans(document):
         try:
-            _add_span(request, scopes, source)
+            for span in as_v2(source) if is_v1(source) else (source,):
+                _add_span(request, scopes, span)
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            yield Converted(place, None, f"not a Zipkin v2 span ({reason})")
+            yield Converted(place, None, f"not a Zipkin span ({reason})")
     yield Converted("", request, "")
 
 
@@ -77,8 +79,6 @@ def _add_span(
 
 
 def _span(source: Mapping[str, Any]) -> Span:
-    if "binaryAnnotations" in source:
-        raise ValueError("this is the format of Zipkin v1: ask its API for /api/v2/traces")
     if not isinstance(source.get("kind"), str | None):
         raise ValueError(f"kind is {source['kind']!r}, and not a word such as CLIENT")
     start_ns = int(source.get("timestamp") or 0) * 1000

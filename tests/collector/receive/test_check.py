@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.decode.traces import decode_traces
-from collector.receive.check import check_bytes
+from collector.receive.check import check_bytes, check_message
 from collector.signals import Signal
 
 
@@ -49,3 +50,14 @@ def _varint(number: int) -> bytes:
         out.append(number & 127 | 128)
         number >>= 7
     return bytes([*out, number])
+
+
+def test_metrics_of_no_known_kind() -> None:
+    """A metric whose kind is not known, as before OTLP 0.9, is counted as refused, and others are kept."""
+    request = ExportMetricsServiceRequest()
+    metrics = request.resource_metrics.add().scope_metrics.add().metrics
+    metrics.add(name="old").MergeFromString(b"\x22\x02\x0a\x00")  # int_gauge, field 4, with a point
+    metrics.add(name="new").gauge.data_points.add(time_unix_nano=1_790_000_000 * 10**9, as_int=1)
+    checked = check_message(Signal.METRICS, request)
+    assert (checked.accepted_count, checked.rejected_count) == (1, 1)
+    assert "no known kind" in checked.reason

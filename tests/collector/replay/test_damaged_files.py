@@ -34,7 +34,7 @@ from tests.collector.replay.foreign_files import (
         (
             "nothing in Jaeger",
             b'{"data": null, "errors": [{"msg": "not found"}]}',
-            "an object with data, errors",
+            "Jaeger's answer has no traces: not found",
         ),
         (
             "a search of Tempo",

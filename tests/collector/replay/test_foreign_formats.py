@@ -16,6 +16,7 @@ from tests.collector.replay.foreign_files import (
     JAEGER_NULLS,
     RESOURCE,
     SPAN,
+    START_US,
     TEMPO,
     TRACE_HEX,
     ZIPKIN,
@@ -50,7 +51,7 @@ def test_zipkin(running: Any, tmp_path: Path) -> None:
     running.landed()
     assert code == 1
     assert out.startswith("2 spans sent, 1 refused")
-    assert err.startswith("zipkin.json:1[0][2]: not a Zipkin v2 span")
+    assert err.startswith("zipkin.json:1[0][2]: not a Zipkin span")
     rows = running.client.sql(
         "SELECT trace_id, parent_span_id, service_name, span_name, span_kind, duration_ns, status_code,"
         " status_message, attributes::JSON::VARCHAR AS attributes, events[1].name AS event,"
@@ -91,6 +92,42 @@ def test_zipkin(running: Any, tmp_path: Path) -> None:
     )
 
 
+STORED = {
+    "traceID": "abc123",
+    "spanID": "1",
+    "operationName": "GET /",
+    "startTime": START_US,
+    "tag": {"http@status_code": 200, "span@kind": "server"},
+    "process": {"serviceName": "front", "tag": {"host@name": "h"}},
+}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"_index": "jaeger-span", "_source": STORED},
+        {"took": 1, "hits": {"total": 1, "hits": [{"_source": STORED}]}},
+    ],
+)
+def test_what_elasticsearch_holds(tmp_path: Path, document: object) -> None:
+    """Spans of Jaeger are read out of Elasticsearch's documents and answers, with tags that are fields."""
+    path = write(tmp_path / "dump.json", document)
+    (span,) = spans_in(path)
+    assert (span.kind, span.attributes[0].key, span.attributes[0].value.int_value) == (
+        2,
+        "http.status_code",
+        200,
+    )
+    ((found, _),) = read_file(path)
+    assert found.request.resource_spans[0].resource.attributes[1].key == "host.name"  # type: ignore[union-attr]
+
+
+def test_one_resource(tmp_path: Path) -> None:
+    """One element of `resourceSpans` by itself is read."""
+    (document,) = documents("1" * 16)
+    assert len(spans_in(write(tmp_path / "one.json", document["resourceSpans"]))) == 1
+
+
 def test_former_names(shared: Any, make_request: Any, tmp_path: Path) -> None:
     """Senders before OTLP 0.15 called scopes instrumentation libraries, in JSON and in field 1000."""
     span = {**SPAN, "traceId": TRACE_HEX, "spanId": "00000000000000b1"}
@@ -122,6 +159,7 @@ def test_former_names(shared: Any, make_request: Any, tmp_path: Path) -> None:
     [
         ({"spanId": "abc"}, "spanId: expected hexadecimal digits, two for each byte, not 'abc'"),
         ({"startTimeUnixNano": "2026-11-29T01:00:00Z"}, "expected an integer, not '2026-11-29T01:00:00Z'"),
+        ({"kind": "SERVER"}, "kind: expected a number or a name such as SPAN_KIND_CONSUMER, not 'SERVER'"),
         (
             {"attributes": [{"key": "k", "value": {"doubleValue": "much"}}]},
             "doubleValue: expected a number, not 'much'",
@@ -145,5 +183,5 @@ def test_console_output_is_not_zipkin(tmp_path: Path) -> None:
     path.write_text(json.dumps({"traceId": TRACE_HEX, "id": "1" * 16, "kind": 0, "attributes": {"a": 1}}))
     refused = [item for item, _ in read_file(path) if isinstance(item, Refused)]
     assert [item.reason for item in refused] == [
-        "not a Zipkin v2 span (kind is 0, and not a word such as CLIENT)"
+        "not a Zipkin span (kind is 0, and not a word such as CLIENT)"
     ]
