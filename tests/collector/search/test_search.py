@@ -58,6 +58,43 @@ def test_steps(queries: QueryRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "only the newest 2 spans" in result.reason
 
 
+def test_rare_traces_are_judged_together(queries: QueryRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Candidates of several looks are read at once: each read takes all columns where they lie."""
+    asked: list[str] = []
+    run = QueryRunner.run_own
+
+    def note(self: QueryRunner, sql: str, *arguments: Any, **named: Any) -> Any:
+        asked.append(sql.partition("\n")[0])
+        return run(self, sql, *arguments, **named)
+
+    monkeypatch.setattr(QueryRunner, "run_own", note)
+    monkeypatch.setattr(module, "_STEPS", (1, 2, 3, 100))
+    assert names(search(queries, parse("{}"), SPAN, Limits())) == [4, 3, 2, 1]
+    assert len([sql for sql in asked if sql.startswith("-- The traces of")]) > 3
+    assert len([sql for sql in asked if sql.startswith("-- All spans of")]) == 1
+
+
+def test_what_was_found_is_judged_before_time_runs_out(
+    queries: QueryRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search whose looks are slow judges what it has after each, so it ends with some traces."""
+    now_s = 0.0
+    run = QueryRunner.run_own
+
+    def slow_look(self: QueryRunner, sql: str, *arguments: Any, **named: Any) -> Any:
+        nonlocal now_s
+        found = run(self, sql, *arguments, **named)
+        if sql.startswith("-- The traces of") and found.table.num_rows:
+            now_s += 12
+        return found
+
+    monkeypatch.setattr(QueryRunner, "run_own", slow_look)
+    monkeypatch.setattr(module, "_STEPS", (1, 2, 3, 100))
+    result = search(queries, parse("{}"), SPAN, Limits(timeout_s=30), clock_s=lambda: now_s)
+    assert names(result)[0] == 4
+    assert result.reason == "stopped after 30 s"
+
+
 def test_time(queries: QueryRunner) -> None:
     """A search that runs out of time gives what it has found, or says that it found nothing in time."""
     ticks = iter([0.0, 0.0, 99.0])
