@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from detectors.localise.evidence.errors import UNANSWERED
 from llm.analysis.units import quantity
 from llm.checks.clocks import Clock, stated_clocks
 from llm.checks.parts import PART_OF, PartOf, part_of
@@ -104,7 +105,8 @@ def quoted_types(fact: Fact) -> frozenset[str]:
 
 
 def _claim(fact: Fact, words: frozenset[Family]) -> Claim:
-    own = unquoted(fact)
+    # The share of calls that got no answer is the called service's; the fact's place is one caller.
+    own = "" if fact.kind == UNANSWERED else unquoted(fact)
     whole = part_of(own)
     numbers = list(find_roles(PART_OF.sub(" ", own))) + list(_structured(fact)) + _trade_numbers(fact)
     ratio = fact.observed / fact.expected if fact.observed is not None and fact.expected else None
@@ -157,7 +159,8 @@ def _trade_numbers(fact: Fact) -> list[RoleNumber]:
 def _structured(fact: Fact) -> list[RoleNumber]:
     """The fact's own figures, and the difference and ratio that follow from them."""
     texts: list[tuple[str, str]] = []
-    if fact.kind == "error":  # the statement of an error does not give the duration of the failed call
+    # The statement of an error does not give the duration of the failed call.
+    if fact.kind in ("error", UNANSWERED):
         return []
     if fact.observed is not None:
         texts.append((quantity(fact.observed, fact.unit), "observed"))

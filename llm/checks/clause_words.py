@@ -18,6 +18,18 @@ TAKES = FAMILIES["time"] - words("after only ms")
 # Words that assert a cause, and words that grade it. From this confidence on the first need no grading word.
 CERTAIN = 0.9
 BE = words("is are was were be been being")
+FINITE_VERBS = (
+    frozenset(verb for verb in TAKES if not verb.endswith("ing"))
+    | FAILED
+    | BE
+    | words("has had have carried reached arrived waited holds held rose fell slowed dropped")
+)
+# Verbs that make a clause of a text; nouns of the same form are left out.
+PREDICATES = FINITE_VERBS - words(
+    "time times duration durations latency latencies response execution work"
+) - words("error errors exception exceptions failure failures") | words(
+    "amounts accounts contributes comes came represents covers comprises includes began exceeds"
+)
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,9 @@ def clauses(text: str) -> Iterable[tuple[str, str]]:
             joined = joint if joint not in APPOSITION else joined or joint
             continue
         if joint and _is_bare(piece):
+            if last and (joined in APPOSITION or joint != ","):
+                # "… it called, matcher, the message …": the place may belong to either side.
+                yield "and", f"{ENTITY.sub(' ', last)} {piece}"
             first = TOKEN.findall(piece)[0].lower()
             waiting.append((piece, first in _OPENINGS or joint != "and"))
             continue

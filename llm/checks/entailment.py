@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from llm.checks.claims import Claim
 from llm.checks.clause_words import ENTITY_MARK, FAILED
 from llm.checks.clauses import APPOSITION, BARE, ENTITY, TOKEN, clauses, in_one_form, unit_indexes
-from llm.checks.clocks import CLOCK_MARKS, mark_clocks, marked
+from llm.checks.clocks import CLOCK_MARKS, Clock, mark_clocks, marked
+from llm.checks.joints import is_fragment, joint_rule
 from llm.checks.parts import PART_OF, PartOf, parts_of, thing
 from llm.checks.phrasing import is_self_time, names_relation, phrasing_rule
 from llm.checks.roles import RoleNumber, find_roles, given_by
@@ -59,6 +60,8 @@ _VERBS = words("is was are were has had") | FAMILIES["time"] - words(
 )
 _ORDERS = words("order orders buy sell trade")
 _DATABASE = FAMILIES["database"]
+_BEFORE_NOUNS = words("with of by in at for from")
+_BEFORE_COMMANDS = words("with of by in at for from")
 _NO_PLACE = "a place that its fact does not name"
 _NO_LICENCE = "a word that its fact does not license"
 _NO_NUMBER = "a number that its fact does not give"
@@ -105,7 +108,6 @@ class Entailment:
 
     def check(self, text: str, cited: Sequence[str], previous: tuple[str, str] | None) -> Verdict:
         """`text` without citations, against the facts `cited`; `previous` is the last sentence's place."""
-        claims = [self._claims[i] for i in cited]
         if any(name.lower() in text.lower() for name in self._wordy):
             return Verdict("a name that is a sentence")
         text, clocks = mark_clocks(text)
@@ -114,21 +116,38 @@ class Entailment:
         text = _BETWEEN.sub(r"from \1 to ", text)
         if refusal := self._whole_sentence(text):
             return Verdict(refusal)
-        place = previous
+        return self._clauses(text, clocks, [self._claims[i] for i in cited], previous)
+
+    def _clauses(
+        self, text: str, clocks: list[Clock], claims: Sequence[Claim], place: tuple[str, str] | None
+    ) -> Verdict:
+        """The first clause that fails decides."""
         told: set[str] = set()  # facts whose quantity the sentence has already named in full
         before = ""
+        host = ""  # the last clause with a subject or a verb
         for joint, clause in clauses(text):
-            if joint in APPOSITION and self._hangs_on(clause, before):
-                return Verdict("a relation that no fact states")
-            before = clause
+            if refusal := self._joined(joint, clause, before):
+                return Verdict(refusal)
             given = [claim for claim in claims if set(marked(clause, clocks)) <= claim.clocks]
             if not given:
                 return Verdict("a time that no fact gives")
+            is_part = is_fragment(clause)
+            if before and (is_part or not host):
+                given = [claim for claim in given if not self._against(host or before, claim, is_told=True)]
+                if not given:
+                    return Verdict("parts of one clause from different facts")
+            before, host = clause, host if is_part else clause
             rule, supported = self._clause(clause, given, place, told)
             if rule != "entailed":
                 return Verdict(rule)
             place = supported or place
         return Verdict("entailed", place)
+
+    def _joined(self, joint: str, clause: str, before: str) -> str:
+        """The rule that the clause breaks beside the one before it; a type of error is no place."""
+        if joint in APPOSITION and self._hangs_on(clause, before):
+            return "a relation that no fact states"
+        return joint_rule(joint, ENTITY.sub(self._if_place, clause), ENTITY.sub(self._if_place, before))
 
     def shown(self, text: str) -> str:
         """`text` with quotation marks around names that read as words: these words are the sender's."""
@@ -160,7 +179,7 @@ class Entailment:
         """The rule that applies, and the place that the clause is about."""
         reasons: list[str] = []
         for claim in claims:
-            rule = self._against(clause, claim, claim.evidence_id in told)
+            rule = self._against(clause, claim, is_told=claim.evidence_id in told)
             if not rule:
                 if ENTITY_MARK in clause or place is None or not claim.names_a_place or claim.place == place:
                     if names_relation(TOKEN.findall(clause.lower()), claim):
@@ -170,7 +189,7 @@ class Entailment:
             reasons.append(rule)
         return reasons[0], None
 
-    def _against(self, clause: str, claim: Claim, is_told: bool) -> str:  # noqa: PLR0911 - a line a rule
+    def _against(self, clause: str, claim: Claim, *, is_told: bool) -> str:  # noqa: PLR0911 - a line a rule
         """The rule by which one fact does not support the clause; empty when it does."""
         entities = [self._entities[int(index)] for index in ENTITY.findall(clause)]
         if any(claim.evidence_id not in entity.claims or not claim.names_a_place for entity in entities):
@@ -192,7 +211,9 @@ class Entailment:
         if claim.far and not self._keeps_direction(tokens, claim):
             return "a direction that its fact does not give"
         plain = [token.lower().removesuffix("'s").removesuffix("’s") for token in tokens]
-        if plain and plain[0] in COMMANDS and not set(plain[1:2]) & _NOUN_AFTER:
+        lead = [word for word in plain if word not in _PUNCTUATION]
+        lead = lead[1:] if set(lead[:1]) & _BEFORE_COMMANDS else lead  # "With call A, …"
+        if lead and lead[0] in COMMANDS and not set(lead[1:2]) & _NOUN_AFTER:
             return "a command"
         if is_self_time(plain, numbers, claim, is_told=is_told):
             return "a quantity that its fact does not give"

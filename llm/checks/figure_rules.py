@@ -181,6 +181,39 @@ def _further(word: Word) -> bool:
     return word.text == "further" and not (word.before[-1:] == ["a"] and any(measures(word.behind[:1])))
 
 
+def _sequence(word: Word) -> bool:
+    """ "Later, A took 152 ms" puts facts in an order; "2.4 s later" and "later than usual" are measures."""
+    is_measured = any(measures(word.before[-2:])) or word.behind[:1] == ["than"]
+    return word.text in ("later", "earlier") and not is_measured
+
+
+def _price_of_nothing(word: Word) -> bool:
+    """ "The price was 3,400 times the usual": a fact gives a price as such, and compares no prices."""
+    return word.text in ("price", "prices", "priced") and not (word.has("price") and not word.has("ratio"))
+
+
+def _over_what(word: Word) -> bool:
+    """ "12 ms over its usual 14 ms" for a value that is less: "over 9 traces" alone needs no direction."""
+    return word.text == "over" and "more" not in word.claim.families and word.has("excess", "expected")
+
+
+def _at_most(word: Word) -> bool:
+    """ "Took up to 176 ms" gives a maximum; "rose up to" and "from 8 ms up to" give an end."""
+    is_change = set(word.clause[: word.index]) & (FAMILIES["more"] | words("from went goes"))
+    return word.text == "up" and word.behind[:1] == ["to"] and not is_change
+
+
+def _worth_itself(word: Word) -> bool:
+    """ "Is worth 850 BTC": an amount is worth what the fact about its value says."""
+    return word.text == "worth" and "unusual" in word.claim.families
+
+
+def _far_from(word: Word) -> bool:
+    """ "Far from failing" denies; "far more" and "by far" give a degree."""
+    is_degree = set(word.behind[:1]) & (_COMPARATIVES | _JOINS | words("too")) or word.before[-1:] == ["by"]
+    return word.text == "far" and not is_degree
+
+
 def _severity(word: Word) -> bool:
     return word.text == "severity" and not word.claim.phrases
 
@@ -266,6 +299,12 @@ FIGURE_RULES: tuple[tuple[str, Callable[[Word], bool]], ...] = (
     ("a quantity that its fact does not give", _went),
     ("a quantity that its fact does not give", _own_slowdown),
     ("a quantity that its fact does not give", _away),
+    ("a time that no fact gives", _sequence),
+    ("a degree that its fact does not bear out", _far_from),
+    ("a quantity that its fact does not give", _worth_itself),
+    ("a quantity that its fact does not give", _price_of_nothing),
+    ("a quantity that its fact does not give", _at_most),
+    ("a direction that its fact does not give", _over_what),
     ("a quantity that its fact does not give", _severity),
     ("a quantity that its fact does not give", _further),
     ("a quantity that its fact does not give", _more_of_failures),

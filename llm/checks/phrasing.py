@@ -6,7 +6,7 @@ Each rule is a name, which the stored report shows, and a function that is true 
 from __future__ import annotations
 
 from llm.checks.claims import Claim
-from llm.checks.clause_words import TAKES, Word
+from llm.checks.clause_words import ENTITY_MARK, TAKES, Word
 from llm.checks.figure_rules import FIGURE_RULES
 from llm.checks.relation_rules import RELATION_RULES
 from llm.checks.roles import RoleNumber
@@ -51,8 +51,11 @@ def is_self_time(clause: list[str], numbers: list[RoleNumber], claim: Claim, *, 
     """
     if not claim.is_relation:
         return False
-    has_time = any(number.role in ("observed", "expected", "excess", "ratio") for number in numbers)
+    roles = {number.role for number in numbers}
+    has_time = bool(roles & {"observed", "expected", "excess", "ratio"})
     if set(clause) & _OWN_WORK:
         return True
     takes = any(number.role == "observed" for number in numbers) and set(clause) & TAKES
-    return has_time and not names_relation(clause, claim) and (not is_told or bool(takes))
+    has_subject = any(word.startswith(ENTITY_MARK) for word in clause)  # "A was late by 2.4 s", "71% is in A"
+    has_time = has_time or (has_subject and "share" in roles)
+    return has_time and not names_relation(clause, claim) and (not is_told or bool(takes) or has_subject)

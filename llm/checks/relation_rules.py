@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llm.checks.clause_words import BE, CERTAIN, ENTITY_MARK, FAILED, FAILURES, TAKES, Word, measures
+from llm.checks.clause_words import (
+    CERTAIN,
+    ENTITY_MARK,
+    FAILED,
+    FAILURES,
+    FINITE_VERBS,
+    Word,
+    measures,
+)
 from llm.checks.clocks import CLOCK_MARKS
 from llm.checks.vocabulary import FAMILIES, words
 
@@ -25,12 +33,6 @@ _GRADED = words(
 )
 _FAULTS = words("problem issue culprit bottleneck suspect suspected")
 _CONJUNCTIONS = words("as for since when once with because")
-_FINITE = (
-    frozenset(verb for verb in TAKES if not verb.endswith("ing"))
-    | FAILED
-    | BE
-    | words("has had have carried reached arrived waited holds held rose fell slowed dropped")
-)
 _OF_A_DATABASE = words("query queries statement statements call calls operation operations step")
 _CAUSED = words(
     "incident anomaly anomalies slowdown delay latency failure failures error errors this it problem symptom"
@@ -155,7 +157,7 @@ def _subordinate(word: Word) -> bool:
         return False
     behind = word.clause[word.index + 1 :]
     named = next((index for index, item in enumerate(behind) if item.startswith(ENTITY_MARK)), None)
-    return named is not None and named <= 3 and bool(set(behind[named + 1 :]) & _FINITE)
+    return named is not None and named <= 3 and bool(set(behind[named + 1 :]) & FINITE_VERBS)
 
 
 def _cause_of_what(word: Word) -> bool:
@@ -194,6 +196,12 @@ def _path_itself(word: Word) -> bool:
     return word.text == "longest" or word.before[-1:] != ["critical"] or not (is_on_it or is_of_it)
 
 
+def _slowed_by_a_place(word: Word) -> bool:
+    """ "It was held up by A": that a place slowed another is a relation of two places."""
+    is_agent = word.text == "by" and ENTITY_MARK in "".join(word.behind)
+    return is_agent and bool(set(word.clause[: word.index]) & (FAMILIES["slower"] | words("held")))
+
+
 def _ended_without_failure(word: Word) -> bool:
     """A call ends in or with an error; that an error ended is no fact's."""
     is_error = "error" in word.claim.families
@@ -211,6 +219,7 @@ RELATION_RULES: tuple[tuple[str, Callable[[Word], bool]], ...] = (
     ("a relation that no fact states", _due_without_share),
     ("a time that no fact gives", _published),
     ("a relation that no fact states", _until),
+    ("a relation that no fact states", _slowed_by_a_place),
     ("a relation that no fact states", _caused),
     ("a relation that no fact states", _called),
     ("a relation that no fact states", _failed_to),

@@ -1,4 +1,4 @@
-"""Lies and honest paraphrases of a model, sentence by sentence, over four subjects (`narration/world.py`)."""
+"""Lies and honest paraphrases of a model, sentence by sentence, over ten subjects (`narration/world.py`)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIE_KINDS = {
     "hedged blame", "comparison", "quantifier", "conditional", "words", "does not entail", "quantity",
     "conjunction", "wrong verb", "degree", "fresh third", "unit", "caller", "order",
     "percent base", "comparative", "adverb cause", "hedge", "figure of speech", "half true", "question",
-    "list", "table", "heading",
+    "list", "table", "heading", "derived figure", "time", "synonym", "joined", "fresh sixth",
 }  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def _rows(name: str) -> list[list[str]]:
     ]
 
 
-PARTS = ("dev", "held_out", "fresh", "outsider", "third", "fourth", "fifth")
+PARTS = ("dev", "held_out", "fresh", "outsider", "third", "fourth", "fifth", "sixth")
 LIES = [row for part in (*PARTS, "second") for row in _rows(f"lies_{part}")]
 HONEST = [row for part in PARTS for row in _rows(f"honest_{part}")]
 

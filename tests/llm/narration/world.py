@@ -1,4 +1,4 @@
-"""Four subjects whose facts code states, for lies and paraphrases to be told about."""
+"""Subjects whose facts code states, for lies and paraphrases to be told about."""
 
 # ruff: noqa: E501 - statements as code writes them
 from __future__ import annotations
@@ -161,6 +161,67 @@ def rides() -> tuple[Evidence, Draft]:
     return world(facts, [cause(facts[1], "own_code", 0.85)])
 
 
+def gone() -> tuple[Evidence, Draft]:
+    """Slow orders behind a service that does not answer."""
+    facts = [
+        fact(1, "gateway", "GET /orders", "anomaly",
+             "GET /orders in gateway took 1.8 s, usually 45 ms (7σ, SEV2, n = 1,400, all hours)",
+             observed=1.8e9, expected=45e6, unit="ns", sample_count=1400, sigma=7.0),
+        fact(2, "gateway", "GET /orders", "structure",
+             'GET /orders in gateway: "GET /orders did not call GET stock in inventory, as in 88% of its spans,'
+             ' usually in 2%"',
+             observed=0.88, expected=0.02),
+        fact(3, "gateway", "GET", "unanswered",
+             "inventory does not answer: 97% of the calls to it failed without an answer, GET in gateway among them",
+             observed=0.97, expected=0.0),
+        fact(4, "gateway", "GET /orders", "extent",
+             "The incident has 120 anomalies in 44 traces between 2026-11-20 10:02:00 UTC and 2026-11-20 10:06:30 UTC"),
+    ]  # fmt: skip
+    return world(facts, [cause(facts[2], "unanswered", 0.7)])
+
+
+def pair() -> tuple[Evidence, Draft]:
+    """Two faults at once, each with its own window."""
+    facts = [
+        fact(1, "feed", "GET /feed", "anomaly",
+             "GET /feed in feed took 910 ms, usually 60 ms (6.6σ, SEV2, n = 2,020, all hours)",
+             observed=910e6, expected=60e6, unit="ns", sample_count=2020, sigma=6.6),
+        fact(2, "feed", "render", "self_time",
+             "render in feed took 800 ms of self time, 760 ms over its usual 40 ms (n = 2,020), 88% of the"
+             " slowdown of the trace",
+             observed=800e6, expected=40e6, unit="ns", sample_count=2020, share=0.88),
+        fact(3, "mailer", "Send", "error", 'Send in mailer failed with "SMTPTimeout": "timed out after 30 s"',
+             observed=30e9, unit="ns"),
+        fact(4, "feed", "render", "window",
+             "render in feed has 40 anomalies in 20 traces between 2026-11-20 10:02:00 UTC and 2026-11-20 10:04:10 UTC"),
+        fact(5, "mailer", "Send", "window",
+             "Send in mailer has 9 anomalies in 9 traces between 2026-11-20 10:03:30 UTC and 2026-11-20 10:06:00 UTC"),
+        fact(6, "feed", "GET /feed", "extent",
+             "The incident has 49 anomalies in 29 traces between 2026-11-20 10:02:00 UTC and 2026-11-20 10:06:00 UTC"),
+    ]  # fmt: skip
+    own = cause(facts[1], "own_code", 0.8).model_copy(update={"evidence": ("E2", "E4")})
+    other = cause(facts[2], "error", 0.5).model_copy(update={"separate": True, "evidence": ("E3", "E5")})
+    return world(facts, [own, other])
+
+
+def retry() -> tuple[Evidence, Draft]:
+    """Failing charges that are asked for again and again."""
+    facts = [
+        fact(1, "billing", "POST /charge", "anomaly",
+             "POST /charge in billing: 33 of 40 calls failed in 5 s, usually <0.1% (5.2σ, SEV2, n = 3,000, all hours)",
+             observed=0.825, expected=0.0005, unit="share", sample_count=3000, sigma=5.2),
+        fact(2, "psp", "Authorize", "error", 'Authorize in psp failed with "Unavailable": "upstream connect error"',
+             observed=12e6, unit="ns"),
+        fact(3, "billing", "Authorize", "repeats",
+             'Authorize in billing: "called 4 times by POST /charge, usually once"'),
+        fact(4, "billing", "POST /charge", "self_time",
+             "POST /charge in billing took 90 ms of self time in 4 calls, 60 ms over its usual 30 ms (n = 3,000),"
+             " 61% of the slowdown of the trace",
+             observed=90e6, expected=30e6, unit="ns", sample_count=3000, share=0.61),
+    ]  # fmt: skip
+    return world(facts, [cause(facts[1], "error", 0.9)])
+
+
 WORLDS = {
     "slow": slow(),
     "failing": failing(),
@@ -169,4 +230,7 @@ WORLDS = {
     "polyglot": polyglot(),
     "trade": trade(),
     "rides": rides(),
+    "gone": gone(),
+    "pair": pair(),
+    "retry": retry(),
 }
