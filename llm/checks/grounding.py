@@ -20,7 +20,7 @@ from llm.checks.entailment import Entailment, Verdict
 from llm.deterministic import OPENINGS, said
 from llm.explanation import Draft, Evidence, RootCause, SentenceCheck
 from llm.narration.answer import Answer, AnsweredCause
-from llm.redaction.redact import redact_again, redact_name, strip_invisible
+from llm.redaction.redact import is_clean, redact_again, redact_name, strip_invisible
 
 MIN_SENTENCE_WORDS = 3  # a shorter sentence was mostly markup
 MAX_SENTENCE_CHARS = 600
@@ -123,6 +123,8 @@ class SentenceChecker:
     def take(self, sentence: str) -> SentenceCheck:
         """The result of the next sentence."""
         cited = list(dict.fromkeys(_ID.findall(" ".join(_CITATION.findall(sentence)))))
+        if all(self._evidence.fact(i) for i in cited) and (own := self._word_for_word(sentence, cited)):
+            return own
         text = plain_text(_CITATION.sub(" ", sentence)).rstrip(".! ")
         text = redact_again(_SPACED.sub(r"\1", text), MAX_SENTENCE_CHARS + 1)
         if self._takes_own_words and not cited:  # a person does not need to know the numbers of facts
@@ -133,13 +135,8 @@ class SentenceChecker:
         if not rule and _quotes_others(text, self._quotable):
             rule = "quotes what no fact says"
         repeated = "" if rule else _repeated(text, known, self._evidence, self._draft)
-        if repeated and self._takes_own_words:
-            return _row(text, cited, "kept", OWN_WORDS, f"{text} [{', '.join(known)}].")
-        if repeated:  # in code's punctuation, with the fact of that statement
-            fact = self._evidence.fact(repeated)
-            assert fact is not None
-            self._place = (fact.service, fact.operation)
-            return _row(text, cited, "kept", OWN_WORDS, said(fact))
+        if repeated:
+            return self._own(text, known, repeated)
         if not rule:
             without_quote = _without_quote(text, known, self._evidence)
             verdict = self._entailment.check(without_quote, known, self._place)
@@ -149,6 +146,26 @@ class SentenceChecker:
                 line = f"{self._entailment.shown(text)} [{', '.join(known)}]."
                 return _row(text, cited, "kept", rule, line)
         return self._replaced(text, cited, known, rule)
+
+    def _word_for_word(self, sentence: str, cited: list[str]) -> SentenceCheck | None:
+        """The result of a sentence that is code's own: addresses in what it quotes are no markup."""
+        written = _SPACED.sub(r"\1", " ".join(_CITATION.sub(" ", sentence).split())).rstrip(".! ")
+        if len(written) > MAX_SENTENCE_CHARS or not is_clean(written, MAX_SENTENCE_CHARS + 1):
+            return None
+        for evidence_id in cited:
+            for statement in _own_statements(evidence_id, self._evidence, self._draft):
+                if written in (f"{opening}{statement}".rstrip(".! ") for opening in OPENINGS):
+                    return self._own(written, cited, evidence_id)
+        return None
+
+    def _own(self, text: str, cited: list[str], evidence_id: str) -> SentenceCheck:
+        """Code's own sentence: a person's stays as it is; a model's gets code's punctuation and citation."""
+        if self._takes_own_words:
+            return _row(text, cited, "kept", OWN_WORDS, f"{text} [{', '.join(cited)}].")
+        fact = self._evidence.fact(evidence_id)
+        assert fact is not None
+        self._place = (fact.service, fact.operation)
+        return _row(text, cited, "kept", OWN_WORDS, said(fact))
 
     def _replaced(self, text: str, cited: list[str], known: list[str], rule: str) -> SentenceCheck:
         """Code's sentence about the first cited fact, once."""

@@ -45,9 +45,13 @@ _IDENTIFIER = re.compile(
     r"|HSET|MGET|SET|SEND|RECV|publish|receive|process|send|settle|poll|consume) )?"
     r"[A-Za-z0-9_/{}:.$@*-]{1,80}"
 )
-_LINK = re.compile(r"(?<=!)(?=\[)|(?<=\])(?=\()")
+# Where a space keeps a text from being a link, an image, a reference or an address wherever it is shown:
+# chat clients and notebooks render Markdown and make a link of every "http://…" and "www.…".
+_LINK = re.compile(
+    r"(?<=!)(?=\[)|(?<=\])(?=[(\[:])|(?<=\[)(?=\[)|(?<=//)(?=[^\s/])|(?<=www\.)(?=\S)", re.IGNORECASE
+)
 _NO_MARKUP = str.maketrans({"<": "‹", ">": "›", **dict.fromkeys('"`“”„‟«»＂', "'")})
-_NO_IDENTIFIER = re.compile(r"://|\*\*|\{\{|^\W*www\.|^:")  # a page shows these as link, bold or icon
+_NO_IDENTIFIER = re.compile(r"//|\*\*|\{\{|^\W*www\.|^:")  # a page shows these as link, bold or icon
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -88,7 +92,7 @@ def quoted_text(text: object) -> str:
     """The sender's words for our own sentences: redacted, in quotation marks, and without markup.
 
     >>> quoted_text('see <b>"x"</b> and ![y](http://z)')
-    '"see ‹b›\'x\'‹/b› and ! [y] (http://z)"'
+    '"see ‹b›\'x\'‹/b› and ! [y] (http:// z)"'
     """
     said = redact_text(text).translate(_NO_MARKUP)
     return f'"{_LINK.sub(" ", said)}"'

@@ -10,6 +10,7 @@ import pytest
 from llm.checks.grounding import check_summary, ground
 from llm.explanation import SentenceCheck
 from llm.narration.answer import Answer
+from llm.redaction.redact import quoted_text
 from tests.llm.narration.world import WORLDS, fact
 from tests.llm.narration.world import world as narrated
 
@@ -86,9 +87,12 @@ def test_quotation_marks_hide_no_lie(form: str) -> None:
     assert shown == []
 
 
-def test_a_quotation_keeps_its_full_stops() -> None:
-    """Code's own sentence about a message with full stops is one sentence, and stays."""
-    said = 'GET /cart in cart failed: "Servlet.service for . . . dispatcherServlet. Again!"'
+@pytest.mark.parametrize(
+    "message", ["Servlet.service for . . . dispatcherServlet. Again!", "GET http://cart:8080/x <refused>"]
+)
+def test_a_quotation_stays_whole(message: str) -> None:
+    """Code's own sentence about a message with full stops or an address is one sentence, and stays."""
+    said = f"GET /cart in cart failed: {quoted_text(message)}"
     evidence, draft = narrated([fact(1, "cart", "GET /cart", "error", said)], [])
     checks = check_summary(f"{said} [E1].", evidence, draft, takes_own_words=True)
     assert [made.verdict for made in checks] == ["kept"]

@@ -101,11 +101,17 @@ def test_attributes_by_allow_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["http://evil.example/x", "www.evil.example", "**evil**", "{{7*7}}", ":material/warning:"]
+    ("name", "quoted"),
+    [
+        ("http://evil.example/x", "http:// evil.example/x"),
+        ("www.evil.example", "www. evil.example"),
+        ("//evil.example", "// evil.example"),
+        *((name, name) for name in ("**evil**", "{{7*7}}", ":material/warning:")),
+    ],
 )
-def test_a_name_that_a_page_would_render_is_quoted(name: str) -> None:
-    """Links, bold text, templates and icons are no identifiers, whatever service calls itself so."""
-    assert quoted_name(name) == f'"{name}"'
+def test_a_name_that_a_page_would_render_is_quoted(name: str, quoted: str) -> None:
+    """Links, bold text, templates and icons are no identifiers, and an address becomes no link."""
+    assert quoted_name(name) == f'"{quoted}"'
 
 
 def test_nothing_closes_the_quotation() -> None:
