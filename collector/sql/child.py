@@ -14,21 +14,37 @@ import resource
 import signal
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from time import monotonic, process_time
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from collector.errors import InvalidInput, RefusedQuery, SpyhopError, Timeout, TooLarge
+from collector.errors import RefusedQuery, SpyhopError, Timeout, TooLarge
 from collector.sql.fetch import NICENESS, fetch
-from collector.sql.sample import readable_names, sample_store
-from collector.sql.statement import DATABASE_ENDS, Prepared, first_lines, hint_for, prepare
+from collector.sql.sample import SAMPLE_ROWS, readable_names, sample_store
+from collector.sql.statement import (
+    DATABASE_ENDS,
+    Prepared,
+    first_lines,
+    mistake,
+    prepare,
+    projected,
+    text_of_tree,
+    tree_of_text,
+)
+from collector.sql.tree import CATALOG
+from collector.sql.unconditional import unconditional
 
-# A rehearsal that takes longer is heavy, not hostile: the server's own time limit handles it.
+# Of CPU: on a busy machine a second may pass before the first row. A rehearsal that takes longer is heavy,
+# not hostile: the server's own time limit handles it.
 REHEARSAL_S = 0.3
+UNCONDITIONAL_S = 0.5  # the same without its conditions; taking 640 MiB that are not there takes 0.4 s
 _INTERRUPT_GRACE_S = 0.5
+_LOOK_S = 0.05
 # In addition to the process's memory after its start. A query that needs more for 2,048 rows is refused.
 ADDRESS_SPACE_EXTRA_BYTES = 640 * 1024 * 1024
 
@@ -68,6 +84,7 @@ def _answer(  # noqa: PLR0911  # one for each way in which a query ends
     params = request["params"]
     cursor = con.cursor()
     try:
+        cursor.execute(f"USE {CATALOG}")
         prepared = prepare(
             cursor,
             request["query"],
@@ -77,8 +94,10 @@ def _answer(  # noqa: PLR0911  # one for each way in which a query ends
             as_text=request["as_text"],
         )
         head: dict[str, Any] = prepared._asdict()
+        del head["text"]
         if prepared.reads_store:
-            _rehearse(cursor, prepared, request)
+            _rehearse(cursor, prepared.sql, request, REHEARSAL_S)
+            _rehearse_unconditional(cursor, prepared, request)
             return head, None
         signal.setitimer(signal.ITIMER_REAL, request["timeout_s"] + _INTERRUPT_GRACE_S)
         with _interrupted_after(cursor, request["timeout_s"]):
@@ -108,7 +127,8 @@ def _answer(  # noqa: PLR0911  # one for each way in which a query ends
             "hint": "ask for less at once",
         }, None
     except duckdb.Error as error:
-        return {"error": InvalidInput.code, "message": first_lines(error), "hint": hint_for(error)}, None
+        told = mistake(error, request["query"], lines_before=1)
+        return {"error": told.code, "message": told.message, "hint": told.hint}, None
     except Exception as error:  # any failure while reading a text: the query is not run
         return {
             "error": RefusedQuery.code,
@@ -119,7 +139,7 @@ def _answer(  # noqa: PLR0911  # one for each way in which a query ends
         cursor.close()
 
 
-def _rehearse(cursor: duckdb.DuckDBPyConnection, prepared: Prepared, request: dict[str, Any]) -> None:
+def _rehearse(cursor: duckdb.DuckDBPyConnection, sql: str, request: dict[str, Any], timeout_s: float) -> None:
     """Run it on the made-up rows. Only harm to the server counts. A made-up text that is no number,
     or too short a time, does not refuse the query: real rows may differ.
 
@@ -127,10 +147,10 @@ def _rehearse(cursor: duckdb.DuckDBPyConnection, prepared: Prepared, request: di
         TooLarge: a vector of its rows takes more memory than the process has.
     """
     try:
-        with _interrupted_after(cursor, REHEARSAL_S):
+        with _interrupted_after(cursor, timeout_s, most_s=request["check_s"] / 3):
             fetch(
                 cursor,
-                prepared.sql,
+                sql,
                 request["params"],
                 limit_rows=request["limit_rows"],
                 limit_bytes=request["limit_bytes"],
@@ -148,16 +168,47 @@ def _rehearse(cursor: duckdb.DuckDBPyConnection, prepared: Prepared, request: di
         return
 
 
-class _interrupted_after:  # reads as a statement
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> None:
-        self._timer = threading.Timer(timeout_s, cursor.interrupt)
-        self._timer.daemon = True
+def _rehearse_unconditional(
+    cursor: duckdb.DuckDBPyConnection, prepared: Prepared, request: dict[str, Any]
+) -> None:
+    tree = unconditional(tree_of_text(cursor, prepared.text))
+    if tree is None:
+        return
+    try:
+        text = text_of_tree(cursor, tree)
+    except DATABASE_ENDS:
+        raise
+    except duckdb.Error:  # a form that DuckDB writes but does not read
+        return
+    # DuckDB computes no more rows than a LIMIT asks for, and behind a condition it may be any of them.
+    sql = projected(text, prepared.types, SAMPLE_ROWS, request["as_text"])
+    _rehearse(cursor, sql if prepared.types else text, request, UNCONDITIONAL_S)
 
-    def __enter__(self) -> None:
-        self._timer.start()
 
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
+@contextmanager
+def _interrupted_after(
+    cursor: duckdb.DuckDBPyConnection, timeout_s: float, most_s: float | None = None
+) -> Iterator[None]:
+    """
+    Args:
+        most_s: where given, `timeout_s` counts the CPU of this process, for at most so long.
+    """
+    done = threading.Event()
+    started_s, started_cpu_s = monotonic(), process_time()
+
+    def wait() -> None:
+        while not done.wait(_LOOK_S if most_s else timeout_s):
+            if not most_s or process_time() - started_cpu_s > timeout_s or monotonic() - started_s > most_s:
+                cursor.interrupt()
+                return
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _stream(table: pa.Table) -> pa.Buffer:

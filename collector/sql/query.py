@@ -23,7 +23,7 @@ from collector.errors import InvalidInput, RefusedQuery, Timeout, TooLarge, Unav
 from collector.sql.columns import is_json
 from collector.sql.fetch import NICENESS, Fetched, fetch
 from collector.sql.sandbox import Reply, Sandbox
-from collector.sql.statement import DATABASE_ENDS, Params, first_lines, hint_for
+from collector.sql.statement import DATABASE_ENDS, Params, first_lines, mistake
 from collector.sql.strict_json import strict_json
 from collector.sql.watch import Spill, Watch
 from collector.store.store import Store
@@ -212,13 +212,15 @@ class QueryRunner:
                     return fetch(
                         cursor, sql, params, limit_rows=limit_rows, limit_bytes=self.bounds.result_bytes
                     )
-                except duckdb.Error as error:
-                    raise self._translated(error, running.stopped_because, timeout_s) from error
+                except (duckdb.Error, MemoryError) as error:
+                    raise self._translated(error, sql, running.stopped_because, timeout_s) from error
         finally:
             timer.cancel()
             cursor.close()
 
-    def _translated(self, error: duckdb.Error, stopped_because: str, timeout_s: float) -> Exception:
+    def _translated(
+        self, error: duckdb.Error | MemoryError, sql: str, stopped_because: str, timeout_s: float
+    ) -> Exception:
         if isinstance(error, DATABASE_ENDS):
             # Only real rows cause it, so the rehearsal passed. The watch of the database opens it again.
             if isinstance(error, duckdb.InternalException):
@@ -230,11 +232,11 @@ class QueryRunner:
             if stopped_because:
                 return TooLarge(f"the query was stopped: {stopped_because}", hint="ask for less at once")
             return _too_long(timeout_s)
-        if isinstance(error, duckdb.OutOfMemoryException):
+        if isinstance(error, (duckdb.OutOfMemoryException, MemoryError)):
             return TooLarge(f"the query needs too much memory ({first_lines(error)})", hint="ask for less")
         if isinstance(error, duckdb.PermissionException):
             return RefusedQuery(f"files outside the data folder are not read: {first_lines(error)}")
-        return InvalidInput(first_lines(error), hint=hint_for(error))
+        return mistake(error, sql, lines_before=1)
 
 
 def _too_long(timeout_s: float) -> Timeout:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from collector.sql.tree import CATALOG
 from collector.store.lake import refresh_views
 from collector.store.store import schema_texts
 
@@ -35,6 +36,8 @@ def sample_store() -> duckdb.DuckDBPyConnection:
         }
     )
     con.execute("SET GLOBAL TimeZone = 'UTC'")
+    con.execute(f"ATTACH ':memory:' AS {CATALOG}")  # a query cannot tell it from the store by its name
+    con.execute(f"USE {CATALOG}")
     for text in schema_texts():
         con.execute(text)
     refresh_views(con, Path("/"))

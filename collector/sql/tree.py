@@ -8,10 +8,11 @@ shows that it writes a file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from collector.errors import InvalidInput, RefusedQuery
+from collector.sql.dialects import function_hint, table_hint
 from collector.sql.functions import Functions, allowed_functions
 
 _QUERIES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
@@ -35,6 +36,11 @@ _TYPES_REFUSED = frozenset(
 )  # they take raw bytes on trust
 _INFORMATION_SCHEMA = frozenset({"tables", "columns", "schemata", "views", "table_constraints"})
 _SCHEMAS = frozenset({"main", "temp", "system", "pg_catalog", "information_schema"})
+_VARIANTS = frozenset(
+    {"attributes", "resource_attributes", "scope_attributes"}
+    | {"spanattributes", "resourceattributes", "logattributes", "scopeattributes"}  # otel_traces
+)
+CATALOG = "spyhop"  # the database's own name, from its file's
 _SPECIAL_TABLES = frozenset({'"tables"', '"databases"', "__show_tables_expanded"})  # SHOW TABLES and the like
 _CTE_NAME = re.compile(r"\w+")  # a name with a dot or a slash would be a file where the CTE is out of scope
 
@@ -44,6 +50,9 @@ COST_MAX = 60_000
 _MACRO_FACTOR = 4  # a macro's body repeats an argument up to three times: nullif, array_pop_back, wavg
 _LAMBDA_FACTOR = 3  # what takes a lambda is bound once for its type and once to run
 _BETWEEN_FACTOR = 3
+# They read a structure while they are bound, by recursion: 20,000 levels end the process. A text that is made
+# then may be another in the server.
+_BY_STRUCTURE = frozenset({"from_json", "from_json_strict", "json_transform", "json_transform_strict"})
 NAME_PARTS_MAX = 32  # a.a.a… of 20,000 parts binds for minutes
 
 
@@ -142,6 +151,7 @@ class _Walk:
             self._check_type(node)
         if len(node.get("column_names") or ()) > NAME_PARTS_MAX:
             raise RefusedQuery(f"a name has more than {NAME_PARTS_MAX} parts")
+        _check_keys(node.get("column_names") or ())
         return _BETWEEN_FACTOR if expression == "BETWEEN" else 1
 
     def _check_function(self, node: dict[str, Any]) -> int:
@@ -150,13 +160,19 @@ class _Walk:
         # `service_name.upper()` is a call too; a schema before it would pass by what is found first.
         is_plain = len(path) == 1 or (len(path) == 2 and path[0].lower() not in _SCHEMAS)
         if not is_plain or name not in self._functions.values:
+            instead = function_hint(name)
             raise RefusedQuery(
                 f"the function {'.'.join(path)} is not available here",
-                hint="SECURITY.md says which functions are left out and why",
+                hint=f"write {instead}" if instead else self._similar(name),
+            )
+        arguments = [argument.get("expression", argument) for argument in node.get("arguments") or []]
+        if name in _BY_STRUCTURE and any(argument.get("class") != "CONSTANT" for argument in arguments[1:]):
+            raise RefusedQuery(
+                f"{name} takes its structure as a plain text only",
+                hint=f"""write {name}(json, '{{"key": "VARCHAR"}}')""",
             )
         if name in self._functions.macros:
             return _MACRO_FACTOR
-        arguments = [argument.get("expression", argument) for argument in node.get("arguments") or []]
         has_lambda = any(isinstance(a, dict) and a.get("class") == "LAMBDA" for a in arguments)
         return _LAMBDA_FACTOR if has_lambda else 1
 
@@ -195,7 +211,7 @@ class _Walk:
 
     def _check_table(self, path: list[str]) -> int:
         names = [part.lower() for part in path]
-        if names in (["main", names[-1]], [names[-1]]):
+        if names[:-1] in ([], ["main"], [CATALOG], [CATALOG, "main"]):
             if names[-1] in self._tables:
                 self.reads_store = True
                 return 1
@@ -207,7 +223,8 @@ class _Walk:
         full_name = ".".join(path)
         if not _CTE_NAME.fullmatch(full_name):
             raise RefusedQuery(
-                f"{full_name!r} is not a table here, and files are out of reach", hint="SHOW TABLES lists all"
+                f"{full_name!r} is not a table here, and files are out of reach",
+                hint=table_hint(full_name) or "SHOW TABLES lists all",
             )
         raise InvalidInput(f"a table named {full_name} does not exist", hint=self._suggestion(names[-1]))
 
@@ -221,15 +238,38 @@ class _Walk:
             self._inlined[name] = self.cost_of(value)
         return self._inlined[name]
 
-    def _suggestion(self, name: str) -> str:
-        import difflib  # noqa: PLC0415  # only for the unlucky
+    def _similar(self, function: str) -> str:
+        close = _closest(function, self._functions.values)
+        left_out = "SECURITY.md says which functions are left out and why"
+        return f"did you mean {close}? {left_out}" if close else left_out
 
-        close = difflib.get_close_matches(name, [*self._tables, *self._ctes], n=1)
-        return (
-            f"did you mean {close[0]}?"
-            if close
-            else "SHOW TABLES lists what there is; files are out of reach"
-        )
+    def _suggestion(self, name: str) -> str:
+        close = _closest(name, [*self._tables, *self._ctes])
+        if close:
+            return f"did you mean {close}?"
+        return table_hint(name) or "SHOW TABLES lists what there is; files are out of reach"
+
+
+def _closest(word: str, known: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415  # only for the unlucky
+
+    return next(iter(difflib.get_close_matches(word, known, n=1)), "")
+
+
+def _check_keys(names: Sequence[str]) -> None:
+    """`attributes.http.route`, which DuckDB reads as the key `route` of the key `http`: NULL in every row.
+
+    Raises:
+        InvalidInput: a name is such a path.
+    """
+    for number, name in enumerate(names[:2]):
+        keys = names[number + 1 :]
+        if name.lower() in _VARIANTS and len(keys) > 1:
+            nested = "".join(f"['{key}']" for key in keys)
+            raise InvalidInput(
+                f"{'.'.join(names)} would be the key {keys[1]!r} within the key {keys[0]!r}",
+                hint=f"write {name}['{'.'.join(keys)}'], or {name}{nested} for nested keys",
+            )
 
 
 def _path(node: Mapping[str, Any]) -> list[str]:

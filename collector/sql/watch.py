@@ -10,6 +10,8 @@ from pathlib import Path
 
 import duckdb
 
+from collector.sql.brake import Brake
+
 _LOOK_S = 0.05
 _MIB = 1024 * 1024
 SPILL_FOLDER = "spyhop.duckdb.tmp"  # DuckDB's choice, beside the database
@@ -45,6 +47,7 @@ class Watch:
         self._memory_bytes = memory_bytes
         self._spill = spill
         self._resident_bytes = resident_bytes or read_resident_bytes
+        self._brake = Brake(memory_bytes)
         self._guard = threading.Lock()
         self._running: set[Running] = set()
         self._idle_bytes = self._idle_spill_bytes = 0
@@ -59,6 +62,7 @@ class Watch:
             if is_first:
                 self._idle_bytes = self._resident_bytes()
                 self._idle_spill_bytes = self._spill.size_bytes() if self._spill else 0
+                self._brake.loosen()
                 threading.Thread(target=self._loop, name="sql-watch", daemon=True).start()
         try:
             yield running
@@ -68,19 +72,32 @@ class Watch:
 
     def _loop(self) -> None:
         pause = threading.Event()
+        looks_over = 0
+        seen: set[Running] = set()  # a query that came since the last look has hardly taken it
         while True:
             with self._guard:
                 running = set(self._running)
                 if not running:
+                    self._brake.release()
                     return
             reason = self._reason()
             if reason:
-                for one in running:
+                for one in running & seen:
                     one.stop(reason)
+            seen = running
+            looks_over = looks_over + 1 if self._grown_bytes() > self._memory_bytes else 0
+            with self._guard:
+                if looks_over == 0:
+                    self._brake.loosen()
+                elif looks_over > 1:  # a step that ends within the next look gives its memory back by itself
+                    self._brake.pull()
             pause.wait(_LOOK_S)
 
+    def _grown_bytes(self) -> int:
+        return self._resident_bytes() - self._idle_bytes
+
     def _reason(self) -> str:
-        grown_bytes = self._resident_bytes() - self._idle_bytes
+        grown_bytes = self._grown_bytes()
         if self._memory_bytes and grown_bytes > self._memory_bytes:
             return (
                 f"queries took {grown_bytes // _MIB} MiB of memory, {self._memory_bytes // _MIB} are allowed"

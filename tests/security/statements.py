@@ -115,7 +115,8 @@ NAMES = [
     "pg_catalog.pg_settings",
     "information_schema.character_sets",
     "memory.main.spans",
-    "spyhop.main.spans",
+    "spyhop.main.nothing",
+    "spyhop.pg_catalog.pg_settings",
     "system.main.duckdb_settings",
     '(WITH "{canary}" AS (SELECT 1) SELECT * FROM "{canary}")',
 ]
@@ -168,6 +169,9 @@ EXPRESSIONS = [
     "list_transform(['{canary}'], lambda path: (SELECT content FROM read_text(path)))",
     "'{\"a\": 1}'::JSON::VARIANT",
     "json_contains('[1]'::JSON, '1')",
+    "json_transform('1', repeat('[', 20000) || '\"INT\"' || repeat(']', 20000))",
+    "from_json('1', CASE WHEN epoch_ms(now()) % 2 = 0 THEN '\"INT\"' ELSE '[\"INT\"]' END)",
+    "make_type('INT')",
 ]
 
 

@@ -3,4 +3,5 @@
 CREATE OR REPLACE MACRO now() AS timezone('UTC', system.main.now());
 CREATE OR REPLACE MACRO get_current_timestamp() AS timezone('UTC', system.main.now());  -- CURRENT_TIMESTAMP
 CREATE OR REPLACE MACRO transaction_timestamp() AS timezone('UTC', system.main.now());
+CREATE OR REPLACE MACRO to_timestamp(seconds) AS timezone('UTC', system.main.to_timestamp(seconds));
 CREATE OR REPLACE MACRO ago(duration) AS timezone('UTC', system.main.now()) - duration::INTERVAL;

@@ -45,6 +45,8 @@ def run(
         "EXPLAIN SELECT 1",
         "EXPLAIN ANALYZE SELECT 1",
         "EXPLAIN (FORMAT json) SELECT 1",
+        "EXPLAIN (ANALYZE) SELECT 1",
+        "EXPLAIN (ANALYZE, FORMAT json) SELECT count(*) FROM spans",
     ],
 )
 def test_reading_is_allowed(queries: QueryRunner, query: str) -> None:
@@ -240,3 +242,71 @@ def test_errors_name_the_line(queries: QueryRunner, text: str) -> None:
     """An error of a statement of several lines says in which it is."""
     with pytest.raises(InvalidInput, match=r"\(line 3\)"):
         queries.run(text, limit_rows=1)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT sum(attributes['amount']) FROM spans",
+        "SELECT avg(amount) FROM (SELECT attributes['amount'] AS amount FROM spans)",
+        "SELECT attributes['amount'] * 2 FROM spans",
+        "SELECT sum(attributes['amount']) OVER (ORDER BY start_time) FROM spans",
+        "SELECT median(attributes['amount']) FROM spans",
+        "SELECT quantile_cont(attributes['amount'], 0.99) FROM spans",
+        "SELECT max(attributes['amount']), min(attributes['amount']) FROM spans",
+        "SELECT arg_max(trace_id, attributes['amount']) FROM spans",
+        "SELECT greatest(attributes['amount'], 1) FROM spans",
+    ],
+)
+def test_figures_of_variants(queries: QueryRunner, query: str) -> None:
+    """DuckDB rounds a VARIANT before it adds it up, and orders it by type: refused, with what to write."""
+    with pytest.raises(RefusedQuery, match=r"attributes\['amount'\]::DOUBLE"):
+        run(queries, query)
+
+
+def test_figures_of_cast_variants(queries: QueryRunner) -> None:
+    """With the type said, whole numbers or not, figures are computed."""
+    for kind in ("DOUBLE", "BIGINT"):
+        amounts = "(SELECT (n * 0.5)::DOUBLE::VARIANT AS v FROM range(5) t(n))"
+        query = f"SELECT sum(v::{kind}), max(CAST(v AS {kind})), median(TRY_CAST(v AS {kind})) FROM {amounts}"
+        (row,) = run(queries, query).table.to_pylist()
+        assert list(row.values()) == ([5.0, 2.0, 1.0] if kind == "DOUBLE" else [5, 2, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("query", "instead"),
+    [
+        ("SELECT attributes.http.route FROM spans", r"attributes\['http.route'\]"),
+        ("SELECT uniq(trace_id) FROM spans", r"count\(DISTINCT x\)"),
+        ("SELECT toStartOfHour(start_time) FROM spans", "date_trunc"),
+        ("SELECT quantile(0.99)(duration_ns) FROM spans", "quantile_cont"),
+        ("SELECT quantilecont(duration_ns, 0.9) FROM spans", "did you mean quantile_cont"),
+        ("SELECT end_time FROM spans", r"time_plus\(start_time, duration_ns\)"),
+        ("SELECT start_time + duration_ns FROM spans", r"time_plus\(start_time, duration_ns\)"),
+        ('SELECT * FROM spans WHERE service_name = "checkout"', "single quotes: 'checkout'"),
+        ("SELECT TOP 10 * FROM spans", "LIMIT 10"),
+        ("SELECT date_add(now(), INTERVAL -1 HOUR)", "- INTERVAL 1 HOUR"),
+        ("SELECT 1 WHERE 'yesterday'::BIGINT > 1", "2026-11-29 10:00"),
+        ("SELECT count(*) FROM spans WHERE duration_ns > INTERVAL '1 s'", "nanoseconds"),
+        ("SELECT * FROM pg_catalog.pg_tables", "information_schema.tables"),
+        ("SET TimeZone = 'Europe/Berlin'", "AT TIME ZONE 'UTC'"),
+        ("PRAGMA table_info('spans')", "DESCRIBE spans"),
+    ],
+)
+def test_habits_of_other_databases(queries: QueryRunner, query: str, instead: str) -> None:
+    """Who writes it as another database has it is told what to write here."""
+    with pytest.raises(InvalidInput, match=instead):
+        run(queries, query)
+
+
+def test_the_store_by_its_name(queries: QueryRunner) -> None:
+    """What SHOW ALL TABLES names as the database can stand before a table, and says who it is."""
+    query = "SELECT current_database() AS d, count(*) AS n FROM spyhop.main.spans, spyhop.landing_position"
+    assert run(queries, query).table.to_pylist() == [{"d": "spyhop", "n": 0}]
+    assert run(queries, "SELECT current_database() AS d").table["d"].to_pylist() == ["spyhop"]
+
+
+def test_times_from_seconds(queries: QueryRunner) -> None:
+    """`to_timestamp` has no zone, as stored times have none; nanoseconds can be added to them."""
+    query = "SELECT count(*) FROM spans WHERE time_plus(start_time, duration_ns) > to_timestamp(1790000000)"
+    assert run(queries, query).table.num_rows == 1
