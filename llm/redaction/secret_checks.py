@@ -26,7 +26,9 @@ _ID_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _DIGEST_BEFORE = re.compile(
-    r"(?:sha\d{1,3}:|commit\s|revision\s|digest[ :=]|etag[ :=])[\"']?$", re.IGNORECASE
+    r"(?:(?:sha\d{1,3}|md5)[: ]|(?:commit|revision)\s|(?:digest|etag)[ :=]"
+    r"|\b(?:tx|txn|transaction|block)(?:[ _-]?(?:hash|id))?[ :=]+)[\"']?$",
+    re.IGNORECASE,
 )
 _SECRET_BEFORE = re.compile(
     r"(?:key|token|secret|session|auth|password|hash|apikey)[\"']?\s*[=:]?\s*[\"']?$", re.IGNORECASE

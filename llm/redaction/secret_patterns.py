@@ -32,8 +32,8 @@ _OTHER_LANGUAGES = (
     "|heslo|jelszó|parol[ae]?|şifre|пароль|密码|密碼|パスワード|비밀번호|mật khẩu|كلمة المرور|סיסמה"
 )
 _KEY_WORD = (
-    r"(?:pass(?:wor[dt]|wd|phrase|code)|pwd|(?<![a-z])pass|secret[ _-]?key[_-]base|secret(?:[ _-]?(?:access[ _-]?)?(?:key|id))?|token"
-    r"|(?:api|access|account|private|signing|encryption|auth|subscription|shared[ _-]?access)[ _-]?key"
+    r"(?:pass(?:wor[dt]|wd|[ _-]?phrase|code)|pwd|(?<![a-z])(?:pass|pw|psk)|secret[ _-]?key[_-]base|secret(?:[ _-]?(?:access[ _-]?)?(?:key|id))?|token"
+    r"|(?:api|access|account|private|signing|encryption|auth|subscription|shared(?:[ _-]?access)?|licen[cs]e|activation)[ _-]?key"
     r"|(?:proxy-)?authorization|(?<![a-z])auth|set-cookie|cookie|credential|(?:j|php)?sess(?:ion)?[ _-]?id"
     rf"|{_OTHER_LANGUAGES}"
     r"|session[ _-]?(?:key|token)|(?<![a-z])session|connect\.sid|(?<![a-z])sid|mnemonic|csrf)s?"
@@ -58,7 +58,7 @@ _QUOTED = (
     r"|\"(?:[^\"\\]|\\.)*(?:\"|$)|'(?:[^'\\]|\\.|'')*(?:'|$)"
 )
 _WORDS = rf"[^\s,;&<>\"']+(?:\s(?![\w.-]+\s*[=:])[^\s,;&<>\"']+){{0,7}}?{_VALUE_END}|[^\s,;&<>]+"
-_LOOKS_SECRET = r"(?=[^\s,;]*\d)(?=[^\s,;]*[A-Za-z])[^\s,;:()]{5,}"  # noqa: S105 - a pattern
+_LOOKS_SECRET = r"(?=[^\s,;]*\d)(?=[^\s,;]*[A-Za-z])[^\s,;:()]{5,}(?::[^\s,;()]+)?"  # noqa: S105 - a pattern
 _SKIP = r"(?!\[redacted)"
 
 
@@ -102,7 +102,7 @@ _KNOWN_FORMS: tuple[Rule, ...] = (
             r"\b(?:(?:sk|pk|rk)[-_](?=[\w-]*\d)[\w-]{12,}|(?:ghp|gho|ghs|ghu|ghr|github_pat|glpat|xox[abeoprs]|hf"
             r"|npm|pypi|shp(?:at|ca|pa|ss)|dop_v1|hvs|hvb|sq0[a-z]{3}|whsec|rubygems)[-_.][\w-]{12,}|AIza[\w-]{20,}"
             r"|ya29\.[\w-]{10,}|SG\.[\w-]{10,}\.[\w-]{10,}|dapi[0-9a-f]{32}|AGE-SECRET-KEY-1[A-Z0-9]{20,}"
-            r"|[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{27,40}|HRKU-[\w-]{20,}|(?<![\w-])SK[0-9a-f]{32}|(?<![\w-])key-(?=[a-z]*\d)[0-9a-z]{32}|\d{8,10}:[\w-]{30,})",
+            r"|[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{27,40}|HRKU-[\w-]{20,}|NR(?:AK|JS|II|RA)-\w{16,}|(?<![\w-])SK[0-9a-f]{32}|(?<![\w-])key-(?=[a-z]*\d)[0-9a-z]{32}|(?:bot)?\d{8,10}:[\w-]{30,})",
             _EXACT,
         ),
         _mark("key"),
@@ -155,7 +155,7 @@ _BESIDE_A_WORD: tuple[Rule, ...] = (
     (_re(rf"(?<!\S)(?:sig|signature)=({_SKIP}[^\s&;\"'<>]+)"), _mark("secret", 1)),
     # key=value, key: value, "key": "value", key => value. Counted tokens ("max_tokens=4000") are no secret.
     (
-        _re(rf"(?<![A-Za-z0-9])[\w.-]{{0,40}}?{_KEY_WORD}\b\\*[\"'\]]?\s*(?>=>|:=|->|→|[=:]|%3[AD])\s*+({_SKIP}(?:{_QUOTED}|{_WORDS}))"),
+        _re(rf"(?<![A-Za-z0-9])[\w.-]{{0,40}}?{_KEY_WORD}\b\\*[\"'\]]?(?:\s+(?:for|of)(?:\s+user)?\s+[^\s:=]+)?\s*(?>=>|:=|->|→|[=:]|%3[AD])\s*+({_SKIP}(?:{_QUOTED}|{_WORDS}))"),
         lambda match: _assigned(match),  # noqa: PLW0108 - defined below
     ),
     # The same, encoded as in a URL: %22password%22%3A%22…%22.
@@ -175,8 +175,23 @@ _BESIDE_A_WORD: tuple[Rule, ...] = (
         _mark("secret", 1),
     ),
     # "password hunter2secret": a word that looks like a secret, or any word that was entered.
-    (_re(rf"\b{_KEY_WORD}\s++(?!{_IS_STATE}\s)({_SKIP}{_LOOKS_SECRET})"), _mark("secret", 1)),
+    (_re(rf"(?:\b|(?<=_)){_KEY_WORD}\s++(?!{_IS_STATE}\s)({_SKIP}{_LOOKS_SECRET})"), _mark("secret", 1)),
     (_re(rf"\b(?:password|passphrase|passcode|passwd|pwd|identified by)\s+({_QUOTED})"), _mark("secret", 1)),
+    (_re(rf"\bpassphrase\s+({_SKIP}\w+(?:-\w+){{2,}})"), _mark("secret", 1)),  # "correct-horse-battery"
+    (_re(rf"\blogin\s+\S+\s+password\s++(?!{_IS_STATE})({_SKIP}\S+)"), _mark("secret", 1)),  # .netrc
+    (_re(rf"\bpass(?:word|phrase|code)\s+from\s+({_SKIP}{_LOOKS_SECRET}\s+to\s+\S+)"), _mark("secret", 1)),
+    (_re(rf"\b(?:log[io]n|sign-?in|auth\w*)\b[^\n]{{0,30}}?\bwith\s+[\w.@-]+:({_SKIP}{_LOOKS_SECRET})"), _mark("secret", 1)),
+    (_re(rf"\b(?:recovery|backup|scratch)[ _-]codes?\s*[:=]\s*({_SKIP}(?=\S*\d)[^\n]+)"), _mark("code", 1)),
+    # An environment's name behind the word: db_passwd_prod=…
+    (
+        _re(rf"(?:passwor[dt]|passwd|pwd|secret)[_-](?:prod\w*|dev\w*|test\w*|stag\w*|live|uat|main|new|old|db|root|admin|\d+)[\"']?\s*[:=]\s*({_SKIP}[^\s,;&]+)"),
+        _mark("secret", 1),
+    ),
+    # A name beside its value: <add key="ApiKey" value="…"/>, {"name": "password", "value": "…"}.
+    (_re(rf"{_KEY_WORD}[\"']\s*,?\s*[\"']?value[\"']?\s*[:=]\s*[\"']({_SKIP}[^\"']+)"), _mark("secret", 1)),
+    # Values of a statement that writes such a column: which one it is, only a parser of SQL knows.
+    (_re(rf"\binsert\s+into\s+[^\s(]+\s*\([^)]*{_KEY_WORD}[^)]*\)\s*values\s*({_SKIP}\(.+)"), _mark("secret", 1)),
+    (_re(rf"\bcommunity(?:\s+string)?\s*[:=]?\s+({_SKIP}{_LOOKS_SECRET})"), _mark("secret", 1)),  # SNMP
     (
         _re(
             rf"\b{_KEY_WORD}\s+(?:entered|given|typed|sent|supplied|provided|received|used|eingegeben|saisi|reçu|introducid[ao]|inserit[ao])"
@@ -191,8 +206,8 @@ _BESIDE_A_WORD: tuple[Rule, ...] = (
     ),
     (
         _re(
-            r"\b(?:pin|cvv2?|cvc2?|otp|passcode|one[- ]time (?:code|password)|(?:verification|security|2fa|mfa|login|your) code)"
-            r"\b(?:\s+(?:is|was))?[\s:=#]*(?<=[\s:=#])(\d{3,8})\b"
+            r"\b(?:pin(?: code)?|cvv2?|cvc2?|otp|passcode|one[- ]time (?:code|password)|(?:verification|security|2fa|mfa|login|your) code)"
+            r"\b(?:\s+(?:is|was))?[\s:=#]*(?<=[\s:=#])(\d{3}[ -]\d{3}|\d{3,8})\b"
         ),
         _mark("code", 1),
     ),
@@ -213,6 +228,16 @@ _BESIDE_A_WORD: tuple[Rule, ...] = (
         _mark("birthday", 1),
     ),
 )  # fmt: skip
+
+_BANK: tuple[Rule, ...] = (
+    (
+        _re(
+            r"\b(?:(?:account|routing)\s+(?:number|no\.?)[\s:=#]*(?<=[\s:=#])(?=\d{6})"
+            r"|sort\s*code[\s:=]*(?=\d\d[- ]?\d\d[- ]?\d\d\b))(\d[\d -]{4,15}\d)\b"
+        ),
+        _mark("account", 1),
+    ),
+)
 
 _PHONE_UNITS = r"(?! ?(?-i:ns|ms|us|[µμ]s|s|min|bytes|[kMG]?i?B|USD|EUR|BTC|rows|of)\b)"
 _DIGITS: tuple[Rule, ...] = (
@@ -283,12 +308,13 @@ RULES: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = (
     (_re(r"[\w-]{15}|\$\w+\$|webhook|SharedAccess|@|://|-----|eyJ|A[KSRI][IRO]A", _EXACT), _KNOWN_FORMS),
     (
         _re(
-            rf"{_OTHER_LANGUAGES}|identified by|private-lines|aadhaar|cpf|cnpj|nhs|nino|national|tax|licen|dni|bsn|pesel|personnummer"
-            r"|steuer|born|birth|dob|d\.o\.b|pass|pwd|secret|token|key|auth|cookie|credential|sess|sid|mnemonic|csrf|sig|bearer|basic|code|state|otp"
+            rf"{_OTHER_LANGUAGES}|identified by|private-lines|aadhaar|cpf|cnpj|nhs|nino|national|tax|dni|bsn|pesel|personnummer"
+            r"|steuer|born|birth|dob|d\.o\.b|pass|pwd|pw|psk|community|licen|log[io]n\b|sign-?in\b|secret|token|key|auth|cookie|credential|sess|sid|mnemonic|csrf|sig|bearer|basic|code|state|otp"
             r"|nonce|pin|cv[vc]|seed|recovery|backup|\s--?[upa]|^-"
         ),
         _BESIDE_A_WORD,
     ),
+    (_re(r"(?:account|routing)\s+n|sort\s*code"), _BANK),
     (_re(r"(?:\d\D*+){7}", _EXACT), _DIGITS),
     (_re(r"(?:[a-z][ ._-]){4}[a-z](?![a-z])"), _SPACED),
     (_re(r"\d\.\d|[0-9a-f:-]{5}|[0-9a-f]{4}\.|@|home|Users|~"), _ADDRESSES),
