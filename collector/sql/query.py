@@ -53,7 +53,7 @@ class Bounds(NamedTuple):
     result_bytes: int = 128 * MIB
     memory_bytes: int = 768 * MIB  # by which the process may grow while queries run
     places: int = 4  # queries at once
-    check_s: float = 3.0  # to parse, bind and rehearse; 3 to 15 ms are usual
+    check_s: float = 3.0  # of CPU, to parse, bind and rehearse; 3 to 15 ms are usual
 
 
 DEFAULT_BOUNDS = Bounds()

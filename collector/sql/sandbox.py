@@ -21,6 +21,7 @@ from collector.errors import InvalidInput, RefusedQuery, SpyhopError, Timeout, T
 
 START_TIMEOUT_S = 20.0
 _KILL_GRACE_S = 1.0
+WALL_FACTOR = 3  # how much longer a check may take than the CPU that it may use
 # One stays: a process takes half a second to start, and 100 MB.
 KEPT = 1
 _ERRORS: dict[str, type[SpyhopError]] = {
@@ -119,7 +120,7 @@ def _error_of(crash: _Crashed) -> SpyhopError:
             f"the process that checks queries does not start (exit code {crash.exit_code})",
             hint="see the server's standard error, and report it",
         )
-    if crash.exit_code is None or crash.exit_code == -signal.SIGALRM:
+    if crash.exit_code is None or -crash.exit_code in (signal.SIGALRM, signal.SIGPROF):
         return Timeout(
             f"the query could not be stopped after {crash.elapsed_s:.1f} s; its process was ended",
             hint="nest less, and ask for shorter values",
@@ -154,7 +155,7 @@ class _Child:
                 self._is_ready = True
                 started_s = monotonic()
             self._connection.send_bytes(json.dumps({**request, "timeout_s": timeout_s}).encode())
-            patience_s = request["check_s"] + timeout_s + 2 * _KILL_GRACE_S
+            patience_s = request["check_s"] * WALL_FACTOR + timeout_s + 2 * _KILL_GRACE_S
             answer = json.loads(self._receive(patience_s, started_s))
             if not answer.get("has_rows"):
                 return answer, None

@@ -85,7 +85,7 @@ def prepare(
         facts = examine(tree, tables)
         check_now(tree)
         _shape(con, text, params)
-        check_plan(_plan(con, text), text)  # EXPLAIN ANALYZE runs it
+        check_plan(_plan(con, text), text, summarizes=facts.summarizes)  # EXPLAIN ANALYZE runs it
         _check_params(con, tree, params)
         return Prepared(f"{head}\n{text}", [], [], facts.reads_store, text)
     _refuse_other_types(statement)
@@ -94,7 +94,7 @@ def prepare(
     facts = examine(tree, tables)
     check_now(tree)
     names, types = _shape(con, text, params)
-    check_plan(_plan(con, text), text)
+    check_plan(_plan(con, text), text, summarizes=facts.summarizes)
     _check_params(con, tree, params)
     sql = projected(text, types, limit_rows + 1, as_text)
     examine(

@@ -61,6 +61,7 @@ class Facts(NamedTuple):
 
     reads_store: bool  # it names a table or view of ours; if not, it can be run anywhere
     cost: int  # nodes; a node that binding repeats counts each time
+    summarizes: bool  # it holds a SUMMARIZE
 
 
 def examine(tree: Mapping[str, Any], tables: Set[str]) -> Facts:
@@ -87,7 +88,7 @@ def examine(tree: Mapping[str, Any], tables: Set[str]) -> Facts:
             f"the query is too complex: about {cost:,} steps to plan it, {COST_MAX:,} are allowed",
             hint="nest fewer lambdas, macros and BETWEEN, or join a list of values instead of writing it out",
         )
-    return Facts(walk.reads_store, cost)
+    return Facts(walk.reads_store, cost, walk.summarizes)
 
 
 class _Walk:
@@ -95,7 +96,7 @@ class _Walk:
         self._tables, self._functions = tables, functions
         self._ctes: dict[str, Any] = {}
         self._inlined: dict[str, int] = {}  # cost of each CTE that stands in the plan as often as it is named
-        self.reads_store = False
+        self.reads_store = self.summarizes = False
 
     def define_ctes(self, node: Any) -> None:
         """Collect the names of all CTEs, wherever they stand."""
@@ -199,6 +200,7 @@ class _Walk:
             self.reads_store |= name.startswith(("duckdb_", "pragma_"))
         if kind == "SHOW_REF":
             self.reads_store = True
+            self.summarizes |= node.get("show_type") == "SUMMARY"
             special = node.get("table_name")
             is_known = (
                 str(special).lower() in _SPECIAL_TABLES or str(special).strip('"').lower() in self._tables

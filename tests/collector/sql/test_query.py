@@ -42,6 +42,8 @@ def run(
         "DESCRIBE spans",
         "SHOW TABLES",
         "SUMMARIZE landing_position",
+        "SUMMARIZE spans",
+        "SELECT column_name, max FROM (SUMMARIZE logs)",
         "EXPLAIN SELECT 1",
         "EXPLAIN ANALYZE SELECT 1",
         "EXPLAIN (FORMAT json) SELECT 1",
