@@ -111,11 +111,17 @@ def _pieces(result: QueryResult, shape: Callable[[Any], Any], between: bytes = b
 def _values(column: pa.Array, kind: str) -> list[Any]:
     if is_json(kind) or is_number(kind):
         return [None if text is None else msgspec.Raw(text.encode()) for text in column.to_pylist()]
+    if pa.types.is_float32(column.type):  # 0.1, as CSV has it, and not 0.10000000149011612
+        texts = _finite_text(column).to_pylist()
+        return [text if text in _NAMES else msgspec.Raw(text.encode()) for text in texts]
     if pa.types.is_floating(column.type):
         return [
             value if value is None or math.isfinite(value) else _name(value) for value in column.to_pylist()
         ]
     return list(column.to_pylist())
+
+
+_NAMES = frozenset({None, "NaN", "Infinity", "-Infinity"})
 
 
 def _name(value: float) -> str:

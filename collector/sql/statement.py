@@ -40,6 +40,7 @@ _EXPLAIN_FORMAT = re.compile(r"FORMAT\s+(text|json|yaml|html|graphviz)\b", re.IG
 _TREE_SQL = (
     "SELECT json_serialize_sql(?::VARCHAR, skip_null := true, skip_empty := true, skip_default := true)"
 )
+_NOT_FINITE = re.compile(r"(?<=[:,\[])-?(nan|inf(inity)?)(?=[,}\]])", re.IGNORECASE)
 _PLAN_SQL = _TREE_SQL.replace("json_serialize_sql", "json_serialize_plan")
 
 
@@ -198,7 +199,10 @@ def text_of_tree(con: duckdb.DuckDBPyConnection, tree: Any) -> str:
 
 def _plan(con: duckdb.DuckDBPyConnection, text: str) -> Any:
     ((plan,),) = con.execute(_PLAN_SQL, [text]).fetchall()
-    return json.loads(plan)
+    try:
+        return json.loads(plan)
+    except ValueError:  # DuckDB writes a NaN of a constant list or struct bare
+        return json.loads(_NOT_FINITE.sub("null", plan))
 
 
 def _check_params(con: duckdb.DuckDBPyConnection, tree: Any, params: Params) -> None:

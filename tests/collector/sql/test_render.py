@@ -113,6 +113,9 @@ def test_every_type_in_every_format(results: tuple[QueryResult, QueryResult]) ->
     [
         ("DOUBLE", "'nan'", '"NaN"', "NaN"),
         ("FLOAT", "'-inf'", '"-Infinity"', "-Infinity"),
+        ("FLOAT", "0.1", "0.1", "0.1"),
+        ("FLOAT", "1e30", "1e+30", "1e+30"),
+        ("JSON", "to_json(['nan'::DOUBLE, '-inf'::DOUBLE])", '["NaN","-Infinity"]', None),
         ("DECIMAL(38,10)", "1234567890123456789012345678.0123456789", None, None),
         ("DECIMAL(5,2)", "1.50", "1.50", "1.50"),
         ("DECIMAL(2,2)", ".5", "0.50", "0.50"),
