@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, Self
@@ -22,7 +21,7 @@ import pyarrow.compute as pc
 from collector.errors import InvalidInput, RefusedQuery, Timeout, TooLarge, Unavailable
 from collector.sql.columns import is_json
 from collector.sql.fetch import NICENESS, Fetched, fetch
-from collector.sql.sandbox import Reply, Sandbox
+from collector.sql.sandbox import GONE_LOOK_S, IsGone, Reply, Sandbox, gone
 from collector.sql.statement import DATABASE_ENDS, Params, first_lines, mistake
 from collector.sql.strict_json import strict_json
 from collector.sql.watch import Spill, Watch
@@ -63,7 +62,7 @@ class Checker(Protocol):
     """Decides whether a query may run; `Sandbox`, except in tests."""
 
     def warm_up(self) -> None: ...
-    def ask(self, request: Mapping[str, Any], timeout_s: float) -> Reply: ...
+    def ask(self, request: Mapping[str, Any], timeout_s: float, is_gone: IsGone = None) -> Reply: ...
     def close(self) -> None: ...
 
 
@@ -103,19 +102,26 @@ class QueryRunner:
         self._sandbox.close()
 
     def run(
-        self, query: str, params: Params = None, *, limit_rows: int, as_text: bool = False
+        self,
+        query: str,
+        params: Params = None,
+        *,
+        limit_rows: int,
+        as_text: bool = False,
+        is_gone: IsGone = None,
     ) -> QueryResult:
         """Run one read-only statement.
 
         Args:
             as_text: make text of all that JSON and CSV have no form for; else values keep their Arrow type.
+            is_gone: whether nobody waits for the answer any more; asked four times a second.
 
         Raises:
             RefusedQuery: it is not one read-only statement of our tables, or is too complex.
             InvalidInput: DuckDB cannot run it; the message is DuckDB's.
             TooLarge: its text, one of its rows or its need of memory is too large.
             Timeout: it ran longer than allowed.
-            Unavailable: too many queries run at once.
+            Unavailable: too many queries run at once, or the client has gone.
         """
         started_s = monotonic()
         _check_sizes(query, params)
@@ -130,13 +136,15 @@ class QueryRunner:
                 "as_text": as_text,
             }
             try:
-                head, table = self._sandbox.ask(request, timeout_s)
+                head, table = self._sandbox.ask(request, timeout_s, is_gone)
             except Timeout as error:
                 raise error if error.message else _too_long(timeout_s) from error
             if table is not None:
                 fetched = Fetched(table, head["is_cut"])
             else:
-                fetched = self._run_in_store(head["sql"], params, limit_rows, place, timeout_s)
+                fetched = self._run_in_store(
+                    head["sql"], params, limit_rows, place, timeout_s, is_gone=is_gone
+                )
         is_explain = not head["types"]
         types = [str(field.type) for field in fetched.table.schema] if is_explain else head["types"]
         readable = _readable(fetched.table, types)
@@ -177,17 +185,25 @@ class QueryRunner:
             place.leave_unless_kept()
 
     def _run_in_store(
-        self, sql: str, params: Params, limit_rows: int, place: _Place, timeout_s: float
+        self,
+        sql: str,
+        params: Params,
+        limit_rows: int,
+        place: _Place,
+        timeout_s: float,
+        *,
+        is_gone: IsGone = None,
     ) -> Fetched:
         """Run on a separate thread: some functions of DuckDB cannot be interrupted, but the caller still gets
         an answer in time. Such a query keeps its place until it ends."""
         result: Future[Fetched] = Future()
+        cursor = self._store.cursor()
 
         def work() -> None:
             with suppress(OSError):  # this thread alone; threads of DuckDB help everybody and keep theirs
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
             try:
-                result.set_result(self._read(sql, params, limit_rows, timeout_s))
+                result.set_result(self._read(cursor, sql, params, limit_rows, timeout_s))
             except BaseException as error:  # the waiting thread raises it
                 result.set_exception(error)
             finally:
@@ -195,13 +211,23 @@ class QueryRunner:
 
         place.keep()
         threading.Thread(target=work, name="sql", daemon=True).start()
-        try:
-            return result.result(timeout_s + _INTERRUPT_GRACE_S)
-        except FutureTimeout as error:
-            raise _too_long(timeout_s) from error
+        deadline_s = monotonic() + timeout_s + _INTERRUPT_GRACE_S
+        while not wait([result], max(0.0, min(GONE_LOOK_S, deadline_s - monotonic()))).done:
+            if monotonic() >= deadline_s:
+                raise _too_long(timeout_s)
+            if is_gone is not None and is_gone():
+                cursor.interrupt()
+                raise gone()
+        return result.result()
 
-    def _read(self, sql: str, params: Params, limit_rows: int, timeout_s: float) -> Fetched:
-        cursor = self._store.cursor()
+    def _read(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        sql: str,
+        params: Params,
+        limit_rows: int,
+        timeout_s: float,
+    ) -> Fetched:
         timer = threading.Timer(timeout_s, cursor.interrupt)
         timer.daemon = True
         try:

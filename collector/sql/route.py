@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
@@ -45,7 +47,15 @@ def sql_router(queries: QueryRunner, settings: Settings) -> APIRouter:
     router = APIRouter()
 
     @router.post("/api/sql")
-    def sql(body: SqlRequest, request: Request) -> Response:
+    async def sql(body: SqlRequest, request: Request) -> Response:
+        loop = asyncio.get_running_loop()
+
+        def is_gone() -> bool:
+            return asyncio.run_coroutine_threadsafe(request.is_disconnected(), loop).result()
+
+        return await run_in_threadpool(answer, body, request, is_gone)
+
+    def answer(body: SqlRequest, request: Request, is_gone: Callable[[], bool]) -> Response:
         accept = request.headers.get("accept", "")
         media_type = next(
             (kind for kind in (ARROW_STREAM, PARQUET, "text/csv") if kind in accept), "application/json"
@@ -58,6 +68,7 @@ def sql_router(queries: QueryRunner, settings: Settings) -> APIRouter:
             body.params,
             limit_rows=min(usual_rows if body.limit is None else body.limit, settings.sql_limit_rows),
             as_text=body.as_text or not is_for_programs,
+            is_gone=is_gone,
         )
         headers = {TRUNCATED_HEADER: str(result.truncated).lower()}
         content: Iterator[bytes]

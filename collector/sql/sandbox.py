@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from time import monotonic
@@ -30,6 +30,10 @@ _ERRORS: dict[str, type[SpyhopError]] = {
 
 log = logging.getLogger(__name__)
 
+# How often a waiting thread asks whether its client is still there.
+GONE_LOOK_S = 0.25
+
+IsGone = Callable[[], bool] | None
 Reply = tuple[dict[str, Any], pa.Table | None]
 
 
@@ -48,22 +52,24 @@ class Sandbox:
                 return
         self._give_back(_Child())
 
-    def ask(self, request: Mapping[str, Any], timeout_s: float) -> Reply:
+    def ask(self, request: Mapping[str, Any], timeout_s: float, is_gone: IsGone = None) -> Reply:
         """The child's answer about a query, and its rows if the child could run it.
 
         Args:
             request: `query`, `params`, `limit_rows`, `limit_bytes`, `as_text`, `check_s`.
             timeout_s: how long the query may run, if it is run there.
+            is_gone: whether nobody waits for the answer any more.
 
         Raises:
             RefusedQuery: the query is not allowed, or ended the process that checked it.
             InvalidInput: it does not parse or bind, or fails.
             Timeout: it ran, or was parsed and bound, for too long.
             TooLarge: it takes too much memory.
+            Unavailable: the client has gone.
         """
         child = self._take()
         try:
-            answer, table = child.ask(request, timeout_s)
+            answer, table = child.ask(request, timeout_s, is_gone)
         except _Crashed as crash:
             child.close()
             threading.Thread(target=self._replace, name="sql-replace", daemon=True).start()
@@ -109,12 +115,21 @@ class Sandbox:
 class _Crashed(Exception):
     """The process ended, or did not answer."""
 
-    def __init__(self, exit_code: int | None, elapsed_s: float, was_ready: bool) -> None:
-        super().__init__(exit_code, elapsed_s, was_ready)
+    def __init__(
+        self, exit_code: int | None, elapsed_s: float, was_ready: bool, is_gone: bool = False
+    ) -> None:
+        super().__init__(exit_code, elapsed_s, was_ready, is_gone)
         self.exit_code, self.elapsed_s, self.was_ready = exit_code, elapsed_s, was_ready
+        self.is_gone = is_gone
+
+
+def gone() -> Unavailable:
+    return Unavailable("the client has gone, so its query was stopped", hint="send it again")
 
 
 def _error_of(crash: _Crashed) -> SpyhopError:
+    if crash.is_gone:
+        return gone()
     if not crash.was_ready:
         return Unavailable(
             f"the process that checks queries does not start (exit code {crash.exit_code})",
@@ -146,7 +161,7 @@ class _Child:
         self._connection = Connection(ours.detach())
         self._is_ready = False
 
-    def ask(self, request: Mapping[str, Any], timeout_s: float) -> Reply:
+    def ask(self, request: Mapping[str, Any], timeout_s: float, is_gone: IsGone) -> Reply:
         """Raises _Crashed."""
         started_s = monotonic()
         try:
@@ -156,10 +171,10 @@ class _Child:
                 started_s = monotonic()
             self._connection.send_bytes(json.dumps({**request, "timeout_s": timeout_s}).encode())
             patience_s = request["check_s"] * WALL_FACTOR + timeout_s + 2 * _KILL_GRACE_S
-            answer = json.loads(self._receive(patience_s, started_s))
+            answer = json.loads(self._receive(patience_s, started_s, is_gone))
             if not answer.get("has_rows"):
                 return answer, None
-            with pa.ipc.open_stream(self._receive(patience_s, started_s)) as reader:
+            with pa.ipc.open_stream(self._receive(patience_s, started_s, is_gone)) as reader:
                 return answer, reader.read_all()
         except (EOFError, OSError) as error:
             raise _Crashed(self._exit_code(), monotonic() - started_s, self._is_ready) from error
@@ -170,11 +185,14 @@ class _Child:
         self._process.kill()
         self._process.wait()
 
-    def _receive(self, patience_s: float, started_s: float) -> bytes:
-        if not self._connection.poll(max(0.0, started_s + patience_s - monotonic())):
-            self._process.kill()
-            self._process.wait()
-            raise _Crashed(None, monotonic() - started_s, self._is_ready)
+    def _receive(self, patience_s: float, started_s: float, is_gone: IsGone = None) -> bytes:
+        deadline_s = started_s + patience_s
+        while not self._connection.poll(max(0.0, min(GONE_LOOK_S, deadline_s - monotonic()))):
+            has_gone = is_gone is not None and is_gone()
+            if has_gone or monotonic() >= deadline_s:
+                self._process.kill()
+                self._process.wait()
+                raise _Crashed(None, monotonic() - started_s, self._is_ready, has_gone)
         return self._connection.recv_bytes()
 
     def _exit_code(self) -> int | None:

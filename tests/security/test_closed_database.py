@@ -12,6 +12,7 @@ from collector.errors import RefusedQuery
 from collector.server import Server
 from collector.settings import Settings
 from collector.sql.query import QueryRunner
+from collector.sql.sandbox import IsGone
 from tests.pace import patience_s
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -24,7 +25,9 @@ class LetsAllPass:
 
     def warm_up(self) -> None: ...
 
-    def ask(self, request: Mapping[str, Any], timeout_s: float) -> tuple[dict[str, Any], None]:
+    def ask(
+        self, request: Mapping[str, Any], timeout_s: float, is_gone: IsGone = None
+    ) -> tuple[dict[str, Any], None]:
         return {"sql": request["query"], "names": ["c0"], "types": ["VARCHAR"]}, None
 
     def close(self) -> None: ...

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import httpx2
 import pytest
 
 from collector.cli.shell import open_source
@@ -204,3 +205,31 @@ def test_error_names(served: Any) -> None:
         served.client.sql("EXPLAIN ANALYZE WITH x AS (COPY (SELECT 1 a) TO 'x.csv') SELECT 1")
     with pytest.raises(SpyhopError, match=r"did you mean spans\?"):
         served.client.sql("FROM span")
+
+
+def test_clients_that_leave(
+    tmp_path: Path, start_running: Callable[[Server], Any], make_settings: Callable[..., Any]
+) -> None:
+    """A query whose client has gone is stopped, in the child and in the server, and its place is free."""
+    running = start_running(Server(make_settings(tmp_path / "left", sql_timeout_s=600.0, sql_places=2)))
+    endless = (
+        "SELECT count(*) FROM range(10_000_000) a, range(10_000_000) b{} WHERE hash(a.range, b.range) = 1"
+    )
+
+    def leave(source: str) -> None:
+        with pytest.raises(httpx2.TimeoutException):
+            running.api.post("/api/sql", json={"query": endless.format(source)}, timeout=1)
+
+    try:
+        threads = [threading.Thread(target=leave, args=[source]) for source in ("", ", landing_position")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        deadline_s = monotonic() + patience_s(30)
+        for source in ("", " FROM landing_position"):
+            query = {"query": f"SELECT 1{source}"}
+            while running.api.post("/api/sql", json=query, timeout=60).status_code == 503:
+                assert monotonic() < deadline_s, "queries of clients that have gone keep their places"
+    finally:
+        running.stop()

@@ -13,7 +13,7 @@ import pytest
 from collector.errors import TooLarge
 from collector.sql.brake import Brake
 from collector.sql.query import Bounds, QueryRunner
-from collector.sql.sandbox import Reply
+from collector.sql.sandbox import IsGone, Reply
 from collector.sql.watch import read_resident_bytes
 from collector.store.store import Store
 from tests.pace import patience_s
@@ -29,7 +29,7 @@ class Trusting:
 
     def close(self) -> None: ...
 
-    def ask(self, request: Mapping[str, Any], timeout_s: float) -> Reply:
+    def ask(self, request: Mapping[str, Any], timeout_s: float, is_gone: IsGone = None) -> Reply:
         return {"sql": request["query"], "names": ["x"], "types": ["BIGINT"]}, None
 
 
