@@ -273,6 +273,8 @@ def test_figures_of_cast_variants(queries: QueryRunner) -> None:
         query = f"SELECT sum(v::{kind}), max(CAST(v AS {kind})), median(TRY_CAST(v AS {kind})) FROM {amounts}"
         (row,) = run(queries, query).table.to_pylist()
         assert list(row.values()) == ([5.0, 2.0, 1.0] if kind == "DOUBLE" else [5, 2, 1.0])
+    distinct = "SELECT count(DISTINCT v) AS n FROM (SELECT (n % 2)::VARIANT AS v FROM range(5) t(n))"
+    assert run(queries, distinct).table["n"].to_pylist() == [2]
 
 
 @pytest.mark.parametrize(
@@ -291,6 +293,9 @@ def test_figures_of_cast_variants(queries: QueryRunner) -> None:
         ("SELECT 1 WHERE 'yesterday'::BIGINT > 1", "2026-11-29 10:00"),
         ("SELECT count(*) FROM spans WHERE duration_ns > INTERVAL '1 s'", "nanoseconds"),
         ("SELECT * FROM pg_catalog.pg_tables", "information_schema.tables"),
+        ("SELECT length(v) FROM (SELECT 'abc'::VARIANT AS v)", "body::VARCHAR"),
+        ("SELECT 'plain' ->> 'key'", "no JSON"),
+        ("SELECT count(*) FROM spans WHERE start_time > 1795948800", "to_timestamp"),
         ("SET TimeZone = 'Europe/Berlin'", "AT TIME ZONE 'UTC'"),
         ("PRAGMA table_info('spans')", "DESCRIBE spans"),
     ],
