@@ -11,6 +11,7 @@ from dashboard import format as fmt
 from dashboard.condition import ONGOING, OVER, RECOVERING, RESOLVE_S, degrades, in_order, phase
 from dashboard.shared_cause import shared_cause
 from dashboard.theme import STATE_ICONS, severity
+from detectors.model.amounts import CALL_KINDS, carried_text
 
 ENDED_LATELY = timedelta(hours=24)
 SECTION_ROWS = 50
@@ -68,8 +69,11 @@ def anomaly_title(row: Mapping[str, Any]) -> str:
     """`SELECT wallets took 152 ms`, `Whale: BUY 402 BTC`, `POST: 29 of 80 calls failed, usually 0%`."""
     observed = fmt.quantity(row.get("observed"), row.get("unit"))
     if is_whale(row):
-        side = fmt.plain((row.get("details") or {}).get("side") or "", 12)
-        return " ".join(part for part in ("Whale:", side, observed) if part)
+        details = row.get("details") or {}
+        said = fmt.plain(details.get("side") or "", 12)
+        if details.get("kind") in CALL_KINDS:
+            said = fmt.plain(carried_text(details), 80)
+        return " ".join(part for part in ("Whale:", said, observed) if part)
     operation = fmt.plain(row.get("operation") or "unknown operation", 120)
     said = fmt.plain((row.get("details") or {}).get("text") or "", 300)
     return f"{operation}: {said}" if said else f"{operation} took {observed}"

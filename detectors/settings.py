@@ -46,7 +46,8 @@ class Settings(SpyhopSettings):
     enable_amount_anomaly_detection: bool = Field(
         True,
         validation_alias="ENABLE_AMOUNT_ANOMALY_DETECTION",
-        description="Look for whales among order and transfer amounts (this variable has no prefix).",
+        description="Look for whales among amounts of orders and transfers, and among tokens and cost of "
+        "language models (this variable has no prefix).",
     )
     detect_amount_min_samples: int = constant(
         30, ge=10, description="Amounts an asset and side need before they are scored."

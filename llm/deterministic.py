@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from detectors.localise.evidence.everywhere import EVERYWHERE, SATURATED
+from detectors.model.amounts import CALL_KINDS, unit_of
 from llm.explanation import Cause, Draft, Evidence, Fact, RootCause
 from llm.templates import render
 
@@ -55,7 +56,9 @@ def root_cause(rank: int, cause: Cause) -> RootCause:
 
 def recommendations(evidence: Evidence, cause: Cause | None) -> list[str]:
     """The next steps, one a line, by the kind of the first cause."""
+    symptom = evidence.fact(evidence.symptom)
     values = {
+        "calls_model": symptom is not None and symptom.unit in {unit_of(kind, "") for kind in CALL_KINDS},
         "service": cause.service if cause else "",
         "operation": cause.operation if cause else "",
         "attributes": evidence.attributes,

@@ -7,6 +7,13 @@ from collections.abc import Mapping
 from collector.store.store import Store
 
 
+def read_prices(store: Store) -> list[dict[str, object]]:
+    """model, input_price, output_price for a million tokens; the longest beginning of a name first."""
+    rows = store.read("SELECT model, input_price, output_price FROM genai_prices ORDER BY length(model) DESC")
+    prices: list[dict[str, object]] = rows.to_pylist()
+    return prices
+
+
 def save_prices(store: Store, prices: Mapping[str, tuple[float, float]]) -> None:
     """Replace the list.
 

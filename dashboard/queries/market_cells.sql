@@ -6,6 +6,7 @@ SELECT
     arg_max(p99, sample_count) AS p99,
     arg_max(sigma3, sample_count) AS sigma3
 FROM amount_baselines
+WHERE starts_with(cell, 'order|') OR starts_with(cell, 'transfer|')
 GROUP BY cell
 ORDER BY sample_count DESC, cell
 LIMIT 200

@@ -5,7 +5,7 @@ SELECT
     details::VARCHAR AS details
 FROM anomalies
 WHERE
-    detector IN ('amount', 'market')
+    (detector = 'market' OR detector = 'amount' AND details->>'kind' IN ('order', 'transfer'))
     AND span_start_time >= make_timestamp_ns($since::BIGINT)
     AND span_start_time < make_timestamp_ns($until::BIGINT)
 ORDER BY span_start_time DESC, anomaly_id

@@ -13,6 +13,7 @@ from dashboard.markup import Safe, facts, join, outlined, page, severity_chip, t
 from dashboard.theme import STATE_ICONS
 from dashboard.triage import anomaly_title, is_whale, plural
 from dashboard.views.status import counts, decided, history, phase_chip, to
+from detectors.model.amounts import CALL_KINDS
 
 
 def incident_head(row: Mapping[str, Any], stage: Phase, now: datetime) -> str:
@@ -85,7 +86,10 @@ def anomaly_facts(row: Mapping[str, Any]) -> Safe:
     ]
     if is_whale(row):
         details = row.get("details") or {}
-        pairs.append(("Side", fmt.plain(details.get("side") or fmt.DASH, 20), "Side of the order"))
+        if details.get("kind") in CALL_KINDS:
+            pairs.append(("Model", fmt.plain(details.get("asset") or fmt.DASH, 60), "Model that was called"))
+        else:
+            pairs.append(("Side", fmt.plain(details.get("side") or fmt.DASH, 20), "Side of the order"))
     return facts(pairs)
 
 

@@ -37,6 +37,7 @@ from datasets.evaluate.incident_columns import (
     metric_view,
     span_view,
 )
+from detectors.orders.amount_columns import read_amounts
 
 _QUERIES = "datasets.evaluate.queries"
 
@@ -208,8 +209,7 @@ class IncidentFolder:
             )
 
     def _amounts(self, batch_id: int) -> pa.Table:
-        bounds = {"after": batch_id - 1, "upto": batch_id, "names": None}
-        return self._read(load_sql("detectors.orders.queries", "new_amounts"), bounds)
+        return read_amounts(self._read, batch_id - 1, batch_id, prices=())
 
     def _spans(self, split: str) -> pa.Table:
         return self._read("SELECT * EXCLUDE (attributes) FROM spans WHERE split = $1", [split])

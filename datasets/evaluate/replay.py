@@ -25,6 +25,7 @@ from datasets.evaluate.incidents import NO_SIGNALS, Signals
 from datasets.evaluate.live_causes import Raised, raised
 from detectors.baseline.models import Baselines
 from detectors.incidents.incident import Incident
+from detectors.model.amounts import CALL_KINDS, ORDER_KINDS
 from detectors.pipeline.detection import Detection
 from detectors.pipeline.reader import Position, StoredSpans, apart
 from detectors.pipeline.writer import Outcome, Writer
@@ -117,7 +118,8 @@ def _replay_run(
                     if rows is not None:
                         _insert(con, name, rows, landed_with(_times(rows), ended[last]))
             landed = FolderSpans(store, ended[last], signals)
-            writer = _Gathered(store, passes=1 if baselines.names_with_amounts() else _PASSES_WRITTEN)
+            carried = baselines.names_with_amounts((*ORDER_KINDS, *CALL_KINDS))
+            writer = _Gathered(store, passes=1 if carried else _PASSES_WRITTEN)
             detection = Detection(
                 store,
                 baselines,
@@ -203,6 +205,9 @@ class FolderSpans:
             self._names = names
             self._spans.forget()
         return apart(self._spans.within(after, upto))
+
+    def calls(self, after: int, upto: int, names: Sequence[str]) -> pa.Table:
+        return self._stored.calls(after, upto, names)
 
     def lines(self, after: int, upto: int) -> pa.Table:
         return self._lines.within(after, upto)

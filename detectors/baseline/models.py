@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from threading import RLock
 
@@ -20,6 +20,7 @@ from detectors.baseline.sketch_index import (
     SeriesKey,
     SketchBook,
 )
+from detectors.model.amounts import ORDER_KINDS
 from detectors.model.operation import Operation
 from detectors.settings import Settings
 from detectors.stats.seasonality import OPERATION_CELL, cell_names
@@ -72,7 +73,7 @@ class Baselines:
         self._book = book or SketchBook()
         self._models: dict[tuple[SeriesKey, str], Model] = {}
         self._found: dict[tuple[SeriesKey, int], Model | None] = {}  # by hour; cleared by learning
-        self._carrying: set[Operation] = set()
+        self._carrying: set[tuple[Operation, str]] = set()  # with the kind of amount
         self._pools = Pools(self._book, _LEAST_TIME_NS)
         self._note_amounts(self._book.series())
         self._lock = RLock()
@@ -165,15 +166,20 @@ class Baselines:
 
     def carries_amounts(self, service_name: str, operation: str, span_kind: str) -> bool:
         """Whether an amount of this operation was ever learned; without one none can be judged."""
-        return (service_name, operation, span_kind) in self._carrying
+        carrying = Operation(service_name, operation, span_kind)
+        return any(known == carrying for known, _ in self._carrying)
 
-    def names_with_amounts(self) -> list[str]:
-        """The sorted names of operations for which an amount was ever learned; names alone."""
+    def names_with_amounts(self, kinds: Collection[str] = ORDER_KINDS) -> list[str]:
+        """The sorted names of operations for which an amount of these kinds was ever learned; names alone."""
         with self._lock:
-            return sorted({operation for _, operation, _ in self._carrying})
+            return sorted({operation.operation for operation, kind in self._carrying if kind in kinds})
 
     def _note_amounts(self, keys: Iterable[SeriesKey]) -> None:
-        self._carrying |= {Operation(key[1], key[2], key[3]) for key in keys if key.measure == AMOUNT}
+        self._carrying |= {
+            (Operation(key[1], key[2], key[3]), key.facet.partition("|")[0])
+            for key in keys
+            if key.measure == AMOUNT
+        }
 
     def self_time_p50_ns(self, service_name: str, operation: str, span_kind: str) -> float | None:
         """The median of an operation's self time; None before any trace with it has settled."""

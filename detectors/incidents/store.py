@@ -14,6 +14,7 @@ from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.incidents.incident import Incident
 from detectors.localise.evidence.everywhere import EVERYWHERE, SATURATED
+from detectors.model.amounts import carried_text
 from detectors.model.anomaly import AMOUNT, LATENCY, METRIC, STOPPED, Anomaly
 from detectors.model.operation import Operation
 from detectors.model.roles import Role, detectors_of
@@ -93,10 +94,9 @@ def title_of(incident: Incident, causes: list[dict[str, Any]]) -> str:
         return f"{incident.kind} in {', '.join(sorted(incident.services))}"
     if incident.kind == AMOUNT:
         worst = max(incident.anomalies, key=lambda a: a.sigma)
-        side = str(worst.details.get("side") or worst.details.get("kind"))
         carried = f"{amount_text(worst.observed, worst.unit)}{worth_text(worst.details)}"
         return (
-            f"Whale: {side} {carried} in {worst.service_name} "
+            f"Whale: {carried_text(worst.details)} {carried} in {worst.service_name} "
             f"against a median of {amount_text(worst.expected, worst.unit)}"
         )
     if incident.kind in detectors_of(Role.EVENT):

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.store.prices import read_prices
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.baseline.form_store import append_forms, compact_forms
@@ -35,6 +36,7 @@ from detectors.learning.expectation import expected
 from detectors.learning.lessons import Lessons, learn_and_score
 from detectors.learning.probation import Probation
 from detectors.orders.amount_columns import SCHEMA as AMOUNTS
+from detectors.orders.amount_columns import read_amounts
 from detectors.scoring.store import TraceScoreStore
 from detectors.scoring.stretches import Stretches
 from detectors.settings import Settings
@@ -213,9 +215,7 @@ class Learner:
                 spans, AMOUNTS.empty_table(), self._baselines, after, upto, stretches=stretches
             )
             return lessons.times, lessons
-        amounts = self._store.read(
-            load_sql("detectors.orders.queries", "new_amounts"), {**bounds, "names": None}
-        )
+        amounts = read_amounts(self._store.read, after, upto, read_prices(self._store))
         whales = self._store.read(load_sql(_QUERIES, "whale_traces"))
         lessons = learn_and_score(spans, amounts, self._baselines, after, upto, stretches=stretches)
         return pa.concat_tables([lessons.times, learn_amounts(amounts, whales["trace_id"])]), lessons

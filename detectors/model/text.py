@@ -25,8 +25,10 @@ def amount_text(amount: float, unit: str) -> str:
     """
     >>> amount_text(85.0, "BTC"), amount_text(0.1234567, "BTC"), amount_text(1234567.0, "USD")
     ('85 BTC', '0.1235 BTC', '1,234,567 USD')
+    >>> amount_text(3.25, "")
+    '3.25'
     """
-    return f"{amount:,.0f} {unit}" if abs(amount) >= 1000 else f"{amount:.4g} {unit}"
+    return (f"{amount:,.0f} {unit}" if abs(amount) >= 1000 else f"{amount:.4g} {unit}").rstrip()
 
 
 def share_text(share: float) -> str:

@@ -1,8 +1,9 @@
 """Whales: σ = Φ⁻¹(1 - S(amount)), S the survival of amounts of the same kind, asset and side.
 
 Amounts are compared on the log scale, within the operation that carries them: `order.quantity` for each asset
-and side (the asset alone while a side has few samples), `transfer.amount` for each asset. A whale is also at
-least `detect_amount_min_ratio` times the amount that 99 of 100 stay below.
+and side (the asset alone while a side has few samples), `transfer.amount` for each asset, the tokens and the
+cost of calls to language models for each model. A whale is also at least `detect_amount_min_ratio` times the
+amount that 99 of 100 stay below.
 Source of S: `detectors.stats.tail`.
 
 >>> import numpy as np
@@ -25,6 +26,7 @@ import pyarrow.compute as pc
 
 from detectors.baseline.models import Model
 from detectors.baseline.sketch_index import facets_of
+from detectors.model.amounts import unit_of
 from detectors.model.anomaly import AMOUNT, Anomaly
 from detectors.orders.prices import Prices
 from detectors.settings import Settings
@@ -163,7 +165,7 @@ def _whale(row: dict[str, Any], one: Exceeding) -> Anomaly:
             "kind": kind,
             **({"account": row["account"][:ACCOUNT_CHARACTERS]} if row["account"] else {}),
         },
-        unit=row["asset"],
+        unit=unit_of(kind, row["asset"]),
         # The key is not the span: a parent that lands later with the same amount must not be a second
         # anomaly.
         subject=kind,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.store.sqlfile import load_sql
 
 _QUERIES = "detectors.orders.queries"
+Read = Callable[[str, dict[str, Any]], pa.Table]  # SQL and its parameters to rows
 SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("trace_id", "span_id", "service_name", "operation", "span_kind")),
@@ -28,8 +32,30 @@ def spans_query(*, with_amounts: bool) -> str:
     return load_sql("detectors.stream.queries", "new_spans")
 
 
+def read_amounts(read: Read, after: int, upto: int, prices: Sequence[Mapping[str, object]]) -> pa.Table:
+    """Amounts of all kinds in the batches in (after, upto]: rows of `SCHEMA`."""
+    found = read(load_sql(_QUERIES, "new_amounts"), {"after": after, "upto": upto})
+    names = pc.unique(found.filter(found["is_call"])["operation"]).to_pylist()
+    usable = pc.and_(pc.is_finite(found["amount"]), pc.greater(found["amount"], 0.0))
+    carrying = pc.and_(usable, pc.not_equal(found["asset"], ""))  # a call alone carries no order
+    amounts = found.filter(carrying).select(SCHEMA.names).cast(SCHEMA)
+    return pa.concat_tables([amounts, read_calls(read, after, upto, names, prices)]) if names else amounts
+
+
+def read_calls(
+    read: Read, after: int, upto: int, names: Sequence[str], prices: Sequence[Mapping[str, object]]
+) -> pa.Table:
+    """The tokens and cost of calls to language models by operations with these names: rows of `SCHEMA`.
+
+    Args:
+        prices: as `collector.store.prices.read_prices` gives them.
+    """
+    values = {"after": after, "upto": upto, "names": list(names), "prices": list(prices)}
+    return read(load_sql(_QUERIES, "new_calls"), values).select(SCHEMA.names).cast(SCHEMA)
+
+
 def amounts_of(spans: pa.Table) -> pa.Table:
-    """Rows of `SCHEMA`, one for each span that carries an amount.
+    """Rows of `SCHEMA`, one for each span that carries an order or a transfer.
 
     Args:
         spans: as `spans_query` with amounts reads them.

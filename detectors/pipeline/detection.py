@@ -17,6 +17,7 @@ from collector.store.store import Store
 from detectors.baseline.models import Baselines
 from detectors.incidents.lone_filter import HeldBack
 from detectors.incidents.tracker import IncidentTracker
+from detectors.model.amounts import CALL_KINDS, carried_text
 from detectors.model.anomaly import AMOUNT, Anomaly
 from detectors.model.text import amount_text, worth_text
 from detectors.pipeline.detector_set import DetectorSet
@@ -111,7 +112,8 @@ class Detection:
         self._now_s = now_s
         with_amounts = self._settings.enable_amount_anomaly_detection
         names = self._baselines.names_with_amounts() if with_amounts else []
-        reading = self._reader.read(after, upto, names)
+        callers = self._baselines.names_with_amounts(CALL_KINDS) if with_amounts else []
+        reading = self._reader.read(after, upto, names, callers)
         try:
             outcome = self._judge(reading, now_s, now_unix_nano)
         except BaseException:
@@ -230,7 +232,7 @@ def _tell_whales(anomalies: Sequence[Anomaly]) -> None:
         if whale.detector == AMOUNT:
             _log.warning(
                 "WHALE ALERT %s %s%s in %s %s against a median of %s: %.1f sigma, SEV%d, trace %s",
-                whale.details["side"] or whale.details["kind"],
+                carried_text(whale.details),
                 amount_text(whale.observed, whale.unit),
                 worth_text(whale.details),
                 whale.service_name,

@@ -7,10 +7,11 @@ from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
+from collector.store.prices import read_prices
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.baseline.persist import read_position
-from detectors.orders.amount_columns import SCHEMA, amounts_of, spans_query
+from detectors.orders.amount_columns import SCHEMA, amounts_of, read_calls, spans_query
 from detectors.settings import Settings
 from detectors.stream.batch_ranges import chunks
 from detectors.stream.set_aside import SetAside
@@ -34,6 +35,10 @@ class Landed(Protocol):
             (columns of `stream/queries/new_spans.sql`, rows of `amount_columns.SCHEMA`).
         """
 
+    def calls(self, after: int, upto: int, names: Sequence[str]) -> pa.Table:
+        """Tokens and cost of calls to language models among the spans with one of these names: rows of
+        `amount_columns.SCHEMA`."""
+
     def lines(self, after: int, upto: int) -> pa.Table:
         """Log lines of those batches: columns of `queries/new_logs.sql`."""
 
@@ -55,6 +60,9 @@ class StoredSpans:
 
     def spans(self, after: int, upto: int, names: Sequence[str]) -> tuple[pa.Table, pa.Table]:
         return apart(self.read(after, upto, names))
+
+    def calls(self, after: int, upto: int, names: Sequence[str]) -> pa.Table:
+        return read_calls(self._store.read, after, upto, names, read_prices(self._store))
 
     def lines(self, after: int, upto: int) -> pa.Table:
         return self._store.read(load_sql(_QUERIES, "new_logs"), {"after": after, "upto": upto})
@@ -117,9 +125,16 @@ class Reader:
             return [(self.position, upto)]  # as nearly always; counting them by batch costs 2 ms more
         return chunks(self._store, self.position, upto, self._settings)
 
-    def read(self, after: int, upto: int, names: Sequence[str]) -> Reading:
-        """The batches in (after, upto]; amounts of spans with one of these names."""
+    def read(self, after: int, upto: int, names: Sequence[str], callers: Sequence[str] = ()) -> Reading:
+        """The batches in (after, upto].
+
+        Args:
+            names: of spans whose amounts of orders and transfers are read.
+            callers: of those whose tokens and cost are.
+        """
         spans, amounts = self._source.spans(after, upto, names)
+        if callers:  # a second read, but of these spans alone; without any it costs nothing
+            amounts = pa.concat_tables([amounts, self._source.calls(after, upto, callers)])
         landed, self._ahead = self._ahead or self._source.position(upto), None
         return Reading(spans, amounts, upto, max(_newest(landed), upto), landed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+from detectors.model.amounts import CALL_KINDS, unit_of
 from detectors.model.anomaly import Anomaly
 from llm.analysis.facts import FactBook, asset, place
 from llm.analysis.traced import TracedSpan
@@ -59,7 +60,10 @@ def add_event(book: FactBook, span: TracedSpan, anomaly: Anomaly) -> list[Cause]
 def _amount_statement(span: TracedSpan, anomaly: Anomaly) -> str:
     side = str(anomaly.details.get("side") or "")
     side = f"a {side} of " if _SIDE.fullmatch(side) else ""
-    unit = asset(anomaly.unit)
+    kind = str(anomaly.details.get("kind") or "")
+    if kind == "cost":
+        side = "a cost of "
+    unit = _unit(anomaly)
     times = f", {significant(anomaly.observed / anomaly.expected)}× as much" if anomaly.expected > 0 else ""
     return (
         f"{place(span)} carried {side}{quantity(anomaly.observed, unit)},"
@@ -101,8 +105,14 @@ def _add_order_facts(book: FactBook, span: TracedSpan, anomaly: Anomaly) -> list
     return found
 
 
+def _unit(anomaly: Anomaly) -> str:
+    """Tokens, or an asset."""
+    kind = str(anomaly.details.get("kind") or "")
+    return unit_of(kind, "") if kind in CALL_KINDS else asset(anomaly.unit)
+
+
 def add_observation(book: FactBook, span: TracedSpan, anomaly: Anomaly, kind: str, statement: str) -> str:
     return book.add(
         span, kind, statement, observed=anomaly.observed, expected=anomaly.expected,
-        unit=asset(anomaly.unit), sample_count=anomaly.sample_count, sigma=anomaly.sigma,
+        unit=_unit(anomaly), sample_count=anomaly.sample_count, sigma=anomaly.sigma,
     )  # fmt: skip

@@ -141,6 +141,27 @@ def test_a_whale_has_an_account_and_the_titles_value(shop: Any, explainer: Any) 
     assert found.num_rows == 1
 
 
+def test_a_call_of_a_model_that_takes_too_much(shop: Any, explainer: Any) -> None:
+    """Tokens and cost are told with the model's words, and the advice is about calls, not about orders."""
+    span_id = shop.span(WHALE_TRACE, "agent", "chat", ms=900, attributes={"gen_ai.request.model": "gpt-4o"})
+    details = {"side": "", "kind": "input_tokens", "asset": "gpt-4o"}
+    shop.anomaly(
+        "an-t", WHALE_TRACE, span_id, "agent", "chat", detector="amount", observed=90_000, expected=500,
+        unit="input tokens", details=details,
+    )  # fmt: skip
+    shop.anomaly(
+        "an-c", WHALE_TRACE, span_id, "agent", "chat", detector="amount", observed=4.5, expected=0.01, unit="",
+        details={**details, "kind": "cost"},
+    )  # fmt: skip
+    tokens = explainer.analyse(Subject(kind="anomaly", id="an-t"))
+    assert "carried 90,000 input tokens, usually 500 input tokens" in tokens.summary
+    cost = explainer.analyse(Subject(kind="anomaly", id="an-c"))
+    assert "carried a cost of 4.5, usually 0.01" in cost.summary
+    for explanation in (tokens, cost):
+        assert "prompt" in explanation.recommendations[0]
+        assert "account" not in " ".join(explanation.recommendations)
+
+
 @pytest.fixture
 def two_faults(slow_shop: Any) -> Any:
     """A slow statement in some traces, and failing payments in others, in one incident."""
