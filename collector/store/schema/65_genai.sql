@@ -72,12 +72,19 @@ WITH called AS (
 )
 SELECT
     called.* EXCLUDE (told_cost),
-    -- What the span says, or else by the price list; NULL where neither knows.
+    -- What the span says, or else by the price list; NULL where neither knows. A list, since a correlated subquery has
+    -- all columns of a call read, prompts too, whichever are asked for: count(*) over 100,000 calls took 4.3 s.
     coalesce(
         told_cost,
-        (SELECT arg_max(
-             coalesce(called.input_tokens, 0) * input_price + coalesce(called.output_tokens, 0) * output_price,
-             length(price.model)
-         ) FROM genai_prices AS price WHERE starts_with(called.model, price.model)) / 1e6
+        list_transform(
+            list_filter(
+                (SELECT list(priced ORDER BY length(priced.model) DESC) FROM genai_prices AS priced),
+                lambda price: starts_with(called.model, price.model)
+            )[:1],
+            lambda price: (
+                coalesce(called.input_tokens, 0) * price.input_price
+                + coalesce(called.output_tokens, 0) * price.output_price
+            ) / 1e6
+        )[1]
     ) AS cost
 FROM called;
