@@ -39,7 +39,7 @@ from typing import NamedTuple
 from scipy.special import ndtr, pdtrc
 
 from detectors.incidents.incident import Incident
-from detectors.model.anomaly import METRIC, SILENCE, THROUGHPUT, Anomaly
+from detectors.model.anomaly import AMOUNT, METRIC, SILENCE, THROUGHPUT, Anomaly
 from detectors.model.operation import Operation
 from detectors.model.roles import Role, detectors_of
 from detectors.settings import Settings
@@ -201,7 +201,9 @@ class IncidentTracker:
         if begun_with is not None:
             return self._join(begun_with, anomaly, now_ns, outcome)
         for incident in self.open.values():
-            same = incident.kind == anomaly.detector and incident.cell == anomaly.cell
+            # A call of a model that took too many tokens cost too much as well: one incident.
+            is_told = anomaly.detector == AMOUNT and anomaly.trace_id in incident.traces
+            same = incident.kind == anomaly.detector and (incident.cell == anomaly.cell or is_told)
             if same and now_s - incident.active_s <= self._settings.incident_window_s:
                 break
         else:

@@ -64,19 +64,23 @@ def test_a_call_far_beyond_the_usual(
     system: Any, trained_on_calls: Any, change: dict[str, float], kind: str, title: str
 ) -> None:
     """A call that takes far more tokens, or costs far more, than its operation's calls of this model is a
-    whale with an incident of its own; a cost follows from the price list.
+    whale with an incident of its own; a cost follows from the price list, in the same incident.
     """
     trained_on_calls.judge_landed(land(system, [usual(system), {**usual(system), **change}]))
     found = system.store.read(
-        "SELECT detector, span_name, title FROM anomalies"
+        "SELECT detector, span_name, title, incident_id FROM anomalies"
         " JOIN spans USING (trace_id, span_id) JOIN incidents USING (incident_id)"
         " WHERE details->>'kind' = $kind",
         {"kind": kind},
     ).to_pylist()
     assert [(row["detector"], row["span_name"]) for row in found] == [("amount", "chat")]
-    assert found[0]["title"].startswith(f"Whale: {title} in agent against a median of ")
-    whales = system.store.read("SELECT details->>'kind' AS kind FROM anomalies WHERE detector = 'amount'")
+    titles = (f"Whale: {title} in agent against a median of ", "Whale: cost of gpt-4o ")
+    assert found[0]["title"].startswith(titles)
+    whales = system.store.read(
+        "SELECT details->>'kind' AS kind, incident_id FROM anomalies WHERE detector = 'amount'"
+    )
     assert set(whales["kind"].to_pylist()) <= {kind, "cost"}
+    assert set(whales["incident_id"].to_pylist()) == {found[0]["incident_id"]}
 
 
 @pytest.fixture
