@@ -10,6 +10,7 @@ from itertools import count
 
 from detectors.model.operation import Operation
 from llm.analysis.traced import MessageWait, TracedSpan, TracedTrace
+from llm.analysis.tried_again import was_tried_again
 from llm.analysis.units import duration, percent, quantity, significant
 from llm.explanation import Cause, CauseKind, Fact
 from llm.redaction.redact import quoted_name, quoted_text, redact_name
@@ -24,6 +25,7 @@ _OUTGOING = re.compile(r"HTTP (?:GET|PUT|POST|PATCH|DELETE|HEAD|OPTIONS)")
 _ASSET = re.compile(r"[A-Za-z0-9]{1,10}")
 ERROR_SCORE = 0.6  # above a minor share of the time, below the main one
 FAILURE_SCORE = 2.0  # failing calls rank above any share of the time: 1 is all of it
+TRIED_AGAIN = " and was called again"
 MAX_PATH_STEPS = 100  # named one by one; a loop of 100,000 calls is one path, too long for a list
 
 
@@ -163,7 +165,7 @@ def add_error_facts(book: FactBook, trace: TracedTrace, *, symptom_is_time: bool
     """Facts for the deepest errors; a parent that only passes an error on is not one."""
     causes: list[Cause] = []
     for span in trace.deepest_errors()[:MAX_ERRORS]:
-        statement = error_statement(span)
+        statement = error_statement(span, trace.spans)
         if any(fact.kind == "error" and fact.statement == statement for fact in book.facts):
             continue  # a repetition of the same failure is no new fact
         evidence_id = book.add(span, "error", statement, observed=span.duration_ns, unit="ns")
@@ -209,22 +211,29 @@ def add_duration_fact(book: FactBook, trace: TracedTrace) -> None:
     book.add(trace.root, "duration", statement, observed=trace.root.duration_ns, unit="ns")
 
 
-def error_statement(span: TracedSpan) -> str:
-    """The failed place and its message. The sender's own words are in quotation marks, and contain none."""
+def error_statement(span: TracedSpan, spans: Sequence[TracedSpan]) -> str:
+    """The failed place, its message, and whether it was called again. The sender's words are quoted.
+
+    Args:
+        spans: as for `error_kind`.
+    """
     what = span.exception_type or str(span.attributes.get("error.type", ""))
     said = span.exception_message or span.status_message
     reason = f" with {quoted_text(what)}" if what else ""
     did = "failed" if span.status_code == "ERROR" or not span.has_exception else "recorded an exception"
-    return f"{place(span)} {did}{reason}" + (f": {quoted_text(said)}" if said else "")
+    again = TRIED_AGAIN if was_tried_again(span, spans) else ""
+    return f"{place(span)} {did}{reason}{again}" + (f": {quoted_text(said)}" if said else "")
 
 
 def error_kind(span: TracedSpan, spans: Sequence[TracedSpan]) -> CauseKind:
-    """The kind of an error: a failed call whose callee shows nothing differs from a failure of the span
-    itself.
+    """The kind of an error: a failed call whose callee shows nothing, one that is made again, or the span's
+    own.
 
     Args:
         spans: of the trace that is known in full; for a span of another trace the calls are not known.
     """
+    if was_tried_again(span, spans):
+        return "retries"
     is_known = any(other.span_id == span.span_id for other in spans)
     if span.kind != "CLIENT" or span.is_database_call or not is_known:
         return "error"

@@ -34,7 +34,10 @@ def add_localisation(book: FactBook, case: Case, ranked: Mapping[str, object]) -
             span = span._replace(operation=str(ranked.get("operation") or span.operation))
         if any(fact.span_id == span.span_id and fact.kind == kind for fact in book.facts):
             continue  # the exemplar trace already says so, with more figures
-        statement = _localised_statement(span, kind, item, str(ranked.get("service") or ""))
+        if kind == "error":
+            statement = error_statement(span, case.trace.spans)
+        else:
+            statement = _localised_statement(span, kind, item, str(ranked.get("service") or ""))
         observed, expected, unit = (
             number(item.get("observed")),
             number(item.get("expected")),
@@ -55,8 +58,6 @@ def add_localisation(book: FactBook, case: Case, ranked: Mapping[str, object]) -
 def _localised_statement(span: TracedSpan, kind: str, item: Mapping[str, object], service: str) -> str:
     """Our own words around the figures. The sender's words are in quotation marks."""
     observed, expected = number(item.get("observed")), number(item.get("expected"))
-    if kind == "error":
-        return error_statement(span)
     if kind == UNANSWERED and observed is not None:
         failed = f"{percent(observed)} of the calls to it failed without an answer"
         return f"{quoted_name(service)} does not answer: {failed}, {place(span)} among them"

@@ -317,4 +317,4 @@ def test_who_holds_up_others_is_named(shop: Any, explainer: Any) -> None:
     )  # fmt: skip
     told = explain_ranked(shop, explainer, rows)
     assert told.root_causes[0].service == "shop"
-    assert told.confidence == 0.5
+    assert told.confidence == 0.7

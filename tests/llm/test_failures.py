@@ -82,3 +82,25 @@ def test_slowness_with_a_handled_error_stays_slowness(slow_shop: Any, explainer:
     slow_shop.span("5" * 32, "checkout", "cache get", status="ERROR", ms=0.2, parent="0000000000000002")
     first = explainer.analyse(Subject(kind="incident", id="in-slow")).root_causes[0]
     assert "152 ms" in first.statement
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "is_tried_again"),
+    [(("ERROR", "ERROR", "OK"), True), (("ERROR", "ERROR"), True), (("OK", "ERROR", "OK"), False)],
+)
+def test_a_call_that_is_made_again(
+    shop: Any, explainer: Any, outcomes: tuple[str, ...], is_tried_again: bool
+) -> None:
+    """Failed calls that their caller makes again are told as such, with advice on retries; a loop is none."""
+    root = shop.span(FAILED, "bank", "POST /pay", "SERVER", ms=90)
+    for number, status in enumerate(outcomes):
+        at_ms = 1 + 20 * number
+        call = shop.span(FAILED, "bank", "POST", "CLIENT", parent=root, at_ms=at_ms, ms=12, status=status)
+        shop.span(
+            FAILED, "psp", "POST /charge", "SERVER", parent=call, at_ms=at_ms + 1, ms=9, status=status,
+            exception={"exception.type": "Unavailable"} if status == "ERROR" else None,
+        )  # fmt: skip
+    told = explainer.analyse(Subject(kind="trace", id=FAILED))
+    said = 'POST /charge in psp failed with "Unavailable"' + " and was called again" * is_tried_again
+    assert told.summary.startswith(f"{said} [")
+    assert any("backoff" in line for line in told.recommendations) == is_tried_again
