@@ -1,6 +1,6 @@
--- All spans of the given traces, with what a search asks of each. {columns}, {values}, {joins} and {{windows}} are made of
--- constant words and parameters.
-WITH wanted AS (SELECT unnest($trace_ids::VARCHAR[]) AS trace_id),
+-- All spans of the given traces, with what a search asks of each. {columns}, {values}, {joins}, {{windows}} and
+-- what follows "wanted" are made of constant words and parameters.
+WITH wanted AS (SELECT unnest($trace_ids::VARCHAR[]) AS trace_id){matched},
 base AS MATERIALIZED (
     SELECT
         row_number() OVER (ORDER BY trace_id, start_time, span_id, span_kind) - 1 AS n,

@@ -74,6 +74,36 @@ def test_rare_traces_are_judged_together(queries: QueryRunner, monkeypatch: pyte
     assert len([sql for sql in asked if sql.startswith("-- All spans of")]) == 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "is_filtered"),
+    [
+        ('{ span.user = "ann" }', True),
+        ("{ .http.status_code = 500 && duration > 1ms }", True),
+        ("{ parent.http.status_code = 500 }", False),  # needs the trace
+        ('{ .a = "1" } && { .b = "1" } && { .c = "1" }', False),  # each would be a scan
+    ],
+)
+def test_attributes_are_judged_by_a_filter(
+    queries: QueryRunner, monkeypatch: pytest.MonkeyPatch, asked: str, is_filtered: bool
+) -> None:
+    """What a search asks of one or two attributes is a condition of a scan, which reads only those; shown as
+    values, all attributes of whole row groups would be read.
+    """
+    statements: list[str] = []
+    run = QueryRunner.run_own
+
+    def note(self: QueryRunner, sql: str, *arguments: Any, **named: Any) -> Any:
+        statements.append(sql)
+        return run(self, sql, *arguments, **named)
+
+    monkeypatch.setattr(QueryRunner, "run_own", note)
+    monkeypatch.setattr(module.FirstLook, "of", lambda *_: "true")  # so that all traces are judged
+    search(queries, parse(asked), SPAN, Limits())
+    (judged,) = [sql for sql in statements if sql.startswith("-- All spans of")]
+    shown = judged[judged.index("base AS") : judged.index("ids AS")]
+    assert ("attributes[" in shown) is not is_filtered
+
+
 def test_what_was_found_is_judged_before_time_runs_out(
     queries: QueryRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
