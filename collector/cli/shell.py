@@ -151,6 +151,11 @@ def run_shell(source: Source, output: str, limit: int | None, out: IO[str]) -> N
             except SpyhopError as error:
                 out.write(f"{error}\n")
                 continue
+            except KeyboardInterrupt:
+                if not interactive:
+                    raise
+                out.write("stopped\n")
+                continue
             if interactive:
                 out.write(f"{result.table.num_rows} rows, {(monotonic() - started_s) * 1000:.0f} ms\n")
 

@@ -59,12 +59,18 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     con = sample_store()
     tables = readable_names(con)
-    _bound_address_space()
+    most_bytes = _bound_address_space() - ADDRESS_SPACE_EXTRA_BYTES // 2
     with suppress(EOFError, OSError):  # the other side is gone
-        _serve(connection, con, tables)
+        _serve(connection, con, tables, most_bytes)
 
 
-def _serve(connection: Connection, con: duckdb.DuckDBPyConnection, tables: frozenset[str]) -> None:
+def _serve(
+    connection: Connection, con: duckdb.DuckDBPyConnection, tables: frozenset[str], most_bytes: int
+) -> None:
+    """
+    Args:
+        most_bytes: address space that one query may leave behind for the next.
+    """
     connection.send_bytes(b"{}")  # ready
     while True:
         request = json.loads(connection.recv_bytes())
@@ -75,6 +81,8 @@ def _serve(connection: Connection, con: duckdb.DuckDBPyConnection, tables: froze
         answer, content = _answer(con, tables, request)
         for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
             signal.setitimer(timer, 0)
+        if _address_space_bytes() > most_bytes:
+            answer["ends"] = True
         connection.send_bytes(json.dumps(answer).encode())
         if content is not None:
             connection.send_bytes(content)
@@ -223,12 +231,17 @@ def _stream(table: pa.Table) -> pa.Buffer:
     return sink.getvalue()
 
 
-def _bound_address_space() -> None:
-    with open("/proc/self/statm") as file:  # not a file of anybody's
-        pages = int(file.read().split()[0])
-    limit = pages * resource.getpagesize() + ADDRESS_SPACE_EXTRA_BYTES
+def _bound_address_space() -> int:
+    """The limit, in bytes."""
+    limit = _address_space_bytes() + ADDRESS_SPACE_EXTRA_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return limit
+
+
+def _address_space_bytes() -> int:
+    with open("/proc/self/statm") as file:  # not a file of anybody's
+        return int(file.read().split()[0]) * resource.getpagesize()
 
 
 if __name__ == "__main__":

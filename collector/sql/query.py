@@ -212,12 +212,15 @@ class QueryRunner:
         place.keep()
         threading.Thread(target=work, name="sql", daemon=True).start()
         deadline_s = monotonic() + timeout_s + _INTERRUPT_GRACE_S
-        while not wait([result], max(0.0, min(GONE_LOOK_S, deadline_s - monotonic()))).done:
-            if monotonic() >= deadline_s:
-                raise _too_long(timeout_s)
-            if is_gone is not None and is_gone():
-                cursor.interrupt()
-                raise gone()
+        try:
+            while not wait([result], max(0.0, min(GONE_LOOK_S, deadline_s - monotonic()))).done:
+                if monotonic() >= deadline_s:
+                    raise _too_long(timeout_s)
+                if is_gone is not None and is_gone():
+                    raise gone()
+        except BaseException:  # Ctrl-C too
+            cursor.interrupt()
+            raise
         return result.result()
 
     def _read(

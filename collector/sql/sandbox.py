@@ -72,13 +72,14 @@ class Sandbox:
             answer, table = child.ask(request, timeout_s, is_gone)
         except _Crashed as crash:
             child.close()
-            threading.Thread(target=self._replace, name="sql-replace", daemon=True).start()
+            self._replace_soon()
             raise _error_of(crash) from crash
         except BaseException:
             child.close()
             raise
         if answer.get("ends"):
             child.close()
+            self._replace_soon()
         else:
             self._give_back(child)
         if "error" in answer:
@@ -99,6 +100,9 @@ class Sandbox:
             if self._idle:
                 return self._idle.pop()
         return _Child()
+
+    def _replace_soon(self) -> None:
+        threading.Thread(target=self._replace, name="sql-replace", daemon=True).start()
 
     def _replace(self) -> None:
         with suppress(OSError):  # the next query will say it

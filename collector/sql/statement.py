@@ -220,7 +220,7 @@ def _shape(con: duckdb.DuckDBPyConnection, text: str, params: Params) -> tuple[l
     """Column names and types, without running the query."""
     try:
         con.execute(f"SELECT * FROM (\n{text}\n) LIMIT 0", params)  # noqa: S608  # examined
-    except duckdb.InternalException:
+    except (duckdb.InternalException, duckdb.OutOfMemoryException):
         raise
     except duckdb.Error as error:
         raise mistake(error, text, lines_before=1) from error

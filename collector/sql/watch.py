@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 
 import duckdb
 
 from collector.sql.brake import Brake
 
 _LOOK_S = 0.05
+_BRAKE_LOOK_S = 0.01
 _MIB = 1024 * 1024
 SPILL_FOLDER = "spyhop.duckdb.tmp"  # DuckDB's choice, beside the database
 
@@ -71,27 +73,27 @@ class Watch:
                 self._running.discard(running)
 
     def _loop(self) -> None:
-        pause = threading.Event()
-        looks_over = 0
         seen: set[Running] = set()  # a query that came since the last look has hardly taken it
         while True:
-            with self._guard:
-                running = set(self._running)
-                if not running:
-                    self._brake.release()
-                    return
-            reason = self._reason()
-            if reason:
-                for one in running & seen:
-                    one.stop(reason)
-            seen = running
-            looks_over = looks_over + 1 if self._grown_bytes() > self._memory_bytes else 0
-            with self._guard:
-                if looks_over == 0:
-                    self._brake.loosen()
-                elif looks_over > 1:  # a step that ends within the next look gives its memory back by itself
-                    self._brake.pull()
-            pause.wait(_LOOK_S)
+            try:
+                with self._guard:
+                    running = set(self._running)
+                    if not running:
+                        self._brake.release()
+                        return
+                reason = self._reason()
+                if reason:
+                    for one in running & seen:
+                        one.stop(reason)
+                seen = running
+                with self._guard:
+                    if self._grown_bytes() > self._memory_bytes:
+                        self._brake.hold()
+                    else:
+                        self._brake.loosen()
+            except MemoryError:  # here, too, while a query has used up what is allowed
+                self._brake.allow_more()
+            sleep(_BRAKE_LOOK_S if self._brake.is_on else _LOOK_S)
 
     def _grown_bytes(self) -> int:
         return self._resident_bytes() - self._idle_bytes

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import sys
+import threading
+from collections.abc import Callable
 from multiprocessing.connection import wait
 from pathlib import Path
 from subprocess import Popen
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
 from collector.cli.completion import complete
+from tests.pace import patience_s
 
 SCHEMA = {"spans": ["trace_id", "span_name", "service_name"], "logs": ["time", "body", "service_name"]}
 
@@ -72,6 +76,27 @@ class Terminal:
         os.close(self._main)
 
 
+def stop_a_query(terminal: Terminal) -> None:
+    """Ctrl-C ends a query that would take ages, here and in the server, and not the shell."""
+    rows = "range(10_000_000) a, range(10_000_000) b, landing_position"
+    terminal.type(f"SELECT count(*) FROM {rows} WHERE hash(a.range, b.range) = 1;\n")
+    wait_until(lambda: is_running("sql"))
+    terminal.process.send_signal(signal.SIGINT)
+    terminal.wait_for("stopped")
+    wait_until(lambda: not is_running("sql"))
+
+
+def is_running(thread_name: str) -> bool:
+    return any(thread.name == thread_name for thread in threading.enumerate())
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline_s = monotonic() + patience_s(20)
+    while not condition():
+        assert monotonic() < deadline_s
+        sleep(0.02)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_shell_on_a_terminal(running: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TAB completes a table of the server, and rows that do not fit on the screen go through the pager."""
@@ -90,6 +115,7 @@ def test_shell_on_a_terminal(running: Any, tmp_path: Path, monkeypatch: pytest.M
         terminal.wait_for("1 rows, ", after="few")
         assert "PAGED: few" not in terminal.shown
         terminal.wait_for("spyhop> ", after="few")
+        stop_a_query(terminal)
         terminal.type("\\q\n")
         assert terminal.process.wait(10) == 0
     finally:

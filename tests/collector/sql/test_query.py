@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 
-from collector.errors import InvalidInput, RefusedQuery, Timeout
+from collector.errors import InvalidInput, RefusedQuery, Timeout, TooLarge
 from collector.sql.query import Bounds, QueryResult, QueryRunner
 from collector.store.store import Store
 from tests.pace import within_s
@@ -196,6 +196,13 @@ def test_late_errors(queries: QueryRunner, table: str) -> None:
     late = "CASE WHEN n = 150000 THEN error('too late') ELSE n END"
     with pytest.raises(InvalidInput, match="too late"):
         run(queries, f"SELECT {late} AS n FROM {table}, range(200000) r(n)", limit_rows=1_000_000)
+
+
+def test_memory_while_it_is_planned(queries: QueryRunner) -> None:
+    """A constant that takes more memory than there is says so; the next query has a process with memory."""
+    with pytest.raises(TooLarge, match="memory"):
+        run(queries, "SELECT length(repeat('x', 800000000)) AS n")
+    assert run(queries, "SELECT 1 AS n").table["n"].to_pylist() == [1]
 
 
 def test_late_time_limit(store: Store) -> None:
