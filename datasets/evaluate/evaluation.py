@@ -18,13 +18,14 @@ import pyarrow.compute as pc
 from datasets.evaluate.alert_scores import alert_figures
 from datasets.evaluate.detection_scores import average_precision, detected_share, score_flags
 from datasets.evaluate.explained.run import explain_folder
-from datasets.evaluate.fault_scores import Flags, by_fault_kind, case_outcome
+from datasets.evaluate.fault_scores import Flags, affected_traces, by_fault_kind, case_outcome
 from datasets.evaluate.groups import Groups
 from datasets.evaluate.incidents import IncidentFolder
 from datasets.evaluate.live_causes import as_live, moved_metrics
 from datasets.evaluate.localisation_scores import CaseScore, score_ranking, scored
 from datasets.evaluate.quiet import false_alarms
 from datasets.evaluate.replay import Replayed, replay
+from datasets.evaluate.windows import Window, at_cases
 from detectors.baseline.learn import learn_amounts, learn_traces
 from detectors.baseline.models import Baselines
 from detectors.baseline.settled import SettledTraces
@@ -166,7 +167,12 @@ def _with_detection(
     anomalous = folder.trace_labels() if folder.has_trace_labels else {}
     sigma = dict(zip(scores["trace_id"].to_pylist(), scores["anomaly_sigma"].to_pylist(), strict=True))
     flagged = {trace_id for trace_id, value in sigma.items() if value >= TRACE_SIGMA}
-    cases = [folder.case_spans(label.case_id)["trace_id"].unique().to_pylist() for label in labels]
+    spans = [folder.case_spans(label.case_id) for label in labels]
+    cases = [rows["trace_id"].unique().to_pylist() for rows in spans]
+    windows = [
+        Window.of(rows, affected_traces(traces, anomalous)) for rows, traces in zip(spans, cases, strict=True)
+    ]
+    replayed = replace(replayed, anomalies=at_cases(replayed.anomalies, filter(None, windows)))
     flags = Flags(replayed.anomalies)
     outcomes = [
         case_outcome(label.case_id, traces, anomalous, score, flags=flags, flagged=flagged)

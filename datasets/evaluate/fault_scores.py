@@ -107,11 +107,15 @@ def case_outcome(
         labels: whether a trace is anomalous.
         flagged: the traces that are anomalous by their own score.
     """
-    anomalous = [trace_id for trace_id in traces if labels.get(trace_id)]
-    affected = anomalous or traces
+    affected = affected_traces(traces, labels)
     others = set(traces).difference(affected)
     found = sum(trace_id in flagged for trace_id in affected)
     return CaseOutcome(case_id, len(affected), found, flags.on(affected), flags.on(others), ranked)
+
+
+def affected_traces(traces: Sequence[str], labels: Mapping[str, bool]) -> Sequence[str]:
+    """The traces of a case that are labelled anomalous; all where none is."""
+    return [trace_id for trace_id in traces if labels.get(trace_id)] or traces
 
 
 def by_fault_kind(outcomes: Sequence[CaseOutcome]) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,8 @@ that rate leans on the rates of its service and of the system (`detectors.stats.
 that always fails once in ten calls is normal at one in ten. A window needs at least three failures in three
 different seconds (or, beyond doubt, in four quarters of a second), three times the usual rate, and two points
 above it. Each failed span of the window is an anomaly, so each anomaly refers to a stored span. Operations
-that are called a few times a minute are judged by their newest calls (`rare_calls`).
+that are called a few times a minute are judged by their newest calls (`rare_calls`), low rates that go on by
+whole minutes (`lasting_errors`).
 
 >>> from detectors.stats.beta_binomial import exceedance
 >>> import numpy as np
@@ -29,6 +30,7 @@ from detectors.model.operation import Operation
 from detectors.model.severity import bounded_by_share
 from detectors.model.text import share_text
 from detectors.settings import Settings
+from detectors.spans.lasting_errors import LastingErrors
 from detectors.spans.rare_calls import RareCalls
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
 from detectors.stream.batch import Batch, Operations
@@ -78,6 +80,7 @@ class ErrorWatch(Detector):
         self.rates = Rates(_RULE)
         self._exemplars = Exemplars()
         self._rare = RareCalls()
+        self._lasting = LastingErrors()
         self.erroneous: deque[Erroneous] = deque(maxlen=_ERRONEOUS_KEPT)
         self._newest: dict[int, int] = {}  # the end of each series' newest stretch
 
@@ -134,17 +137,18 @@ class ErrorWatch(Detector):
         rows = np.flatnonzero(failed)
         self._exemplars.forget(batch.head - WINDOWS_S[-1])
         rare = self._rare.observe(batch, rows, self.rates)
-        if not len(rows):
+        lasting = self._lasting.observe(self.rates, batch.head)
+        if not len(rows) and not lasting:
             return []
         self.rates.add_moments(batch.codes[rows], batch.ticks[rows], batch.ended()[rows])
         self._exemplars.keep(batch.spans, batch.codes[rows], batch.ticks[rows], rows)
         found: list[Anomaly] = []
-        alarms = [
-            (alarm, self._exemplars.take(alarm.code, batch.head, alarm.window_s))
-            for alarm in self.rates.judge(np.unique(batch.codes[rows]), batch.head)
-        ]
-        known = {alarm.code for alarm, _ in alarms}
-        for alarm, spans in [*alarms, *(one for one in rare if one[0].code not in known)]:
+        judged = self.rates.judge(np.unique(batch.codes[rows]), batch.head)
+        known = {alarm.code for alarm in judged}
+        alarms = [*judged, *(alarm for alarm in lasting if alarm.code not in known)]
+        shown = [(alarm, self._exemplars.take(alarm.code, batch.head, alarm.window_s)) for alarm in alarms]
+        known |= {alarm.code for alarm in lasting}
+        for alarm, spans in [*shown, *(one for one in rare if one[0].code not in known)]:
             share = alarm.hits / alarm.trials
             callee = batch.operations.callees[alarm.code]
             self._note(batch, alarm, callee)

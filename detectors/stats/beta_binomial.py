@@ -72,6 +72,11 @@ class Rule:
     discovery_rate: float = 1e-5
     prior_rate: float | None = None  # prior rate of a series without hits; None: the rate of its group
 
+    def matters(self, hits: int, trials: int, usual: float) -> bool:
+        """Whether so many hits are far enough above the usual rate."""
+        share = hits / max(trials, 1)
+        return hits >= self.min_hits and share >= max(self.min_ratio * usual, usual + self.min_excess)
+
 
 def exceedance(k: FloatArray, n: FloatArray, alpha: FloatArray, beta: FloatArray) -> FloatArray:
     """P(X >= k) of Beta-Binomials.
@@ -250,24 +255,47 @@ class Rates:
         rule = self.rule
         if self.past_trials[code] < rule.min_trials or seconds < rule.min_seconds:
             return None
-        alpha, beta = (float(side[0]) for side in self._learned(np.array([code])))
+        alpha, beta = self.learned(code)
         learned = min(own[1], self.past_hits[code])
         alpha, beta = alpha - learned, max(beta - (own[0] - own[1]), 1.0)
-        usual, strength = alpha / (alpha + beta), min(1.0, _STRENGTH_MAX / (alpha + beta))
+        usual, strong = alpha / (alpha + beta), self.as_strong(alpha, beta)
         best: tuple[float, int, int] = (1.0, 0, 0)
         for trials, hits in windows:
-            share = hits / max(trials, 1)
-            if hits < rule.min_hits or share < max(rule.min_ratio * usual, usual + rule.min_excess):
+            if not rule.matters(hits, trials, usual):
                 continue
-            chance = exceedance(
-                *(np.array([float(x)]) for x in (hits, trials, alpha * strength, beta * strength))
-            )
+            chance = exceedance(*(np.array([float(x)]) for x in (hits, trials, *strong)))
             best = min(best, (float(chance[0]), hits, trials))
         p = min(best[0] * len(windows), 1.0)
         if p > rule.discovery_rate / max(self.ready_count(), 1):
             return None
         sigma = float(-ndtri(max(p, _LEAST_P)))
         return Alarm(code, sigma, 0, best[1], best[2], usual, int(self.past_trials[code]))
+
+    def in_slots(self, ticks: IntArray) -> tuple[IntArray, FloatArray, FloatArray, IntArray]:
+        """(code, trials, hits, seconds with hits) of each series that is known and had enough hits then.
+
+        Args:
+            ticks: seconds that the ring still has.
+        """
+        slots = ticks % SLOTS
+        hits = self._hits[: self.count, slots]
+        total = hits.sum(axis=1)
+        ready = self.past_trials[: self.count] >= self.rule.min_trials
+        codes = np.flatnonzero(ready & (total >= self.rule.min_hits))
+        trials = np.maximum(self._trials[codes][:, slots].sum(axis=1), total[codes])
+        seconds = (hits[codes] > 0).sum(axis=1)
+        return codes, trials.astype(np.float64), total[codes].astype(np.float64), seconds
+
+    def learned(self, code: int) -> tuple[float, float]:
+        """(alpha, beta) of a series."""
+        alpha, beta = self._learned(np.array([code]))
+        return float(alpha[0]), float(beta[0])
+
+    @staticmethod
+    def as_strong(alpha: float, beta: float) -> tuple[float, float]:
+        """The same rate, no surer than windows vary."""
+        strength = min(1.0, _STRENGTH_MAX / (alpha + beta))
+        return alpha * strength, beta * strength
 
     def past(self, code: int) -> tuple[float, float]:
         """Learned (trials, hits) of a series."""
