@@ -3,9 +3,7 @@
 - A failure that a child has too is only passed on. An exception that a span recorded counts as one.
 - By convention the server span of a 4xx has no status ERROR, and its client span has: a failing client span
   whose server span carries the same status code stands for that one (OpenTelemetry, HTTP spans, Status).
-- A service that is dead has no spans. Calls that fail without an answer, to an address that a service always
-  answered from, are that service's, where hardly any call gets through to it any more; one that some calls
-  reach is alive, and the failure its caller's.
+- A service that is dead has no spans: calls that fail without an answer may be its own (`unanswered`).
 - A type of exception that an operation never raised is unseen by Good-Turing: the chance of an unseen one is
   (f₁ + 1) / (n + 1), with n usual spans and f₁ types that were seen once.
 """
@@ -15,44 +13,21 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import ndtri
 
-from detectors.localise.behaviour import BEYOND_CHANCE_Z, signed_root
 from detectors.localise.carried import Carried
 from detectors.localise.traces import Traces
+from detectors.localise.unanswered import Dead, unanswered
 from detectors.stats.arrays import BoolArray, IntArray
 from detectors.trace.self_time import NO_PARENT
 
 _HTTP_STATUS = ("http.response.status_code", "http.status_code")
 _REFUSED = 400
 _STATUS = (*_HTTP_STATUS, "rpc.grpc.status_code")
-_ADDRESS = ("server.address", "net.peer.name", "peer.service", "network.peer.address")
-_PORT = ("server.port", "net.peer.port", "network.peer.port")
-_URL = ("url.full", "http.url")
 _EXCEPTION, _MESSAGE = ("exception.type",), ("exception.message",)
-_CALLING = pa.array(["CLIENT", "PRODUCER"])
-_ALIVE_SHARE = 0.2  # share of the calls to a service: with more answers it is not dead
-_ANSWERED_SHARE = 0.5  # share of the usual calls to an address: with fewer answers no service is missed
-_LEAST_Z = 2.0  # the failure is known already; this decides whose failure it is
-
-
-@dataclass(frozen=True, slots=True)
-class Dead:
-    """A service that no longer answers: the failed calls, and the certainty that this is new.
-
-    operation: index into `Traces.keys` of what usually answered.
-    """
-
-    operation: int
-    rows: IntArray
-    address: str
-    share: float
-    z: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +37,7 @@ class Failures:
     rows: of the spans that failed first, each once. exceptions: the type that each raised; "" without.
     messages: by row what the exception said.
     unseen: by (operation, type) the σ of a type that the operation never raised.
-    dead: services that no longer answer; the calls to them are not in `rows`.
+    dead: services that no longer answer; the calls to them are not in `rows` where they surely are theirs.
     """
 
     rows: IntArray
@@ -75,7 +50,7 @@ class Failures:
     def of(cls, traces: Traces, carried: Carried) -> Failures:
         raised = carried.texts(_EXCEPTION)
         rows = _deepest(traces, _erroneous(traces, raised))
-        dead, theirs = _dead(traces, carried, rows)
+        dead, theirs = unanswered(traces, carried, rows)
         rows = np.setdiff1d(rows, theirs)
         rows = np.unique(_answered(traces, carried, rows))
         exceptions = [raised.get(row, "") for row in rows.tolist()]
@@ -115,59 +90,6 @@ def _answered(traces: Traces, carried: Carried, rows: IntArray) -> IntArray:
         if same and traces.service[child] != traces.service[above]:
             answers[above] = child
     return np.array([answers.get(row, row) for row in rows.tolist()], dtype=np.int64)
-
-
-def _dead(traces: Traces, carried: Carried, failed: IntArray) -> tuple[list[Dead], IntArray]:
-    """Services that no longer answer, and the failed calls to them."""
-    kinds = traces.table["span_kind"]
-    calls = pc.is_in(kinds, value_set=_CALLING).to_numpy(zero_copy_only=False)
-    addresses = _addresses(carried)
-    below = np.flatnonzero(traces.parent != NO_PARENT)
-    above = traces.parent[below]
-    remote = traces.service[below] != traces.service[above]
-    answer = np.full(len(traces.parent), -1, dtype=np.int64)
-    answer[above[remote]] = below[remote]
-    # The service that usually answers from an address; without addresses, by calling operation and called
-    # service.
-    places: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for row in np.flatnonzero(calls).tolist():
-        address = addresses.get(row, "")
-        places[address, -1 if address else int(traces.operation[row])].append(row)
-    broken = np.zeros(len(answer), dtype=np.bool_)
-    broken[failed] = True
-    found: list[Dead] = []
-    theirs: list[int] = []
-    for (address, _), members in places.items():
-        rows = np.array(members, dtype=np.int64)
-        now = traces.incident[rows]
-        usual, present = rows[~now], rows[now]
-        unanswered = broken[rows] & (answer[rows] < 0)
-        lost = rows[now & unanswered]
-        answered = answer[usual] >= 0
-        if not len(lost) or not answered.any() or answered.mean() < _ANSWERED_SHARE:
-            continue
-        operation, count = Counter(traces.operation[answer[usual[answered]]].tolist()).most_common(1)[0]
-        if count < _ANSWERED_SHARE * answered.sum() and not address:
-            continue  # calls to many services under one name: the address does not name one
-        if (answer[present] >= 0).sum() > _ALIVE_SHARE * len(present):
-            continue
-        before = int((~now & unanswered).sum())
-        numbers = (np.array([n]) for n in (len(lost), len(present), before, len(usual)))
-        z = float(signed_root(*numbers)[0])
-        if z >= _LEAST_Z:
-            service = traces.keys[int(operation)].service_name
-            where = address or service
-            found.append(Dead(int(operation), lost, where, len(lost) / len(present), min(z, BEYOND_CHANCE_Z)))
-            theirs += lost.tolist()
-    return found, np.array(theirs, dtype=np.int64)
-
-
-def _addresses(carried: Carried) -> dict[int, str]:
-    ports = carried.texts(_PORT)
-    found = {row: urlsplit(text).netloc for row, text in carried.texts(_URL).items()}
-    hosts = carried.texts(_ADDRESS)
-    found |= {row: f"{host}:{ports[row]}" if row in ports else host for row, host in hosts.items()}
-    return {row: address for row, address in found.items() if address}
 
 
 def _unseen(traces: Traces, rows: IntArray, exceptions: list[str]) -> dict[tuple[int, str], float]:

@@ -34,8 +34,9 @@ class World:
         status: dict[str, str] | None = None,
         raised: dict[str, str] | None = None,
         addresses: bool = True,
+        also: str = "",
     ) -> None:
-        """One trace: `failed` spans have status ERROR, `silent` ones were never sent."""
+        """One trace: `failed` spans have status ERROR, `silent` ones were never sent; `also` calls stock."""
         self.count += 1
         trace_id = f"t{id(self)}-{self.count}"
         tree: list[Row] = [
@@ -45,6 +46,9 @@ class World:
             ("ask price", "page", "front", "GET", "CLIENT"),
             ("price", "ask price", "price", "GET /price", "SERVER"),
         ]
+        if also:
+            tree.append(("also ask stock", "page", also, "GET", "CLIENT"))
+            tree.append(("answer", "also ask stock", "stock", "GET /stock", "SERVER"))
         for number, (span, parent, service, operation, kind) in enumerate(tree):
             if span in silent:
                 continue
@@ -63,7 +67,7 @@ class World:
                 }
             )
             if kind == "CLIENT" and addresses:
-                self._carry(trace_id, span, "server.address", span.split()[1])
+                self._carry(trace_id, span, "server.address", span.split()[-1])
                 self._carry(trace_id, span, "server.port", "80")
             if span in (status or {}):
                 self._carry(trace_id, span, "http.response.status_code", (status or {})[span])
@@ -138,12 +142,41 @@ def test_a_dead_service_is_named_although_it_has_no_spans(usual):
     assert first["evidence"][0]["text"].startswith("stock does not answer at stock:80: 100% of the calls")
 
 
-def test_a_service_that_answers_most_calls_is_not_dead(usual):
-    """Three of ten calls fail at their caller: what reaches the service says that it is alive."""
+def partly_lost(lost: int, answered: int, *, beside: Iterable[str] = ()) -> World:
+    """Some calls to stock fail without an answer, and those `beside` them too."""
     world = World()
-    for number in range(10):
-        lost = number < 3
-        world.trace(failed=["ask stock"] if lost else [], silent=["stock"] if lost else [])
+    for number in range(lost + answered):
+        missed = ["stock", *beside] if number < lost else []
+        world.trace(failed=[f"ask {service}" for service in missed], silent=missed)
+    return world
+
+
+def test_a_service_that_few_calls_miss_may_not_be_at_fault(usual):
+    """Three of ten calls fail at their caller, which called others ten times: both are named, it first."""
+    named = [cause["service"] for cause in causes(partly_lost(3, 7), usual)]
+    assert named[0] == "front"
+    assert "stock" in named
+
+
+def test_a_service_that_answers_in_part_is_named(usual):
+    """Ten of thirty calls are lost, and none of thirty to another service: its caller is not at fault."""
+    first, *others = causes(partly_lost(10, 20), usual)
+    failing = [cause["service"] for cause in others if cause["kind"] == "error"]
+    assert (first["service"], first["operation"]) == ("stock", "GET /stock")
+    assert first["evidence"][0]["text"].startswith("stock does not answer at stock:80: 33% of the calls")
+    assert not failing
+
+
+def test_a_caller_that_reaches_nobody_is_named(usual):
+    """Ten of thirty calls are lost to each of two services: their caller has the fault in common."""
+    assert causes(partly_lost(10, 20, beside=["price"]), usual)[0]["service"] == "front"
+
+
+def test_a_caller_that_alone_does_not_reach_a_service_is_named(usual):
+    """Another caller's twenty calls to the same address are answered."""
+    world = World()
+    for _ in range(20):
+        world.trace(failed=["ask stock"], silent=["stock"], also="basket")
     assert causes(world, usual)[0]["service"] == "front"
 
 
