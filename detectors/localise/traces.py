@@ -66,6 +66,7 @@ class Traces:
     logs: pa.Table
     incident: BoolArray
     parent: IntArray
+    aligned_start: IntArray  # on one clock (`detectors.trace.clocks`), ns
     operation: IntArray  # index into `keys`
     service: IntArray  # index into `services`
     self_time_ns: IntArray  # ns
@@ -103,7 +104,7 @@ class Traces:
         service = np.array([numbers[key.service_name] for key in keys], dtype=np.int64)[operation]
         incident = np.arange(table.num_rows) < spans.num_rows
         found = analyse_times(parent, service, table["span_kind"], start, duration)
-        edges, self_time = found.edges, found.self_time_ns
+        edges, self_time, aligned_start = found.edges, found.self_time_ns, found.aligned_starts()
         stalls, held_ns = None, 0.0
         if with_stalls:
             trace = table["trace_id"].combine_chunks().dictionary_encode().indices.to_numpy()
@@ -126,6 +127,7 @@ class Traces:
             logs=pa.concat_tables(said, promote_options="permissive") if said else _no_logs(),
             incident=incident,
             parent=parent,
+            aligned_start=aligned_start,
             operation=operation,
             service=service,
             self_time_ns=self_time,

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.stats.arrays import IntArray
+from detectors.stats.arrays import BoolArray, IntArray
+from detectors.trace.clocks import aligned_starts, is_message
 from detectors.trace.critical_path import critical_path
 from detectors.trace.edges import Edges, find_edges, under_way
 from detectors.trace.self_time import NO_PARENT, PARENT_COLUMNS, parent_index, self_time_ns
@@ -39,10 +40,15 @@ class Analysis(NamedTuple):
     duration: IntArray
     edges: Edges
     self_time_ns: IntArray
+    message: BoolArray  # whether a span publishes
+
+    def aligned_starts(self) -> IntArray:
+        """When each span began on one clock (`detectors.trace.clocks`)."""
+        return aligned_starts(self.parent, self.edges, self.start, self.duration, self.message)
 
     def critical_path(self, root: int) -> list[int]:
         """The spans on the critical path below `root`, in the order in which they start."""
-        return critical_path(self.parent, self.start, self.duration, root)
+        return critical_path(self.parent, self.aligned_starts(), self.duration, root)
 
 
 def analyse_trace(spans: pa.Table, parent: IntArray | None = None) -> Analysis:
@@ -65,7 +71,7 @@ def analyse_times(
     """The same for columns; `service` is a number for each span's service."""
     edges = find_edges(parent, service, kind, start, duration)
     self_time = self_time_ns(parent, start, duration, under_way(edges, start, duration))
-    return Analysis(parent, start, duration, edges, self_time)
+    return Analysis(parent, start, duration, edges, self_time, is_message(kind))
 
 
 def message_wait_ns(consumer_start: IntArray, producer_end: IntArray) -> IntArray:

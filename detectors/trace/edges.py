@@ -7,7 +7,8 @@ span with which a service was entered also works, so its time is its own.
 The time of an edge is the time before the child begins, plus the time after the child ended during which the
 caller still ran. For a call this is client less server time; for a message it is the time under way, however
 early the publishing span ended. Both ends are read on their own clocks, so a skewed clock moves time from one
-end of a call to the other but hardly changes the sum; a negative sum counts as 0.
+end of a call to the other; the sum is the same on any clock where the answer fits into the call. Where it does
+not, the caller gave up, or did not wait: what came after the caller's end does not count, nor a negative sum.
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ def find_edges(
     before = start[callee] - start[caller]
     after = end[caller] - end[callee]
     before, after = (np.clip(part, -_LONGEST_NS, _LONGEST_NS) for part in (before, after))
-    return Edges(caller, callee, np.maximum(before + np.maximum(after, 0), 0), before, after)
+    waited = np.maximum(before + np.maximum(after, 0), 0)
+    sends = pc.equal(kind, "PRODUCER").to_numpy(zero_copy_only=False)
+    fits = before + after  # the caller's duration less the answer's
+    return Edges(caller, callee, np.where(~sends[caller] & (fits >= 0), fits, waited), before, after)
 
 
 def under_way(edges: Edges, start: IntArray, duration: IntArray) -> IntArray:

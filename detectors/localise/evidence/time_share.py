@@ -106,7 +106,7 @@ def on_critical_paths(traces: Traces) -> BoolArray:
     """Marks the incident's spans on the critical path of their trace, from its longest root."""
     count = int(traces.incident.sum())  # they come first, and no parent lies outside a trace
     spans = traces.table.slice(0, count)
-    parent, start = traces.parent[:count], spans["start_unix_nano"].to_numpy()
+    parent, start = traces.parent[:count], traces.aligned_start[:count]
     duration: IntArray = spans["duration_ns"].to_numpy()
     roots = np.flatnonzero(parent == NO_PARENT)
     codes = spans["trace_id"].combine_chunks().dictionary_encode().indices.to_numpy()[roots]

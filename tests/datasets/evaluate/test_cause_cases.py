@@ -192,7 +192,7 @@ KINDS = [held_call, known_slowness, paused_caller, dead_service, refused_request
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     "kind",
-    [held_call, known_slowness, paused_caller, dead_service, refused_request],
+    KINDS,
     ids=lambda k: k.__name__,
 )
 def test_the_cause_is_named_first(tmp_path: Path, kind: Callable[[Folder], None], seed: int) -> None:

@@ -30,6 +30,19 @@ def test_slow_database_call_is_charged_to_the_service_that_made_it(shop, causes)
     assert evidence["span_id"].startswith("d")
 
 
+def test_the_clock_of_a_host_changes_nothing(shop, causes):
+    """The slow service's clock is three seconds ahead: it is named as surely, and with the same share."""
+    for _ in range(5):
+        shop.trace(api_ms=150)
+    (on_time,) = causes(causes_max=1)
+    for row in shop.spans:
+        row["start_unix_nano"] += 3_000 * MS * (row["service_name"] == "stock")
+    (ahead,) = causes(causes_max=1)
+    for name in ("service", "operation", "kind", "share", "score"):
+        assert ahead[name] == on_time[name]
+    assert ahead["service"] == "stock"
+
+
 def test_time_on_the_way_there_is_charged_to_the_sender(shop, causes):
     """A call that arrives late and is answered at once was held by the span that sent it."""
     for _ in range(5):
