@@ -60,6 +60,15 @@ def duration(value_ns: float | None) -> str:
     raise AssertionError("unreachable: the last unit takes everything")
 
 
+def clock_off(ahead_ns: int) -> str:
+    """How far a host's clock is off.
+
+    >>> clock_off(3_000_000_000), clock_off(-40_000_000)
+    ('clock 3 s ahead', 'clock 40 ms behind')
+    """
+    return f"clock {duration(abs(ahead_ns))} {'ahead' if ahead_ns > 0 else 'behind'}"
+
+
 def count(value: float | None) -> str:
     """A count with thousands separators below a million, then shortened.
 

@@ -20,6 +20,8 @@ from dashboard.views.status import to
 _TRACE_ID = re.compile(r"^[0-9a-f]{32}$")
 EXCESS_SHOWN = 12
 REFRESH_S = 15.0  # spans of a trace may still arrive
+_CLOCK_SEEN_NS = 1_000_000  # a smaller difference shifts no bar that anybody looks at
+_CLOCKS_SHOWN = 3
 
 
 def render() -> None:
@@ -86,7 +88,9 @@ def head(trace: Mapping[str, Any]) -> str:
     root = next((span for span in spans if not span.get("parent_span_id")), spans[0])
     errors = sum(span.get("status_code") == "ERROR" for span in spans)
     anomalous = sum(bool(span.get("anomaly_ids")) for span in spans)
-    started = fmt.from_nano(min(int(span["start_unix_nano"]) for span in spans))
+    started = fmt.from_nano(
+        min(int(span["start_unix_nano"]) - int(span.get("clock_ahead_ns") or 0) for span in spans)
+    )
     parts: list[object] = [
         tag(
             "span", f"{fmt.plain(root['service_name'], 80)}: {fmt.plain(root['span_name'], 120)}", css="title"
@@ -100,7 +104,26 @@ def head(trace: Mapping[str, Any]) -> str:
             css="muted",
         ),
     ]
+    if said := _clocks(spans):
+        parts.append(tag("div", said, css="muted"))
     return page(*parts)
+
+
+def _clocks(spans: Sequence[Mapping[str, Any]]) -> str:
+    """The services whose clocks differ from the root's by enough to be seen, the worst first. Pure."""
+    ahead: dict[str, int] = {}
+    for span in spans:
+        name, off_ns = span["service_name"], int(span.get("clock_ahead_ns") or 0)
+        if abs(off_ns) > max(abs(ahead.get(name, 0)), _CLOCK_SEEN_NS):
+            ahead[name] = off_ns
+    if not ahead:
+        return ""
+    worst = sorted(ahead, key=lambda name: (-abs(ahead[name]), name))
+    named = [f"{fmt.plain(name, 80)}: {fmt.clock_off(ahead[name])}" for name in worst[:_CLOCKS_SHOWN]]
+    more = (
+        f", and {plural(len(worst) - _CLOCKS_SHOWN, 'other service')}" if len(worst) > _CLOCKS_SHOWN else ""
+    )
+    return f"Clocks differ ({', '.join(named)}{more}): spans are drawn where their callers waited for them."
 
 
 def _tabs(trace_id: str, found: Mapping[str, Any]) -> None:

@@ -46,16 +46,21 @@ def load_trace_view(
 
 
 def describe_trace(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
-    """Spans in tree order with their figures; `spans` as from `queries/trace_spans.sql`."""
+    """Spans in tree order with their figures; `spans` as from `queries/trace_spans.sql`.
+
+    `offset_ns` and the trace's `duration_ns` are on one clock (`detectors.trace.clocks`); `clock_ahead_ns` is
+    how much later a span's own `start_unix_nano` says that it began.
+    """
     tree = build_tree(spans)
     start, duration = spans["start_unix_nano"].to_numpy(), spans["duration_ns"].to_numpy()
     found = analyse_trace(spans, tree.parent)
     root = max(tree.roots, key=lambda i: duration[i])
     path = found.critical_path(root)
+    begun = found.aligned_starts()
     messages = message_waits(spans, tree.parent)
     waits = dict(zip(messages.consumer.tolist(), messages.wait_ns.tolist(), strict=True))
     on_path = set(path)
-    begin, end = int(start.min()), int((start + duration).max())
+    begin, end = int(begun.min()), int((begun + duration).max())
     hours = hour_of_week(start)
     rows = spans.drop_columns(
         ["operation", "trace_id", "span_count", "linked_trace_id", "linked_span_id"]
@@ -68,7 +73,8 @@ def describe_trace(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
             {
                 **row,
                 "start_unix_nano": str(row["start_unix_nano"]),  # JSON numbers lose digits beyond 2^53
-                "offset_ns": row["start_unix_nano"] - begin,
+                "offset_ns": int(begun[i]) - begin,
+                "clock_ahead_ns": int(start[i] - begun[i]),
                 "self_time_ns": int(found.self_time_ns[i]),
                 "exclusive_ns": int(found.self_time_ns[i]),  # its name until schema version 6
                 "message_wait_ns": waits.get(i),
@@ -78,7 +84,7 @@ def describe_trace(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
                 "on_critical_path": i in on_path,
                 "orphan": tree.orphan[i],
                 "outlives_parent": parent != NO_PARENT
-                and bool(start[i] + duration[i] > start[parent] + duration[parent]),
+                and bool(begun[i] + duration[i] > begun[parent] + duration[parent]),
                 **_compare(row, operations[i], int(hours[i]), baselines),
             }
         )

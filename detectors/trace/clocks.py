@@ -3,7 +3,8 @@
 A call is answered while its caller waits. Where an answering span is no longer than the span that waits for
 it, and yet begins before it or ends after it, the clocks of their hosts differ: the answer and all below it
 are moved by what puts it in the middle of the wait. A message is taken whenever its consumer wants, so it
-says nothing about clocks; nor does an answer that is longer than the wait, which its caller gave up.
+says nothing about clocks; nor does an answer that is longer than the wait, which its caller gave up, nor one
+of several calls that were made without a span of their own.
 
 Source: the clock skew adjustment of Jaeger's query service (half of the time under way on either side).
 """

@@ -7,8 +7,8 @@ span with which a service was entered also works, so its time is its own.
 The time of an edge is the time before the child begins, plus the time after the child ended during which the
 caller still ran. For a call this is client less server time; for a message it is the time under way, however
 early the publishing span ended. Both ends are read on their own clocks, so a skewed clock moves time from one
-end of a call to the other; the sum is the same on any clock where the answer fits into the call. Where it does
-not, the caller gave up, or did not wait: what came after the caller's end does not count, nor a negative sum.
+end of a call to the other; the sum is the same on any clock where the answer fits into the call. Where it
+does not, the caller gave up or did not wait: what came after its end does not count, nor a negative sum.
 """
 
 from __future__ import annotations

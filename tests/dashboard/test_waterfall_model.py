@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dashboard.components.waterfall import model
 from dashboard.components.waterfall.model import parent_indexes, payload, sibling_places, subtree_ends
+from dashboard.views.trace import head
 
 
 def span(identifier: str, depth: int, offset_ns: int, duration_ns: int, **changes: Any) -> dict[str, Any]:
@@ -69,6 +70,17 @@ def test_start_is_exact_to_the_nanosecond() -> None:
     """A start beyond 2^53 ns keeps its last digits."""
     row = payload(trace(span("a", 0, 0, 5)))["rows"][0]
     assert row["start_text"] == "2023-11-14 22:13:20.123456789 UTC"
+
+
+def test_a_clock_that_differs_is_said() -> None:
+    """The drawer gives the start as sent and how far that clock is off; the page names the service."""
+    behind = span("a", 0, 0, 5, clock_ahead_ns=-40_000_000_000)
+    text = payload(trace(behind))["rows"][0]["start_text"]
+    assert text == "2023-11-14 22:13:20.123456789 UTC (clock 40 s behind, drawn without it)"
+    said = head(trace(behind, span("b", 1, 0, 5, service_name="web", clock_ahead_ns=900)))
+    assert "Clocks differ (shop: clock 40 s behind): spans are drawn where their callers waited" in said
+    assert "22:14:00" in head(trace(behind))
+    assert "Clocks" not in head(trace(span("a", 0, 0, 5, clock_ahead_ns=0)))
 
 
 def test_excess_is_said_only_where_it_matters() -> None:

@@ -165,7 +165,7 @@ def _row(
         "offset_ns": span["offset_ns"],
         "duration_ns": span["duration_ns"],
         "self_time_ns": span.get("self_time_ns"),
-        "start_text": _start_text(span.get("start_unix_nano")),
+        "start_text": _start_text(span),
         "status": span.get("status_code") or "UNSET",
         "message": fmt.plain(span.get("status_message") or "", MAX_VALUE_CHARS),
         "critical": bool(span.get("on_critical_path")),
@@ -210,12 +210,15 @@ def _event_offset_ns(event: Mapping[str, Any], span: Mapping[str, Any]) -> int:
     return int(nanos) - int(span["start_unix_nano"]) if nanos and span.get("start_unix_nano") else 0
 
 
-def _start_text(unix_nano: str | None) -> str:
-    """`2026-11-20 22:45:17.123456789 UTC`, exact to the nanosecond."""
+def _start_text(span: Mapping[str, Any]) -> str:
+    """`2026-11-20 22:45:17.123456789 UTC`, exact to the nanosecond; how far its host's clock is off."""
+    unix_nano = span.get("start_unix_nano")
     if not unix_nano:
         return fmt.DASH
     seconds, nanos = divmod(int(unix_nano), 1_000_000_000)
-    return f"{fmt.unix_stamp(seconds)}.{nanos:09d} {fmt.zone_name(fmt.from_nano(unix_nano))}"
+    text = f"{fmt.unix_stamp(seconds)}.{nanos:09d} {fmt.zone_name(fmt.from_nano(unix_nano))}"
+    ahead_ns = span.get("clock_ahead_ns") or 0
+    return f"{text} ({fmt.clock_off(ahead_ns)}, drawn without it)" if ahead_ns else text
 
 
 def _percentile_text(percentile: float | None) -> str:

@@ -66,3 +66,22 @@ def test_orphans_are_marked(system, store, pipeline):
     view = load_trace_view(store, pipeline.baselines, trace_id)
     assert [(span["orphan"], span["depth"]) for span in view["spans"]] == [(True, 0), (False, 1)]
     assert view["critical_path"] == [span["span_id"] for span in view["spans"]]
+
+
+def test_hosts_whose_clocks_differ_are_drawn_on_one(system, store, pipeline):
+    """A callee whose clock is a minute ahead stands within its caller's wait; its own start stays."""
+    trace_id = system.order()
+    for row in system.rows:
+        row["start_unix_nano"] += 60 * 10**9 * (row["service_name"] == "kx-exchange")
+        row["span_kind"] = "CLIENT" if row["service_name"] == "kx-wallet" else row["span_kind"]
+    system.land()
+    view = load_trace_view(store, pipeline.baselines, trace_id)
+    root, server, query = view["spans"]
+    assert view["duration_ns"] == root["duration_ns"]
+    assert 0 < server["offset_ns"] < root["duration_ns"] - server["duration_ns"]
+    assert query["offset_ns"] - server["offset_ns"] == 1_000_000
+    assert abs(server["clock_ahead_ns"] - 60 * 10**9) < root["duration_ns"]
+    assert root["clock_ahead_ns"] == 0
+    assert int(server["start_unix_nano"]) - int(root["start_unix_nano"]) > 60 * 10**9
+    assert not any(span["outlives_parent"] for span in view["spans"])
+    assert len(view["critical_path"]) == 3
