@@ -95,6 +95,10 @@ PAGE_STYLE = """
 .sp-age { color: #9DA7B3; font-size: 12px; font-variant-numeric: tabular-nums; display: inline-block;
   min-width: 130px; }
 .sp-age.stale { color: #FF9F43; font-weight: 600; }
+/* A busy machine takes seconds to answer; an empty page would look like an empty answer. */
+.stMainBlockContainer:not(:has(.sp))::after { content: "Waiting for the server's answer …"; color: #9DA7B3;
+  opacity: 0; animation: sp-waiting 0s 1s forwards; }
+@keyframes sp-waiting { to { opacity: 1; } }
 </style>
 """
 

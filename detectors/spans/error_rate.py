@@ -126,6 +126,7 @@ class ErrorWatch(Detector):
         trials = float(max(calls, _ADOPTED_CALLS_MIN))
         self.rates.past_trials[code], self.rates.past_hits[code] = trials, trials * failed / max(calls, 1)
         self.rates.changed[code] = True
+        self._lasting.forget(code)
 
     def judge(self, batch: Batch, held: Sequence[int] = ()) -> list[Anomaly]:
         """Judge a batch. Learns nothing of the operations in `held`: these are in an incident."""

@@ -98,6 +98,10 @@ class LastingErrors:
             found += [alarm] if alarm else []
         return found
 
+    def forget(self, code: int) -> None:
+        """Begin anew with a series: its usual rate is another one from now on."""
+        self._runs.pop(code, None)
+
     def _alarm(self, code: int, run: _Run, rates: Rates) -> Alarm | None:
         p = together(run.chances)
         # One look a minute, where windows are looked at each second.

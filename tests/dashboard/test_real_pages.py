@@ -253,11 +253,14 @@ def test_a_verdict_by_key_is_stored_and_leaves_the_queue(opened: Opener, url: st
     assert "Nothing to review" in shown(opened("review"))
 
 
+WAITING = "getComputedStyle(document.querySelector('.stMainBlockContainer'), '::after').content"
+
+
 @pytest.mark.browser
 def test_hostile_text_is_text_on_every_page(url: str, axe: str, tmp_path: Path) -> None:
     """Service, span, attribute, event, message, log line, metric, unit: none opens a dialog, becomes an
     element, or makes the browser ask another machine, on any page; and axe-core finds nothing there, at
-    1440 and at 800 pixels."""
+    1440 and at 800 pixels. A page says that it waits as long as nothing of it is there, and no longer."""
     start = f"from dashboard.serve import run; run({url!r}, '127.0.0.1', 0)"
     named = quote(HOSTILE)
     places = [
@@ -295,6 +298,9 @@ def test_hostile_text_is_text_on_every_page(url: str, axe: str, tmp_path: Path) 
                         page.get_by_role("treeitem").first.click()
                     assert page.evaluate(INJECTED) == 0, place
                     wrong[place] = complaints(page, axe)
+                    assert page.evaluate(WAITING) == "none", place
+                page.evaluate("for (const part of document.querySelectorAll('.sp')) part.remove()")
+                assert "Waiting for the server" in page.evaluate(WAITING)
             assert dialogs == []
             assert {place: found for place, found in wrong.items() if found} == {}
         finally:
