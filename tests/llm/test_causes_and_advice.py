@@ -59,6 +59,20 @@ def test_a_call_that_is_missing_is_no_slowness(shop: Any, explainer: Any) -> Non
     assert "work in shop had 1, usually 0" in told.evidence[0].statement
 
 
+@pytest.mark.parametrize("kind", ["value", "market", "amount"])
+def test_a_figure_says_of_what_it_is(shop: Any, explainer: Any, kind: str) -> None:
+    """A figure that is no time is told in the words that name it, not as "had 5,012 units"."""
+    text = "work carried price.age_ms = 5012, usually within 2.1 and 20.5"
+    item = {"kind": kind, "trace_id": SLOW_TRACE, "span_id": f"{1:016x}", "text": text, "observed": 5012.0,
+            "expected": 6.57, "unit": None}  # fmt: skip
+    ranked = {"service": "shop", "operation": "work", "share": 0.9, "kind": kind, "score": 3.0}
+    told = explain_one(
+        shop, explainer, {**ranked, "evidence": [item]}, detector="error", observed=1, expected=0, unit="",
+        details={},
+    )  # fmt: skip
+    assert told.summary.startswith(f'work in shop: "{text}" [')
+
+
 def test_a_call_that_nobody_answers(shop: Any, explainer: Any) -> None:
     """A failed call without a span of its callee sends people to the callee; one that answered does not."""
     for number, answered in enumerate((False, True)):
