@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,8 +21,14 @@ OTHERS_BYTES = _GIB
 _MORE_BYTES, _MORE_TIMES = _GIB // 16, 8
 
 
+# Of the whole process, whose limit it is, and before any brake touched it.
+_USUAL = resource.getrlimit(resource.RLIMIT_DATA)
+_guard = threading.Lock()
+_allowed: dict[int, int] = {}  # by brake, bytes that it allows; the most generous counts
+
+
 class Brake:
-    """Of this process; for one thread at a time. Without effect where RLIMIT_DATA has none (macOS)."""
+    """Without effect where RLIMIT_DATA has none (macOS)."""
 
     def __init__(self, query_bytes: int) -> None:
         """
@@ -29,46 +36,48 @@ class Brake:
             query_bytes: what queries may take; 0: without limit, and no brake.
         """
         self._query_bytes = query_bytes
-        self._usual: tuple[int, int] | None = None  # the limits to give back
-        self._allowed_bytes = 0
         self._more_left = _MORE_TIMES
         self.is_on = False
 
     def loosen(self) -> None:
         """Allow what queries may take twice, since a growing list is there twice while it is moved."""
         self.is_on, self._more_left = False, _MORE_TIMES
-        self._allow(read_data_bytes() + 2 * self._query_bytes + OTHERS_BYTES)
+        if self._query_bytes:
+            self._allow(read_data_bytes() + 2 * self._query_bytes + OTHERS_BYTES)
 
     def hold(self) -> None:
         """Allow no more than the last `loosen` did."""
         self.is_on = True
-        if self._allowed_bytes - read_data_bytes() < _MORE_BYTES:
+        if _allowed.get(id(self), 0) - read_data_bytes() < _MORE_BYTES:
             self.allow_more()
 
     def allow_more(self) -> None:
         """Memory has run out: some for those that are not to blame, a few times."""
-        if self._more_left:
+        allowed_bytes = _allowed.get(id(self))
+        if self._more_left and allowed_bytes is not None:
             self._more_left -= 1
-            self._allow(self._allowed_bytes + _MORE_BYTES)
+            self._allow(allowed_bytes + _MORE_BYTES)
 
     def release(self) -> None:
-        """Give back the limits of before."""
+        """Allow what was allowed without this brake."""
         self.is_on = False
-        if self._usual is not None:
-            with suppress(OSError, ValueError):
-                resource.setrlimit(resource.RLIMIT_DATA, self._usual)
-            self._usual = None
+        with _guard:
+            _allowed.pop(id(self), None)
+            _apply()
 
     def _allow(self, allowed_bytes: int) -> None:
-        if not self._query_bytes:
-            return
-        with suppress(OSError, ValueError):
-            if self._usual is None:
-                self._usual = resource.getrlimit(resource.RLIMIT_DATA)
-            soft, hard = self._usual
-            if soft == resource.RLIM_INFINITY or allowed_bytes < soft:
-                resource.setrlimit(resource.RLIMIT_DATA, (allowed_bytes, hard))
-                self._allowed_bytes = allowed_bytes
+        with _guard:
+            _allowed[id(self)] = allowed_bytes
+            _apply()
+
+
+def _apply() -> None:
+    soft, hard = _USUAL
+    bytes_most = max(_allowed.values(), default=soft)
+    if soft != resource.RLIM_INFINITY:
+        bytes_most = min(bytes_most, soft)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (bytes_most, hard))
 
 
 def read_data_bytes() -> int:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from collector.sql.brake import Brake
-
 MIB = 1024 * 1024
 MAY_TAKE = 100 * MIB
 # In a process of its own: while the limit is reached, an allocation of any thread may fail.
@@ -69,19 +67,26 @@ def test_a_step_that_takes_all_memory(tmp_path: Path, value: str) -> None:
     assert told["rows"] == 1
 
 
-def test_limits_come_back() -> None:
-    """The brake gives back the limits that it found, and a brake without a limit changes none."""
-    usual = resource.getrlimit(resource.RLIMIT_DATA)
-    brake = Brake(1024 * MIB)
-    brake.loosen()
-    loose, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    brake.hold()
-    assert resource.getrlimit(resource.RLIMIT_DATA)[0] == loose > 0
-    for _ in range(100):
-        brake.allow_more()
-    more, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    assert loose < more <= loose + 1024 * MIB
-    brake.release()
-    assert resource.getrlimit(resource.RLIMIT_DATA) == usual
-    Brake(0).loosen()
-    assert resource.getrlimit(resource.RLIMIT_DATA) == usual
+LIMITS = """
+import json, resource, sys
+kind, usual = resource.RLIMIT_DATA, int(sys.argv[1])
+resource.setrlimit(kind, (usual, resource.getrlimit(kind)[1]))
+from collector.sql.brake import Brake
+one, other, none = Brake(1 << 20), Brake(1 << 30), Brake(0)
+seen = []
+steps = one.loosen, other.loosen, other.hold, one.release, none.loosen, none.hold, other.release, other.hold
+for step in steps:
+    step()
+    seen.append(resource.getrlimit(kind)[0])
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.parametrize("usual", [resource.RLIM_INFINITY, 2 << 30], ids=["without limit", "of 2 GiB"])
+def test_limits_come_back(usual: int) -> None:
+    """Of two brakes the more generous counts, none goes beyond the limit of before, and that comes back."""
+    command = [sys.executable, "-c", LIMITS, str(usual)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    small, large, *rest = json.loads(done.stdout)
+    assert 1 << 30 < small < large if usual < 0 else 1 << 30 < small <= large == usual
+    assert rest == [large] * 4 + [usual] * 2
