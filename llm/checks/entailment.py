@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llm.checks.claims import Claim
-from llm.checks.clause_words import ENTITY_MARK, FAILED
+from llm.checks.clause_words import ENTITY_MARK, FAILED, PREDICATES
 from llm.checks.clauses import APPOSITION, BARE, ENTITY, TOKEN, clauses, in_one_form, unit_indexes
 from llm.checks.clocks import CLOCK_MARKS, Clock, mark_clocks, marked
 from llm.checks.joints import is_fragment, joint_rule
@@ -220,11 +220,16 @@ class Entailment:
         return _unlicensed(tokens, plain, numbers, claim) or phrasing_rule(plain, numbers, claim)
 
     def _hangs_on(self, clause: str, before: str) -> bool:
-        """ "A took 176 ms, mostly in B": a part without a verb belongs to the clause before, about A."""
+        """ "A took 176 ms, mostly in B"; "with 152 ms in B, A failed": a part without a verb belongs to the
+        clause beside it, which is about A.
+        """
         said, earlier = (set(TOKEN.findall(text.lower())) for text in (clause, before))
         places = set(ENTITY.findall(ENTITY.sub(self._if_place, clause)))
         known = set(ENTITY.findall(ENTITY.sub(self._if_place, before)))
-        return bool(places and known and not places <= known and earlier & _VERBS and not said & _VERBS)
+        if not places or not known:
+            return False
+        leads = bool(said & PREDICATES) and not earlier & PREDICATES and not known <= places
+        return leads or (bool(earlier & _VERBS) and not said & _VERBS and not places <= known)
 
     def _keeps_direction(self, tokens: list[str], claim: Claim) -> bool:
         """A message goes from its producer: the producer, and no other place, comes after "from"."""
