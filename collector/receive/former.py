@@ -7,6 +7,7 @@ https://github.com/open-telemetry/opentelemetry-proto/blob/main/CHANGELOG.md
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from google.protobuf.message import Message
@@ -21,7 +22,14 @@ _FORMER_NAMES = {
     "scope_metrics": ("instrumentation_library_metrics", "instrumentationLibraryMetrics"),
     "scope": ("instrumentation_library", "instrumentationLibrary"),
     "log_records": ("logs",),
+    # Before 0.9 a metric was of doubles or of integers; that of doubles has kept its place on the wire.
+    "gauge": ("double_gauge", "doubleGauge"),
+    "sum": ("double_sum", "doubleSum"),
+    "histogram": ("double_histogram", "doubleHistogram"),
+    "summary": ("double_summary", "doubleSummary"),
+    "as_double": ("value",),
 }
+_FORMER_KINDS = {"int_gauge": 4, "int_sum": 6, "int_histogram": 8}  # fields of a metric that are no more
 _FORMER_FIELD = 1000
 _LENGTH_DELIMITED = 2
 
@@ -29,6 +37,21 @@ _LENGTH_DELIMITED = 2
 def former_names(field_name: str) -> tuple[str, ...]:
     """What a field was called in JSON."""
     return _FORMER_NAMES.get(field_name, ())
+
+
+@cache
+def former_kinds() -> dict[str, bytes]:
+    """What a metric of a kind that is no more is on the wire, by its names in JSON.
+
+    >>> former_kinds()["intGauge"]
+    b'"\\x00'
+    """
+    found = {}
+    for name, number in _FORMER_KINDS.items():
+        head, *rest = name.split("_")
+        content = bytes([number << 3 | _LENGTH_DELIMITED, 0])
+        found[name] = found[head + "".join(word.title() for word in rest)] = content
+    return found
 
 
 def take_former_lists(signal: Signal, request: Message) -> bool:

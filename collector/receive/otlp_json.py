@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from collector.errors import MalformedBody
-from collector.receive.former import former_names
+from collector.receive.former import former_kinds, former_names
 from collector.signals import REQUEST_TYPES, Signal
 
 _HEX_FIELDS = frozenset({"trace_id", "span_id", "parent_span_id"})
@@ -85,6 +86,8 @@ def _fill(message: Message, document: object, depth: int) -> None:
     for name, value in document.items():
         known = fields.get(name)
         if known is None or value is None:
+            if name in former_kinds() and isinstance(message, Metric):
+                message.MergeFromString(former_kinds()[name])  # which is refused as on the wire
             continue
         attribute, is_repeated, convert = known
         try:

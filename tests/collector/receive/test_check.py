@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collector.decode.traces import decode_traces
 from collector.receive.check import check_bytes, check_message
+from collector.receive.otlp_json import parse_json
 from collector.signals import Signal
 
 
@@ -61,3 +63,20 @@ def test_metrics_of_no_known_kind() -> None:
     checked = check_message(Signal.METRICS, request)
     assert (checked.accepted_count, checked.rejected_count) == (1, 1)
     assert "no known kind" in checked.reason
+
+
+def test_metrics_of_before_0_9_in_json() -> None:
+    """In JSON, too, integers' kinds of before 0.9 are counted as refused, and those of doubles are read."""
+    point = {"timeUnixNano": str(1_790_000_000 * 10**9), "value": 1.5}
+    metrics = [
+        {"name": "old", "intGauge": {"dataPoints": [{**point, "value": "1"}]}},
+        {"name": "older", "int_sum": {"dataPoints": [{**point, "value": "1"}]}},
+        {"name": "double", "doubleGauge": {"dataPoints": [point]}},
+    ]
+    document = {"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}
+    request: Any = parse_json(Signal.METRICS, json.dumps(document).encode())
+    checked = check_message(Signal.METRICS, request)
+    assert (checked.accepted_count, checked.rejected_count) == (1, 2)
+    assert "no known kind" in checked.reason
+    (kept,) = request.resource_metrics[0].scope_metrics[0].metrics[2].gauge.data_points
+    assert kept.as_double == 1.5
