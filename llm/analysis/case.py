@@ -63,6 +63,8 @@ class Case:
     extents: Mapping[tuple[str, str], Extent] = field(default_factory=dict)
     """Of the incident's anomalies, by service and operation."""
     version: Version | None = None
+    is_usual: bool = False
+    """Whether nothing about the trace, which is the subject itself, is out of the ordinary."""
 
     def span(self, trace_id: str, span_id: str) -> TracedSpan | None:
         known = self.trace.by_id.get(span_id)

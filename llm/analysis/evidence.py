@@ -39,9 +39,9 @@ def gather(case: Case) -> Evidence:
     symptom = book.facts[0].evidence_id if book.facts else ""
     if not is_event:
         is_failing = _is_failing(case)
-        traced = [] if is_failing else add_time_facts(book, case.trace)
+        traced = [] if is_failing else _time_causes(book, case)
         traced += add_error_facts(book, case.trace, symptom_is_time=not is_failing)
-        traced += add_time_facts(book, case.trace) if is_failing else []
+        traced += _time_causes(book, case) if is_failing else []
         localised = add_incident_causes(book, case, traced) if case.incident else []
         causes += localised or traced
         if localised and is_failing and localised[0].kind not in FAILURES:
@@ -67,6 +67,12 @@ def gather(case: Case) -> Evidence:
         attributes=_attributes(case, ranked, book.facts),
         deployed=deployed,
     )
+
+
+def _time_causes(book: FactBook, case: Case) -> list[Cause]:
+    """Where a usual trace spent its time is a fact; that it is the cause of something would be a claim."""
+    causes = add_time_facts(book, case.trace)
+    return [cause for cause in causes if cause.kind == "message_wait"] if case.is_usual else causes
 
 
 def _is_failing(case: Case) -> bool:

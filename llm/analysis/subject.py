@@ -13,6 +13,7 @@ from collector.store.store import Store
 from detectors.baseline.sketch_index import MESSAGE_WAIT
 from detectors.model.anomaly import Anomaly
 from detectors.model.operation import Operation
+from detectors.scoring.trace_score import TRACE_SIGMA
 from detectors.stats.arrays import IntArray
 from detectors.stats.sketch import Sketch
 from detectors.trace.analysis import MessageWaits, analyse_trace, message_waits
@@ -80,7 +81,7 @@ def load_case(store: Store, subject: Subject) -> Case:
     """
     require_subject(store, subject)
     if subject.kind == "trace":
-        return Case(subject, load_trace(store, subject.id))
+        return Case(subject, load_trace(store, subject.id), is_usual=_is_usual(store, subject.id))
     if subject.kind == "anomaly":
         anomaly = _anomaly(store.read(_sql("anomaly"), {"id": subject.id}).to_pylist()[0])
         return Case(subject, load_trace(store, anomaly.trace_id), [anomaly])
@@ -93,6 +94,11 @@ def load_case(store: Store, subject: Subject) -> Case:
     version = _version(store, incident.incident_id)
     cited = _cited(store, incident, anomalies, version)
     return Case(subject, trace, anomalies, incident, cited, _extents(store, incident.incident_id), version)
+
+
+def _is_usual(store: Store, trace_id: str) -> bool:
+    wanted = {"trace_id": trace_id.lower(), "trace_sigma": TRACE_SIGMA}
+    return bool(store.read(_sql("trace_is_usual"), wanted)["is_usual"][0].as_py())
 
 
 def _extents(store: Store, incident_id: str) -> dict[tuple[str, str], Extent]:
