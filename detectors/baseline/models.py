@@ -164,11 +164,6 @@ class Baselines:
                     return self._model(key, OPERATION_CELL)
         return None
 
-    def carries_amounts(self, service_name: str, operation: str, span_kind: str) -> bool:
-        """Whether an amount of this operation was ever learned; without one none can be judged."""
-        carrying = Operation(service_name, operation, span_kind)
-        return any(known == carrying for known, _ in self._carrying)
-
     def names_with_amounts(self, kinds: Collection[str] = ORDER_KINDS) -> list[str]:
         """The sorted names of operations for which an amount of these kinds was ever learned; names alone."""
         with self._lock:

@@ -4,11 +4,11 @@ How often calls fail varies from minute to minute without a fault, so one minute
 0.1% is usual proves little: the spread of the rate limits it to 1e-4, however many calls the minute has. But
 that spread has no reason to be the same in minute after minute. So minutes whose rate is high enough to
 matter are followed while they come one after the other, each compared with what was usual before the first of
-them; else those minutes would make the next ones look usual. In 28,800 hours of operations whose rates spread
-as widely as is allowed for, one was found.
+them; else those minutes would make the next ones look usual. Of 28,800 simulated hours of operations whose
+rates are drawn anew each minute, as widely as is allowed for, one raised an alarm.
 
-Of 4,000 calls a minute 120 that fail, usually 5 of 5,000, are found after two minutes; usually 50 of 5,000
-after five.
+Of 4,000 calls a minute 120 that fail, usually 5 of 5,000, are found after two minutes; 150, usually 50 of
+5,000, after three.
 
 Source: Fisher 1932, Statistical Methods for Research Workers, combination of independent tests.
 
@@ -79,8 +79,7 @@ class LastingErrors:
             return []
         self._judged = minute
         slots = np.arange(minute * _MINUTE_S, (minute + 1) * _MINUTE_S)
-        self._runs = {code: run for code, run in self._runs.items() if run.minute == minute - 1}
-        runs = self._runs
+        runs = {code: run for code, run in self._runs.items() if run.minute == minute - 1}
         self._runs = {}
         found = []
         codes, trials, hits, seconds = rates.in_slots(slots)

@@ -25,7 +25,6 @@ _OUTGOING = re.compile(r"HTTP (?:GET|PUT|POST|PATCH|DELETE|HEAD|OPTIONS)")
 _ASSET = re.compile(r"[A-Za-z0-9]{1,10}")
 ERROR_SCORE = 0.6  # above a minor share of the time, below the main one
 FAILURE_SCORE = 2.0  # failing calls rank above any share of the time: 1 is all of it
-TRIED_AGAIN = " and was called again"
 MAX_PATH_STEPS = 100  # named one by one; a loop of 100,000 calls is one path, too long for a list
 
 
@@ -221,7 +220,7 @@ def error_statement(span: TracedSpan, spans: Sequence[TracedSpan]) -> str:
     said = span.exception_message or span.status_message
     reason = f" with {quoted_text(what)}" if what else ""
     did = "failed" if span.status_code == "ERROR" or not span.has_exception else "recorded an exception"
-    again = TRIED_AGAIN if was_tried_again(span, spans) else ""
+    again = " and was called again" if was_tried_again(span, spans) else ""
     return f"{place(span)} {did}{reason}{again}" + (f": {quoted_text(said)}" if said else "")
 
 

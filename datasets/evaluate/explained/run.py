@@ -26,7 +26,6 @@ from datasets.evaluate.explained.store import CaseStore, insert_usual
 from datasets.evaluate.incidents import CaseLabel, IncidentFolder
 from detectors.localise.evidence.errors import UNANSWERED
 from llm.analysis.evidence import gather
-from llm.analysis.facts import TRIED_AGAIN
 from llm.analysis.subject import load_case
 from llm.checks.grounding import check_summary, ground
 from llm.deterministic import explain
@@ -121,10 +120,8 @@ def _judge(  # noqa: PLR0917
         citations_valid=sum(evidence_id in known for evidence_id in cited),
         sentences=sum(bool(check.cited) for check in checks),
         sentences_supported=sum(bool(check.cited) and check.verdict == "kept" for check in checks),
-        # A failure is explained as a failure, slowness as slowness. A call that is made again after a
-        # failure shows as either: it depends on the last try.
-        symptom_kind_right=opening is not None
-        and (of_failure == (failed and bool(causes)) or TRIED_AGAIN in opening.statement),
+        # A failure is explained as a failure, slowness as slowness.
+        symptom_kind_right=opening is not None and of_failure == (failed and bool(causes)),
         abstained=not causes,
         confidence=told.confidence,
         latency_ms=took_ms,

@@ -75,7 +75,7 @@ def test_a_wider_spread_needs_more_minutes() -> None:
     assert first >= 4  # the second odd minute is judged in the minute 3
 
 
-def test_usual_failures_stay_quiet_for_a_day() -> None:
+def test_usual_failures_stay_quiet_for_hours() -> None:
     """An operation whose rate is drawn anew each minute, as widely as is allowed for, raises nothing."""
     rng = np.random.default_rng(3)
     service = Service(usually_failed=50)
