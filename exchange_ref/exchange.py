@@ -165,7 +165,7 @@ class Exchange:
             self.watch = Watch(self.trades, self.prices, telemetry.tracer(EXCHANGE), logs[EXCHANGE])
             access = AccessTokens(load_key(config.data / "tokens.key"), time.time_ns)
             self.accounts = AccountService(
-                self.statements,
+                self.wallets,
                 access,
                 Outbox(config.data / "outbox.jsonl"),
                 tracer=telemetry.tracer(EXCHANGE),
@@ -186,6 +186,7 @@ class Exchange:
                     gateway_token=self.load_token,
                     tracer=telemetry.tracer(EXCHANGE),
                     log=logs[EXCHANGE],
+                    metrics=self.metrics,
                 ),
                 api_listener,
             )

@@ -28,6 +28,34 @@ class Credentials(BaseModel):
     password: str = Field(max_length=128)
 
 
+class Login(Credentials):
+    totp: str = Field(default="", pattern=r"^(\d{6})?$", description="Of the second factor, where it is on.")
+
+
+class Password(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    password: str = Field(max_length=128)
+
+
+class Code(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    code: str = Field(pattern=r"^\d{6}$")
+
+
+class PasswordAndCode(Password, Code):
+    pass
+
+
+class FactorReply(BaseModel):
+    """`uri` is what an authenticator scans."""
+
+    status: str
+    secret: str | None = None
+    uri: str | None = None
+
+
 class Registration(Credentials):
     password: str = Field(min_length=10, max_length=128)
 
@@ -86,8 +114,8 @@ def account_routes(accounts: AccountService) -> APIRouter:
         return AccountReply.model_validate(account, from_attributes=True)
 
     @router.post("/login")
-    async def login(body: Credentials, request: Request) -> TokenReply:
-        return _tokens(await accounts.login(body.email, body.password, request.scope[SPAN_KEY]))
+    async def login(body: Login, request: Request) -> TokenReply:
+        return _tokens(await accounts.login(body.email, body.password, body.totp, request.scope[SPAN_KEY]))
 
     @router.post("/refresh")
     async def refresh(body: Refresh, request: Request) -> TokenReply:
@@ -100,12 +128,31 @@ def account_routes(accounts: AccountService) -> APIRouter:
         await accounts.logout(session_id, request.scope[SPAN_KEY])
         return LogoutReply()
 
+    _add_second_factor(router, accounts)
+
     @router.get("/me")
     async def me(user_id: UserId, request: Request) -> AccountReply:
         account = await accounts.account(user_id, request.scope[SPAN_KEY])
         return AccountReply.model_validate(account, from_attributes=True)
 
     return router
+
+
+def _add_second_factor(router: APIRouter, accounts: AccountService) -> None:
+    @router.post("/totp", response_model_exclude_none=True)
+    async def offer(body: Password, user_id: UserId, request: Request) -> FactorReply:
+        secret, uri = await accounts.offer_factor(user_id, body.password, request.scope[SPAN_KEY])
+        return FactorReply(status="WAITS_FOR_CODE", secret=secret, uri=uri)
+
+    @router.post("/totp/confirm", response_model_exclude_none=True)
+    async def confirm(body: Code, user_id: UserId, request: Request) -> FactorReply:
+        await accounts.factor.confirm(user_id, body.code, request.scope[SPAN_KEY])
+        return FactorReply(status="ON")
+
+    @router.post("/totp/off", response_model_exclude_none=True)
+    async def off(body: PasswordAndCode, user_id: UserId, request: Request) -> FactorReply:
+        await accounts.end_factor(user_id, body.password, body.code, request.scope[SPAN_KEY])
+        return FactorReply(status="OFF")
 
 
 def _tokens(tokens: Tokens) -> TokenReply:

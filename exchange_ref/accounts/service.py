@@ -19,12 +19,12 @@ from argon2.exceptions import VerificationError
 from opentelemetry.trace import Span, Tracer
 
 from exchange_ref.accounts.outbox import Outbox
+from exchange_ref.accounts.second_factor import SecondFactor
 from exchange_ref.accounts.tokens import AccessTokens, Identity
-from exchange_ref.engine.instruments import ASSETS
 from exchange_ref.engine.orders import OrderRejected
 from exchange_ref.services.addresses import address_of
-from exchange_ref.services.api.statements import INSERT_ADDRESSES, INSERT_WALLETS, Statement, load_sql
-from exchange_ref.services.api.traced_database import TracedDatabase
+from exchange_ref.services.api.statements import Statement, load_sql
+from exchange_ref.services.api.wallets import Wallets
 from exchange_ref.telemetry.tracing import under
 
 SECOND_NS: Final = 10**9
@@ -81,20 +81,22 @@ class AccountService:
 
     def __init__(
         self,
-        traced: TracedDatabase,
+        wallets: Wallets,
         tokens: AccessTokens,
         outbox: Outbox,
         *,
         tracer: Tracer,
         now_ns: Callable[[], int],
     ) -> None:
-        self._traced = traced
+        self._wallets = wallets
+        self._traced = wallets.traced
         self.tokens = tokens
         self._outbox = outbox
         self._tracer = tracer
         self._now_ns = now_ns
         self._hashing = ThreadPoolExecutor(MAX_HASHING, thread_name_prefix="argon2")
         self._nobodys_hash = ""
+        self.factor = SecondFactor(wallets.traced, now_ns)
 
     def close(self) -> None:
         self._hashing.shutdown()
@@ -141,14 +143,36 @@ class AccountService:
         user_id, code_hash = rows[0]
         if not hmac.compare_digest(code_hash, _digest(f"{email}/{code}")):
             raise OrderRejected("unauthorized", f"the code is wrong; after {MAX_GUESSES} it is good no more")
-        await self._traced.write(INSERT_ADDRESSES, [(address_of(user_id), user_id)], server)
-        await self._traced.write(INSERT_WALLETS, [(user_id, asset) for asset in ASSETS], server)
+        await self._wallets.create(user_id, server)
         await self._traced.write(VERIFY_USER, [(user_id,)], server)
         server.set_attribute("user.id", user_id)
         return Account(user_id, email, address_of(user_id), 0)
 
-    async def login(self, email: str, password: str, server: Span) -> Tokens:
-        """An attempt is counted before the password is looked at, so that many at once are as many."""
+    async def login(self, email: str, password: str, totp: str, server: Span) -> Tokens:
+        """
+        Args:
+            totp: the code of the second factor; empty for one without.
+        """
+        user_id = await self._authenticate(email, password, totp, server)
+        session_id, refresh = secrets.token_hex(16), secrets.token_urlsafe(32)
+        now_ns = self._now_ns()
+        row = (session_id, user_id, _digest(refresh), now_ns, now_ns + SESSION_TTL_S * SECOND_NS)
+        await self._traced.write(INSERT_SESSION, [row], server)
+        return self._issue(Identity(user_id, session_id), refresh)
+
+    async def offer_factor(self, user_id: str, password: str, server: Span) -> tuple[str, str]:
+        """Secret and address of a second factor, for who knows the password too."""
+        email = (await self.account(user_id, server)).email
+        await self._authenticate(email, password, "", server)
+        return await self.factor.offer(user_id, email, server)
+
+    async def end_factor(self, user_id: str, password: str, totp: str, server: Span) -> None:
+        await self._authenticate((await self.account(user_id, server)).email, password, totp, server)
+        await self.factor.end(user_id, server)
+
+    async def _authenticate(self, email: str, password: str, totp: str, server: Span) -> str:
+        """The user, by all factors. An attempt is counted before they are looked at, so that many at once are
+        as many."""
         now_ns = self._now_ns()
         until_ns = now_ns + LOCKOUT_S * SECOND_NS
         rows = await self._traced.read(TRY_LOGIN, (email, now_ns, MAX_FAILED_LOGINS, until_ns), server)
@@ -163,12 +187,10 @@ class AccountService:
             raise OrderRejected("unauthorized", "e-mail or password is wrong")
         if not verified:
             raise OrderRejected("forbidden", "the account waits for its code: POST /api/auth/verify")
+        await self.factor.check(user_id, totp, server)
         await self._traced.write(LOGGED_IN, [(user_id,)], server)
         server.set_attribute("user.id", user_id)
-        session_id, refresh = secrets.token_hex(16), secrets.token_urlsafe(32)
-        row = (session_id, user_id, _digest(refresh), now_ns, now_ns + SESSION_TTL_S * SECOND_NS)
-        await self._traced.write(INSERT_SESSION, [row], server)
-        return self._issue(Identity(user_id, session_id), refresh)
+        return str(user_id)
 
     async def refresh(self, refresh_token: str, server: Span) -> Tokens:
         """New tokens for a refresh token, which works no more."""

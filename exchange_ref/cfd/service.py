@@ -11,6 +11,7 @@ from decimal import Decimal
 from opentelemetry.trace import Span
 
 from exchange_ref.cfd.attributes import change_attributes, price_of, trade_attributes
+from exchange_ref.cfd.exposure import check_exposure
 from exchange_ref.cfd.models import TradeReply, TradeRequest
 from exchange_ref.cfd.pricing import MARGIN_ASSET, check_levels, profit_units
 from exchange_ref.cfd.words import CloseTrade, OpenTrade, TradeChange, TradeSide, TradeStatus
@@ -51,6 +52,8 @@ class TradeService:
         self._new_id = new_id
         self._now_ns = now_ns
         self.open: dict[str, OpenTrade] = {}
+        # Not yet watched, for the matcher does not know them; they count as exposure already.
+        self._opening: dict[str, OpenTrade] = {}
 
     async def restore(self, trades: list[OpenTrade], ended: list[TradeChange], database: Database) -> None:
         """Take over the matcher's state at a start: what is `open`, and how others `ended` while the database
@@ -63,15 +66,20 @@ class TradeService:
         """Open a position; returns the answer and whether the client trade id was a repeat.
 
         Raises:
-            OrderRejected: a level that would fire at once, or too little money.
+            OrderRejected: a level that would fire at once, too little money, or too much open.
             NoReply, MatcherFailed: as the matcher's client.
         """
         trade = await self._trade(user_id, request, server)
         server.set_attributes(trade_attributes(trade))
         check_levels(trade)
         await self._wallets.check_funds(user_id, MARGIN_ASSET, trade.margin_units, server)
-        row = (*map(_plain, astuple(trade)), self._now_ns())
-        await self._traced.write(INSERT_CFD_TRADES, [row], server)
+        check_exposure([*self.open.values(), *self._opening.values()], trade)
+        self._opening[trade.trade_id] = trade
+        try:
+            row = (*map(_plain, astuple(trade)), self._now_ns())
+            await self._traced.write(INSERT_CFD_TRADES, [row], server)
+        finally:
+            del self._opening[trade.trade_id]
         # Watched before it is answered for: an answer can be lost, and the position is open all the same.
         self.open[trade.trade_id] = trade
         result = await self._execute(trade, server)

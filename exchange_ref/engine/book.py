@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterator
+from itertools import takewhile
 
 from exchange_ref.engine.orders import Order, Side
 
@@ -92,13 +93,16 @@ class Book:
         maker = self.best(taker.side.opposite)
         return maker if maker is not None and _meet(taker, maker.price_ticks) else None
 
-    def makers_of(self, taker: Order) -> Iterator[Order]:
-        """All that `taker` could trade with now, in their order. O(levels log levels)."""
-        levels = self.levels[taker.side.opposite]
+    def orders_of(self, side: Side) -> Iterator[Order]:
+        """All that rests on `side`, in the order in which it would trade. O(levels log levels) to begin."""
+        levels = self.levels[side]
         for key in sorted(levels):
-            if not _meet(taker, abs(key)):
-                return
             yield from (order for order in levels[key] if order.order_id in self._resting)
+
+    def makers_of(self, taker: Order) -> Iterator[Order]:
+        """All that `taker` could trade with now, in their order."""
+        makers = self.orders_of(taker.side.opposite)
+        return takewhile(lambda maker: _meet(taker, maker.price_ticks), makers)
 
     def depth(self, side: Side, max_levels: int = 20) -> list[tuple[int, int]]:
         """The best levels of `side` as (price in ticks, resting lots), best first. O(levels)."""

@@ -15,12 +15,14 @@ from opentelemetry.trace import Span, SpanKind, Tracer
 from exchange_ref.services.accepted_log import AcceptedLog
 from exchange_ref.services.api.server_spans import Receive, Scope, Send, request_attributes
 from exchange_ref.services.api.user import GATEWAY_HEADER
+from exchange_ref.services.circuit_breaker import CircuitBreaker
 from exchange_ref.services.http_client import HttpClient, HttpFailure
 from exchange_ref.services.http_errors import error_body, status_of
 from exchange_ref.services.identity import LOGIN, Caller, Doorman, Refused
 from exchange_ref.telemetry.log_export import ServiceLog
 from exchange_ref.telemetry.metrics import Metrics
 from exchange_ref.telemetry.tracing import (
+    GATEWAY,
     context_from,
     fail,
     headers_of,
@@ -80,6 +82,7 @@ class Gateway:
         token: str,
     ) -> None:
         self._routes = routes
+        self._breakers = {id(route.upstream): CircuitBreaker(time.monotonic) for route in routes}
         self._doorman = doorman
         self._token = token
         self._tracer = tracer
@@ -109,6 +112,9 @@ class Gateway:
             await respond(send, 200, b'{"status": "ok"}')
         elif scope["path"] == "/status":
             await respond(send, 200, json.dumps(self.status()).encode())
+        elif scope["path"] == "/metrics":
+            accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
+            await respond(send, 200, *self._metrics.scraped(GATEWAY, accept))
         elif self.market is not None and (scope["method"], scope["path"]) == ("GET", "/market"):
             await respond(send, 200, json.dumps(self.market()).encode())
         elif self.admin is not None and scope["path"].startswith("/admin/"):
@@ -175,7 +181,7 @@ class Gateway:
                     self.counters.orders_accepted += 1
         finally:
             span.end()
-        await respond(send, status, content, traceresponse_of(span))
+        await respond(send, status, content, traceresponse=traceresponse_of(span))
         return status
 
     def _note(self, scope: Scope, span: Span, status: int, duration_s: float) -> None:
@@ -261,15 +267,24 @@ class Gateway:
                 headers["x-session-id"] = caller.session_id
             target = quote(path)  # it was decoded: a line break in it would begin a header
             query = scope.get("query_string", b"").decode("latin-1")
+            breaker = self._breakers[id(upstream)]
+            if wait_s := breaker.wait_s():
+                fail(span, "CircuitOpen", "")
+                message = f"the exchange has given no answers; wait {wait_s:.2f} s and try again"
+                raise Refused("unavailable", message, {"retry_after_s": round(wait_s, 3)})
             try:
                 response = await upstream.request(
                     scope["method"], f"{target}?{query}" if query else target, headers, body
                 )
             except HttpFailure as failure:
                 fail(span, "HttpFailure", str(failure))
+                if breaker.failed():
+                    self._log.warning(span, f"the circuit to {upstream.host}:{upstream.port} is open")
                 return status_of("bad_gateway"), error_body(
                     "bad_gateway", f"the exchange cannot be reached: {failure}"
                 )
+            if breaker.answered():
+                self._log.info(span, f"the circuit to {upstream.host}:{upstream.port} is closed again", {})
             span.set_attribute("http.response.status_code", response.status)
             if response.status >= 400:
                 fail(span, str(response.status), "")
@@ -311,11 +326,14 @@ async def read_body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-async def respond(send: Send, status: int, body: bytes, traceresponse: str = "") -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+async def respond(
+    send: Send, status: int, body: bytes, content_type: str = "application/json", *, traceresponse: str = ""
+) -> None:
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
     if traceresponse:
         headers.append((b"traceresponse", traceresponse.encode()))
-    if status == 429 and b'"rate_limited"' in body:  # not after failed logins, which wait longer
+    # Not after failed logins, which wait longer.
+    if status == 503 or (status == 429 and b'"rate_limited"' in body):
         headers.append((b"retry-after", b"1"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -10,10 +10,13 @@ from pathlib import Path
 from threading import Thread
 from typing import Final
 
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.trace import Span
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 from exchange_ref.telemetry.tracing import EXCHANGE, GATEWAY, MATCHER, resource_of, under
 
@@ -47,20 +50,25 @@ class Gauges:
 
 
 class Metrics:
-    """A provider for each of the services that measure. Without readers, nothing is kept.
+    """A provider for each of the services that measure.
 
     Args:
         new_reader: makes the reader of one provider; they cannot be shared.
     """
 
     def __init__(self, new_reader: NewReader | None, gauges: Gauges) -> None:
+        services = (GATEWAY, EXCHANGE, MATCHER)
+        self._registries = {service: CollectorRegistry() for service in services}
         self._providers = {
             service: MeterProvider(
-                metric_readers=[new_reader()] if new_reader is not None else [],
+                metric_readers=[
+                    PrometheusMetricReader(registry=self._registries[service]),
+                    *([new_reader()] if new_reader is not None else []),
+                ],
                 resource=resource_of(service),
                 shutdown_on_exit=False,
             )
-            for service in (GATEWAY, EXCHANGE, MATCHER)
+            for service in services
         }
         self._requests = self._meter(GATEWAY).create_histogram(
             "http.server.request.duration",
@@ -70,6 +78,18 @@ class Metrics:
         )
         self._orders = self._meter(EXCHANGE).create_counter(
             "kx.orders", unit="{order}", description="Orders by what became of them."
+        )
+        self._quantities = self._meter(EXCHANGE).create_counter(
+            "kx.orders.quantity", description="Quantities ordered, in the pair's base asset."
+        )
+        self._fills = self._meter(EXCHANGE).create_counter(
+            "kx.orders.filled", description="Of them, what was filled as the order came."
+        )
+        self._trades = self._meter(EXCHANGE).create_counter(
+            "kx.matches", unit="{match}", description="Matches of two orders."
+        )
+        self._volume = self._meter(EXCHANGE).create_counter(
+            "kx.volume", description="What was paid in matches, in the pair's quote asset."
         )
         self._matches = self._meter(MATCHER).create_histogram(
             "kx.match.duration",
@@ -109,6 +129,19 @@ class Metrics:
     def order(self, span: Span, pair: str, side: str, status: str) -> None:
         attributes = {"order.pair": pair, "order.side": side, "order.status": status}
         self._orders.add(1, attributes, context=under(span))
+
+    def filled(self, pair: str, quantity: float, filled: float, *, paid: float, matches: int) -> None:
+        """What an order asked for, and what it got as it came."""
+        attributes = {"order.pair": pair}
+        self._quantities.add(quantity, attributes)
+        self._fills.add(filled, attributes)
+        self._volume.add(paid, attributes)
+        self._trades.add(matches, attributes)
+
+    def scraped(self, service: str, accept: str) -> tuple[bytes, str]:
+        """A service's figures as Prometheus reads them, and their content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registries[service]), content_type
 
     def match(self, span: Span, duration_s: float, operation: str) -> None:
         self._matches.record(duration_s, {"messaging.operation.name": operation}, context=under(span))

@@ -14,9 +14,9 @@ from exchange_ref.accounts.routes import account_routes
 from exchange_ref.accounts.service import AccountService
 from exchange_ref.broker.message import BrokerLost
 from exchange_ref.broker.request_reply import NoReply
+from exchange_ref.cfd.engine_route import engine_routes
 from exchange_ref.cfd.routes import TRADES_PATH, trade_routes
 from exchange_ref.cfd.service import TradeService
-from exchange_ref.engine.instruments import UNITS_PER_ASSET
 from exchange_ref.engine.orders import OrderRejected
 from exchange_ref.services.addresses import address_of
 from exchange_ref.services.api.funds import DEPOSIT, WITHDRAWAL, FundsService
@@ -32,7 +32,9 @@ from exchange_ref.services.api.models import (
     TransferReply,
     TransferRequest,
     WalletReply,
+    wallet_replies,
 )
+from exchange_ref.services.api.orderbook import ORDERBOOK_PATH, orderbook_routes
 from exchange_ref.services.api.orders import OrderService
 from exchange_ref.services.api.server_spans import SPAN_KEY, ServerSpans
 from exchange_ref.services.api.transfers import TransferService
@@ -40,10 +42,16 @@ from exchange_ref.services.api.user import UserId
 from exchange_ref.services.api.wallets import Wallets
 from exchange_ref.services.http_errors import error_body, status_of
 from exchange_ref.telemetry.log_export import ServiceLog
-from exchange_ref.telemetry.tracing import fail
+from exchange_ref.telemetry.metrics import Metrics
+from exchange_ref.telemetry.tracing import EXCHANGE, MATCHER, fail
 
-# What a body that does not fit is called, where it is no order's.
-INVALID_BODY = {"/api/v1/transfers": "invalid_transfer", TRADES_PATH: "invalid_trade"}
+# What a body that does not fit is called.
+INVALID_BODY = {
+    "/api/v1/orders": "invalid_order",
+    ORDERBOOK_PATH: "invalid_order",
+    "/api/v1/transfers": "invalid_transfer",
+    TRADES_PATH: "invalid_trade",
+}
 
 
 def build_app(
@@ -58,6 +66,7 @@ def build_app(
     gateway_token: str,
     tracer: Tracer,
     log: ServiceLog,
+    metrics: Metrics,
 ) -> ServerSpans:
     app = FastAPI(
         title="kx-exchange",
@@ -67,7 +76,9 @@ def build_app(
     )
     _add_errors(app, log)
     app.include_router(trade_routes(trades))
+    app.include_router(engine_routes(trades, wallets))
     app.include_router(market_routes(market))
+    app.include_router(orderbook_routes(market.engine, orders))
     app.include_router(account_routes(accounts))
     app.state.gateway_token = gateway_token
 
@@ -117,16 +128,26 @@ def build_app(
 
     @app.get("/api/v1/wallets")
     async def get_wallets(user_id: UserId, request: Request) -> list[WalletReply]:
-        return [
-            WalletReply(asset=asset, available=available / UNITS_PER_ASSET, locked=locked / UNITS_PER_ASSET)
-            for asset, available, locked in await wallets.read(user_id, request.scope[SPAN_KEY])
-        ]
+        return wallet_replies(await wallets.read(user_id, request.scope[SPAN_KEY]))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
+    @app.get("/metrics", include_in_schema=False)
+    async def get_metrics(request: Request) -> Response:
+        return _scraped(metrics, EXCHANGE, request)
+
+    @app.get("/metrics/matcher", include_in_schema=False)
+    async def get_matcher_metrics(request: Request) -> Response:
+        return _scraped(metrics, MATCHER, request)
+
     return ServerSpans(app, tracer)
+
+
+def _scraped(metrics: Metrics, service: str, request: Request) -> Response:
+    body, content_type = metrics.scraped(service, request.headers.get("accept", ""))
+    return Response(body, headers={"content-type": content_type})
 
 
 def _add_funds(app: FastAPI, funds: FundsService) -> None:
@@ -180,8 +201,7 @@ def _add_errors(app: FastAPI, log: ServiceLog) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         fields = _fields(error.errors())
-        usual = "invalid_order" if request.url.path == "/api/v1/orders" else "invalid_request"
-        code = INVALID_BODY.get(request.url.path, usual)
+        code = INVALID_BODY.get(request.url.path, "invalid_request")
         return _error(code, "; ".join(f"{name}: {text}" for name, text in fields.items()), fields)
 
     @app.exception_handler(HTTPException)

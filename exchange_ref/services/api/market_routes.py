@@ -44,7 +44,7 @@ class Market:
     """
 
     def __init__(self, engine: Engine, prices: PriceFeed, is_current: Callable[[], bool]) -> None:
-        self._engine = engine
+        self.engine = engine
         self._prices = prices
         self.feeds = {symbol: DepthFeed(book) for symbol, book in engine.books.items()}
         self.is_current = is_current
@@ -52,26 +52,26 @@ class Market:
     def price(self, pair: Pair) -> PriceReply:
         return PriceReply(
             pair=pair.symbol,
-            price=float(self._engine.tapes[pair.symbol].last_ticks * pair.tick),
+            price=float(self.engine.tapes[pair.symbol].last_ticks * pair.tick),
             reference_price=self._prices.newest(pair.symbol).price,
             reference_age_s=self._prices.ages_s(time.time_ns())[pair.symbol],
         )
 
     def trades(self, pair: Pair, limit: int) -> list[MarketTrade]:
         """The newest first."""
-        tape = self._engine.tapes[pair.symbol]
+        tape = self.engine.tapes[pair.symbol]
         return [trade_reply(pair, trade) for trade in list(tape.trades)[: -limit - 1 : -1]]
 
     def klines(self, pair: Pair, interval: Interval, limit: int) -> list[KlineReply]:
         """Oldest first."""
-        candles = self._engine.tapes[pair.symbol].candles(interval.minutes)[-limit:]
+        candles = self.engine.tapes[pair.symbol].candles(interval.minutes)[-limit:]
         return [
             KlineReply(open_time=moment(candle.start_unix_nano), **_candle(pair, candle))
             for candle in candles
         ]
 
     def ticker(self, pair: Pair) -> TickerReply:
-        engine, tape = self._engine, self._engine.tapes[pair.symbol]
+        engine, tape = self.engine, self.engine.tapes[pair.symbol]
         best = {side: engine.books[pair.symbol].best(side) for side in Side}
         bid, ask = (
             float(order.price_ticks * pair.tick) if order is not None else None
@@ -96,11 +96,11 @@ def market_routes(market: Market) -> APIRouter:
 
     @router.get("/price")
     async def get_price(pair: PairName) -> PriceReply:
-        return market.price(_pair(pair))
+        return market.price(find_pair(pair))
 
     @router.get("/depth")
     async def get_depth(pair: PairName, limit: Annotated[int, Query(ge=1, le=MAX_LEVELS)] = 20) -> DepthReply:
-        found = _pair(pair)
+        found = find_pair(pair)
         feed = market.feeds[found.symbol]
         feed.look()
         return DepthReply(
@@ -114,7 +114,7 @@ def market_routes(market: Market) -> APIRouter:
     async def get_trades(
         pair: PairName, limit: Annotated[int, Query(ge=1, le=MAX_TRADES)] = 50
     ) -> list[MarketTrade]:
-        return market.trades(_pair(pair), limit)
+        return market.trades(find_pair(pair), limit)
 
     @router.get("/klines")
     async def get_klines(
@@ -122,11 +122,11 @@ def market_routes(market: Market) -> APIRouter:
         interval: Interval = Interval.MINUTE,
         limit: Annotated[int, Query(ge=1, le=1_500)] = 100,
     ) -> list[KlineReply]:
-        return market.klines(_pair(pair), interval, limit)
+        return market.klines(find_pair(pair), interval, limit)
 
     @router.get("/ticker/24hr")
     async def get_ticker(pair: PairName) -> TickerReply:
-        return market.ticker(_pair(pair))
+        return market.ticker(find_pair(pair))
 
     return router
 
@@ -170,7 +170,7 @@ def _candle(pair: Pair, candle: Candle) -> dict[str, float]:
     }
 
 
-def _pair(symbol: str) -> Pair:
+def find_pair(symbol: str) -> Pair:
     """
     Raises:
         OrderRejected: it is not traded.

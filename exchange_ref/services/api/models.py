@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Self
 
@@ -202,6 +203,17 @@ class WalletReply(BaseModel):
     asset: str
     available: float
     locked: float
+
+
+def wallet_replies(rows: Iterable[tuple[str, int, int]]) -> list[WalletReply]:
+    """
+    Args:
+        rows: asset, available and locked units.
+    """
+    return [
+        WalletReply(asset=asset, available=available / UNITS_PER_ASSET, locked=locked / UNITS_PER_ASSET)
+        for asset, available, locked in rows
+    ]
 
 
 class ErrorBody(BaseModel):

@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.trace import Span
 
 from exchange_ref.engine.attributes import order_attributes, result_attributes, slippage_bps, slippage_of
-from exchange_ref.engine.instruments import PAIRS
+from exchange_ref.engine.instruments import PAIRS, UNITS_PER_ASSET
 from exchange_ref.engine.messages import encode_cancel, encode_submit
 from exchange_ref.engine.orders import Cancel, Order, OrderRejected, OrderType, Result, Side, Status
 from exchange_ref.market.prices import PriceFeed, note_price
@@ -85,7 +85,7 @@ class OrderService:
             raise await self._with_stored(rejection, user_id, server) from None
         await self._traced.settle(result, server)
         server.set_attributes(result_attributes(order, result))
-        self._metrics.order(server, order.symbol, str(order.side), str(result.status))
+        self._measure(order, result, server)
         self._log.info(server, f"order {result.status}", {"order.id": result.order_id})
         if result.status is Status.REJECTED:
             raise OrderRejected(result.code, result.reason)
@@ -149,6 +149,19 @@ class OrderService:
     def last_price(self, symbol: str) -> float:
         """What `symbol` was last traded at, in quote per base; its opening price before the first trade."""
         return float(self._last_price_ticks[symbol] * PAIRS[symbol].tick)
+
+    def _measure(self, order: Order, result: Result, server: Span) -> None:
+        pair = PAIRS[order.symbol]
+        self._metrics.order(server, order.symbol, str(order.side), str(result.status))
+        if result.repeated or result.status is Status.REJECTED:
+            return
+        self._metrics.filled(
+            order.symbol,
+            float(order.quantity_lots * pair.lot),
+            float(result.filled_lots * pair.lot),
+            paid=result.quote_units / UNITS_PER_ASSET,
+            matches=len(result.fills),
+        )
 
     def _order(self, user_id: str, request: OrderRequest) -> Order:
         pair, now_ns = PAIRS[request.pair], self._now_ns()

@@ -87,6 +87,11 @@ class Wallets:
             (UPDATE_WALLETS, changes),
         )
 
+    async def create(self, user_id: str, server: Span) -> None:
+        """Make the user somebody who can be paid; who is it already stays it."""
+        await self.traced.write(INSERT_ADDRESSES, [(address_of(user_id), user_id)], server)
+        await self.traced.write(INSERT_WALLETS, [(user_id, asset) for asset in ASSETS], server)
+
     async def _fetch_all(self, user_id: str, server: Span) -> WalletRows:
         rows = await self.traced.read(SELECT_WALLETS, (user_id,), server)
         return [(asset, available, locked) for asset, available, locked in rows]

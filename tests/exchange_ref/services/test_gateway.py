@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from exchange_ref.engine.journal import JournalUnwritable
-from exchange_ref.services.gateway import MAX_BODY_BYTES
+from exchange_ref.services.circuit_breaker import OPEN_S
+from exchange_ref.services.gateway import MAX_BODY_BYTES, respond
 from exchange_ref.services.http_client import Response
+from exchange_ref.services.serving import HttpServer, bind
 
 ORDER = {
     "client_order_id": "1",
@@ -165,3 +167,38 @@ def test_a_dead_exchange_is_a_bad_gateway(open_exchange) -> None:
             return response.status, running.exchange.gateway.counters.orders_rejected
 
     assert asyncio.run(main()) == (502, 1)
+
+
+async def _answer(_: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await respond(send, 200, b"[]")
+
+
+def test_a_dead_exchange_is_spared_and_found_again(open_exchange) -> None:
+    """After ten requests without an answer the gateway says 503 at once; after a second one may try."""
+
+    async def main() -> tuple[list[int], str, dict[str, Any], int]:
+        async with open_exchange() as running:
+            api = running.exchange.api
+            ask = ("GET", "/api/wallet", HEADERS)
+            address = f"{api.host}:{api.port}"
+            await api.stop()
+            statuses = [(await running.client.request(*ask)).status for _ in range(10)]
+            refused = await running.client.request(*ask)
+            again = HttpServer(_answer, bind(address, ""))
+            await again.start()
+            await asyncio.sleep(OPEN_S)
+            found = await running.client.request(*ask)
+            await again.stop()
+            return (
+                [*statuses, refused.status],
+                refused.headers["retry-after"],
+                json.loads(refused.body)["error"],
+                found.status,
+            )
+
+    statuses, retry_after, error, found = asyncio.run(main())
+    assert statuses == [502] * 10 + [503]
+    assert (error["code"], retry_after) == ("unavailable", "1")
+    assert 0 < error["details"]["retry_after_s"] <= OPEN_S
+    assert found == 200

@@ -87,6 +87,13 @@ CREATE TABLE IF NOT EXISTS sessions (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sessions_of_user ON sessions (user_id);
 
+CREATE TABLE IF NOT EXISTS second_factors (
+    user_id TEXT PRIMARY KEY,
+    secret TEXT NOT NULL,              -- base32, shared with the user's authenticator
+    confirmed INTEGER NOT NULL DEFAULT 0,
+    last_step INTEGER NOT NULL DEFAULT 0  -- of the newest code that was used; older ones work no more
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS payments (
     payment_id TEXT PRIMARY KEY,       -- also the payment provider's idempotency key
     user_id TEXT NOT NULL,
