@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from dashboard import warm
 from dashboard.theme import PAGE_STYLE
 from dashboard.views import (
     bar,
@@ -47,6 +48,7 @@ def _anomalies() -> None:
 
 
 def main() -> None:
+    warm.wait()
     # An emoji, because a material icon would be fetched from outside for the tab.
     st.set_page_config(page_title="Spyhop", page_icon="🐋", layout="wide")
     with frame.whole_page():

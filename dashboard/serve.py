@@ -72,8 +72,10 @@ def run(
     bootstrap.load_config_options(
         {**STREAMLIT_OPTIONS, "server.address": host, "server.port": bound_port},
     )
+    from dashboard import warm  # noqa: PLC0415 - after the options are set
     from dashboard.asgi import create_app  # noqa: PLC0415 - after the options are set
 
+    warm.start()
     shown = f"[{host}]" if ":" in host else host
     sys.stdout.write(f"dashboard  http://{shown}:{bound_port}  (reads {api_url})\n")
     sys.stdout.flush()

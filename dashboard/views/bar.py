@@ -10,7 +10,7 @@ import streamlit as st
 from collector.errors import SpyhopError
 from dashboard import data
 from dashboard import format as fmt
-from dashboard.components.bar import bar
+from dashboard.components.bar import Asked, asked_of, bar
 from dashboard.condition import RESOLVE_S, Condition, condition, degrades
 from dashboard.data.presence import Present, present
 from dashboard.views import frame
@@ -86,6 +86,7 @@ def render(paths: list[str], drawn: Present) -> None:
     """
 
     def body() -> None:
+        _follow(asked_of("bar"))  # before anything is read: the page that is left needs no new state
         _bar(paths)  # first: a run that starts anew forgets the click that it was started for
         if presence() != drawn:
             frame.rerun()
@@ -134,7 +135,7 @@ def _bar(paths: list[str]) -> None:
         before, at = st.session_state.get("spyhop_bar", (None, at))
         said = Condition("warn", "▲", f"{error.message}. Tried again by itself." + _before(before))
     path, query = frame.href("incident", id=said.incident_id) if said.incident_id else frame.href("")
-    asked = bar(
+    bar(
         {
             "tone": said.tone,
             "icon": said.icon,
@@ -149,6 +150,9 @@ def _bar(paths: list[str]) -> None:
         },
         key="bar",
     )
+
+
+def _follow(asked: Asked) -> None:
     if asked.go:
         frame.go(asked.go)
     if asked.find:

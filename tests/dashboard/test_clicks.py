@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.components.bar import Asked
 from dashboard.data.presence import Present
 from dashboard.views import bar, frame
 
 
 def test_a_link_is_followed_although_the_navigation_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first click after orders have come opens its page; it is no mere refresh of the navigation."""
-    asked = [SimpleNamespace(go="/incident?id=7", find=None)]
-    followed: list[str] = []
+    """The first click after orders have come opens its page, before the page that is left is drawn again; it
+    is no mere refresh of the navigation."""
+    asked = [Asked(go="/incident?id=7", find=None)]
+    steps: list[str] = []
     monkeypatch.setattr(bar, "presence", lambda: Present(market=bool(asked)))
-    monkeypatch.setattr(
-        bar, "bar", lambda *_, **__: asked.pop() if asked else SimpleNamespace(go=None, find=None)
-    )
-    monkeypatch.setattr(frame, "go", followed.append)
+    monkeypatch.setattr(bar, "asked_of", lambda _: asked.pop() if asked else Asked(None, None))
+    monkeypatch.setattr(bar, "bar", lambda *_, **__: steps.append("drawn"))
+    monkeypatch.setattr(frame, "go", steps.append)
 
     def page() -> None:
         from dashboard.data.presence import Present
@@ -28,7 +27,7 @@ def test_a_link_is_followed_although_the_navigation_has_changed(monkeypatch: pyt
         bar.render([""], Present())
 
     assert not AppTest.from_function(page, default_timeout=60).run().exception
-    assert followed == ["/incident?id=7"]
+    assert steps == ["/incident?id=7", "drawn"]
 
 
 def test_a_part_that_asks_for_another_run_takes_no_click() -> None:
