@@ -235,6 +235,7 @@ def _config(settings: Settings, seed: int) -> ExchangeConfig:
         price_seed=seed,
         broker_command=settings.exchange_broker_command,
         admin_token=settings.exchange_admin_token,
+        trace_url=settings.exchange_trace_url,
     )
 
 

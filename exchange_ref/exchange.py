@@ -51,9 +51,11 @@ from exchange_ref.services.api.traced_database import TracedDatabase
 from exchange_ref.services.api.transfers import TransferService
 from exchange_ref.services.api.wallets import Wallets
 from exchange_ref.services.api_paths import api_routes
+from exchange_ref.services.browser_spans import BrowserSpans
 from exchange_ref.services.gateway import ORDERS_PATH, TRANSFERS_PATH, Gateway
 from exchange_ref.services.http_client import HttpClient
 from exchange_ref.services.identity import Doorman
+from exchange_ref.services.page import Page
 from exchange_ref.services.payments import PaymentClient, PaymentProvider
 from exchange_ref.services.serving import HttpServer, bind
 from exchange_ref.services.streams import Streams
@@ -90,6 +92,7 @@ class ExchangeConfig:
     broker_command: str = ""
     price_seed: int = 7
     admin_token: str = ""
+    trace_url: str = ""
 
 
 class Exchange:
@@ -200,6 +203,8 @@ class Exchange:
                 self.metrics,
                 doorman=doorman,
                 token=self.load_token,
+                page=Page(config.trace_url),
+                browser_spans=BrowserSpans(processor.on_end),
             )
             self.streams = Streams(
                 self.market, self.engine.tapes, doorman, tracer=telemetry.tracer(GATEWAY), log=logs[GATEWAY]

@@ -43,6 +43,12 @@ class Settings(BaseSettings):
         "trader (x-user-id); also for the dashboard; closed without one.",
     )
 
+    exchange_trace_url: str = Field(
+        default="",
+        description="Where a trace is looked at, with {trace_id} for its id: the trading page links what "
+        "was done there, e.g. http://127.0.0.1:8501/trace?id={trace_id}.",
+    )
+
     @field_validator("exchange_gateway", "exchange_api")
     @classmethod
     def _is_an_address(cls, text: str) -> str:

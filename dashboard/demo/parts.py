@@ -101,7 +101,7 @@ def build(addresses: Addresses, files: Files, rate_per_s: float, seed: int) -> t
         ],
         address=gateway_url,
         ready_url=f"{gateway_url}/healthz",
-        environment=shared,
+        environment={**shared, "SPYHOP_EXCHANGE_TRACE_URL": f"{dashboard_url}/trace?id={{trace_id}}"},
     )
     dashboard = Part(
         name="dashboard",

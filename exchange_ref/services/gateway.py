@@ -15,10 +15,12 @@ from opentelemetry.trace import Span, SpanKind, Tracer
 from exchange_ref.services.accepted_log import AcceptedLog
 from exchange_ref.services.api.server_spans import Receive, Scope, Send, request_attributes
 from exchange_ref.services.api.user import GATEWAY_HEADER
+from exchange_ref.services.browser_spans import TRACES_PATH, BrowserSpans
 from exchange_ref.services.circuit_breaker import CircuitBreaker
 from exchange_ref.services.http_client import HttpClient, HttpFailure
 from exchange_ref.services.http_errors import error_body, status_of
 from exchange_ref.services.identity import LOGIN, Caller, Doorman, Refused
+from exchange_ref.services.page import HEADERS, Page
 from exchange_ref.telemetry.log_export import ServiceLog
 from exchange_ref.telemetry.metrics import Metrics
 from exchange_ref.telemetry.tracing import (
@@ -80,11 +82,15 @@ class Gateway:
         *,
         doorman: Doorman,
         token: str,
+        page: Page,
+        browser_spans: BrowserSpans,
     ) -> None:
         self._routes = routes
         self._breakers = {id(route.upstream): CircuitBreaker(time.monotonic) for route in routes}
         self._doorman = doorman
         self._token = token
+        self.page = page
+        self._browser_spans = browser_spans
         self._tracer = tracer
         self._accepted = accepted
         self._log = log
@@ -112,6 +118,10 @@ class Gateway:
             await respond(send, 200, b'{"status": "ok"}')
         elif scope["path"] == "/status":
             await respond(send, 200, json.dumps(self.status()).encode())
+        elif scope["method"] == "GET" and (file := self.page.files.get(scope["path"])) is not None:
+            await respond(send, 200, *file, headers=HEADERS)
+        elif (scope["method"], scope["path"]) == ("POST", TRACES_PATH):
+            await self._take_spans(scope, receive, send)
         elif scope["path"] == "/metrics":
             accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
             await respond(send, 200, *self._metrics.scraped(GATEWAY, accept))
@@ -134,6 +144,17 @@ class Gateway:
             "uptime_s": round(time.monotonic() - self._started_s, 3),
             **self.more_status(),
         }
+
+    async def _take_spans(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Not traced: a page that sends the spans of what it sends would never end."""
+        try:
+            caller = Caller(key=f"spans/{(scope['client'] or ('',))[0]}")
+            self._doorman.admit(caller, is_order=True)
+            self._browser_spans.take(await read_body(receive))
+            status, content = 200, b"{}"
+        except Refused as refusal:
+            status, content = status_of(refusal.code), error_body(refusal.code, refusal.message)
+        await respond(send, status, content)
 
     async def _administer(
         self,
@@ -327,9 +348,19 @@ async def read_body(receive: Receive) -> bytes:
 
 
 async def respond(
-    send: Send, status: int, body: bytes, content_type: str = "application/json", *, traceresponse: str = ""
+    send: Send,
+    status: int,
+    body: bytes,
+    content_type: str = "application/json",
+    *,
+    traceresponse: str = "",
+    headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> None:
-    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    headers = [
+        (b"content-type", content_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *headers,
+    ]
     if traceresponse:
         headers.append((b"traceresponse", traceresponse.encode()))
     # Not after failed logins, which wait longer.
