@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from collector.errors import NotFound
 from collector.store.sqlfile import load_sql
 from collector.store.store import Store
 from detectors.baseline.models import Baselines
+from detectors.stats.arrays import IntArray
 from detectors.stats.seasonality import hour_of_week
 from detectors.trace.analysis import analyse_trace, message_waits
 from detectors.trace.self_time import NO_PARENT
@@ -18,6 +20,8 @@ from detectors.trace.tree import build_tree
 
 # Of a larger trace the answer holds what failed or is anomalous, then the longest, and says `truncated`.
 SPANS_MAX = 10_000
+_EMPTY = (None, "", "{}", "[]")
+_UNKNOWN: dict[str, Any] = {"baseline": None, "excess_ns": None, "percentile": None, "sigma": None}
 
 
 def load_trace_view(
@@ -66,6 +70,7 @@ def describe_trace(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
         ["operation", "trace_id", "span_count", "linked_trace_id", "linked_span_id"]
     ).to_pylist()
     operations = spans["operation"].to_pylist()
+    compared = _compare(rows, operations, hours, baselines)
     described = []
     for i in tree.order:
         row, parent = rows[i], int(tree.parent[i])
@@ -78,14 +83,14 @@ def describe_trace(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
                 "self_time_ns": int(found.self_time_ns[i]),
                 "exclusive_ns": int(found.self_time_ns[i]),  # its name until schema version 6
                 "message_wait_ns": waits.get(i),
-                "attributes": json.loads(row["attributes"] or "{}"),
-                "events": json.loads(row["events"] or "[]"),
+                "attributes": json.loads(row["attributes"]) if row["attributes"] not in _EMPTY else {},
+                "events": json.loads(row["events"]) if row["events"] not in _EMPTY else [],
                 "depth": tree.depth[i],
                 "on_critical_path": i in on_path,
                 "orphan": tree.orphan[i],
                 "outlives_parent": parent != NO_PARENT
                 and bool(begun[i] + duration[i] > begun[parent] + duration[parent]),
-                **_compare(row, operations[i], int(hours[i]), baselines),
+                **compared[i],
             }
         )
     return {
@@ -96,19 +101,33 @@ def describe_trace(spans: pa.Table, baselines: Baselines) -> dict[str, Any]:
     }
 
 
-def _compare(row: dict[str, Any], operation: str, hour: int, baselines: Baselines) -> dict[str, Any]:
-    model = baselines.duration(row["service_name"], operation, row["span_kind"], hour)
-    if model is None:
-        return {"baseline": None, "excess_ns": None, "percentile": None, "sigma": None}
-    tail = model.tail
-    return {
-        "baseline": {
+def _compare(
+    rows: Sequence[Mapping[str, Any]], operations: Sequence[str], hours: IntArray, baselines: Baselines
+) -> list[dict[str, Any]]:
+    """Each span against its operation's baseline, all spans of one operation and hour at once."""
+    alike: dict[tuple[str, str, str, int], list[int]] = {}
+    for i, (row, operation, hour) in enumerate(zip(rows, operations, hours.tolist(), strict=True)):
+        alike.setdefault((row["service_name"], operation, row["span_kind"], hour), []).append(i)
+    compared: list[dict[str, Any]] = [_UNKNOWN] * len(rows)
+    for key, places in alike.items():
+        model = baselines.duration(*key)
+        if model is None:
+            continue
+        tail = model.tail
+        baseline = {
             "p50_ns": tail.p50,
             "p99_ns": tail.quantile(0.99),
             "sample_count": tail.sample_count,
             "cell": model.cell,
-        },
-        "excess_ns": row["duration_ns"] - tail.p50,
-        "percentile": 100 * (1 - float(tail.survival(row["duration_ns"]))),
-        "sigma": float(tail.sigma(row["duration_ns"])),
-    }
+        }
+        duration_ns = [rows[i]["duration_ns"] for i in places]
+        percentile = 100 * (1 - tail.survival(duration_ns))
+        sigma = tail.sigma(duration_ns)
+        for i, percent, deviation in zip(places, percentile.tolist(), sigma.tolist(), strict=True):
+            compared[i] = {
+                "baseline": baseline,
+                "excess_ns": rows[i]["duration_ns"] - tail.p50,
+                "percentile": percent,
+                "sigma": deviation,
+            }
+    return compared

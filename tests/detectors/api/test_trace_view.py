@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+import pytest
+
 from detectors.api.trace_view import load_trace_view
 
 
@@ -85,3 +89,20 @@ def test_hosts_whose_clocks_differ_are_drawn_on_one(system, store, pipeline):
     assert int(server["start_unix_nano"]) - int(root["start_unix_nano"]) > 60 * 10**9
     assert not any(span["outlives_parent"] for span in view["spans"])
     assert len(view["critical_path"]) == 3
+
+
+def test_each_span_is_compared_with_its_own_operation(system, store, trained):
+    """Spans that are compared by operation have the figures that each would have by itself."""
+    trace_id = system.order()
+    system.land()
+    view = load_trace_view(store, trained.baselines, trace_id)
+    assert len({span["baseline"]["p50_ns"] for span in view["spans"]}) == 3
+    for span in view["spans"]:
+        began = datetime.fromtimestamp(int(span["start_unix_nano"]) / 1e9, UTC)
+        hour = began.weekday() * 24 + began.hour
+        operation = span["span_name"]
+        model = trained.baselines.duration(span["service_name"], operation, span["span_kind"], hour)
+        assert model is not None
+        assert span["sigma"] == pytest.approx(float(model.tail.sigma(span["duration_ns"])))
+        assert span["excess_ns"] == span["duration_ns"] - model.tail.p50
+        assert span["baseline"]["cell"] == model.cell
