@@ -118,6 +118,10 @@ class Client:
         present = {name: value for name, value in params.items() if value is not None}
         return self._send("GET", path, params=present).json()
 
+    def get_bytes(self, path: str) -> bytes:
+        """The answer at `path` as it was sent."""
+        return self._send("GET", path).content
+
     def post(self, path: str, body: object) -> Any:
         """The JSON answer to `body`, sent as JSON."""
         return self._send("POST", path, json=body).json()

@@ -77,3 +77,11 @@ def signals(base_url: str, since: int, until: int) -> list[dict[str, Any]]:
         base_url, "market_signals", {"since": since, "until": until}
     ).to_dicts()
     return [row | {"details": json.loads(row["details"])} for row in rows]
+
+
+@st.cache_data(ttl=600.0, max_entries=8, show_spinner=False)
+def accounts_of(base_url: str, trace_ids: tuple[str, ...], since: int, until: int) -> dict[str, str]:
+    """The account of each of these traces that names one."""
+    params: dict[str, object] = {"trace_ids": list(trace_ids), "since": since, "until": until}
+    rows = _frame(base_url, "accounts_of_traces", params).to_dicts()
+    return {row["trace_id"]: row["account"] for row in rows if row["account"]}

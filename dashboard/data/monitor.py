@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import polars as pl
 import streamlit as st
 
@@ -127,10 +128,15 @@ def incident(base_url: str, incident_id: str) -> dict[str, Any]:
     return answer
 
 
-@st.cache_data(ttl=TRACE_TTL_S, max_entries=16, show_spinner=False)
 def trace(base_url: str, trace_id: str) -> dict[str, Any]:
-    answer: dict[str, Any] = read(base_url, lambda client: client.get(f"{MONITOR}/trace/{segment(trace_id)}"))
+    answer: dict[str, Any] = msgspec.json.decode(_trace(base_url, trace_id))
     return answer
+
+
+@st.cache_data(ttl=TRACE_TTL_S, max_entries=16, show_spinner=False)
+def _trace(base_url: str, trace_id: str) -> bytes:
+    """As it was sent: a cache copies 10,000 spans faster as bytes, and in less memory."""
+    return read(base_url, lambda client: client.get_bytes(f"{MONITOR}/trace/{segment(trace_id)}"))
 
 
 @st.cache_data(ttl=SERIES_TTL_S, max_entries=8, show_spinner=False)

@@ -13,6 +13,7 @@ from dashboard import data, hit
 from dashboard import format as fmt
 from dashboard.charts import red
 from dashboard.condition import OVER, degrades, harm, in_order, phase
+from dashboard.data.market import accounts_of
 from dashboard.markup import page, prose, tag
 from dashboard.shared_cause import shared_cause
 from dashboard.triage import Subject, is_whale, plural
@@ -25,6 +26,7 @@ STEPS_INTERVAL_S = 15.0
 CARDS = 3
 FAILED = ("status = error",)
 WHALE_STATES = ("open", "acknowledged")
+ACCOUNT_WITHIN_NS = 600_000_000_000  # of the whale's span: the other spans of its trace
 
 
 def render() -> None:
@@ -68,11 +70,24 @@ def _read_troubles() -> dict[str, Any]:
             row for row in incidents if not degrades(row) and not is_whale(row) and row["state"] != "resolved"
         ],
         "whales": whales,
+        "accounts": _accounts(whales),
         "users": data.user_red(url, frame.now_ns(), trouble_since_ns(incidents)),
         "singles": data.anomaly_groups(url, alone=True, states=("open", "acknowledged"), limit=1)["total"],
         "counts": data.severity_counts(url),
         "cards": {row["incident_id"]: _card_data(row) for row in going_on[:CARDS]},
     }
+
+
+def _accounts(whales: list[dict[str, Any]]) -> dict[str, str]:
+    """The account of each whale's trace, which its spans name and its anomaly does not hold."""
+    at = {
+        row["trace_id"]: fmt.parse_time(row.get("span_start_time")) for row in whales if row.get("trace_id")
+    }
+    times_ns = [int(moment.timestamp() * 1e9) for moment in at.values() if moment]
+    if not times_ns:
+        return {}
+    around = (min(times_ns) - ACCOUNT_WITHIN_NS, max(times_ns) + ACCOUNT_WITHIN_NS)
+    return accounts_of(frame.api_url(), tuple(sorted(at)), *around)
 
 
 def _card_data(row: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +166,7 @@ def _draw_troubles(found: dict[str, Any]) -> None:
             )
         )
     if found["whales"]:
-        st.html(status.whale_strip(found["whales"], now))
+        st.html(status.whale_strip(found["whales"], found["accounts"], now))
     st.html(status.severity_tiles(found["counts"]))
 
 

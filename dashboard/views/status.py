@@ -116,13 +116,13 @@ def no_incident(ended: Sequence[Mapping[str, Any]], singles: int, now: datetime)
     )
 
 
-def whale_strip(whales: Sequence[Mapping[str, Any]], now: datetime) -> str:
-    """Unusually large amounts in a line of their own: they are news, not an outage."""
+def whale_strip(whales: Sequence[Mapping[str, Any]], accounts: Mapping[str, str], now: datetime) -> str:
+    """Unusually large amounts in a line of their own, with the account by trace: news, not an outage."""
     if not whales:
         return ""
     items = []
     for whale in whales[:WHALES_SHOWN]:
-        account = (whale.get("details") or {}).get("account")
+        account = accounts.get(str(whale.get("trace_id")))
         items.append(
             tag(
                 "span",

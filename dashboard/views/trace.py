@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import data, genai, otlp
 from dashboard import format as fmt
 from dashboard.components.waterfall import waterfall
+from dashboard.components.waterfall.span_details import Extras
 from dashboard.data.telemetry import genai_calls
 from dashboard.markup import page, table, tag
 from dashboard.triage import Subject, plural
@@ -57,14 +58,7 @@ def _ask(title: str, text: str) -> None:
 
 
 def _read(trace_id: str) -> dict[str, Any]:
-    url = frame.api_url()
-    trace = data.trace(url, trace_id)
-    return {
-        "trace": trace,
-        "links": data.span_links(url, trace_id),
-        "logs": data.trace_logs(url, trace_id),
-        "calls": genai_calls(url, trace_id) if genai.speaks(trace) else [],
-    }
+    return {"trace": data.trace(frame.api_url(), trace_id), "more": Extras()}
 
 
 def _draw(found: dict[str, Any]) -> None:
@@ -76,10 +70,21 @@ def _draw(found: dict[str, Any]) -> None:
         highlight=[asked] if asked else [],
         key=f"waterfall-{trace['trace_id']}",
         rows=24,
-        links=found["links"],
-        logs=found["logs"],
-        calls=found["calls"],
+        more=lambda: _more(found),
     )
+
+
+def _more(found: dict[str, Any]) -> Extras:
+    """Links, logs and calls of models, read while the picture is drawn; what was found before stays."""
+    url, trace = frame.api_url(), found["trace"]
+    with frame.quiet():
+        found["more"] = Extras(
+            data.span_links(url, trace["trace_id"]),
+            data.trace_logs(url, trace["trace_id"]),
+            genai_calls(url, trace["trace_id"]) if genai.speaks(trace) else (),
+        )
+    more: Extras = found["more"]
+    return more
 
 
 def head(trace: Mapping[str, Any]) -> str:
@@ -128,7 +133,7 @@ def _clocks(spans: Sequence[Mapping[str, Any]]) -> str:
 
 def _tabs(trace_id: str, found: Mapping[str, Any]) -> None:
     trace = found["trace"]
-    titles = ["Over the baseline", "Compare", "Explanation", f"Logs ({len(found['logs'])})", "Download"]
+    titles = ["Over the baseline", "Compare", "Explanation", f"Logs ({len(found['more'].logs)})", "Download"]
     asked = titles[1] if "with" in st.query_params else None
     over, compared, explained, lines, download = st.tabs(
         titles, key=f"trace-tabs-{trace_id}", default=asked, on_change="rerun"
@@ -144,10 +149,10 @@ def _tabs(trace_id: str, found: Mapping[str, Any]) -> None:
             _explain(trace_id)
     if lines.open:
         with lines:
-            st.html(logs.lines_markup(found["logs"], with_trace=False))
+            st.html(logs.lines_markup(found["more"].logs, with_trace=False))
     if download.open:
         with download:
-            _download(trace, found["links"])
+            _download(trace, found["more"].links)
 
 
 def excess_table(trace: Mapping[str, Any]) -> str:

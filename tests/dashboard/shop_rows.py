@@ -161,7 +161,7 @@ def whale_row(identifier: str = "a-whale") -> dict[str, Any]:
         expected=0.81,
         unit="BTC",
         cell="operation",
-        details={"asset": "BTC", "side": "BUY", "attribute": "order.quantity", "account": "user-<b>7"},
+        details={"asset": "BTC", "side": "BUY", "attribute": "order.quantity"},
         incident_id="inc-whale",
     )
 

@@ -165,7 +165,18 @@ class World:
                    ('kx-matcher', 8300000), ('kx-wallet', 24000000)) s(name, base_ns)
             """
         )
-
+        self.db.execute(
+            """
+            INSERT INTO spans (
+                batch_id, trace_id, span_id, service_name, span_name, span_kind, start_time, duration_ns,
+                status_code, attributes
+            )
+            SELECT 1, ?, ?, 'kx-wallet', 'order.submit.client', 'CLIENT',
+                   ((now() AT TIME ZONE 'UTC') - INTERVAL 50 SECOND)::TIMESTAMP_NS, 20000000, 'UNSET',
+                   '{"user.id": "user-<b>7"}'::JSON::VARIANT
+            """,
+            [WHALE_TRACE, span_id(1)],
+        )
         self.db.execute(
             """
             INSERT INTO logs

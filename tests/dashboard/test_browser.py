@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from dashboard.components.assets import bundle
 from tests.accessibility import complaints
 from tests.browsing import chromium, settle, watched_page
 from tests.dashboard.shop_rows import GENAI_TRACE, SLOW_TRACE, WHALE_TRACE, span_id
@@ -236,3 +238,25 @@ def test_a_trace_of_5000_spans_stays_light(page: Page) -> None:
     page.keyboard.press("e")
     expect(page.get_by_role("treeitem", name=re.compile("call 4990 .*error"))).to_be_visible()
     assert page.get_by_role("treeitem").count() < 60
+
+
+def test_rows_know_their_subtrees_and_siblings(browser: Browser) -> None:
+    """In lists of depths drawn by chance, a row lies before the end of each of its ancestors, and siblings
+    count themselves."""
+    rng = random.Random(16)
+    page = browser.new_page()
+    page.add_script_tag(content=bundle("waterfall/rows.js"))
+    for length in (0, 1, 5, 80, 80, 80):
+        depths: list[int] = []
+        for _ in range(length):
+            depths.append(rng.randint(0, depths[-1] + 1) if depths else 0)
+        found = page.evaluate("(depths) => placesOf(depths)", depths)
+        for index, parent in enumerate(found["parent"]):
+            above = [i for i in range(index) if depths[i] < depths[index]]
+            assert parent == (max(above) if above else -1)
+            after = [i for i in range(index + 1, length) if depths[i] <= depths[index]]
+            assert found["end"][index] == (min(after) if after else length)
+            siblings = [i for i in range(length) if found["parent"][i] == parent]
+            assert found["setsize"][index] == len(siblings)
+            assert siblings[found["posinset"][index] - 1] == index
+    page.close()

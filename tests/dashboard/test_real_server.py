@@ -18,6 +18,7 @@ from collector.settings import Settings
 from collector.store.store import Store
 from dashboard import data
 from dashboard.components.waterfall.model import payload
+from dashboard.components.waterfall.span_details import details
 from dashboard.data.services import operations, topology
 from dashboard.data.telemetry import LogFilters
 from dashboard.triage import Filters, sections
@@ -130,12 +131,11 @@ def test_every_reading_fits_the_real_answers(real: dict[str, str], whale: dict[s
     data.red_series.clear()  # it remembers the empty store for some seconds
     assert data.red_series(url, 900, 10)["request_count"].sum() >= BATCH_ORDERS - 1
     assert sum(data.severity_counts(url).values()) >= 1
-    drawn = payload(data.trace(url, str(whale["trace_id"])))
-    assert [(row["name"], row["depth"]) for row in drawn["rows"]] == [
-        ("order.submit.client", 0),
-        ("SELECT wallets", 1),
-    ]
-    assert drawn["rows"][1]["events"][0]["offset_ns"] == 2_000_000
+    trace = data.trace(url, str(whale["trace_id"]))
+    drawn, sent = payload(trace), details(trace)
+    assert drawn["names"] == ["order.submit.client", "SELECT wallets"]
+    assert (drawn["columns"]["name"], drawn["columns"]["depth"]) == ([0, 1], [0, 1])
+    assert sent["rows"][1][sent["names"].index("events")][0]["offset_ns"] == 2_000_000
     incidents = data.incidents(url)
     shown = sections(incidents, data.anomaly_groups(url, alone=True), Filters(), frame.now())
     (events,) = [section["items"] for section in shown if section["title"].startswith("Whales")]

@@ -3,11 +3,9 @@ from __future__ import annotations
 import doctest
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from dashboard.components.waterfall import model
-from dashboard.components.waterfall.model import parent_indexes, payload, sibling_places, subtree_ends
+from dashboard.components.waterfall import model, span_details
+from dashboard.components.waterfall.model import payload
+from dashboard.components.waterfall.span_details import details
 from dashboard.views.trace import head
 
 
@@ -44,38 +42,37 @@ def trace(*spans: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return row | {"span_count": len(spans)} | changes
 
 
+def detail(one: dict[str, Any]) -> dict[str, Any]:
+    """The details of the first span, by name."""
+    sent = details(trace(one))
+    return dict(zip(sent["names"], sent["rows"][0], strict=True))
+
+
 def test_examples_in_the_docstrings_hold() -> None:
-    """Every example in a docstring of the model is true."""
-    failed, tried = doctest.testmod(model)
-    assert (failed, tried >= 3) == (0, True)
+    """Every example in a docstring of the models is true."""
+    for module, least in ((model, 1), (span_details, 2)):
+        failed, tried = doctest.testmod(module)
+        assert (failed, tried >= least) == (0, True)
 
 
-@given(st.lists(st.integers(0, 5), max_size=80))
-def test_ends_and_parents_agree(raw: list[int]) -> None:
-    """A row lies before the end of each of its ancestors, and siblings count themselves."""
-    depths: list[int] = []
-    for depth in raw:
-        depths.append(min(depth, depths[-1] + 1 if depths else 0))
-    ends, parents = subtree_ends(depths), parent_indexes(depths)
-    for index, parent in enumerate(parents):
-        assert index < ends[index] <= len(depths)
-        if parent >= 0:
-            assert depths[parent] == depths[index] - 1
-            assert parent < index < ends[parent]
-    for (size, place), parent in zip(sibling_places(parents), parents, strict=True):
-        assert 1 <= place <= size == parents.count(parent)
+def test_what_is_sent_later_belongs_to_the_picture() -> None:
+    """Details carry the version of the picture that they belong to; another span is another version."""
+    one, two = trace(span("a", 0, 0, 5)), trace(span("a", 0, 0, 5), span("b", 1, 0, 2))
+    assert payload(one)["version"] == details(one)["version"] != payload(two)["version"]
+    assert payload(two)["version"] == details(two)["version"]
+    assert len(details(two)["rows"]) == len(payload(two)["columns"]["id"]) == 2
 
 
 def test_start_is_exact_to_the_nanosecond() -> None:
     """A start beyond 2^53 ns keeps its last digits."""
-    row = payload(trace(span("a", 0, 0, 5)))["rows"][0]
+    row = detail(span("a", 0, 0, 5))
     assert row["start_text"] == "2023-11-14 22:13:20.123456789 UTC"
 
 
 def test_a_clock_that_differs_is_said() -> None:
     """The drawer gives the start as sent and how far that clock is off; the page names the service."""
     behind = span("a", 0, 0, 5, clock_ahead_ns=-40_000_000_000)
-    text = payload(trace(behind))["rows"][0]["start_text"]
+    text = detail(behind)["start_text"]
     assert text == "2023-11-14 22:13:20.123456789 UTC (clock 40 s behind, drawn without it)"
     said = head(trace(behind, span("b", 1, 0, 5, service_name="web", clock_ahead_ns=900)))
     assert "Clocks differ (shop: clock 40 s behind): spans are drawn where their callers waited" in said
@@ -86,15 +83,15 @@ def test_a_clock_that_differs_is_said() -> None:
 def test_excess_is_said_only_where_it_matters() -> None:
     """A span far over its baseline says by how much; noise says nothing."""
     baseline = {"p50_ns": 1_000_000, "p99_ns": 2_000_000, "sample_count": 9, "cell": "operation"}
-    rows = payload(
+    texts = payload(
         trace(
             span("slow", 0, 0, 481_000_000, baseline=baseline, excess_ns=480_000_000),
             span("noise", 1, 0, 1_100_000, baseline=baseline, excess_ns=100_000),
             span("small", 1, 0, 3_000_000, baseline=baseline, excess_ns=2_000_000),
             span("fast", 1, 0, 500_000, baseline=baseline, excess_ns=-500_000),
         )
-    )["rows"]
-    assert [row["excess_text"] for row in rows] == ["+480 ms over baseline", "", "", ""]
+    )["excess_texts"]
+    assert texts == {"0": "+480 ms over baseline"}
 
 
 def test_what_is_missing_is_said() -> None:
@@ -103,7 +100,7 @@ def test_what_is_missing_is_said() -> None:
     cut = payload(trace(span("a", 0, 0, 5, orphan=True), truncated=True, span_count=9000))
     assert "1 of 9,000 spans: those that failed or are anomalous, then the longest" in cut["notice"]
     assert "parent" not in cut["notice"]
-    assert not cut["rows"][0]["orphan"]
+    assert not cut["columns"]["flags"][0] & model.ORPHAN
     assert "parent that was not received" in payload(trace(span("a", 0, 0, 5, orphan=True)))["notice"]
 
 
@@ -121,12 +118,12 @@ def test_children_that_outlive_the_root_still_fit() -> None:
 def test_attributes_are_bounded() -> None:
     """A span with thousands of attributes sends 200 and says how many more."""
     many = {f"k{n:04}": "v" * 5000 for n in range(1000)}
-    pairs = payload(trace(span("a", 0, 0, 5, attributes=many)))["rows"][0]["attributes"]
+    pairs = detail(span("a", 0, 0, 5, attributes=many))["attributes"]
     assert (len(pairs), pairs[-1][1], len(pairs[0][1])) == (201, "800 more", 2000)
 
 
 def test_event_offsets_count_from_the_trace() -> None:
     """An event's time is relative to the trace, as the spans' are."""
     event = {"name": "retry", "time_unix_nano": str(1_700_000_000_123_456_789 + 40), "attributes": {}}
-    row = payload(trace(span("a", 0, 10, 50, events=[event])))["rows"][0]
+    row = detail(span("a", 0, 10, 50, events=[event]))
     assert row["events"][0]["offset_ns"] == 40

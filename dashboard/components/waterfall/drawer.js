@@ -13,12 +13,15 @@ function fillDrawer(view) {
     button("Copy id", `Copy ${row.id}`, () => copyText(row.id)),
     button("✕", "Close details (Esc)", () => view.closeDrawer()),
   )
-  drawer.append(head, factGrid(row))
+  const more = view.details
+  drawer.append(head)
+  if (!more) return drawer.append(make("div", "k", "Its attributes and events are on their way …"))
+  drawer.append(factGrid(row))
   if (row.message) drawer.append(make("div", "message", row.message))
   if (row.orphan) drawer.append(make("div", "hint", `Its parent ${row.parent_id} was not received.`))
-  const call = data.genai[row.id]
+  const call = more.genai[row.id]
   if (call) drawer.append(callPanel(call))
-  drawer.append(linkList(data.links[row.id] ?? []), logList(data.logs[row.id] ?? []))
+  drawer.append(linkList(more.links[row.id] ?? []), logList(more.logs[row.id] ?? []))
   drawer.append(pairTable("Attributes", row.attributes))
   for (const event of row.events) {
     drawer.append(pairTable(`Event at +${durationText(event.offset_ns)}: ${event.name}`, event.attributes))
@@ -85,7 +88,7 @@ function factGrid(row) {
     ["Self time", durationText(row.self_time_ns)],
     ["Usual (p50)", row.p50_ns === null ? "no baseline" : durationText(row.p50_ns)],
     ["Slowest 1% (p99)", durationText(row.p99_ns)],
-    ["Against", row.p50_ns === null ? "–" : `${row.cell}, ${row.samples} samples`],
+    ["Against", row.p50_ns === null ? "–" : `${row.cell}, ${row.samples}`],
     ["Over baseline", row.excess_ns === null ? "–" : durationText(row.excess_ns)],
     ["Percentile", row.percentile_text],
     ["Deviation", row.sigma_text],

@@ -26,7 +26,7 @@ function matchesOf(rows, services, query) {
   const found = []
   rows.forEach((row, index) => {
     row.haystack ??= [
-      services[row.service].name, row.name, row.kind, row.id, row.message, row.status === "ERROR" ? "error" : "",
+      services[row.service].name, row.name, row.kind, row.id, row.message, row.failed ? "error" : "",
       ...row.attributes.map(([key, value]) => `${key}=${value}`), ...row.events.map((event) => event.name),
     ].join("\n").toLowerCase()
     if (words.every((word) => row.haystack.includes(word))) found.push(index)

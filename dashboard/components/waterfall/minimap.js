@@ -13,7 +13,7 @@ function drawMinimap(view) {
   pen.clearRect(0, 0, width, MINIMAP_PX)
   const step = Math.min(4, (MINIMAP_PX - 4) / Math.max(1, data.rows.length))
   data.rows.forEach((row, index) => {
-    pen.fillStyle = row.status === "ERROR" ? "#FF7B72" : data.services[row.service].colour
+    pen.fillStyle = row.failed ? "#FF7B72" : data.services[row.service].colour
     pen.globalAlpha = row.critical ? 1 : 0.55
     const x = (row.offset_ns / data.total_ns) * width
     pen.fillRect(x, 2 + index * step, Math.max(1, (row.duration_ns / data.total_ns) * width), Math.max(1, step - 1))

@@ -31,7 +31,7 @@ function spokenMarks(row) {
   if (row.critical) parts.push("on the critical path")
   if (row.orphan) parts.push("parent span missing")
   if (row.outlives) parts.push("outlives its parent")
-  if (row.anomalies) parts.push("anomalous")
+  if (row.anomalous) parts.push("anomalous")
   return parts.join(", ")
 }
 
@@ -52,7 +52,7 @@ function nameCell(view, row, index, service, open) {
   text.append(make("span", "op", row.name), " ", make("span", "svc", service.name), " ")
   text.title = `${service.name}: ${row.name}`
   cell.append(caret, strip, text)
-  if (row.status === "ERROR") cell.append(mark("✖ error", "err", row.message || "status ERROR"))
+  if (row.failed) cell.append(mark("✖ error", "err", row.message || "status ERROR"))
   if (row.orphan) cell.append(mark("⚠ orphan", "warn", "Its parent span was not received: times are as reported"))
   if (row.outlives) cell.append(mark("⇥", "warn", "Ends after its parent: work went on in the background"))
   if (!open) cell.append(mark(`+${row.end - index - 1}`, "more", `${row.end - index - 1} spans hidden`))
@@ -80,8 +80,8 @@ function timeCell(view, row, service) {
   if (visible) {
     const bar = place(make("div", "bar"), row.offset_ns, row.duration_ns)
     bar.style.background = service.colour
-    if (row.anomalies) bar.classList.add("anomalous")
-    if (row.status === "ERROR") bar.classList.add("failed")
+    if (row.anomalous) bar.classList.add("anomalous")
+    if (row.failed) bar.classList.add("failed")
     cell.append(bar)
     if (row.p50_ns !== null) {
       const ghost = place(make("div", "ghost"), row.offset_ns, row.p50_ns)

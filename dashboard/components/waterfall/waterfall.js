@@ -3,9 +3,7 @@
 const views = new WeakMap()
 const OVERSCAN_ROWS = 8
 
-const unpacked = ({ names, rows }) => rows.map((row) => Object.fromEntries(names.map((name, i) => [name, row[i]])))
-
-const failed = (row) => row.status === "ERROR"
+const failed = (row) => row.failed
 
 class Waterfall {
   constructor(root) {
@@ -34,6 +32,26 @@ class Waterfall {
     connectMinimap(this)
     this.observer = new ResizeObserver(() => this.data && this.draw())
     this.observer.observe(this.scroller)
+    this.onDetails = (event) => this.data?.version === event.detail && this.takeDetails()
+    window.addEventListener("spyhop-details", this.onDetails)
+  }
+
+  close() {
+    this.observer.disconnect()
+    window.removeEventListener("spyhop-details", this.onDetails)
+  }
+
+  // What the drawer shows comes after the picture, perhaps when a search or a chosen span waits for it.
+  takeDetails() {
+    const sent = keptDetails().get(this.data.version)
+    this.details = sent ?? null
+    if (!sent) return
+    this.data.rows.forEach((row, index) => {
+      sent.names.forEach((name, i) => (row[name] = sent.rows[index][i]))
+      row.haystack = undefined
+    })
+    if (this.search.value.trim()) this.match(this.search.value)
+    this.draw()
   }
 
   update(data) {
@@ -60,7 +78,8 @@ class Waterfall {
     this.notice.textContent = data.notice
     this.notice.hidden = !data.notice
     this.drawLegend()
-    this.draw()
+    this.takeDetails()
+    if (!this.details) this.draw()
   }
 
   draw() {
@@ -115,12 +134,17 @@ class Waterfall {
   }
 
   find(query) {
+    this.match(query)
+    if (this.state.matches.length) this.reveal(this.state.matches[0])
+    this.tellFound()
+    this.draw()
+  }
+
+  match(query) {
     const { state, data } = this
     state.matches = matchesOf(data.rows, data.services, query)
     state.matchSet = new Set(state.matches)
-    if (state.matches.length) this.reveal(state.matches[0])
     this.tellFound()
-    this.draw()
   }
 
   tellFound() {
@@ -266,9 +290,10 @@ export default function ({ data, parentElement }) {
   if (!root || !data) return
   let view = views.get(root)
   if (!view) views.set(root, (view = new Waterfall(root)))
-  view.update({ ...data, rows: unpacked(data) })
+  const sent = decoded(data)
+  view.update({ ...sent, rows: rowsOf(sent) })
   return () => {
-    view.observer.disconnect()
+    view.close()
     views.delete(root)
   }
 }
