@@ -169,7 +169,7 @@ def history(
 
 
 def scenario(
-    name: Annotated[str, typer.Argument(help="smoke, standard or hard.")],
+    name: Annotated[str, typer.Argument(help="smoke, standard, hard, saturated or stopped.")],
     *,
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     split: Annotated[str, typer.Option(help="Which set: tune or judge.")] = "tune",

@@ -10,7 +10,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -67,6 +67,7 @@ class RunOptions:
         tide: how the load changes by itself; a history has a rhythm of its own.
         retry: how patient the clients are.
         population: who trades besides retail.
+        beside: begins with the load and is awaited after it; the event says that the load ends.
     """
 
     exchange: ExchangeConfig
@@ -85,6 +86,7 @@ class RunOptions:
     tide: Tide = NO_TIDE
     retry: RetryPolicy = ONE_ATTEMPT
     population: Population = RETAIL
+    beside: Callable[[asyncio.Event], Awaitable[None]] | None = None
 
 
 def run_exchange(options: RunOptions, say: Callable[[str], None]) -> dict[str, object]:
@@ -176,10 +178,13 @@ async def run_until(
     started_s = time.monotonic()
     faults.start()
     tide = asyncio.create_task(_tide(options, exchange, load, stop))
+    beside = asyncio.ensure_future(options.beside(stop)) if options.beside is not None else None
     if options.duration_s is not None:
         asyncio.get_running_loop().call_later(options.duration_s, stop.set)
     await _send(load, options.history, arrivals, stop)
     await tide
+    if beside is not None:
+        await beside
     load_s = time.monotonic() - started_s
     drain_s = SIGNAL_DRAIN_S if signalled() else TIMED_DRAIN_S
     await _drain(load, faults, drain_s)

@@ -25,6 +25,7 @@ from datasets.evaluate.live_causes import as_live, moved_metrics
 from datasets.evaluate.localisation_scores import CaseScore, score_ranking, scored
 from datasets.evaluate.quiet import false_alarms
 from datasets.evaluate.replay import Replayed, replay
+from datasets.evaluate.shapes import outcome_of, shape_figures, told
 from datasets.evaluate.windows import Window, at_cases
 from detectors.baseline.learn import learn_amounts, learn_traces
 from detectors.baseline.models import Baselines
@@ -51,6 +52,7 @@ class Evaluation:
     false_alarms: alarms at times without a fault (`quiet`).
     ablations: results without one source each, on the same cases.
     explanations: what explanations of the cases say (`explained.run`).
+    shapes: what was told of cases in which no service is at fault (`shapes`); None without any.
     """
 
     detection: dict[str, float] | None
@@ -62,6 +64,7 @@ class Evaluation:
     false_alarms: dict[str, Any] | None = None
     ablations: dict[str, dict[str, Any]] | None = None
     explanations: dict[str, Any] | None = None
+    shapes: dict[str, dict[str, float]] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         shown: dict[str, Any] = {
@@ -70,7 +73,7 @@ class Evaluation:
             "localisation": self.localisation,
             "seconds": round(self.seconds, 3),
         }
-        further = ("faults", "cases", "false_alarms", "ablations", "explanations")
+        further = ("shapes", "faults", "cases", "false_alarms", "ablations", "explanations")
         return shown | {name: value for name in further if (value := getattr(self, name)) is not None}
 
 
@@ -116,18 +119,21 @@ def evaluate(
     if ablate:
         variants |= {name: [s for s in SOURCES if s != name] for name in SOURCES}
     rankings: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in variants}
+    shapes: dict[str, dict[str, str]] = {name: {} for name in variants}
     case_ids = folder.case_ids()
     for number, case_id in enumerate(case_ids):
         step("localise", number, len(case_ids))
         case = _read_case(folder, case_id, reference, replayed)
         traces = pc.unique(case.spans["trace_id"]).to_pylist()
         for name, sources in variants.items():
-            rankings[name][case_id] = as_live(replayed.raised, traces, _rank(case, sources))
+            ranking = _rank(case, sources)
+            rankings[name][case_id] = as_live(replayed.raised, traces, ranking)
+            shapes[name][case_id] = told(replayed.raised, traces, ranking)
     step("localise", len(case_ids), len(case_ids))
     # All cases are ranked: now read the true causes.
     labels = folder.labels()
     ranked = {
-        name: [score_ranking(label, found[label.case_id]) for label in labels]
+        name: [score_ranking(label, found[label.case_id], shapes[name][label.case_id]) for label in labels]
         for name, found in rankings.items()
     }
     located = {name: scored(found) for name, found in ranked.items()}
@@ -135,6 +141,14 @@ def evaluate(
     if explain:
         result = replace(result, explanations=explain_folder(folder, rankings[""], labels, step))
     result = _with_detection(result, folder, ranked[""], scores=scores, replayed=replayed)
+    of_shapes = [
+        outcome_of(
+            label.shape, shapes[""][label.case_id], replayed.anomalies, folder.case_spans(label.case_id)
+        )
+        for label in labels
+        if label.shape is not None
+    ]
+    result = replace(result, shapes=shape_figures(of_shapes) if of_shapes else None)
     return replace(result, seconds=time.perf_counter() - began)
 
 

@@ -37,6 +37,7 @@ from datasets.evaluate.incident_columns import (
     metric_view,
     span_view,
 )
+from datasets.evaluate.shapes import Shape
 from detectors.orders.amount_columns import read_amounts
 
 _QUERIES = "datasets.evaluate.queries"
@@ -53,7 +54,10 @@ NO_SIGNALS = Signals()
 
 
 class CaseLabel(BaseModel):
-    """One entry of `cases.json`: the true place of the fault."""
+    """One entry of `cases.json`: the true place of the fault.
+
+    shape: what is to be said of the whole system, where no service is at fault.
+    """
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -63,6 +67,7 @@ class CaseLabel(BaseModel):
     root_operation: str | None = None
     root_span_id: str | None = None
     inject_time_unix_nano: int | None = None
+    shape: Shape | None = None
 
 
 class IncidentFolder:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from detectors.incidents.event_causes import causes_of_events
 from detectors.incidents.incident import Incident
-from detectors.model.anomaly import METRIC
+from detectors.model.anomaly import METRIC, STOPPED
 from detectors.model.roles import Role, detectors_of
 
 Cause = dict[str, Any]
@@ -23,19 +23,22 @@ class Raised:
 
     causes: rows of `root_causes`, best first, where they follow from its anomalies alone (whales, a market
         that moved, silence); None where they follow from its traces.
+    is_stop: all telemetry stopped.
     """
 
     severity: int
     first_span_unix_nano: int
     traces: frozenset[str]
     causes: Sequence[Cause] | None
+    is_stop: bool = False
 
 
 def raised(incident: Incident) -> Raised:
     """The fields of an incident that evaluation needs."""
     causes = causes_of_events(incident) if incident.kind in detectors_of(Role.EVENT) else None
     traces = frozenset(anomaly.trace_id for anomaly in incident.anomalies)
-    return Raised(incident.severity, incident.first_span_unix_nano, traces, causes)
+    is_stop = any(anomaly.details.get("rule") == STOPPED for anomaly in incident.anomalies)
+    return Raised(incident.severity, incident.first_span_unix_nano, traces, causes, is_stop)
 
 
 def moved_metrics(anomalies: pa.Table, case: pa.Table) -> pa.Table:

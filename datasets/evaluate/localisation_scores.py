@@ -25,8 +25,15 @@ class CaseScore(NamedTuple):
     operation: bool | None = None
 
 
-def score_ranking(label: CaseLabel, causes: Sequence[Mapping[str, Any]]) -> CaseScore:
-    """Compare a ranking, rows of `incidents.root_causes`, with the truth."""
+def score_ranking(label: CaseLabel, causes: Sequence[Mapping[str, Any]], told: str = "") -> CaseScore:
+    """Compare a ranking, rows of `incidents.root_causes`, with the truth.
+
+    Args:
+        told: the shape of the whole system that was told (`shapes.told`).
+    """
+    if label.shape is not None:
+        named = told == label.shape
+        return CaseScore(label.fault_kind, 1 if named else None, named)
     roots = set(label.root_services)
     services = [cause["service"] for cause in causes]
     rank = next((place for place, service in enumerate(services, start=1) if service in roots), None)

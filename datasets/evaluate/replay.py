@@ -35,6 +35,7 @@ from detectors.stats.arrays import IntArray
 
 _QUERIES = "datasets.evaluate.queries"
 _PASS_NS = 1_000_000_000
+_SILENT_S = 900  # of a pause that are watched: five times the longest pause that is usual within minutes
 _NEVER = np.iinfo(np.int64).max
 # Passes that are read at once: to ask the store in each for its second took 15 ms, half of a pass.
 _PASSES_AHEAD = 500
@@ -133,6 +134,10 @@ def _replay_run(
             for number, row in enumerate(last.tolist(), start=1):
                 step("detect", number, len(last))
                 now_ns = int(ended[row])
+                if number > 1:
+                    for silent_ns in silent_passes(int(ended[last[number - 2]]), now_ns):
+                        detection.judge(number - 1, number - 1, silent_ns / 1e9, silent_ns)
+                        incidents |= detection.tracker.open
                 detection.judge(number - 1, number, now_ns / 1e9, now_ns)
                 incidents |= detection.tracker.open  # each of them grows until it closes
                 if learning[number - 1]:
@@ -236,6 +241,20 @@ class _ReadAhead:
             self._passes = self._rows["batch_id"].to_numpy()
         begin, end = np.searchsorted(self._passes, [after, upto], side="right").tolist()
         return self._rows.slice(begin, end - begin)
+
+
+def silent_passes(before_unix_nano: int, unix_nano: int) -> range:
+    """When detection looks while nothing comes: live it does each second, here a few minutes of a pause.
+
+    Whatever is told of a silence is told by then, and folders leave days out.
+
+    >>> [at // 10**9 for at in silent_passes(5 * 10**9, 8 * 10**9)]
+    [6, 7]
+    >>> len(silent_passes(0, 86_400 * 10**9))
+    900
+    """
+    until = min(unix_nano, before_unix_nano + _SILENT_S * _PASS_NS + 1)
+    return range(before_unix_nano + _PASS_NS, until, _PASS_NS)
 
 
 def _totals(unix_nano: IntArray, pass_ends: IntArray) -> list[int]:

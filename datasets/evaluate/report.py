@@ -60,6 +60,10 @@ def print_report(result: Evaluation, console: Console | None = None) -> None:
         )
         console.print(_faults(result.faults))
         console.print()
+    for shape, row in (result.shapes or {}).items():
+        told = ", ".join(f"{name} {_figure(value)}" for name, value in row.items())
+        console.print(f"The whole system, {shape}: {told}")
+        console.print()
     if result.false_alarms is not None:
         _print_false_alarms(result.false_alarms, console)
     figures = [name for name in _FIGURES if name in result.localisation]

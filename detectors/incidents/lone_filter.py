@@ -89,7 +89,8 @@ class HeldBack:
         ]
         for anomaly in held:
             del shown[anomaly.anomaly_id]
-        for anomaly in (*raised, *grouped.promoted):  # promoted ones have been raised already
+        # Promoted ones have been raised already, and have their incident: they come first.
+        for anomaly in (*grouped.promoted, *raised):
             if self._held.pop(anomaly.anomaly_id, None):
                 shown[anomaly.anomaly_id] = anomaly
         grouped.promoted = [a for a in grouped.promoted if a.anomaly_id not in shown]

@@ -139,7 +139,7 @@ def analyse(
             causes.append({**one, "confidence": LOW})
     if causes:
         causes[0]["evidence"] = with_differences(traces, causes[0]["evidence"], apart)
-    shared_cause = everywhere(own)
+    shared_cause = everywhere(own, edges)
     if causes and shared_cause:  # the ranking stays for the reader, but accuses nobody
         causes = [{**cause, "confidence": LOW} for cause in causes]
         said = told_everywhere(shared_cause, traces, moved)

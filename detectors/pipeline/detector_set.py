@@ -28,6 +28,7 @@ from detectors.spans.speedup import Episode, FasterWatch
 from detectors.spans.telemetry_stop import CELL as TELEMETRY
 from detectors.spans.telemetry_stop import TelemetryWatch
 from detectors.stream.batch import Operations, batches
+from detectors.stream.callers import CallerShares
 from detectors.stream.detector import Detector, Input, State, Step, Verdict
 from detectors.stream.event_time import Ring
 from detectors.stream.newest_spans import NewestSpans
@@ -60,7 +61,15 @@ class DetectorSet:
         self.operations = Operations()
         self._newest = NewestSpans(self.operations)
         stored = Lookups(self._store, self._newest)
-        context = Context(self._settings, self._baselines, self.operations, self._newest, Prices(), stored)
+        context = Context(
+            self._settings,
+            self._baselines,
+            self.operations,
+            self._newest,
+            Prices(),
+            stored,
+            CallerShares(),
+        )
         self.detectors: list[Detector] = [make(context) for make in self._registry]
         checkpoint.restore(self._store, self.detectors)
         self._saved_s = {detector.name: now_s for detector in self.detectors}

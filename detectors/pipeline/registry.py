@@ -28,6 +28,7 @@ from detectors.spans.speedup import FasterWatch
 from detectors.spans.telemetry_stop import TelemetryWatch
 from detectors.spans.throughput import ThroughputWatch
 from detectors.stream.batch import Operations
+from detectors.stream.callers import CallerShares
 from detectors.stream.detector import Detector
 from detectors.stream.newest_spans import NewestSpans
 
@@ -42,6 +43,7 @@ class Context:
     newest: NewestSpans
     prices: Prices
     stored: Lookups
+    shares: CallerShares
 
 
 Registry = Sequence[Callable[[Context], Detector]]
@@ -50,8 +52,8 @@ DETECTORS: Registry = (
     lambda c: LatencyWatch(c.settings),
     lambda c: ErrorWatch(c.settings, c.operations),
     lambda c: RefusalWatch(c.settings, c.operations),
-    lambda c: StructureWatch(c.settings, c.operations, c.stored.childless),
-    lambda c: ThroughputWatch(c.settings, c.operations, c.newest),
+    lambda c: StructureWatch(c.settings, c.operations, c.stored.childless, c.shares),
+    lambda c: ThroughputWatch(c.settings, c.operations, c.newest, c.shares),
     lambda c: TelemetryWatch(c.settings, c.operations, c.newest),
     lambda c: MessageWaitWatch(c.baselines, c.settings),
     lambda c: FasterWatch(c.settings),

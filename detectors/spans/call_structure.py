@@ -33,6 +33,7 @@ from detectors.spans.missing_calls import FEWER, MISSING, MissingCalls
 from detectors.stats.arrays import FloatArray, IntArray
 from detectors.stats.beta_binomial import WINDOWS_S, Alarm, Rates, Rule
 from detectors.stream.batch import Batch, Operations
+from detectors.stream.callers import CallerShares
 from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import Exemplars, window_anomaly
 from detectors.stream.rate_rows import TABLE, rate_row, rate_state, rates_of
@@ -70,10 +71,17 @@ class StructureWatch(Detector):
     input = Input.SPANS
     tables = (TABLE,)
 
-    def __init__(self, settings: Settings, operations: Operations, find_childless: FindChildless) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        operations: Operations,
+        find_childless: FindChildless,
+        shares: CallerShares,
+    ) -> None:
         self._settings = settings
         self._operations = operations
         self._find_childless = find_childless
+        self._shares = shares
         self._kinship = Kinship("parent_hash")
         self._pairs: dict[tuple[int, int], int] = {}
         self.pairs: list[tuple[int, int]] = []
@@ -166,6 +174,8 @@ class StructureWatch(Detector):
             exemplars.forget(batch.head - WINDOWS_S[-1])
         # Children come first: a new pair must not count the parents of this batch as its past.
         kin, counts = calls(self._kinship.meet(batch))
+        self._shares.spans(batch.codes)
+        self._shares.calls(kin.parent_code, kin.child_code, counts)
         keys, inverse = np.unique(kin.parent_code << 32 | kin.child_code, return_inverse=True)
         known = [self.pair(key >> 32, key & 0xFFFFFFFF) for key in keys.tolist()]
         pairs = np.array(known, dtype=np.int64)[inverse]

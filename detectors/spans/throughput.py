@@ -5,9 +5,10 @@
 f is the present traffic of the rest of the system: the upper quartile of seen/usual over all operations. A
 stopped collector, a first quiet night, or users who left make all operations rarer: f falls and nothing
 counts as missing. A surge of load makes all of them busier: f rises and nothing counts as a flood. An
-operation is silent when a tenth or less of its mean came in half a minute, while the others continued. The
-newest ten seconds are left out, for exporters that send every five. A flood is ten times the mean, and SEV5
-at most: traffic is not trouble.
+operation is silent when a tenth or less of its mean came in half a minute, while the others continued. What
+only silent operations call is silent because of them: the head of the chain is reported. The newest ten
+seconds are left out, for exporters that send every five. A flood is ten times the mean, and SEV5 at most:
+traffic is not trouble.
 
 Source: negative binomial counts for overdispersed traffic (Farrington et al. 1996, outbreak detection).
 
@@ -29,6 +30,7 @@ from detectors.stats.arrival_rate import Arrivals, Usual
 from detectors.stats.beta_binomial import discoveries
 from detectors.stats.slots import SLOTS, last
 from detectors.stream.batch import Batch, Operations
+from detectors.stream.callers import CallerShares
 from detectors.stream.detector import Detector, Input, Rows, State, Step, Verdict
 from detectors.stream.exemplars import window_anomaly
 from detectors.stream.newest_spans import NewestSpans
@@ -39,6 +41,9 @@ _LAG_S = 10
 _WINDOW_S = 30
 _LEAST_MEAN = 20.0  # usual spans of a window; with fewer an operation is never reported as silent
 _SILENT_SHARE = 0.1
+_FALLING_SHARE = (
+    0.3  # of a caller: the window of a rarer one reaches the tenth some seconds after its callee's
+)
 _FLOOD_FACTOR = 10.0
 _DISCOVERY_RATE = 1e-4
 _ADOPTED_AFTER_S = 600  # of silence: after that silence counts as normal
@@ -66,8 +71,11 @@ class ThroughputWatch(Detector):
     input = Input.SPANS
     tables = (_TABLE,)
 
-    def __init__(self, settings: Settings, operations: Operations, newest: NewestSpans) -> None:
+    def __init__(
+        self, settings: Settings, operations: Operations, newest: NewestSpans, shares: CallerShares
+    ) -> None:
         self._settings = settings
+        self._shares = shares
         self._operations = operations
         self._newest = newest
         self.arrivals = Arrivals()
@@ -75,6 +83,7 @@ class ThroughputWatch(Detector):
             (64, SLOTS), dtype=np.float32
         )  # by the newest second
         self._judged_tick = -1
+        self._led: dict[int, int] = {}  # silent because of their callers, and the second it was seen first
         self._since: dict[int, int] = {}  # silent or flooded operations, and the second of the finding
 
     def observe(self, step: Step) -> Verdict:
@@ -151,8 +160,32 @@ class ThroughputWatch(Detector):
         landed = self._landed[: len(seen), last(head, _WINDOW_S)].sum(axis=1)
         silent = np.maximum(seen, landed) <= _SILENT_SHARE * mean
         suspects = np.flatnonzero(busy & (mean >= _LEAST_MEAN) & silent)
-        p = fewer(seen[suspects], mean[suspects], usual.dispersion[suspects])
-        return _believed(suspects, p, int(busy.sum()))
+        heads = self._heads(suspects, seen, mean, busy, head)
+        p = fewer(seen[heads], mean[heads], usual.dispersion[heads])
+        return _believed(heads, p, int(busy.sum()))
+
+    def _heads(
+        self, suspects: IntArray, seen: FloatArray, mean: FloatArray, busy: npt.NDArray[np.bool_], head: int
+    ) -> IntArray:
+        """Those of which calls should have come; the others are silent because their callers are.
+
+        A caller that is too rare to be reported explains nothing, nor do operations that call each other:
+        nobody would be told.
+        """
+        falling = np.flatnonzero(busy & (mean >= _LEAST_MEAN) & (seen <= _FALLING_SHARE * mean))
+        left = {code: float(seen[code] / mean[code]) for code in falling.tolist()}
+        codes = suspects.tolist()
+        present = np.array([self._shares.present(code, left) for code in codes]) * mean[suspects]
+        missed = (present >= _LEAST_MEAN) & (seen[suspects] <= _SILENT_SHARE * present)
+        heads = set(suspects[missed].tolist())
+        led = set(codes) - heads
+        leading = (heads | left.keys()) - led
+        heads |= {code for code in led if not self._shares.led_by(code, leading, led)}
+        self._led = {code: self._led.get(code, head) for code in led - heads}
+        for code, since in self._led.items():
+            if head - since < _ADOPTED_AFTER_S:
+                self.arrivals.spoilt_until[code] = head
+        return np.array(sorted(heads), dtype=np.int64)
 
     def _floods(
         self, usual: Usual, seen: FloatArray, mean: FloatArray, ready: npt.NDArray[np.bool_]

@@ -24,7 +24,11 @@ COLLATERAL_NS = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One incident and the span of time that belongs to it."""
+    """One incident and the span of time that belongs to it.
+
+    cut_ns: before and after it traces may be incomplete; they are of the case.
+    shape: what an observer should say of the whole system where no service is at fault.
+    """
 
     case_id: str
     fault_kind: str
@@ -32,6 +36,8 @@ class Case:
     root_operation: str | None
     start_unix_nano: int
     end_unix_nano: int
+    cut_ns: int = 0
+    shape: str = ""
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -40,6 +46,7 @@ class Case:
             "root_services": self.root_services,
             "root_operation": self.root_operation,
             "inject_time_unix_nano": self.start_unix_nano,
+            **({"shape": self.shape} if self.shape else {}),
         }
 
 
@@ -97,11 +104,16 @@ def annotate(spans: pl.DataFrame, cases: Iterable[Case], baseline_end_unix_nano:
     ended = pl.col("end_time_unix_nano").max().over("trace_id")
     case_id = pl.lit(None, dtype=pl.String)
     for case in cases:
-        inside = (began <= case.end_unix_nano) & (ended >= case.start_unix_nano)
+        inside = (began <= case.end_unix_nano + case.cut_ns) & (ended >= case.start_unix_nano - case.cut_ns)
         case_id = pl.when(inside).then(pl.lit(case.case_id)).otherwise(case_id)
     learnt = (began < baseline_end_unix_nano) & pl.col("case_id").is_null()
     split = pl.when(learnt).then(pl.lit("baseline")).otherwise(pl.lit("test"))
     return spans.with_columns(case_id.alias("case_id")).with_columns(split.alias("split"))
+
+
+def recorded_from(spans: pl.DataFrame, unix_nano: int) -> pl.DataFrame:
+    """The traces that began then or later: before, the exchange warmed up."""
+    return spans.filter(pl.col("start_time_unix_nano").min().over("trace_id") >= unix_nano)
 
 
 def with_split(logs: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
@@ -141,7 +153,8 @@ def trace_labels(spans: pl.DataFrame, labels: Sequence[Mapping[str, Any]]) -> pl
     certain = pl.col("anomalous")
     uncertain = pl.col("trace_id").is_in(collateral(spans).implode())
     for label in faults:
-        end = label["end_unix_nano"]
+        begin, end = label["start_unix_nano"], label["end_unix_nano"]
+        uncertain = uncertain | pl.col("began").is_between(begin - label.get("cut_ns", 0), begin)
         uncertain = uncertain | pl.col("began").is_between(end, end + UNCERTAIN_AFTER_NS)
     return began.filter(certain | ~uncertain).select("trace_id", "anomalous")
 

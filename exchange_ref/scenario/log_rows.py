@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 
+from exchange_ref.scenario.outside import Sender
+
 SCHEMA = pa.schema(
     [
         ("time_unix_nano", pa.int64()),
@@ -25,10 +27,13 @@ SCHEMA = pa.schema(
 class LogRows(LogRecordExporter):
     """Appends each exported batch to a Parquet file; `shutdown` makes it readable."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sender: Sender) -> None:
+        self._sender = sender
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        if self._sender.stopped:
+            return LogRecordExportResult.FAILURE
         columns = zip(*map(_row, batch), strict=True)
         arrays = [pa.array(column, kind.type) for column, kind in zip(columns, SCHEMA, strict=True)]
         self._writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))

@@ -23,6 +23,8 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
+from exchange_ref.scenario.outside import Sender
+
 SCHEMA = pa.schema(
     [
         ("time_unix_nano", pa.int64()),
@@ -47,25 +49,32 @@ _KINDS = {Gauge: "gauge", Sum: "sum", Histogram: "histogram"}
 class MetricRows:
     """Keeps the points of all providers; `write` when they are shut down."""
 
-    def __init__(self) -> None:
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
         self._rows: list[dict[str, object]] = []
         self._lock = Lock()
 
     def new_reader(self) -> MetricReader:
         return PeriodicExportingMetricReader(_Export(self), export_interval_millis=INTERVAL_MS)
 
-    def take(self, data: MetricsData) -> None:
+    def take(self, data: MetricsData) -> bool:
+        """Keep the points; False while nothing leaves."""
+        if self._sender.stopped:
+            return False
         rows = [row for one in data.resource_metrics for row in _rows(one)]
         with self._lock:
             self._rows += rows
+        return True
 
-    def write(self, path: Path, run: str) -> None:
+    def write(self, path: Path, run: str, from_unix_nano: int = 0) -> None:
         """
         Args:
             run: which of several exchanges this was.
+            from_unix_nano: earlier points are left out.
         """
         with self._lock:
-            rows = sorted(self._rows, key=lambda row: (row["time_unix_nano"], row["metric_name"]))
+            kept = [row for row in self._rows if int(str(row["time_unix_nano"])) >= from_unix_nano]
+            rows = sorted(kept, key=lambda row: (row["time_unix_nano"], row["metric_name"]))
         table = pa.Table.from_pylist([{**row, "run": run} for row in rows], schema=SCHEMA)
         pq.write_table(table, path, compression="zstd")
 
@@ -78,8 +87,8 @@ class _Export(MetricExporter):
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object
     ) -> MetricExportResult:
-        self._rows.take(metrics_data)
-        return MetricExportResult.SUCCESS
+        kept = self._rows.take(metrics_data)
+        return MetricExportResult.SUCCESS if kept else MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         return True

@@ -14,6 +14,7 @@ from typing import Any, Final
 from exchange_ref.faults.registry import CONTROLS, KINDS, LASTING
 from exchange_ref.load.population import PROFESSIONAL, RETAIL, Population
 from exchange_ref.load.tides import NO_TIDE, Tide
+from exchange_ref.scenario.outside import HOST_SATURATED, SENDER_STOPPED, Outside
 from exchange_ref.services.wallet import ONE_ATTEMPT, RetryPolicy
 
 Params = dict[str, Any]
@@ -69,6 +70,8 @@ class Plan:
         baseline_s: quiet at the beginning, to learn from.
         retry: how patient the clients are.
         population: who trades besides retail.
+        warm_up_s: load before all of this; times count from its end.
+        outside: what happens around the exchange.
     """
 
     seed: int
@@ -79,15 +82,17 @@ class Plan:
     tide: Tide = NO_TIDE
     retry: RetryPolicy = ONE_ATTEMPT
     population: Population = RETAIL
+    warm_up_s: float = 0.0
+    outside: Outside | None = None
 
     def schedule(self) -> dict[str, object]:
-        """As `--faults` reads it."""
+        """As `--faults` reads it: seconds after the load began."""
         return {
             "seed": self.seed,
             "faults": [
                 {
                     "kind": part.kind,
-                    "at_s": round(step.at_s + part.after_s, 3),
+                    "at_s": round(self.warm_up_s + step.at_s + part.after_s, 3),
                     "params": part.params,
                     **({"for_s": step.lasts_s(part)} if part.kind in LASTING else {}),
                 }
@@ -105,9 +110,11 @@ class Scenario:
         rest_s: quiet between two steps, in which queues empty and windows close.
         strength: every drawn strength is multiplied by this.
         mixes: for each split, what happens at the same time, step by step.
+        warm_up_s: load before the baseline, which is not recorded: caches fill, and other runs start too.
         drift: what a run's tide is, a day of which is as long as the run; 0 as its day for none.
         retry: how patient the clients are.
         population: who trades besides retail.
+        outside: what happens around the exchange.
     """
 
     name: str
@@ -121,11 +128,14 @@ class Scenario:
     drift: Tide = NO_TIDE
     retry: RetryPolicy = ONE_ATTEMPT
     population: Population = RETAIL
+    warm_up_s: float = 12.0
+    outside: Outside | None = None
 
 
 # Kinds that begin together, or a cascade.
 Mix = tuple[str, ...] | Cascade
 _EVERY_KIND: Final = tuple((kind,) for kind in KINDS)
+NOTHING_INSIDE: Final[dict[Split, tuple[Mix, ...]]] = {Split.TUNE: (), Split.JUDGE: ()}
 SCENARIOS: Final = {
     scenario.name: scenario
     for scenario in (
@@ -190,6 +200,30 @@ SCENARIOS: Final = {
             # Without whales: they would be unusual amounts without a label.
             population=PROFESSIONAL,
         ),
+        # 2 minutes: others compute on every processor of the host.
+        Scenario(
+            "saturated",
+            1,
+            30.0,
+            60.0,
+            0.0,
+            25.0,
+            1.0,
+            NOTHING_INSIDE,
+            outside=Outside(HOST_SATURATED, 60.0, 30.0),
+        ),
+        # 9 minutes: a pause is a stop after two minutes, and after five in which spans came.
+        Scenario(
+            "stopped",
+            1,
+            10.0,
+            330.0,
+            0.0,
+            45.0,
+            1.0,
+            NOTHING_INSIDE,
+            outside=Outside(SENDER_STOPPED, 330.0, 150.0),
+        ),
     )
 }
 
@@ -221,6 +255,8 @@ def _plan(scenario: Scenario, split: Split, name: str) -> Plan:
         for_s = scenario.for_s if any(part.kind in LASTING for part in parts) else 1.0
         steps.append(Step(parts, round(at_s, 3), for_s))
         at_s += for_s + scenario.rest_s * rng.uniform(0.9, 1.1)
+    if scenario.outside is not None:
+        at_s = scenario.outside.at_s + scenario.outside.for_s + scenario.rest_s
     return Plan(
         rng.getrandbits(31),
         scenario.rate_per_s,
@@ -230,6 +266,8 @@ def _plan(scenario: Scenario, split: Split, name: str) -> Plan:
         replace(scenario.drift, day_s=round(at_s, 3)) if scenario.drift.day_s else scenario.drift,
         scenario.retry,
         scenario.population,
+        scenario.warm_up_s,
+        scenario.outside,
     )
 
 

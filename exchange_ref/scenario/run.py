@@ -25,12 +25,15 @@ from exchange_ref.scenario.folder import (
     annotate,
     cases_of,
     read_labels,
+    recorded_from,
     trace_labels,
     unclean,
     with_split,
 )
 from exchange_ref.scenario.log_rows import LogRows
 from exchange_ref.scenario.metric_rows import MetricRows
+from exchange_ref.scenario.outside import Happened, Sender, happen
+from exchange_ref.scenario.outside_truth import case_of, label_of
 from exchange_ref.scenario.plan import Plan, Scenario, Split, plans
 from exchange_ref.scenario.span_rows import SpanRows
 from exchange_ref.telemetry.outputs import Exporters
@@ -91,32 +94,40 @@ def play_one(plan: Plan, name: str, folder: Path) -> Played:
     """Run one plan and write its part into `folder`."""
     data = folder / "data"
     data.mkdir(parents=True)
+    sender = Sender()
+    beside = _Beside(plan, sender)
     options = RunOptions(
         exchange=ExchangeConfig(data, price_seed=plan.seed),
         otlp=None,
         rate_per_s=plan.rate_per_s,
         seed=plan.seed,
         schedule=parse_schedule(json.dumps(plan.schedule()), name),
-        duration_s=plan.duration_s,
+        duration_s=plan.warm_up_s + plan.duration_s,
         span_queue=200_000,
         mix=MIX,
         tide=plan.tide,
         retry=plan.retry,
         population=plan.population,
+        beside=beside,
     )
-    started_unix_nano = time.time_ns()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        metrics = MetricRows()
+        metrics = MetricRows(sender)
         exporters = Exporters(
-            SpanRows(folder / "raw-spans.parquet"), LogRows(folder / "raw-logs.parquet"), metrics.new_reader
+            SpanRows(folder / "raw-spans.parquet", sender),
+            LogRows(folder / "raw-logs.parquet", sender),
+            metrics.new_reader,
         )
         report = runner.run(run_until(options, exporters, lambda _: None))
-    metrics.write(folder / METRICS, name)
+    metrics.write(folder / METRICS, name, beside.recorded_from_unix_nano)
+    spans = recorded_from(pl.read_parquet(folder / "raw-spans.parquet"), beside.recorded_from_unix_nano)
     labels = read_labels(data / "labels.jsonl")
-    cases = cases_of(name, plan, labels)
+    cases, disturbed = cases_of(name, plan, labels), unclean(plan, labels)
+    if beside.happened is not None:
+        labels.append(label_of(beside.happened, spans))
+        cases += [case_of(name, label) for label in labels[-1:] if label["impact_verified"]]
     faults_begin = min((label["start_unix_nano"] for label in labels), default=None)
-    baseline_end = faults_begin or started_unix_nano + int(plan.baseline_s * 1e9)
-    spans = annotate(pl.read_parquet(folder / "raw-spans.parquet"), cases, baseline_end)
+    baseline_end = faults_begin or beside.recorded_from_unix_nano + int(plan.baseline_s * 1e9)
+    spans = annotate(spans, cases, baseline_end)
     # Runs may take place at the same time: a replay of the set must separate the exchanges.
     spans.with_columns(run=pl.lit(name)).write_parquet(folder / SPANS)
     with_split(pl.read_parquet(folder / "raw-logs.parquet"), spans).write_parquet(folder / LOGS)
@@ -125,9 +136,25 @@ def play_one(plan: Plan, name: str, folder: Path) -> Played:
         folder,
         [case.as_json() for case in cases],
         [{**label, "run": name} for label in labels],
-        [dict(label) for label in unclean(plan, labels)],
+        [dict(label) for label in disturbed],
         int(str(report["spans_dropped"])),
     )
+
+
+class _Beside:
+    """Notes when the recording begins, and plays what happens around the exchange."""
+
+    def __init__(self, plan: Plan, sender: Sender) -> None:
+        self._plan = plan
+        self._sender = sender
+        self.recorded_from_unix_nano = 0
+        self.happened: Happened | None = None
+
+    async def __call__(self, stop: asyncio.Event) -> None:
+        outside, warm_up_s = self._plan.outside, self._plan.warm_up_s
+        self.recorded_from_unix_nano = time.time_ns() + int(warm_up_s * 1e9)
+        if outside is not None:
+            self.happened = await happen(outside, warm_up_s + outside.at_s, self._sender, stop)
 
 
 def _write(

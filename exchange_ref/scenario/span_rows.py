@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from exchange_ref.scenario.outside import Sender
+
 SCHEMA = pa.schema(
     [
         ("trace_id", pa.string()),
@@ -30,10 +32,13 @@ SCHEMA = pa.schema(
 class SpanRows(SpanExporter):
     """Appends each exported batch to a Parquet file; `shutdown` makes it readable."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sender: Sender) -> None:
+        self._sender = sender
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if self._sender.stopped:
+            return SpanExportResult.FAILURE
         columns = zip(*map(_row, spans), strict=True)
         arrays = [pa.array(column, kind.type) for column, kind in zip(columns, SCHEMA, strict=True)]
         self._writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))

@@ -177,6 +177,38 @@ class Metrics:
             unit="By",
             description="Memory of the process that is in RAM.",
         )
+        meter.create_observable_gauge(
+            "system.cpu.utilization",
+            [HostLoad()],
+            unit="1",
+            description="How busy all processors of the host are, whoever uses them.",
+        )
+
+
+class HostLoad:
+    """How busy all processors of the host were since the last look, from 0 to 1."""
+
+    def __init__(self, path: Path = Path("/proc/stat")) -> None:
+        self._path = path
+        self._before = self._read()
+
+    def __call__(self, _: CallbackOptions) -> list[Observation]:
+        now = self._read()
+        if now is None or self._before is None:
+            return []
+        whole = sum(now) - sum(self._before)
+        idle = sum(now[3:5]) - sum(self._before[3:5])
+        self._before = now
+        return [Observation(min(max(1 - idle / whole, 0.0), 1.0))] if whole > 0 else []
+
+    def _read(self) -> list[int] | None:
+        """Ticks as user, nice, system, idle, iowait, irq, softirq, steal; None where the system has none."""
+        try:
+            return [
+                int(word) for word in self._path.read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
+            ]
+        except OSError:
+            return None
 
 
 def resident_bytes() -> int:

@@ -66,7 +66,7 @@ class Traffic:
             start = at_ns + number * (S // orders)
             failed = bool(self.rng.random() < failing)
             noise = [int(MS * x) for x in np.exp(0.2 * self.rng.standard_normal(6))]
-            add, more = self._adder(rows, trace), int(slow_ms * MS)
+            add, more = self.adder(rows, trace), int(slow_ms * MS)
             add(1, 0, "web", "submit", "INTERNAL", start, int(quick_ms * MS) + noise[0], failed=failed)
             refused = refusing > 0 and self.rng.random() < refusing
             add(
@@ -100,7 +100,7 @@ class Traffic:
                 add(90, 0, "worker", "tick", "INTERNAL", start, MS)
         return table(rows)
 
-    def _adder(self, rows: list[dict[str, object]], trace: int) -> Callable[..., None]:
+    def adder(self, rows: list[dict[str, object]], trace: int) -> Callable[..., None]:
         def add(  # noqa: PLR0917  # the columns of a span, in their order
             number: int,
             parent: int,

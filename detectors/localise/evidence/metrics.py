@@ -3,7 +3,8 @@
 Each metric counts for the service that sent it, and only the surest one. Most metrics repeat the spans:
 lengths, queues and rates move in every service behind a fault. So they count for a quarter of what resources
 do, since no span shows a process that runs out of memory or of a processor. Services that none of the traces
-has called are left out: in a large system something always moves somewhere.
+has called are left out: in a large system something always moves somewhere. So is the load of a host, which
+instrumented services send as well: it is everybody's who runs there (`evidence.everywhere` tells of it).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores, evidence
 from detectors.localise.traces import Traces
-from detectors.metrics.resource import is_resource
+from detectors.metrics.resource import is_load_of_host, is_resource
 
 METRICS = "metrics"
 METRIC = "metric"  # kind of its findings
@@ -38,7 +39,7 @@ def metrics(moved: pa.Table | None, traces: Traces) -> Scores:
     services = {traces.services[code] for code in np.unique(traces.service[traces.incident]).tolist()}
     for row in sorted(rows, key=lambda row: (-row["sigma"], row["metric_name"], row["text"])):
         service, name = row["service_name"], row["metric_name"]
-        if service not in services:
+        if service not in services or is_load_of_host(name):
             continue
         score = min(row["sigma"], _SIGMA_MAX) * (1.0 if is_resource(name) else _APPLICATION)
         item = evidence(

@@ -72,6 +72,20 @@ def test_a_shift_that_chance_gives_is_held_until_it_is_sure():
     assert grouped.anomalies == [sure]
 
 
+def test_what_becomes_worse_as_it_joins_an_incident_is_in_it():
+    """A shift that was held back is raised and joins an incident in one pass: it is stored with both."""
+    held = HeldBack(Settings())
+    least = held.count(10_000, 0.0)
+    row = ("t", "s", "shop", "buy", "SERVER", 0, 9, 2.0, 1.0, "ns", "operation", 100)
+    weak = Anomaly("a", LATENCY, 5, 3.3, *row, {"rule": RULE, "shift_sigma": 3.3})
+    held.settle(Grouped(anomalies=[weak]), [], set(), least, 0.0)
+    worse = Anomaly("a", LATENCY, 3, 5.5, *row, {"rule": RULE, "shift_sigma": 5.5})
+    grouped = Grouped(promoted=[worse.in_incident("i")])
+    held.settle(grouped, [worse], set(), least, 1.0)
+    assert [(a.incident_id, a.severity) for a in grouped.anomalies] == [("i", 3)]
+    assert grouped.promoted == []
+
+
 def test_what_was_held_is_forgotten_after_a_week(trained, system, store):
     """Rows of more than a week ago go with the next that is held; those of six days stay."""
     days = {"old": 8, "kept": 6}

@@ -40,7 +40,7 @@ def test_who_waited_behind_a_fault_is_neither_a_good_nor_a_bad_example() -> None
         ("noise", None, "test", 40.0),
     )
     assert set(collateral(seen)) == {"met", "behind"}
-    label = {"kind": "fsync_stall", "trace_ids": ["met"], "end_unix_nano": 0}
+    label = {"kind": "fsync_stall", "trace_ids": ["met"], "start_unix_nano": -1, "end_unix_nano": 0}
     labelled = dict(trace_labels(seen, [label]).iter_rows())
     assert labelled == {"met": True, "beside": False, "noise": False}
 

@@ -25,10 +25,16 @@ def test_every_plan_can_be_played(scenario: Scenario, split: Split) -> None:
         for plan in plans(scenario, split, seed):
             schedule = parse_schedule(json.dumps(plan.schedule()), "plan")
             assert len(schedule.faults) == sum(len(step.parts) for step in plan.steps)
-            ends = [0.0, *(step.at_s + step.for_s for step in plan.steps)]
-            begins = [*(step.at_s for step in plan.steps), plan.duration_s]
+            around = [plan.outside] if plan.outside is not None else []
+            ends = [0.0, *(step.at_s + step.for_s for step in (*plan.steps, *around))]
+            begins = [*(step.at_s for step in (*plan.steps, *around)), plan.duration_s]
             assert all(begin - end >= 3 for begin, end in zip(begins, ends, strict=True))
-            assert plan.steps[0].at_s == plan.baseline_s >= 40
+            assert begins[0] == plan.baseline_s >= 40
+            assert plan.warm_up_s >= 10
+            # A schedule counts from the begin of the load, a plan from the end of the warm-up.
+            assert [fault.at_s for fault in schedule.faults[:1]] == pytest.approx(
+                [step.at_s + plan.warm_up_s for step in plan.steps[:1]]
+            )
 
 
 def test_tuning_and_judging_sets_differ() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ import polars as pl
 import pytest
 
 from exchange_ref.errors import FolderUnusable
+from exchange_ref.scenario.outside import HOST_SATURATED, SENDER_STOPPED, Happened, Outside, Sender, happen
+from exchange_ref.scenario.outside_truth import label_of
 from exchange_ref.scenario.plan import Scenario, Split, plans
 from exchange_ref.scenario.run import play
 
@@ -24,6 +28,7 @@ TINY = Scenario(
         Split.TUNE: (("gateway_delay", "error_burst"), ("whale_order",), ("deploy_shift",)),
         Split.JUDGE: (("noop",),),
     },
+    warm_up_s=0.5,
 )
 
 
@@ -154,3 +159,74 @@ def test_runs_at_the_same_time_make_the_same_folder(tmp_path: Path) -> None:
     assert summary["spans"] == len(starts) > 500
     # One after another they would have taken twice the time of one.
     assert (starts.max() - starts.min()) / 1e9 < 2 * plans(pair, Split.JUDGE, 4)[0].duration_s
+
+
+def test_a_stopped_sender_is_a_case_of_the_whole_system(tmp_path: Path) -> None:
+    """What ended while nothing left is lost, what began before the baseline is not recorded, and the truth
+    is a shape; no process of it is left."""
+    stopped = replace(
+        TINY,
+        warm_up_s=1.5,
+        mixes={Split.JUDGE: ()},
+        outside=Outside(SENDER_STOPPED, 1.5, 2.0),
+    )
+    out = tmp_path / "stopped"
+    summary = play(stopped, Split.JUDGE, 1, out, lambda _: None)
+    (case,) = json.loads((out / "cases.json").read_text())
+    (label,) = [json.loads(line) for line in (out / "labels.jsonl").read_text().splitlines()]
+    assert (case["shape"], case["fault_kind"], label["kind"]) == (
+        "telemetry stopped",
+        "sender_stopped",
+        "sender_stopped",
+    )
+    assert summary["unverified"] == []
+    assert int(str(summary["spans_dropped"])) > 100
+    spans, start = pl.read_parquet(out / "spans.parquet"), case["inject_time_unix_nano"]
+    ended = spans["end_time_unix_nano"]
+    # An export takes what has waited for it, a fifth of a second.
+    assert ended.is_between(start, label["end_unix_nano"] - 500_000_000).sum() == 0
+    assert ended.max() > label["end_unix_nano"]  # type: ignore[operator]  # polars' wide type
+    began_s = (start - spans["start_time_unix_nano"].min()) / 1e9  # type: ignore[operator]  # as above
+    assert began_s == pytest.approx(1.5, abs=0.4)
+    assert case["case_id"] in set(spans["case_id"].drop_nulls())
+
+
+def _children() -> int:
+    """The processes that this thread has started and that live."""
+    return len(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+def test_a_host_is_saturated_by_others_and_left_alone_after(tmp_path: Path) -> None:
+    """So many processes compute beside the exchange, and none is left."""
+    burning = Outside(HOST_SATURATED, 0.0, 0.6, burners=1)
+    stop = asyncio.Event()
+
+    async def around() -> tuple[Happened, int]:
+        task = asyncio.create_task(happen(burning, 0.0, Sender(), stop))
+        await asyncio.sleep(0.3)
+        count = _children()
+        return await task, count
+
+    before = _children()
+    happened, during = asyncio.run(around())
+    assert during == before + 1
+    assert _children() == before
+    assert happened.end_unix_nano - happened.start_unix_nano == pytest.approx(6e8, rel=0.5)
+
+
+@pytest.mark.parametrize(("slow", "verified"), [(0, False), (4, False), (6, True)])
+def test_a_saturated_host_is_a_case_where_most_requests_took_twice_as_long(slow: int, verified: bool) -> None:
+    """Burners that slowed nothing are no case; the requests that were slowed are the anomalous ones."""
+    took = [10] * 10 + [30] * slow + [10] * (10 - slow)
+    spans = pl.DataFrame(
+        {
+            "trace_id": [str(number) for number in range(20)],
+            "parent_span_id": [""] * 20,
+            "span_name": ["POST /orders"] * 20,
+            "start_time_unix_nano": list(range(20)),
+            "end_time_unix_nano": [number + ms for number, ms in enumerate(took)],
+        }
+    )
+    label = label_of(Happened(Outside(HOST_SATURATED, 1.0, 1.0), 10, 20), spans)
+    assert label["impact_verified"] is verified
+    assert label["trace_ids"] == [str(number) for number in range(10, 10 + slow)]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from detectors.incidents.incident import Incident
 from detectors.incidents.store import title_of
 from detectors.localise import analyse
+from detectors.localise.attribution.everywhere import everywhere
+from detectors.localise.attribution.slowdown import Slow
 from detectors.localise.evidence.everywhere import EVERYWHERE, SATURATED
 from detectors.localise.evidence.metrics import METRIC_COLUMNS
 from detectors.model.anomaly import LATENCY, Anomaly
+from detectors.model.operation import Operation
+from detectors.stats.sketch import Sketch
 
 
 def _stretch(spans, factor):
@@ -94,3 +99,44 @@ def test_a_saturated_host_is_named(shop, usual, metric, title):
         0,
     )
     assert title_of(incident, found).startswith(title)
+
+
+def _slow(service, name, kind, usual_ms, now_ms):
+    usual = Sketch.of(np.full(50, usual_ms * 1e6))
+    values = np.full(8, now_ms * 1e6)
+    return Slow(Operation(service, name, kind), np.arange(8), values, usual, 1.0, 1.0, 1.0, 1.0)
+
+
+# Medians of an exchange beside two processes that compute on its two processors; ms.
+WORK = [
+    ("api", "INSERT", "CLIENT", 0.42, 68.7), ("api", "SELECT", "CLIENT", 0.67, 68.0),
+    ("api", "UPDATE", "CLIENT", 0.51, 71.5), ("api", "POST", "SERVER", 2.5, 73.5),
+    ("match", "execute", "INTERNAL", 0.22, 0.25), ("match", "match", "CONSUMER", 0.6, 0.72),
+]  # fmt: skip
+BETWEEN = [
+    ("api", "publish", "PRODUCER", 0.41, 24.8), ("gate", "balance", "CLIENT", 0.77, 87.1),
+    ("client", "POST", "CLIENT", 0.83, 99.4),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("as_ever", "slowest_ms", "said"),
+    [
+        ((), 0, True),
+        ((("gate", "balance"),), 0, False),
+        ((("api", "SELECT"), ("api", "UPDATE")), 0, False),
+        ((), 300, False),
+    ],
+)
+def test_a_starved_processor_adds_a_turn_to_whoever_waits(as_ever, slowest_ms, said):
+    """What runs through is spared. Where one edge, or statements, are as fast as ever, or one stands out,
+    something else is slow."""
+
+    def times(rows):
+        found = [(*row[:4], row[3] if row[:2] in as_ever else row[4]) for row in rows]
+        return [_slow(*row[:4], slowest_ms if slowest_ms and row[1] == "INSERT" else row[4]) for row in found]
+
+    found = everywhere(times(WORK), times(BETWEEN))
+    assert (found is not None) is said
+    if found is not None:
+        assert (found.slower, found.operations, found.services) == (6, 6, 3)
