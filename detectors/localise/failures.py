@@ -3,7 +3,8 @@
 - A failure that a child has too is only passed on. An exception that a span recorded counts as one.
 - By convention the server span of a 4xx has no status ERROR, and its client span has: a failing client span
   whose server span carries the same status code stands for that one (OpenTelemetry, HTTP spans, Status).
-- A service that is dead has no spans: calls that fail without an answer may be its own (`unanswered`).
+- A service that is dead has no spans: calls that fail without an answer may be its own (`unanswered`), and so
+  may failures of what always called it (`unheard`).
 - A type of exception that an operation never raised is unseen by Good-Turing: the chance of an unseen one is
   (f₁ + 1) / (n + 1), with n usual spans and f₁ types that were seen once.
 """
@@ -11,16 +12,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import ndtri
 
 from detectors.localise.carried import Carried
+from detectors.localise.dead import Dead
 from detectors.localise.traces import Traces
-from detectors.localise.unanswered import Dead, unanswered
+from detectors.localise.unanswered import unanswered
+from detectors.localise.unheard import unheard
 from detectors.stats.arrays import BoolArray, IntArray
 from detectors.trace.self_time import NO_PARENT
 
@@ -51,10 +55,22 @@ class Failures:
         raised = carried.texts(_EXCEPTION)
         rows = _deepest(traces, _erroneous(traces, raised))
         dead, theirs = unanswered(traces, carried, rows)
-        rows = np.setdiff1d(rows, theirs)
+        messages = carried.texts(_MESSAGE)
+        lost, also_theirs = unheard(traces, rows, _said(traces, rows, raised, messages))
+        rows = np.setdiff1d(rows, [*theirs, *also_theirs])
         rows = np.unique(_answered(traces, carried, rows))
         exceptions = [raised.get(row, "") for row in rows.tolist()]
-        return cls(rows, exceptions, carried.texts(_MESSAGE), _unseen(traces, rows, exceptions), dead)
+        return cls(rows, exceptions, messages, _unseen(traces, rows, exceptions), [*dead, *lost])
+
+
+def _said(
+    traces: Traces, rows: IntArray, raised: Mapping[int, str], messages: Mapping[int, str]
+) -> dict[int, str]:
+    """By row, what a failed span says of itself: type and message of its exception, its status."""
+    statuses = traces.table["status_message"].take(pa.array(rows)).to_pylist()
+    parts = zip(rows.tolist(), statuses, strict=True)
+    said = {row: " ".join(filter(None, (raised.get(row), messages.get(row), text))) for row, text in parts}
+    return {row: text for row, text in said.items() if text}
 
 
 def failing_spans(traces: Traces, carried: Carried) -> BoolArray:

@@ -12,7 +12,6 @@ named, the callee with half of the weight.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 
 from detectors.localise.behaviour import BEYOND_CHANCE_Z, signed_root
 from detectors.localise.carried import Carried
+from detectors.localise.dead import Dead
 from detectors.localise.traces import Traces
 from detectors.stats.arrays import BoolArray, IntArray
 from detectors.trace.self_time import NO_PARENT
@@ -34,20 +34,6 @@ _ANSWERED_SHARE = 0.5  # share of the usual calls to an address: with fewer answ
 _LEAST_Z = 2.0  # the failure is known already; this decides whose failure it is
 _MISSED_CHANCE = 0.01  # as of delays (`evidence.edge_time`)
 _UNSURE = 0.5  # weight of a callee that may be at fault as well as its caller
-
-
-@dataclass(frozen=True, slots=True)
-class Dead:
-    """A service that does not answer: the failed calls, and the certainty that this is new.
-
-    operation: index into `Traces.keys` of what usually answered.
-    """
-
-    operation: int
-    rows: IntArray
-    address: str
-    share: float
-    z: float
 
 
 def unanswered(traces: Traces, carried: Carried, failed: IntArray) -> tuple[list[Dead], IntArray]:
@@ -95,7 +81,7 @@ def unanswered(traces: Traces, carried: Carried, failed: IntArray) -> tuple[list
             calling = np.setdiff1d(np.flatnonzero(calls & traces.incident), present)
             weight = _callee_weight(traces.service, mute, present, calling)
         if weight:
-            where = address or traces.keys[int(operation)].service_name
+            where = f"at {address or traces.keys[int(operation)].service_name}"
             found.append(Dead(int(operation), lost, where, len(lost) / len(present), z * weight))
         if weight == 1:
             theirs += lost.tolist()

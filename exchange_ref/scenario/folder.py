@@ -154,7 +154,8 @@ def trace_labels(spans: pl.DataFrame, labels: Sequence[Mapping[str, Any]]) -> pl
     uncertain = pl.col("trace_id").is_in(collateral(spans).implode())
     for label in faults:
         begin, end = label["start_unix_nano"], label["end_unix_nano"]
-        uncertain = uncertain | pl.col("began").is_between(begin - label.get("cut_ns", 0), begin)
+        if cut_ns := label.get("cut_ns", 0):
+            uncertain = uncertain | pl.col("began").is_between(begin - cut_ns, end + cut_ns)
         uncertain = uncertain | pl.col("began").is_between(end, end + UNCERTAIN_AFTER_NS)
     return began.filter(certain | ~uncertain).select("trace_id", "anomalous")
 

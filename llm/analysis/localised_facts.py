@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from detectors.localise.evidence.errors import UNANSWERED
+from detectors.localise.evidence.errors import SPANS_WITHOUT, UNANSWERED
 from detectors.localise.evidence.everywhere import EVERYWHERE, SATURATED
 from detectors.model.anomaly import Anomaly
 from llm.analysis.case import Case
@@ -60,6 +60,8 @@ def _localised_statement(span: TracedSpan, kind: str, item: Mapping[str, object]
     observed, expected = number(item.get("observed")), number(item.get("expected"))
     if kind == UNANSWERED and observed is not None:
         failed = f"{percent(observed)} of the calls to it failed without an answer"
+        if item.get("unit") == SPANS_WITHOUT:
+            failed = f"{percent(observed)} of the spans that always called it lack it"
         return f"{quoted_name(service)} does not answer: {failed}, {place(span)} among them"
     told = quoted_text(item.get("text") or "")
     in_words = {

@@ -22,6 +22,7 @@ from detectors.stats.arrays import IntArray
 
 ERRORS = "errors"
 UNANSWERED = "unanswered"  # kind of evidence against a peer whose own spans are missing
+CALLS_FAILED, SPANS_WITHOUT = "errors/call", "spans without it"  # its units
 _FAILING_TRACES_SHARE = 0.5  # fewer do not explain an incident
 _SCORE_MAX = 8.0  # in units of z, when nothing usual is known
 
@@ -55,10 +56,9 @@ def errors(traces: Traces, found: list[Deviation], failures: Failures) -> Scores
         _add(traces, scores, operation, sigma, rows, failures)
     for dead in failures.dead:
         key = traces.keys[dead.operation]
-        text = (
-            f"{key.service_name} does not answer at {dead.address}: {share_text(dead.share)} of the calls"
-            " to it failed without an answer"
-        )
+        lost = "of the calls to it failed without an answer" if dead.was_called else "of them lack it"
+        text = f"{key.service_name} does not answer {dead.where}: {share_text(dead.share)} {lost}"
+        unit = CALLS_FAILED if dead.was_called else SPANS_WITHOUT
         items = []
         for row in dead.rows[:EVIDENCE_MAX].tolist():
             span = traces.span(row)
@@ -66,7 +66,7 @@ def errors(traces: Traces, found: list[Deviation], failures: Failures) -> Scores
             items.append(
                 evidence(
                     UNANSWERED, span, text + (said if span["status_message"] else ""),
-                    observed=dead.share, expected=0.0, unit="errors/call",
+                    observed=dead.share, expected=0.0, unit=unit,
                 )
             )  # fmt: skip
         scores.services[key.service_name] = max(scores.services[key.service_name], dead.z)

@@ -1,0 +1,25 @@
+"""A service that does not answer: it has no spans, so others say so (`unanswered`, `unheard`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from detectors.stats.arrays import IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """
+    operation: index into `Traces.keys` of what usually answered.
+    rows: the calls that failed, or the spans that lack it.
+    where: its address; of what is missed without calls, inside what it is.
+    share: of the calls; z: the certainty that this is new.
+    was_called: whether there are spans of the calls themselves.
+    """
+
+    operation: int
+    rows: IntArray
+    where: str
+    share: float
+    z: float
+    was_called: bool = True
