@@ -37,6 +37,7 @@ from exchange_ref.engine.supervisor import Supervisor
 from exchange_ref.folder import lock_folder
 from exchange_ref.load.population import RETAIL, SPECIALISTS, Population, View, opening_deposits
 from exchange_ref.load.traders import USERS
+from exchange_ref.market.predictor import Predictor
 from exchange_ref.market.prices import PriceFeed, PriceSource, RandomWalk
 from exchange_ref.services.accepted_log import AcceptedLog
 from exchange_ref.services.api.app import build_app
@@ -166,10 +167,9 @@ class Exchange:
             )
             self.trades = TradeService(self.wallets, self.prices, lambda: uuid.uuid4().hex, time.time_ns)
             self.watch = Watch(self.trades, self.prices, telemetry.tracer(EXCHANGE), logs[EXCHANGE])
-            access = AccessTokens(load_key(config.data / "tokens.key"), time.time_ns)
             self.accounts = AccountService(
                 self.wallets,
-                access,
+                AccessTokens(load_key(config.data / "tokens.key"), time.time_ns),
                 Outbox(config.data / "outbox.jsonl"),
                 tracer=telemetry.tracer(EXCHANGE),
                 now_ns=time.time_ns,
@@ -177,6 +177,7 @@ class Exchange:
             # Of this start: for the wallets of the load, and from the gateway to the API.
             self.load_token = secrets.token_urlsafe()
             self.market = Market(self.engine, self.prices, lambda: self.matcher.is_here)
+            self.predictor = Predictor(self.engine.tapes, telemetry.tracer(EXCHANGE), time.time_ns)
             self.api = HttpServer(
                 build_app(
                     self.service,
@@ -185,6 +186,7 @@ class Exchange:
                     self.trades,
                     funds=self.funds,
                     market=self.market,
+                    predictor=self.predictor,
                     accounts=self.accounts,
                     gateway_token=self.load_token,
                     tracer=telemetry.tracer(EXCHANGE),
@@ -194,7 +196,7 @@ class Exchange:
                 api_listener,
             )
             self.upstream = HttpClient(self.api.host, self.api.port)
-            doorman = Doorman(access, [self.load_token, config.admin_token])
+            doorman = Doorman(self.accounts.tokens, [self.load_token, config.admin_token])
             self.gateway = Gateway(
                 api_routes(self.upstream),
                 telemetry.tracer(GATEWAY),
@@ -307,6 +309,7 @@ class Exchange:
         await self.snapshots.stop()
         await asyncio.gather(self.front_client.close(), self.upstream.close(), self._payment_client.close())
         await asyncio.gather(self.front.stop(), self.api.stop(), self.payments.server.stop())
+        await self.predictor.close()
         await self.link.close()
         await self._requester.stop()
         await self.matcher.stop()

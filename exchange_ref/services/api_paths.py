@@ -6,6 +6,7 @@ from exchange_ref.accounts.routes import AUTH_PATH
 from exchange_ref.cfd.engine_route import ENGINE_PATH
 from exchange_ref.cfd.routes import TRADES_PATH
 from exchange_ref.services.api.orderbook import ORDERBOOK_PATH
+from exchange_ref.services.api.predict_routes import PREDICT_PATH
 from exchange_ref.services.gateway import ORDERS_PATH, Route
 from exchange_ref.services.http_client import HttpClient
 
@@ -21,6 +22,7 @@ def api_routes(upstream: HttpClient) -> list[Route]:
         Route("cfd", TRADES_PATH, frozenset({"DELETE", "GET", "POST"}), upstream),
         Route("engine", ENGINE_PATH, frozenset({"POST"}), upstream),
         Route("orderbook", ORDERBOOK_PATH, frozenset({"GET", "POST"}), upstream, is_public=True),
+        Route("predict", PREDICT_PATH, frozenset({"POST"}), upstream),
         Route("address", "/api/v1/address", frozenset({"GET"}), upstream),
         Route("wallets", "/api/v1/wallets", frozenset({"GET"}), upstream),
         Route("openapi", "/openapi.json", frozenset({"GET"}), upstream, is_public=True),

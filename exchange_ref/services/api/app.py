@@ -18,6 +18,7 @@ from exchange_ref.cfd.engine_route import engine_routes
 from exchange_ref.cfd.routes import TRADES_PATH, trade_routes
 from exchange_ref.cfd.service import TradeService
 from exchange_ref.engine.orders import OrderRejected
+from exchange_ref.market.predictor import Predictor
 from exchange_ref.services.addresses import address_of
 from exchange_ref.services.api.funds import DEPOSIT, WITHDRAWAL, FundsService
 from exchange_ref.services.api.market_routes import Market, market_routes
@@ -36,6 +37,7 @@ from exchange_ref.services.api.models import (
 )
 from exchange_ref.services.api.orderbook import ORDERBOOK_PATH, orderbook_routes
 from exchange_ref.services.api.orders import OrderService
+from exchange_ref.services.api.predict_routes import predict_routes
 from exchange_ref.services.api.server_spans import SPAN_KEY, ServerSpans
 from exchange_ref.services.api.transfers import TransferService
 from exchange_ref.services.api.user import UserId
@@ -62,6 +64,7 @@ def build_app(
     *,
     funds: FundsService,
     market: Market,
+    predictor: Predictor,
     accounts: AccountService,
     gateway_token: str,
     tracer: Tracer,
@@ -79,6 +82,7 @@ def build_app(
     app.include_router(engine_routes(trades, wallets))
     app.include_router(market_routes(market))
     app.include_router(orderbook_routes(market.engine, orders))
+    app.include_router(predict_routes(predictor))
     app.include_router(account_routes(accounts))
     app.state.gateway_token = gateway_token
 

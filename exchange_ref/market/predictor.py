@@ -1,0 +1,180 @@
+"""Fits and asks the price models in a process of their own, so that no order waits for the interpreter."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from opentelemetry.trace import Span, Tracer
+
+from exchange_ref.engine.instruments import Pair
+from exchange_ref.engine.orders import OrderRejected
+from exchange_ref.engine.tape import MINUTE_NS, Tape
+from exchange_ref.telemetry.tracing import under
+
+if TYPE_CHECKING:
+    from exchange_ref.market.forecast import Fitted, Score
+
+T = TypeVar("T")
+# As in forecast.py, which is imported by the other process alone: it takes a second.
+MIN_MINUTES: Final = 45
+TREES: Final = 100
+# A client of the gateway waits no longer than 10 s.
+PATIENCE_S: Final = 5.0
+MAX_WAITING: Final = 8
+NICENESS: Final = 5
+_fitted: dict[str, Fitted] = {}
+
+
+class Question(NamedTuple):
+    """Of a pair as it is now; `model` is linear or forest."""
+
+    pair: Pair
+    model: str
+    price: float
+    volume_24h: float
+    rsi: float
+
+
+class Predictor:
+    """
+    Args:
+        now_ns: the clock, nanoseconds since 1970.
+    """
+
+    def __init__(self, tapes: Mapping[str, Tape], tracer: Tracer, now_ns: Callable[[], int]) -> None:
+        self._tapes = tapes
+        self._tracer = tracer
+        self.now_ns = now_ns
+        self._worker: tuple[ProcessPoolExecutor, Connection] | None = None
+        self._waiting = 0
+        # By pair: the newest minute that its models know, and their scores.
+        self._known: dict[str, tuple[int, dict[str, Score]]] = {}
+        self._fitting: dict[str, asyncio.Task[None]] = {}
+        self.trees = TREES
+
+    async def close(self) -> None:
+        """What is being fitted is given up."""
+        fitting = list(self._fitting.values())
+        for task in fitting:
+            task.cancel()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            pool, alive = worker
+            alive.close()
+            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
+        await asyncio.gather(*fitting, return_exceptions=True)
+
+    async def predict(self, question: Question, parent: Span) -> tuple[float, Score]:
+        """The expected move of the next minute in percent, and how good such answers were.
+
+        Raises:
+            OrderRejected: too few minutes were traded, too many ask, or the models are not ready.
+        """
+        if self._waiting >= MAX_WAITING:
+            raise OrderRejected("unavailable", "the predictor has too many requests; try again in a second")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._be_ready(question.pair, parent)
+                with self._tracer.start_as_current_span(
+                    "predict.infer", context=under(parent), attributes={"predict.model": question.model}
+                ):
+                    symbol, figures = question.pair.symbol, question[2:]
+                    move = await self._do(_infer, symbol, question.model, *figures)
+                return move, self._known[symbol][1][question.model]
+        except TimeoutError:
+            raise OrderRejected(
+                "unavailable", "the models are being fitted; try again in some seconds"
+            ) from None
+        except BrokenProcessPool:
+            self._worker = None
+            self._known.clear()
+            raise OrderRejected("unavailable", "the predictor has ended; try again") from None
+        finally:
+            self._waiting -= 1
+
+    async def _be_ready(self, pair: Pair, parent: Span) -> None:
+        """Have models that know all minutes that are over."""
+        this_minute = self.now_ns() // MINUTE_NS
+        known = self._known.get(pair.symbol)
+        if known is not None and known[0] >= this_minute - 1:
+            return
+        task = self._fitting.get(pair.symbol)
+        if task is None:
+            minutes = self._tapes[pair.symbol].minutes
+            over = sorted(minute for minute in minutes if minute < this_minute)
+            if len(over) < MIN_MINUTES:
+                raise OrderRejected(
+                    "unavailable",
+                    f"{pair.symbol} was traded in {len(over)} minutes so far; models need {MIN_MINUTES}",
+                )
+            closes = [float(minutes[minute][3] * pair.tick) for minute in over]
+            volumes = [float(minutes[minute][4] * pair.lot) for minute in over]
+            task = asyncio.create_task(self._fit(pair, this_minute - 1, closes, volumes, parent=parent))
+            self._fitting[pair.symbol] = task
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may be nobody's
+        await asyncio.shield(task)
+
+    async def _fit(
+        self, pair: Pair, minute: int, closes: list[float], volumes: list[float], *, parent: Span
+    ) -> None:
+        """It goes on where the request that began it has lost its patience: the next one is glad of it."""
+        try:
+            with self._tracer.start_as_current_span(
+                "predict.fit",
+                context=under(parent),
+                attributes={"order.pair": pair.symbol, "predict.minutes": len(closes)},
+            ) as span:
+                scores, cpu_s = await self._do(_fit, pair.symbol, closes, volumes, self.trees)
+                span.set_attribute("predict.cpu_ms", round(cpu_s * 1000, 3))
+            self._known[pair.symbol] = (minute, scores)
+        finally:
+            del self._fitting[pair.symbol]
+
+    async def _do(self, work: Callable[..., T], *arguments: Any) -> T:
+        if self._worker is None:
+            context = multiprocessing.get_context("spawn")
+            reader, alive = context.Pipe(duplex=False)
+            self._worker = ProcessPoolExecutor(1, context, _begin, (reader,)), alive
+        return await asyncio.get_running_loop().run_in_executor(self._worker[0], work, *arguments)
+
+
+def _begin(exchange: Connection) -> None:
+    """Orders go first; and this process ends with the exchange, however that ends."""
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+
+    def end_with_it() -> None:
+        with suppress(EOFError, OSError):
+            exchange.recv()
+        os._exit(0)
+
+    threading.Thread(target=end_with_it, daemon=True).start()
+
+
+def _fit(
+    symbol: str, closes: list[float], volumes: list[float], trees: int
+) -> tuple[dict[str, Score], float]:
+    """Scores by model, and the CPU time in seconds."""
+    from exchange_ref.market.forecast import fit  # noqa: PLC0415 - takes a second, in this process alone
+
+    started_s = time.process_time()
+    _fitted[symbol] = fit(closes, volumes, trees)
+    scores = {str(model): score for model, score in _fitted[symbol].scores.items()}
+    return scores, time.process_time() - started_s
+
+
+def _infer(symbol: str, model: str, price: float, volume_24h: float, rsi: float) -> float:
+    from exchange_ref.market.forecast import Model  # noqa: PLC0415 - as above
+
+    return _fitted[symbol].move_percent(Model(model), price, volume_24h, rsi)
