@@ -236,6 +236,7 @@ def _config(settings: Settings, seed: int) -> ExchangeConfig:
         broker_command=settings.exchange_broker_command,
         admin_token=settings.exchange_admin_token,
         trace_url=settings.exchange_trace_url,
+        database=settings.exchange_database.get_secret_value(),
     )
 
 

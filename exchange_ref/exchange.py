@@ -41,6 +41,7 @@ from exchange_ref.market.predictor import Predictor
 from exchange_ref.market.prices import PriceFeed, PriceSource, RandomWalk
 from exchange_ref.services.accepted_log import AcceptedLog
 from exchange_ref.services.api.app import build_app
+from exchange_ref.services.api.backends import open_backend
 from exchange_ref.services.api.database import Database
 from exchange_ref.services.api.funds import FundsService
 from exchange_ref.services.api.market_routes import Market
@@ -94,6 +95,7 @@ class ExchangeConfig:
     price_seed: int = 7
     admin_token: str = ""
     trace_url: str = ""
+    database: str = ""
 
 
 class Exchange:
@@ -129,7 +131,7 @@ class Exchange:
             self.metrics = Metrics(new_metric_reader, self._gauges())
             self._journal_path = config.data / "journal.jsonl"
             last_sequence = self._recover()
-            self.database = Database(config.data / "exchange.db")
+            self.database = Database(open_backend(config.database, config.data / "exchange.db"))
             undo.callback(self.database.close)
             self.accepted = {
                 ORDERS_PATH: AcceptedLog(config.data / "accepted.jsonl", "order_id"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from exchange_ref.host_port import parse_host_port
@@ -36,6 +36,11 @@ class Settings(BaseSettings):
     exchange_data: Path = Field(
         default=Path("spyhop-data/exchange"),
         description="Folder for the exchange's database, journal and accepted orders.",
+    )
+    exchange_database: SecretStr = Field(
+        default=SecretStr(""),
+        description="postgresql://USER:PASSWORD@HOST:PORT/NAME for the API's rows; empty: SQLite in the data "
+        "folder.",
     )
     exchange_admin_token: str = Field(
         default="",

@@ -25,8 +25,8 @@ class DbLockParams(LastingParams):
 
 
 class DbLock(LastingFault[DbLockParams]):
-    """Another connection holds SQLite's write lock, again and again, as a nightly job would. The next
-    writing statement, whichever it is, waits in SQLite's busy handler; readers do not."""
+    """Another connection holds the database's write lock, again and again, as a nightly job would. The next
+    writing statement, whichever it is, waits for it; readers do not."""
 
     kind = "db_lock"
     params_model: ClassVar[type[LastingParams]] = DbLockParams
@@ -41,13 +41,14 @@ class DbLock(LastingFault[DbLockParams]):
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
-        connection = await asyncio.to_thread(scene.exchange.database.connect)
+        database = scene.exchange.database
+        connection = await asyncio.to_thread(database.connect)
 
         async def hold_again_and_again() -> None:
             while True:
-                await asyncio.to_thread(connection.execute, "BEGIN IMMEDIATE")
+                await asyncio.to_thread(connection.execute, database.backend.begin)
                 try:
-                    await asyncio.to_thread(connection.execute, "UPDATE wallets SET version = version")
+                    await asyncio.to_thread(connection.execute, database.backend.lock)
                     await asyncio.sleep(scene.around(self.params.hold_ms / 1000))
                 finally:
                     connection.execute("ROLLBACK")

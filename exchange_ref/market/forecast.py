@@ -1,8 +1,8 @@
 """Short-term price models over one pair's own candles, and how good they really are. Pure.
 
 Price, volume of 24 hours and relative strength are held against the move of the next minute. Scores are of
-the last third of the candles, which the scored models have not seen; those that answer are then fitted to all.
-On a random walk they are no better than `baseline`, and the scores say so.
+the last third of the candles, which the scored models have not seen; those that answer are fitted to all. On
+a random walk they are no better than `baseline`, and the scores say so.
 """
 
 from __future__ import annotations

@@ -65,15 +65,15 @@ class TrustedClient(HttpClient):
         return await super().request(method, path, headers, body, timeout_s=timeout_s)
 
 
-StartExchange = Callable[[Path], AbstractAsyncContextManager[Running]]
+StartExchange = Callable[..., AbstractAsyncContextManager[Running]]
 OpenExchange = Callable[[], AbstractAsyncContextManager[Running]]
 
 
 @asynccontextmanager
-async def running_exchange(folder: Path) -> AsyncIterator[Running]:
+async def running_exchange(folder: Path, database: str = "") -> AsyncIterator[Running]:
     memory = InMemorySpanExporter()
     export = BoundedSpanExport(memory, schedule_delay_ms=50)
-    exchange = Exchange(ExchangeConfig(folder), export)
+    exchange = Exchange(ExchangeConfig(folder, database=database), export)
     await exchange.start()
     client = TrustedClient(exchange.front.host, exchange.front.port)
     client.token = exchange.load_token
@@ -91,7 +91,7 @@ async def running_exchange(folder: Path) -> AsyncIterator[Running]:
 
 @pytest.fixture(scope="session")
 def start_exchange() -> StartExchange:
-    """Start an exchange in a folder and stop it behind the block."""
+    """Start an exchange in a folder, on a `database` if one is given, and stop it behind the block."""
     return running_exchange
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -30,6 +29,7 @@ EVERY_S: Final = 5.0
 # The request that made it has its answer by then: the provider's time, and the matcher's twice.
 LEAST_AGE_S: Final = TIMEOUT_S + 12.0
 PAGE: Final = 20  # in a round: one after another, they take a minute at most when the provider is silent
+NO_ANSWER: Final[tuple[type[Exception], ...]] = (NoReply, BrokerLost, MatcherFailed)
 
 
 class PendingWithdrawals:
@@ -67,7 +67,7 @@ class PendingWithdrawals:
             await asyncio.sleep(self.every_s)
             try:
                 await self.settle()
-            except sqlite3.Error as error:  # a database that is busy now is read again
+            except self._database.backend.errors as error:  # a database that is busy now is read again
                 logger.warning("pending withdrawals cannot be read: %s", error)
 
     async def settle(self) -> None:
@@ -92,7 +92,7 @@ class PendingWithdrawals:
             except OrderRejected as rejection:  # declined, refused by the ledger, at it already, or no answer
                 span.set_attribute("payment.status", rejection.code)
                 self._log.info(span, f"a pending withdrawal: {rejection}", about)
-            except (NoReply, BrokerLost, MatcherFailed, sqlite3.Error) as error:
+            except (*NO_ANSWER, *self._database.backend.errors) as error:
                 span.record_exception(error)
                 fail(span, type(error).__name__, str(error))
                 self._log.warning(span, f"a pending withdrawal could not be settled: {error}", about)

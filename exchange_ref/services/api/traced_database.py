@@ -79,11 +79,12 @@ class TracedDatabase:
             context=under(parent),
             kind=SpanKind.CLIENT,
             attributes={
-                "db.system.name": "sqlite",
+                "db.system.name": self._database.backend.system,
+                **self._database.backend.attributes,
                 "db.namespace": "exchange",
                 "db.operation.name": statement.operation,
                 "db.collection.name": statement.table,
-                "db.query.text": statement.sql,
+                "db.query.text": self._database.text(statement),
             },
         )
         try:

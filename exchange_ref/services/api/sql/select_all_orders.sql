@@ -3,6 +3,6 @@ SELECT
     time_in_force, expires_unix_nano, quote_units, stop_ticks, triggered
 FROM orders
 WHERE user_id = ?1
-    AND (?2 IS NULL OR (created_unix_nano, order_id) < (SELECT created_unix_nano, order_id FROM orders WHERE order_id = ?2))
+    AND (CAST(?2 AS TEXT) IS NULL OR (created_unix_nano, order_id) < (SELECT created_unix_nano, order_id FROM orders WHERE order_id = ?2))
 ORDER BY created_unix_nano DESC, order_id DESC
 LIMIT ?3

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from exchange_ref.errors import FolderUnusable
+from exchange_ref.services.api.backends import Sqlite
 from exchange_ref.services.api.database import Database
 from exchange_ref.services.api.statements import (
     INSERT_WALLETS,
@@ -22,7 +23,7 @@ from tests.pace import check
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "exchange.db")
+    opened = Database(Sqlite(tmp_path / "exchange.db"))
     yield opened
     opened.close()
 
@@ -94,7 +95,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "exchange.db"
     path.write_bytes(b"something else entirely" * 100)
     with pytest.raises(FolderUnusable, match=r"exchange\.db.*--data"):
-        Database(path)
+        Database(Sqlite(path))
 
 
 def test_a_database_of_an_earlier_version_gets_its_columns(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_a_database_of_an_earlier_version_gets_its_columns(tmp_path: Path) -> No
     old.commit()
     old.close()
     for _ in range(2):
-        opened = Database(path)
+        opened = Database(Sqlite(path))
         ((*_, kind, ends, paid, stop, triggered),) = asyncio.run(opened.read(SELECT_ORDERS, ("1",)))
         opened.close()
         assert (kind, ends, paid, stop, triggered) == ("GTD", 30_000_000_001, 0, 0, 0)
