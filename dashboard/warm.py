@@ -8,8 +8,8 @@ import logging
 import threading
 
 _LOG = logging.getLogger(__name__)
-# Streamlit runs this one as its script; the others are what it and the first chart import when they are used.
-_MODULES = ("dashboard.app", "altair", "polars", "pandas", "pyarrow")
+# The first holds all pages; the others are what it and the first chart import when they are used.
+_MODULES = ("dashboard.navigation", "altair", "polars", "pandas", "pyarrow")
 _LONGEST_S = 60.0
 _threads: list[threading.Thread] = []
 

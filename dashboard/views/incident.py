@@ -11,7 +11,7 @@ import streamlit as st
 from collector.errors import SpyhopError
 from dashboard import data
 from dashboard import format as fmt
-from dashboard.components.queue import queue
+from dashboard.components.queue import picked_in, queue
 from dashboard.markup import page
 from dashboard.triage import DETECTORS, STATES, Filters, Subject, group_row, sections
 from dashboard.views import detail, frame
@@ -33,7 +33,7 @@ def render() -> None:
         frame.region(
             f"queue-{filters}-{page_number}",
             "The queue",
-            lambda: _read(filters, page_number),
+            lambda: _follow_or_read(filters, page_number),
             lambda found: _queue(found, filters),
         )
     with right:
@@ -131,6 +131,15 @@ def _read(filters: Filters, page_number: int) -> dict[str, Any]:
     }
 
 
+def _follow_or_read(filters: Filters, page_number: int) -> dict[str, Any]:
+    """The queue, unless a row of it was chosen: the page at that row reads it anew."""
+    picked, chosen = picked_in("queue"), _chosen()
+    if picked and picked != str(chosen):
+        choose(Subject.parse(picked))
+        frame.rerun()
+    return _read(filters, page_number)
+
+
 def _ids(filters: Filters, page_number: int) -> list[str] | None:
     """The ids in the queue; None when it cannot be read."""
     try:
@@ -159,13 +168,10 @@ def _settle_choice(filters: Filters, items: list[str] | None) -> None:
 def _queue(found: dict[str, Any], filters: Filters) -> None:
     chosen = _chosen()
     empty = "Nothing matches these filters." if filters.narrows() else "Nothing to triage: enjoy the quiet."
-    picked = queue(found["sections"], chosen=str(chosen) if chosen else None, empty=empty, key="queue")
+    queue(found["sections"], chosen=str(chosen) if chosen else None, empty=empty, key="queue")
     st.session_state["queue_groups"] = {
         group["worst"]["anomaly_id"]: group_row(group) for group in found["groups"]["groups"]
     }
-    if picked and picked != str(chosen):
-        choose(Subject.parse(picked))
-        st.rerun(scope="app")
 
 
 def _chosen() -> Subject | None:

@@ -23,6 +23,8 @@ from time import perf_counter, sleep
 from typing import Any
 
 SPANS_PER_TRACE = 10
+NS_PER_TRACE = 72_000_000  # as fleet.sql spaces them
+FIRST_START = "1_790_000_000_000_000_000"
 TRACES_PER_BATCH = 10_000
 REPEATS = 7
 START_REPEATS = 3
@@ -43,9 +45,12 @@ QUERIES = {
 }
 
 
-def fill(store: Any, span_count: int) -> None:
-    """Insert up to `span_count` spans, after those that are there."""
+def fill(store: Any, span_count: int, start_unix_nano: int | None = None) -> None:
+    """Insert up to `span_count` spans, after those that are there; the first begins when the file says."""
     text = (Path(__file__).parent / "fleet.sql").read_text(encoding="utf-8")
+    if start_unix_nano is not None:
+        assert FIRST_START in text
+        text = text.replace(FIRST_START, str(start_unix_nano))
     (row,) = store.read("SELECT batch_id FROM landing_position").to_pylist()
     cursor = store.cursor()
     cursor.execute(MACROS)

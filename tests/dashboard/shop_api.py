@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -148,7 +149,9 @@ def build_api(world: World) -> FastAPI:
 
     @api.get("/api/monitor/trace/{trace_id}")
     def trace(trace_id: str) -> Any:
-        return world.traces.get(trace_id) or missing(f"no trace {trace_id}")
+        if trace_id not in world.traces:
+            return missing(f"no trace {trace_id}")
+        return Response(msgspec.json.encode(world.traces[trace_id]), media_type="application/json")
 
     @api.post("/api/monitor/analyze")
     async def analyze(request: Request) -> Any:

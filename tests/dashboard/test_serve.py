@@ -133,7 +133,7 @@ def collection_s():
     began = time.process_time(); gc.collect(); return time.process_time() - began
 
 warm.wait()
-import dashboard.app, altair, pandas
+import dashboard.navigation, altair, pandas
 gc.collect()
 before = min(collection_s() for _ in range(3))
 warm.start()

@@ -52,7 +52,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const queue = queues.get(root) ?? { current: -1 }
   const followed = queue.items?.[queue.current]?.id
   queue.data = data
-  queue.choose = (id) => setTriggerValue("chosen", id)
+  // Marked at once: the rest of the page follows when the server has answered.
+  queue.choose = (id) => {
+    queue.current = queue.items.findIndex((item) => item.id === id)
+    queue.data = { ...queue.data, chosen: id }
+    drawQueue(root, queue)
+    setTriggerValue("chosen", id)
+  }
   queue.items = data.sections.flatMap((section) => section.items)
   // New rows push the others down: the place follows its row, not its number.
   queue.current = queue.items.findIndex((item) => item.id === (followed ?? data.chosen))
