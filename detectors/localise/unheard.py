@@ -6,6 +6,9 @@ itself) of which nine in ten usual spans called it and hardly any does now, most
 longer than usual, while it is heard of nowhere else in these traces. Of several that are missed in one
 operation the one that is usually called first is: behind it nobody went on.
 
+Whoever sends a message does not notice that nobody takes it. So a consumer is missed, too, of which there
+were spans below a publishing operation's and there are hardly any now.
+
 A caller that fails before it calls looks the same. What it raised decides: a connection that fails is the
 callee's; anything else leaves both named, the callee with half of the weight.
 """
@@ -68,7 +71,7 @@ def unheard(traces: Traces, failed: IntArray, said: Mapping[int, str]) -> tuple[
         where = f"inside {caller.operation} in {caller.service_name}, which always called it"
         found.append(Dead(place, lost, where, share, z if sure else z * _UNSURE, was_called=False))
         theirs += lost[fails[lost]].tolist() if sure else []
-    return found, np.array(theirs, dtype=np.int64)
+    return [*found, *_without_consumer(traces)], np.array(theirs, dtype=np.int64)
 
 
 def _missed(
@@ -112,3 +115,40 @@ def _long(traces: Traces, lost: IntArray, usual: IntArray) -> BoolArray:
     took = traces.table["duration_ns"].to_numpy()
     median = float(np.median(took[usual]))
     return np.asarray(took[lost] > max(_FAR_TIMES * median, median + _FAR_NS), dtype=np.bool_)
+
+
+def _without_consumer(traces: Traces) -> list[Dead]:
+    """Services that no longer take the messages of an operation that goes on sending them."""
+    kinds = pc.equal(traces.table["span_kind"], "PRODUCER").to_numpy(zero_copy_only=False)
+    takes = pc.equal(traces.table["span_kind"], "CONSUMER").to_numpy(zero_copy_only=False)
+    taken = np.flatnonzero(takes & (traces.parent != NO_PARENT))
+    taken = taken[kinds[traces.parent[taken]]]
+    found: list[Dead] = []
+    for operation in np.unique(traces.operation[kinds & traces.incident]).tolist():
+        rows = np.flatnonzero(traces.operation == operation)
+        now = traces.incident[rows]
+        of_it = taken[np.isin(traces.parent[taken], rows)]
+        for service in np.unique(traces.service[of_it]).tolist():
+            has = np.isin(rows, traces.parent[of_it[traces.service[of_it] == service]])
+            usual, left = float(has[~now].mean()), float(has[now].mean())
+            elsewhere = int((traces.incident & (traces.service == service)).sum())
+            expected = usual * now.sum()
+            if (
+                (~now).sum() < _LEAST_USUAL
+                or left > _ALIVE_SHARE * usual
+                or elsewhere > _ALIVE_SHARE * expected
+            ):
+                continue
+            numbers = (np.array([n]) for n in (has[now].sum(), now.sum(), has[~now].sum(), (~now).sum()))
+            z = min(-float(signed_root(*numbers)[0]), BEYOND_CHANCE_Z)
+            if z < _LEAST_Z:
+                continue
+            names, counts = np.unique(
+                traces.operation[of_it[traces.service[of_it] == service]], return_counts=True
+            )
+            sender = traces.keys[operation]
+            where = f"to {sender.operation} in {sender.service_name}, whose messages it took"
+            lost = rows[now & ~np.isin(rows, traces.parent[of_it])]
+            share = 1 - left / usual
+            found.append(Dead(int(names[counts.argmax()]), lost, where, share, z, was_called=False))
+    return found

@@ -1,7 +1,8 @@
 """Five faults that most systems have, each as a change of the plan of a request.
 
 - `slow`: one service takes ten times as long; `errors`: a fifth of its calls fail.
-- `dead`: it does not answer, its callers are refused at once; `skipped`: it is no longer called.
+- `dead`: it does not answer, its callers are refused at once; `skipped`: it is no longer called, nor sent
+  any message.
 - `retries`: two of three calls fail and are tried again, four times at most.
 """
 
@@ -22,6 +23,10 @@ def spoil(rng: Rng, call: Call, fault: str, culprit: str) -> bool:
         servers = [c.service for c in callee.calls if callee.kind == "CLIENT"]
         mine = culprit in (callee.service, callee.attributes.get("server.address"), *servers)
         mine &= call.service != culprit
+        sent = callee.kind == "PRODUCER" and any(one.service == culprit for one in callee.calls)
+        if sent and fault == "skipped":
+            hit = True
+            continue
         if not mine:
             below = spoil(rng, callee, fault, culprit)
             hit |= below

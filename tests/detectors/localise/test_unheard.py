@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from detectors.localise import Usual, localise
+from detectors.localise.evidence.errors import UNANSWERED
 
 MS = 1_000_000
 # service, operation, begin after its caller; both are called inside the page, and stock calls nothing
@@ -112,3 +113,49 @@ def test_a_service_that_others_hear_of_is_not_dead():
         pages.page(without=BOTH, failed=True)
         pages.page()
     assert named(pages)[0] == "front"
+
+
+def _orders(count: int, *, taken: Collection[str], late: int = 0) -> pa.Table:
+    """Orders of which each is published to mail and books, as spans of one name.
+
+    Args:
+        taken: who takes its message; of the last `late` orders nobody has yet.
+    """
+    rows = []
+    for number in range(count):
+        trace_id, start = f"o{len(taken)}{late}-{number}", number * 100 * MS
+        spans = [("order", None, "shop", "POST /order", "SERVER")]
+        for service in ("mail", "books"):
+            spans.append((f"to {service}", "order", "shop", "orders publish", "PRODUCER"))
+            if service in taken and number < count - late:
+                spans.append((service, f"to {service}", service, "orders process", "CONSUMER"))
+        rows += [
+            {
+                "trace_id": trace_id,
+                "span_id": f"{span}{trace_id}",
+                "parent_span_id": parent and f"{parent}{trace_id}",
+                "service_name": service,
+                "operation": operation,
+                "span_kind": kind,
+                "start_unix_nano": start + place * MS,
+                "duration_ns": (20 - place) * MS,
+                "status_code": "UNSET",
+                "status_message": "",
+            }
+            for place, (span, parent, service, operation, kind) in enumerate(spans)
+        ]
+    return pa.Table.from_pylist(rows)
+
+
+@pytest.mark.parametrize(
+    ("taken", "late", "missed"),
+    [(("books",), 0, "mail"), (("mail", "books"), 3, "")],
+    ids=["dead", "under way"],
+)
+def test_a_consumer_that_takes_no_messages_is_named(taken, late, missed):
+    """Its sender goes on and notices nothing. A few messages that are under way are no silence."""
+    usual = Usual(spans=_orders(60, taken=("mail", "books")))
+    causes = localise(_orders(12, taken=taken, late=late), usual)
+    unanswered = [cause["service"] for cause in causes if cause["evidence"][0]["kind"] == UNANSWERED]
+    assert unanswered == [missed] * bool(missed)
+    assert not missed or causes[0]["service"] == missed
