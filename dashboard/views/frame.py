@@ -32,6 +32,7 @@ _FAILED = "spyhop_failed"
 _PENDING = "spyhop_pending"
 _RUNNING = "spyhop_running"
 _AGAIN = "spyhop_again"
+_SPEAKER = "spyhop_speaker"
 
 
 @cache
@@ -180,6 +181,7 @@ def whole_page() -> Iterator[None]:
     """
     st.session_state[_RUNNING] = True
     st.session_state[_AGAIN] = False
+    st.session_state[_SPEAKER] = None
     try:
         yield
     finally:
@@ -240,7 +242,10 @@ def region(  # noqa: PLR0917 - the parts of a live region
             value: T = read()
         except SpyhopError as error:
             if before is None or isinstance(error, NotFound):
-                problem(what, error)
+                if not isinstance(error, Unavailable) or _speaks_of_the_server(key):
+                    problem(what, error)
+                else:
+                    _waits(what)
             else:
                 _stale(what, error, before)
                 draw(before.value)  # type: ignore[arg-type] # what this same region has read
@@ -249,6 +254,8 @@ def region(  # noqa: PLR0917 - the parts of a live region
                 if not live():
                     rerun()  # so that the part is tried again although live refresh is off
             return
+        if st.session_state.get(_SPEAKER) == key:
+            st.session_state[_SPEAKER] = None
         _keep(key, value)
         draw(value)
         if show_age:
@@ -260,6 +267,17 @@ def region(  # noqa: PLR0917 - the parts of a live region
 
     retry_s = RETRY_S if key in failed else None
     st.fragment(body, run_every=interval_s if live() else retry_s)()
+
+
+def _speaks_of_the_server(key: str) -> bool:
+    """Whether this part says that there is no server: the first of a page does, the others wait with it."""
+    if st.session_state.get(_SPEAKER) is None:
+        st.session_state[_SPEAKER] = key
+    return bool(st.session_state[_SPEAKER] == key)
+
+
+def _waits(what: str) -> None:
+    st.html(page(tag("div", f"{what}: waiting for the server.", css="muted")))
 
 
 def frame_interval_s() -> float:

@@ -76,14 +76,14 @@ def prepare(folder: Path, anomaly_count: int, span_count: int) -> dict[str, int]
 
 def measure(folder: Path) -> dict[str, Any]:
     with ExitStack() as stack:
-        api = _server(stack, folder)
+        api = server(stack, folder)
         with httpx2.Client(base_url=api, timeout=60, trust_env=False) as client:
             requests_ms = {
                 name: best_ms(lambda path=path: client.get(path).raise_for_status())  # type: ignore[misc]
                 for name, path in REQUESTS.items()
             }
         start = f"from dashboard.serve import run; run({api!r}, '127.0.0.1', 0)"
-        dashboard = _process(stack, [sys.executable, "-c", start])
+        dashboard = process(stack, [sys.executable, "-c", start])
         assert dashboard.stdout
         url = dashboard.stdout.readline().split()[1]
         browser = stack.enter_context(chromium())
@@ -142,8 +142,8 @@ def _timed(act: Callable[[], object], seen: Callable[[], object], page: Page | N
     return perf_counter() - began
 
 
-def _server(stack: ExitStack, folder: Path) -> str:
-    _process(
+def server(stack: ExitStack, folder: Path) -> str:
+    process(
         stack,
         [sys.executable, "-m", "spyhop", "serve", "--data", str(folder)]
         + [f"--{name}=127.0.0.1:0" for name in ("otlp-grpc", "otlp-http", "api")],
@@ -160,13 +160,13 @@ def _server(stack: ExitStack, folder: Path) -> str:
     sys.exit("the server did not become ready")
 
 
-def _process(stack: ExitStack, command: list[str]) -> subprocess.Popen[str]:
+def process(stack: ExitStack, command: list[str]) -> subprocess.Popen[str]:
     root = Path(__file__).parents[2]
-    process = stack.enter_context(
+    started = stack.enter_context(
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=root)
     )
-    stack.callback(process.terminate)
-    return process
+    stack.callback(started.terminate)
+    return started
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Memory of the dashboard's process while four live tabs stay open before the demo's traffic and faults.
+"""Memory of the dashboard's process while four live tabs stay open before the exchange's traffic and faults.
 
     uv run python tests/benchmarks/dashboard_memory.py [--minutes 15] [--json]
 
@@ -10,23 +10,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import linear_regression, median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from dashboard_anomalies import process, server
 from ingest import surroundings
 
+from collector.store.lock import read_owner
 from tests.browsing import chromium
 
 TABS = ("/", "/incident", "/traces", "/logs")
 STEP_S = 10.0
-START_S = 120.0
+FREE = "127.0.0.1:0"
 
 
 def main() -> None:
@@ -41,26 +43,23 @@ def main() -> None:
 
 
 def measure(minutes: float) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "spyhop", "demo", "--headless", "--rate", "20"]
-        command += ["--for", f"{minutes + 5:g}m", "--data", f"{folder}/demo"]
-        root = Path(__file__).parents[2]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=root
-        ) as demo:
-            try:
-                url = _address(demo)
-                process = _dashboard_of(demo.pid)
-                with chromium() as browser:
-                    pages = [browser.new_page(base_url=url) for _ in TABS]
-                    for page, path in zip(pages, TABS, strict=True):
-                        page.set_default_timeout(60_000)
-                        page.goto(path)
-                        page.locator(".sp").first.wait_for()
-                    samples = _watch(process, minutes * 60)
-            finally:
-                demo.terminate()
-                demo.wait(60)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        api = server(stack, folder / "d")
+        otlp = str(read_owner(folder / "d")["otlp_grpc"])
+        traffic = ["exchange", "run", "--otlp", f"http://{otlp}", "--rate", "20", "--data", str(folder / "x")]
+        traffic += ["--faults", str(_faults(folder, minutes)), "--gateway", FREE, "--exchange-api", FREE]
+        process(stack, [sys.executable, "-m", "spyhop", *traffic])
+        dashboard = process(stack, [sys.executable, "-m", "spyhop", "dashboard", "--api", api, "--port", "0"])
+        assert dashboard.stdout
+        url = dashboard.stdout.readline().split()[1]
+        browser = stack.enter_context(chromium())
+        for path in TABS:
+            page = browser.new_page(base_url=url)
+            page.set_default_timeout(120_000)
+            page.goto(path)
+            page.locator(".sp").first.wait_for(state="attached")
+        samples = _watch(dashboard.pid, minutes * 60)
     later = samples[len(samples) // 2 :]
     slope = linear_regression([at_s for at_s, _ in later], [mb for _, mb in later]).slope
     a_minute = round(60 / STEP_S)
@@ -72,32 +71,15 @@ def measure(minutes: float) -> dict[str, Any]:
     }
 
 
-def _address(demo: subprocess.Popen[str]) -> str:
-    """What the demo prints of its dashboard; the whole of it runs by then."""
-    assert demo.stdout
-    began, url = time.monotonic(), ""
-    for line in demo.stdout:
-        words = line.split()
-        if words[:1] == ["dashboard"]:
-            url = words[1]
-        if url and words[:1] == ["data"]:
-            return url
-        if time.monotonic() - began > START_S:
-            break
-    sys.exit("the demo did not start")
-
-
-def _dashboard_of(demo_pid: int) -> int:
-    """The demo's child that serves the dashboard."""
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int(path.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            command = path.joinpath("cmdline").read_bytes()
-        except (OSError, ValueError):
-            continue
-        if parent == demo_pid and b"dashboard" in command:
-            return int(path.name)
-    sys.exit("the demo has no dashboard")
+def _faults(folder: Path, minutes: float) -> Path:
+    """A slow statement and a whale every minute."""
+    slow = "{kind: db_slow, at_s: %d, for_s: 6, params: {delay_ms: 150}}"
+    whale = "{kind: whale_order, at_s: %d, params: {multiple: 400}}"
+    starts = range(30, round(minutes * 60), 60)
+    rows = [row for at_s in starts for row in (slow % at_s, whale % (at_s + 12))]
+    path = folder / "faults.yaml"
+    path.write_text("seed: 7\nfaults:\n" + "".join(f"- {row}\n" for row in rows), encoding="utf-8")
+    return path
 
 
 def _watch(pid: int, seconds: float) -> list[tuple[float, float]]:
