@@ -58,6 +58,7 @@ _LEAST_PART_SIGMA = 4.75  # 1e-6
 _PART_WINDOWS = _WINDOWS[1:]
 _LEAST_PART = (6, 8)  # three quarters of the shortest window; every longer window contains such a stretch
 _SUSTAINED, _SUSTAINED_PART = 0.5, 0.75
+_EDGE_SHARE = 0.33
 # Fewer slow moments never reach 3σ, since p is at least 2%; a longer window that does contains such a
 # stretch.
 _LEAST_SLOW = ((3, 4), (4, 8))
@@ -107,12 +108,32 @@ def window_sigmas(
         sustained = (hits >= sustained_share * length) & near
         sigma = np.where(sustained, -ndtri(p), -np.inf)
         for first in np.flatnonzero(sigma >= _LEAST_SIGMA).tolist():
-            better = np.flatnonzero(sigma[first] > best.sigma[first : first + length]) + first
+            begin, end = _without_edges(slow[first : first + length])
+            better = np.flatnonzero(sigma[first] > best.sigma[first + begin : first + end]) + first + begin
             best.sigma[better] = sigma[first]
             best.slow_count[better] = hits[first]
             best.moment_count[better] = length
             best.reach[better] = reach[first]
     return best
+
+
+def _without_edges(slow: BoolArray) -> tuple[int, int]:
+    """The part of a window, from and until, to which its slow moments belong.
+
+    One that was slow by chance, half a minute before, is no part of the shift: from each end a third of the
+    moments has to be slow, however far one looks.
+
+    >>> _without_edges(np.array([1, 0, 0, 0, 0, 1, 1, 0, 1, 1], dtype=bool))
+    (5, 10)
+    """
+    return _first_of_many(slow), len(slow) - _first_of_many(slow[::-1])
+
+
+def _first_of_many(slow: BoolArray) -> int:
+    surplus = np.concatenate([[0.0], np.cumsum(slow - _EDGE_SHARE)])
+    lowest = np.minimum.accumulate(surplus[::-1])[::-1]  # from there on
+    found = np.flatnonzero(slow & (lowest[1:] >= surplus[:-1]))
+    return int(found[0]) if len(found) else 0
 
 
 class Found(NamedTuple):

@@ -118,7 +118,18 @@ def test_shift_is_sustained():
     """One slow moment in three is improbable, but no shift; one in two is."""
     third = np.arange(32) % 3 == 0
     assert (window_sigmas(third, np.arange(32), 0.02).sigma == -np.inf).all()
-    assert (window_sigmas(np.tile([True, False], 16), np.arange(32), 0.02).sigma > 5).all()
+    half = np.tile([True, False], 16)
+    assert (window_sigmas(half, np.arange(32), 0.02).sigma[half] > 5).all()
+
+
+def test_what_was_slow_by_chance_before_is_no_part_of_a_shift():
+    """Two moments long before lie in the same window; one just before a shift that wanes belongs to it."""
+    slow = np.zeros(32, dtype=bool)
+    slow[[2, 9]] = True
+    slow[[16, *range(18, 32)]] = True
+    sigma = window_sigmas(slow, np.arange(32), 0.02).sigma
+    assert (sigma[[2, 9]] == -np.inf).all()
+    assert (sigma[[16, *range(18, 32)]] > 5).all()
 
 
 def test_many_calls_of_one_trace_are_one_witness():
