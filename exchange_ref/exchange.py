@@ -27,10 +27,10 @@ from exchange_ref.cfd.routes import TRADES_PATH
 from exchange_ref.cfd.service import TradeService
 from exchange_ref.cfd.watch import Watch
 from exchange_ref.engine import journal
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.instruments import PAIRS, UNITS_PER_ASSET
 from exchange_ref.engine.ledger import HOUSE_ACCOUNT, INSURANCE_ACCOUNT
 from exchange_ref.engine.matcher import Matcher
-from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import Result, Status
 from exchange_ref.engine.snapshot import Snapshots
 from exchange_ref.engine.supervisor import Supervisor

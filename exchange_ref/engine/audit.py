@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.journal import apply, read
-from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import BalanceChange, OrderRejected
 
 

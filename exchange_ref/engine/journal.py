@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from exchange_ref.engine.matching import Engine
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.messages import READERS, read_order
 from exchange_ref.engine.orders import (
     Order,

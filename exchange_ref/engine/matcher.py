@@ -20,6 +20,7 @@ from exchange_ref.engine.attributes import (
     result_attributes,
     transfer_attributes,
 )
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.instruments import PAIRS
 from exchange_ref.engine.journal import (
     Journal,
@@ -27,7 +28,6 @@ from exchange_ref.engine.journal import (
     replay,
     submit_command,
 )
-from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.messages import (
     Failure,
     decode_command,

@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from exchange_ref.broker.message import Message
 from exchange_ref.engine import journal
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.matcher import Matcher
-from exchange_ref.engine.matching import Engine
 from exchange_ref.telemetry.log_export import ServiceLog
 from exchange_ref.telemetry.metrics import Gauges, Metrics
 from exchange_ref.telemetry.span_frames import to_frame

@@ -23,9 +23,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.journal import Journal
 from exchange_ref.engine.matcher import Matcher
-from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.remembered import Key, Remembered
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ import time
 from lightmatchingengine.lightmatchingengine import LightMatchingEngine
 from lightmatchingengine.lightmatchingengine import Side as TheirSide
 
-from exchange_ref.engine.matching import Engine
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.orders import Cancel, Deposit, Order, OrderType, Side
 
 SYMBOL = "SOL/USD"

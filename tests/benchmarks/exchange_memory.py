@@ -13,7 +13,7 @@ import time
 
 from ingest import surroundings
 
-from exchange_ref.engine.matching import Engine
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.orders import Deposit, Order, OrderType, Side
 
 PAIR, USERS = "BTC/USD", 50

@@ -10,8 +10,8 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.instruments import PAIRS, UNITS_PER_ASSET, Pair
-from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import OrderRejected, Side
 from exchange_ref.engine.tape import MAX_TRADES, Candle, Trade
 from exchange_ref.market.depth_feed import DepthFeed, Levels

@@ -10,8 +10,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.instruments import PAIRS
-from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import Order, OrderType, Side
 from exchange_ref.services.api.market_routes import MAX_LEVELS, PairName, find_pair
 from exchange_ref.services.api.models import OrderRequest

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from exchange_ref.engine.matching import Engine, order_change
+from exchange_ref.engine.engine import Engine
+from exchange_ref.engine.markets import order_change
 from exchange_ref.engine.orders import OrderChange, Result, Status
 from exchange_ref.services.api.database import Database
 from exchange_ref.services.api.statements import SELECT_OPEN_ROWS, UPDATE_ORDERS, UPDATE_TRANSFERS

@@ -21,7 +21,7 @@ from exchange_ref.broker.memory import MemoryBroker
 from exchange_ref.broker.message import Message
 from exchange_ref.broker.server import CommandServer
 from exchange_ref.engine import journal
-from exchange_ref.engine.matching import Engine
+from exchange_ref.engine.engine import Engine
 from exchange_ref.errors import ExchangeError, InvalidUse
 from exchange_ref.exchange import Exchange, ExchangeConfig
 from exchange_ref.faults.fault import Target

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from exchange_ref.cfd.pricing import check_levels, ending, profit_units
 from exchange_ref.cfd.words import CloseTrade, OpenTrade, TradeSide, TradeStatus
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.journal import Journal, replay
 from exchange_ref.engine.ledger import HOUSE_ACCOUNT, INSURANCE_ACCOUNT
-from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.messages import (
     decode_command,
     decode_reply,

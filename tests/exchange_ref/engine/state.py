@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from exchange_ref.engine.matching import Engine
+from exchange_ref.engine.engine import Engine
 
 
 def state_of(engine: Engine) -> object:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from exchange_ref.engine.audit import entries
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.journal import Journal, submit_command
-from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import Deposit, Side, Transfer
 from spyhop import app
 

@@ -12,9 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.instruments import ASSETS, PAIRS
 from exchange_ref.engine.journal import Journal, replay, submit_command
-from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import (
     MARKET_TYPES,
     RESTING,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.journal import (
     Journal,
     JournalUnwritable,
@@ -15,7 +16,6 @@ from exchange_ref.engine.journal import (
     replay,
     submit_command,
 )
-from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import Cancel, Deposit, OrderRejected, Side
 from exchange_ref.errors import FolderUnusable
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.instruments import ASSETS, PAIRS
 from exchange_ref.engine.ledger import MAKER_FEE_PPM, TAKER_FEE_PPM, fee_units
-from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import (
     RESTING,
     Cancel,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 
 from exchange_ref.cfd.words import TradeChange, TradeStatus
-from exchange_ref.engine.matching import Engine
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.orders import BalanceChange, Deposit, Fill, Order, OrderType, Result, Side, Status
 from exchange_ref.engine.remembered import Remembered
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.journal import read, replay
-from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.messages import read_order
 from exchange_ref.engine.snapshot import KEPT, Snapshots
 from tests.exchange_ref.engine.state import state_of

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.instruments import PAIRS
-from exchange_ref.engine.matching import Engine
 from exchange_ref.engine.orders import Cancel, Deposit, OrderType, Result, Side, Status, TimeInForce
 from exchange_ref.engine.stops import Stops
 from exchange_ref.engine.tape import Tape

@@ -14,9 +14,9 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
 from exchange_ref.engine import journal
+from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.instruments import ASSETS
 from exchange_ref.engine.ledger import FEE_ACCOUNT
-from exchange_ref.engine.matching import Engine
 from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.registry import CONTROLS, KINDS, LASTING
 from exchange_ref.faults.runner import FaultRunner

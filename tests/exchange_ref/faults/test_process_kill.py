@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from exchange_ref.engine import journal
-from exchange_ref.engine.matching import Engine
+from exchange_ref.engine.engine import Engine
 from exchange_ref.errors import ExchangeError
 from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.runner import FaultRunner
