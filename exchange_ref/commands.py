@@ -100,6 +100,9 @@ def run(
         str | None, typer.Option(help="Now and then 2.5 times as many orders for 3 s; mean time between.")
     ] = None,
     traders: Traders = "retail",
+    customers: Annotated[
+        float, typer.Option(min=0, max=200, help="What four people with accounts do in a second.")
+    ] = 0.0,
     client_attempts: ClientAttempts = 1,
     client_timeout: ClientTimeout = None,
     as_json: AsJson = False,
@@ -117,6 +120,7 @@ def run(
         mix=Mix(transfer_share, cancel_share),
         schedule=read_schedule(faults) if faults is not None else Schedule(0, ()),
         labels=labels,
+        customers_per_s=customers,
         duration_s=parse_seconds("--for", for_),
         tide=Tide(
             day_s=parse_seconds("--rhythm", rhythm) or 0.0,
@@ -169,7 +173,7 @@ def history(
 
 
 def scenario(
-    name: Annotated[str, typer.Argument(help="smoke, standard, hard, saturated or stopped.")],
+    name: Annotated[str, typer.Argument(help="smoke, standard, accounts, hard, saturated or stopped.")],
     *,
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     split: Annotated[str, typer.Option(help="Which set: tune or judge.")] = "tune",

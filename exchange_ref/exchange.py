@@ -347,6 +347,7 @@ class Exchange:
             open_trades=lambda: {
                 (("cfd.asset", asset),): count for asset, count in self.trades.counts().items()
             },
+            stream_age=lambda: {(): time.monotonic() - self.streams.sent_s},
             price_age=lambda: {
                 (("order.pair", symbol),): age_s
                 for symbol, age_s in self.prices.ages_s(time.time_ns()).items()

@@ -26,6 +26,7 @@ from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import Schedule
 from exchange_ref.load.arrivals import ORDERS_ONLY, Load, Mix, wait_for_event
+from exchange_ref.load.customers import Customers
 from exchange_ref.load.history import play_back
 from exchange_ref.load.population import RETAIL, Population
 from exchange_ref.load.rhythm import arrivals as busy_arrivals
@@ -68,6 +69,7 @@ class RunOptions:
         retry: how patient the clients are.
         population: who trades besides retail.
         beside: begins with the load and is awaited after it; the event says that the load ends.
+        customers_per_s: what people with accounts do in a second; 0 for nobody.
     """
 
     exchange: ExchangeConfig
@@ -87,6 +89,7 @@ class RunOptions:
     retry: RetryPolicy = ONE_ATTEMPT
     population: Population = RETAIL
     beside: Callable[[asyncio.Event], Awaitable[None]] | None = None
+    customers_per_s: float = 0.0
 
 
 def run_exchange(options: RunOptions, say: Callable[[str], None]) -> dict[str, object]:
@@ -175,6 +178,7 @@ async def run_until(
     if options.admin_token:
         exchange.gateway.admin = Admin(options.admin_token, faults, load).answer
     exchange.wallet.retry = options.retry
+    visits = await _customers(options, exchange, load, stop)
     started_s = time.monotonic()
     faults.start()
     tide = asyncio.create_task(_tide(options, exchange, load, stop))
@@ -183,6 +187,7 @@ async def run_until(
         asyncio.get_running_loop().call_later(options.duration_s, stop.set)
     await _send(load, options.history, arrivals, stop)
     await tide
+    await visits
     if beside is not None:
         await beside
     load_s = time.monotonic() - started_s
@@ -228,6 +233,18 @@ async def _tide(options: RunOptions, exchange: Exchange, load: Load, stop: async
     await follow(tide, exchange, load, rng=rng, start_unix_nano=start_unix_nano, stop=stop)
 
 
+async def _customers(
+    options: RunOptions, exchange: Exchange, load: Load, stop: asyncio.Event
+) -> asyncio.Task[None]:
+    """People with accounts, who have come in; what they do is the task."""
+    if not options.customers_per_s:
+        return asyncio.create_task(asyncio.sleep(0))
+    rng = random.Random(f"{options.seed}/customers")  # noqa: S311 - repeatable, not secret
+    load.customers = Customers(exchange, rng, options.customers_per_s)
+    await load.customers.start()
+    return asyncio.create_task(load.customers.run(stop))
+
+
 async def _drain(load: Load, faults: FaultRunner, drain_s: float) -> None:
     """Let running faults end and orders in flight finish; after `drain_s` give up on them."""
     try:
@@ -237,6 +254,8 @@ async def _drain(load: Load, faults: FaultRunner, drain_s: float) -> None:
     except TimeoutError:
         logger.warning("some orders were still in flight after %g s and were given up", drain_s)
     await load.abandon()
+    if load.customers is not None:
+        await load.customers.close()
 
 
 def _stop_on_signals(stop: asyncio.Event) -> Callable[[], bool]:

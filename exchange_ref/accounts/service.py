@@ -91,7 +91,7 @@ class AccountService:
         self._wallets = wallets
         self._traced = wallets.traced
         self.tokens = tokens
-        self._outbox = outbox
+        self.outbox = outbox
         self._tracer = tracer
         self._now_ns = now_ns
         self._hashing = ThreadPoolExecutor(MAX_HASHING, thread_name_prefix="argon2")
@@ -129,7 +129,7 @@ class AccountService:
             raise OrderRejected(
                 "too_many_attempts", f"a code was sent to {email} a moment ago; wait {CODE_EVERY_S} s"
             )
-        self._outbox.send(
+        self.outbox.send(
             email, "Your code", f"{code} is your code; it is good for {CODE_TTL_S // 60} minutes"
         )
 

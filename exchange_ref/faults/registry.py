@@ -8,6 +8,14 @@ from pydantic import AfterValidator
 
 from exchange_ref.faults.clients import GatewayDelay, RetryStorm, WalletSlowClient
 from exchange_ref.faults.controls import ColdStart, DeployShift, LoadSurge, Noop, TimeOfDayShift
+from exchange_ref.faults.customers import (
+    AuthFailures,
+    FanOutStall,
+    PaymentDelay,
+    PaymentFailure,
+    RateLimitStorm,
+    StreamGap,
+)
 from exchange_ref.faults.database import DbLock, NPlusOne, PoolExhaustion
 from exchange_ref.faults.db_slow import DbSlow
 from exchange_ref.faults.lasting import LastingFault
@@ -47,6 +55,12 @@ LASTING: Final[dict[str, type[LastingFault[Any]]]] = {
         WalletSlowClient,
         PriceSpike,
         SpreadBlowout,
+        PaymentDelay,
+        PaymentFailure,
+        AuthFailures,
+        RateLimitStorm,
+        StreamGap,
+        FanOutStall,
         Noop,
         LoadSurge,
         TimeOfDayShift,
@@ -58,6 +72,11 @@ LASTING: Final[dict[str, type[LastingFault[Any]]]] = {
 MOMENTARY: Final[dict[str, type[WhaleOrder | FatFinger | WashTrade]]] = {
     fault.kind: fault for fault in (WhaleOrder, FatFinger, WashTrade)
 }
+# Kinds that only people with accounts meet.
+CUSTOMERS: Final = frozenset(
+    fault.kind
+    for fault in (PaymentDelay, PaymentFailure, AuthFailures, RateLimitStorm, StreamGap, FanOutStall)
+)
 CONTROLS: Final = frozenset(kind for kind, fault in LASTING.items() if fault.root_service is None)
 KINDS: Final = (*LASTING, *MOMENTARY)
 

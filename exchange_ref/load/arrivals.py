@@ -8,9 +8,13 @@ import random
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from exchange_ref.load.traders import Gamble, Traders
 from exchange_ref.services.wallet import NewOrder, Outcome, Wallet
+
+if TYPE_CHECKING:
+    from exchange_ref.load.customers import Customers
 
 # A whole exchange at a standstill must not fill the memory: beyond this an arrival is not sent, and counted.
 MAX_IN_FLIGHT = 2_000
@@ -76,6 +80,8 @@ class Load:
         # (user, order id) of orders that rested when they were answered.
         self.resting: deque[tuple[str, str]] = deque(maxlen=MAX_REMEMBERED_RESTING)
         self.counters = LoadCounters()
+        # People with accounts beside the traders, if there are some.
+        self.customers: Customers | None = None
 
     @property
     def arrivals_per_s(self) -> float:

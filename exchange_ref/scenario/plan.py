@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from exchange_ref.faults.registry import CONTROLS, KINDS, LASTING
+from exchange_ref.faults.registry import CONTROLS, CUSTOMERS, KINDS, LASTING
 from exchange_ref.load.population import PROFESSIONAL, RETAIL, Population
 from exchange_ref.load.tides import NO_TIDE, Tide
 from exchange_ref.scenario.outside import HOST_SATURATED, SENDER_STOPPED, Outside
@@ -70,6 +70,7 @@ class Plan:
         baseline_s: quiet at the beginning, to learn from.
         retry: how patient the clients are.
         population: who trades besides retail.
+        customers_per_s: what people with accounts do in a second.
         warm_up_s: load before all of this; times count from its end.
         outside: what happens around the exchange.
     """
@@ -84,6 +85,7 @@ class Plan:
     population: Population = RETAIL
     warm_up_s: float = 0.0
     outside: Outside | None = None
+    customers_per_s: float = 0.0
 
     def schedule(self) -> dict[str, object]:
         """As `--faults` reads it: seconds after the load began."""
@@ -114,6 +116,7 @@ class Scenario:
         drift: what a run's tide is, a day of which is as long as the run; 0 as its day for none.
         retry: how patient the clients are.
         population: who trades besides retail.
+        customers_per_s: what people with accounts do in a second.
         outside: what happens around the exchange.
     """
 
@@ -130,11 +133,14 @@ class Scenario:
     population: Population = RETAIL
     warm_up_s: float = 12.0
     outside: Outside | None = None
+    customers_per_s: float = 0.0
 
 
 # Kinds that begin together, or a cascade.
 Mix = tuple[str, ...] | Cascade
-_EVERY_KIND: Final = tuple((kind,) for kind in KINDS)
+# What traders of the load meet; people with accounts have a set of their own.
+_EVERY_KIND: Final = tuple((kind,) for kind in KINDS if kind not in CUSTOMERS)
+_OF_CUSTOMERS: Final = (*((kind,) for kind in sorted(CUSTOMERS)), ("noop",), ("load_surge",))
 NOTHING_INSIDE: Final[dict[Split, tuple[Mix, ...]]] = {Split.TUNE: (), Split.JUDGE: ()}
 SCENARIOS: Final = {
     scenario.name: scenario
@@ -156,6 +162,18 @@ SCENARIOS: Final = {
         # Everything that there is, five times, in another order each time.
         Scenario(
             "standard", 5, 30.0, 40.0, 5.0, 4.0, 1.0, {Split.TUNE: _EVERY_KIND, Split.JUDGE: _EVERY_KIND}
+        ),
+        # What people with accounts meet: payments, tokens, limits, streams.
+        Scenario(
+            "accounts",
+            3,
+            20.0,
+            40.0,
+            6.0,
+            5.0,
+            1.0,
+            {Split.TUNE: _OF_CUSTOMERS, Split.JUDGE: _OF_CUSTOMERS},
+            customers_per_s=12.0,
         ),
         # Weak, overlapping and cascading faults over a baseline that drifts.
         Scenario(
@@ -268,6 +286,7 @@ def _plan(scenario: Scenario, split: Split, name: str) -> Plan:
         scenario.population,
         scenario.warm_up_s,
         scenario.outside,
+        scenario.customers_per_s,
     )
 
 
@@ -320,6 +339,10 @@ _DRAWN: Final[dict[str, Callable[[Draw, random.Random], Params]]] = {
     },
     "fat_finger": lambda draw, _: {"factor": max(2.0, draw(4, 20))},
     "wash_trade": lambda draw, _: {"rounds": max(4, int(draw(6, 14))), "every_ms": 60},
+    "payment_delay": lambda draw, _: {"delay_ms": draw(150, 900)},
+    "payment_failure": lambda draw, _: {"share": min(1.0, draw(0.5, 1.0))},
+    "stream_gap": lambda draw, _: {"share": min(1.0, draw(0.2, 0.6))},
+    "fan_out_stall": lambda draw, _: {"hold_ms": max(300.0, draw(400, 1_500))},
     "load_surge": lambda draw, _: {"factor": max(1.5, draw(1.8, 3.0))},
     "time_of_day_shift": lambda draw, _: {"rate_factor": min(0.6, max(0.3, draw(0.4, 0.7)))},
 }

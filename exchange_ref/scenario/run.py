@@ -108,6 +108,7 @@ def play_one(plan: Plan, name: str, folder: Path) -> Played:
         tide=plan.tide,
         retry=plan.retry,
         population=plan.population,
+        customers_per_s=plan.customers_per_s,
         beside=beside,
     )
     with asyncio.Runner(loop_factory=new_event_loop) as runner:

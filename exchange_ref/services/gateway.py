@@ -87,7 +87,7 @@ class Gateway:
     ) -> None:
         self._routes = routes
         self._breakers = {id(route.upstream): CircuitBreaker(time.monotonic) for route in routes}
-        self._doorman = doorman
+        self.doorman = doorman
         self._token = token
         self.page = page
         self._browser_spans = browser_spans
@@ -149,7 +149,7 @@ class Gateway:
         """Not traced: a page that sends the spans of what it sends would never end."""
         try:
             caller = Caller(key=f"spans/{(scope['client'] or ('',))[0]}")
-            self._doorman.admit(caller, is_order=True)
+            self.doorman.admit(caller, is_order=True)
             self._browser_spans.take(await read_body(receive))
             status, content = 200, b"{}"
         except Refused as refusal:
@@ -229,10 +229,10 @@ class Gateway:
         Raises:
             Refused: a stranger where users may go alone, a token that is not good, or too many requests.
         """
-        caller = self._doorman.identify(dict(scope["headers"]), (scope["client"] or ("",))[0])
+        caller = self.doorman.identify(dict(scope["headers"]), (scope["client"] or ("",))[0])
         if not caller.user_id and not route.is_public:
             raise Refused("unauthorized", f"{scope['path']} is for users; {LOGIN}")
-        self._doorman.admit(caller, is_order=scope["method"] == "POST")
+        self.doorman.admit(caller, is_order=scope["method"] == "POST")
         if caller.key and caller.user_id:  # of a trader of the load, the spans below have it
             span.set_attribute("user.id", caller.user_id)
         return caller

@@ -40,7 +40,7 @@ class Doorman:
     """
 
     def __init__(self, tokens: AccessTokens, trusted: Sequence[str]) -> None:
-        self._tokens = tokens
+        self.tokens = tokens
         self._trusted = [f"Bearer {token}".encode() for token in trusted if token]
         self._orders = RateLimit(ORDERS_PER_S)
         self._data = RateLimit(DATA_PER_S)
@@ -69,7 +69,7 @@ class Doorman:
             Refused: the access token is not good.
         """
         try:
-            identity = self._tokens.read(token)
+            identity = self.tokens.read(token)
         except BadToken as error:
             raise Refused("unauthorized", str(error)) from None
         return Caller(identity.user_id, identity.session_id, identity.user_id)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -71,6 +73,10 @@ class Streams:
         self._sockets: Counter[str] = Counter()
         self._sent_trades = dict.fromkeys(PAIRS, 0)
         self._task: asyncio.Task[None] | None = None
+        # Whether a diff is lost on its way out, and what is awaited before all that waits is sent.
+        self.losing: Callable[[], bool] | None = None
+        self.holding: Callable[[], Awaitable[None]] | None = None
+        self.sent_s = time.monotonic()
         for symbol, feed in market.feeds.items():
             feed.publish = partial(self._publish_depth, symbol)
 
@@ -182,7 +188,10 @@ class Streams:
         flushes = 0
         while True:
             await asyncio.sleep(FLUSH_EVERY_S)
+            if self.holding is not None:
+                await self.holding()
             flushes += 1
+            self.sent_s = time.monotonic()
             for symbol in PAIRS:
                 if self._wanted(f"depth@{symbol}"):
                     self._market.feeds[symbol].look()
@@ -201,6 +210,8 @@ class Streams:
                 reader.offer(message)
 
     def _publish_depth(self, symbol: str, diff: DepthDiff) -> None:
+        if self.losing is not None and self.losing():
+            return
         levels = {side: diff.levels[side] for side in Side}
         sides = depth_sides(PAIRS[symbol], levels, max(map(len, levels.values())))
         ids = {"first_update_id": diff.first_update_id, "last_update_id": diff.last_update_id}

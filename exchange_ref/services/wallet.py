@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -95,18 +95,24 @@ ONE_ATTEMPT = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
-    """One operation of the wallet: names of its spans and what goes over the wire."""
+class Call:
+    """One operation of the wallet: names of its spans and what goes over the wire.
+
+    Args:
+        received_name: empty for a read, whose answer is nobody's news.
+        token: of somebody who is logged in; without it the wallet speaks for `user_id`.
+    """
 
     subject: str
     root_name: str
     received_name: str
     method: str
     path: str
-    user_id: str
-    body: bytes
+    user_id: str = ""
+    body: bytes = b""
     # Of the reply, where it is not named after the subject.
     id_field: str = ""
+    token: str = field(default="", repr=False)
 
 
 class Wallet:
@@ -118,12 +124,12 @@ class Wallet:
     def __init__(self, gateway: HttpClient, tracer: Tracer, token: str) -> None:
         self._gateway = gateway
         self._tracer = tracer
-        self._authorization = f"Bearer {token}"
+        self.authorization = f"Bearer {token}"
         self.retry = ONE_ATTEMPT
 
     async def submit(self, order: NewOrder) -> Outcome:
         """Send an order and wait for its answer; never raises for a refused order or a lost gateway."""
-        call = _Call(
+        call = Call(
             "order",
             "order.submit.client",
             "order.response.received",
@@ -132,17 +138,17 @@ class Wallet:
             order.user_id,
             _order_body(order),
         )
-        return await self._perform(call, _order_attributes(order))
+        return await self.perform(call, _order_attributes(order))
 
     async def cancel(self, user_id: str, order_id: str) -> Outcome:
         """Ask for a resting order back; never raises."""
         path = f"{ORDERS_PATH}/{order_id}"
-        call = _Call("order", "order.cancel.client", "order.cancel.received", "DELETE", path, user_id, b"")
-        return await self._perform(call, {"order.id": order_id, "user.id": user_id})
+        call = Call("order", "order.cancel.client", "order.cancel.received", "DELETE", path, user_id, b"")
+        return await self.perform(call, {"order.id": order_id, "user.id": user_id})
 
     async def transfer(self, transfer: NewTransfer) -> Outcome:
         """Send money to an address and wait for the answer; never raises."""
-        call = _Call(
+        call = Call(
             "transfer",
             "transfer.submit.client",
             "transfer.response.received",
@@ -156,11 +162,11 @@ class Wallet:
             "transfer.amount": float(transfer.amount),
             "user.id": transfer.user_id,
         }
-        return await self._perform(call, attributes)
+        return await self.perform(call, attributes)
 
     async def open_trade(self, trade: NewTrade) -> Outcome:
         """Open a contract for difference and wait for the answer; never raises."""
-        call = _Call(
+        call = Call(
             "cfd",
             "cfd.open.client",
             "cfd.open.received",
@@ -177,22 +183,21 @@ class Wallet:
             "cfd.margin_usd": float(trade.margin),
             "user.id": trade.user_id,
         }
-        return await self._perform(call, attributes)
+        return await self.perform(call, attributes)
 
     async def close_trade(self, user_id: str, trade_id: str) -> Outcome:
         """End an open contract for difference; never raises."""
         path = f"{TRADES_PATH}/{trade_id}"
-        call = _Call(
-            "cfd", "cfd.close.client", "cfd.close.received", "DELETE", path, user_id, b"", "trade_id"
-        )
-        return await self._perform(call, {"cfd.id": trade_id, "user.id": user_id})
+        call = Call("cfd", "cfd.close.client", "cfd.close.received", "DELETE", path, user_id, b"", "trade_id")
+        return await self.perform(call, {"cfd.id": trade_id, "user.id": user_id})
 
-    async def _perform(self, call: _Call, attributes: dict[str, str | float]) -> Outcome:
+    async def perform(self, call: Call, attributes: dict[str, str | float]) -> Outcome:
         start_unix_nano = time.time_ns()
         root = self._tracer.start_span(call.root_name, context=Context(), attributes=attributes)
         try:
             response = await self._send(call, root)
-            reply: dict[str, Any] = json.loads(response.body)
+            told = json.loads(response.body)
+            reply: dict[str, Any] = told if isinstance(told, dict) else {"items": told}
             outcome = Outcome(trace_id_of(root), response.status, reply, start_unix_nano)
             self._receive(call, outcome, root)
         except (HttpFailure, ValueError) as failure:  # no answer, or one that is not JSON
@@ -203,7 +208,7 @@ class Wallet:
             root.end()
         return outcome
 
-    async def _send(self, call: _Call, root: Span) -> Response:
+    async def _send(self, call: Call, root: Span) -> Response:
         """Attempts until one is answered or the policy's patience ends."""
         policy = self.retry
         for attempt in range(policy.max_attempts):
@@ -218,7 +223,7 @@ class Wallet:
             await asyncio.sleep(policy.backoff_s * 2**attempt)
         raise AssertionError("a policy has at least one attempt")
 
-    async def _attempt(self, call: _Call, root: Span, attempt: int, timeout_s: float | None) -> Response:
+    async def _attempt(self, call: Call, root: Span, attempt: int, timeout_s: float | None) -> Response:
         gateway = self._gateway
         span = self._tracer.start_span(
             call.method,
@@ -236,9 +241,10 @@ class Wallet:
         headers = {
             **headers_of(span),
             "content-type": "application/json",
-            "authorization": self._authorization,
-            "x-user-id": call.user_id,
+            "authorization": f"Bearer {call.token}" if call.token else self.authorization,
         }
+        if call.user_id:
+            headers["x-user-id"] = call.user_id
         try:
             response = await gateway.request(call.method, call.path, headers, call.body, timeout_s=timeout_s)
             span.set_attribute("http.response.status_code", response.status)
@@ -252,24 +258,25 @@ class Wallet:
         finally:
             span.end()
 
-    def _receive(self, call: _Call, outcome: Outcome, root: Span) -> None:
-        span = self._tracer.start_span(call.received_name, context=under(root))
+    def _receive(self, call: Call, outcome: Outcome, root: Span) -> None:
         reply, subject = outcome.reply, call.subject
+        attributes: dict[str, str | float] = {}
         if outcome.status >= 400:
             error = reply["error"]
-            span.set_attribute(f"{subject}.status", "REJECTED")
-            root.set_attribute(f"{subject}.status", "REJECTED")
             fail(root, error["code"], error["message"])
-        else:
+            attributes = {f"{subject}.status": "REJECTED"}
+        elif "status" in reply:
             attributes = {
                 f"{subject}.id": reply[call.id_field or f"{subject}_id"],
                 f"{subject}.status": reply["status"],
             }
             if reply.get("fill_price") is not None:
                 attributes["order.fill_price"] = reply["fill_price"]
+        root.set_attributes(attributes)
+        if call.received_name:
+            span = self._tracer.start_span(call.received_name, context=under(root))
             span.set_attributes(attributes)
-            root.set_attributes(attributes)
-        span.end()
+            span.end()
 
 
 def _order_attributes(order: NewOrder) -> dict[str, str | float]:

@@ -40,6 +40,7 @@ class Gauges:
         balances: the sum over all users in whole assets, by asset and state.
         price_age: seconds since the newest reference price was one, by pair.
         open_trades: contracts for difference that are open, by asset.
+        stream_age: seconds since the streams were last sent.
     """
 
     queue_depth: Figures
@@ -47,6 +48,7 @@ class Gauges:
     balances: Figures
     price_age: Figures = dict
     open_trades: Figures = dict
+    stream_age: Figures = dict
 
 
 class Metrics:
@@ -116,6 +118,13 @@ class Metrics:
             [_observer(gauges.open_trades)],
             unit="{trade}",
             description="Contracts for difference that are open.",
+        )
+
+        self._meter(GATEWAY).create_observable_gauge(
+            "kx.stream.age",
+            [_observer(gauges.stream_age)],
+            unit="s",
+            description="How long ago the streams were sent.",
         )
 
     def request(self, span: Span, duration_s: float, method: str, route: str, status: int) -> None:

@@ -158,7 +158,7 @@ def call(*arguments: str) -> None:
         (["run", "--gateway", "nowhere"], "host:port"),
         (["run", "--exchange-api", "nowhere"], "--exchange-api.*host:port"),
         (["run", "--faults", "no-such.yaml"], "no-such.yaml"),
-        (["scenario", "easy", "--out", "x"], "choose one of smoke, standard, hard"),
+        (["scenario", "easy", "--out", "x"], "choose one of smoke, standard, accounts, hard"),
         (["scenario", "smoke", "--out", "x", "--split", "train"], "--split 'train'"),
     ],
 )

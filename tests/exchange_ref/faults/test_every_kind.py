@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import random
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from exchange_ref.faults.labels import LabelFile
 from exchange_ref.faults.registry import CONTROLS, KINDS, LASTING
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import parse_schedule
+from exchange_ref.load.customers import Customers
 from tests.exchange_ref.faults.ending import stop_after
 from tests.pace import patience_s
 
@@ -34,6 +36,11 @@ LONGER_S = {
     "gc_pause": 2.0,
     "slow_price_feed": 1.4,
     "price_spike": 2.4,
+    "payment_delay": 1.6,
+    "stream_gap": 1.6,
+    "payment_failure": 1.6,
+    "fan_out_stall": 2.4,
+    "rate_limit_storm": 1.6,
     "load_surge": 1.2,
     "time_of_day_shift": 1.2,
 }
@@ -55,6 +62,10 @@ ROUNDS: list[dict[str, dict[str, object]]] = [
     {"process_kill": {}},
     {"memory_leak": {}, "price_spike": {"ramp_s": 0.3, "percent": 5}},
     {"spread_blowout": {"pair": "SOL/USD"}, "whale_order": {"pair": "ETH/USD"}, "fat_finger": {}},
+    {"payment_delay": {"delay_ms": 200}, "stream_gap": {"share": 0.5}},
+    {"payment_failure": {}, "fan_out_stall": {}},
+    {"auth_failures": {}},
+    {"rate_limit_storm": {"per_s": 200}},
     {"noop": {}, "cold_start": {}, "deploy_shift": {}, "wash_trade": {"pair": "ETH/USD", "every_ms": 20}},
     {"load_surge": {"factor": 2.5}},
     {"time_of_day_shift": {"rate_factor": 0.3}},
@@ -98,9 +109,16 @@ def play(
             # A machine that is busy with other work as well can follow it, also in a surge.
             running.load.rate_per_s = 60.0
             runner = FaultRunner(schedule, running.target(), labels, stop)
+            customers = running.load.customers = Customers(running.exchange, random.Random(4), 12.0)
+            await customers.start()
             runner.start()
-            await asyncio.gather(running.load.run(stop), stop_after(at_s + 0.2, schedule, runner, stop))
+            await asyncio.gather(
+                running.load.run(stop),
+                customers.run(stop),
+                stop_after(at_s + 0.2, schedule, runner, stop),
+            )
             await runner.finish()
+            await customers.close()
             labels.close()
             await running.load.settle(patience_s(10.0))
             last = await running.exchange.wallet.submit(running.load.traders.next_order())

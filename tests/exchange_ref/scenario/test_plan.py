@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from exchange_ref.faults.registry import CONTROLS, KINDS
+from exchange_ref.faults.registry import CONTROLS, CUSTOMERS, KINDS
 from exchange_ref.faults.schedule import parse_schedule
 from exchange_ref.scenario.plan import SCENARIOS, Scenario, Split, is_control, plans
 
@@ -56,10 +56,14 @@ def test_tuning_and_judging_sets_differ() -> None:
     assert max(delays[Split.JUDGE]) < min(delays[Split.TUNE])
 
 
-def test_standard_holds_everything() -> None:
-    """Each of its runs has every fault and every control once."""
+def test_standard_and_accounts_hold_everything() -> None:
+    """Each of standard's runs has every control and every fault that traders meet once; those of accounts
+    have every other fault, and people who meet it."""
+    for plan in plans(SCENARIOS["accounts"], Split.JUDGE, 0):
+        assert {part.kind for step in plan.steps for part in step.parts} == {*CUSTOMERS, "noop", "load_surge"}
+        assert plan.customers_per_s > 0
     for plan in plans(SCENARIOS["standard"], Split.JUDGE, 0):
-        assert sorted(part.kind for step in plan.steps for part in step.parts) == sorted(KINDS)
+        assert sorted(part.kind for step in plan.steps for part in step.parts) == sorted({*KINDS} - CUSTOMERS)
         assert sum(is_control(step) for step in plan.steps) == len(CONTROLS)
 
 
