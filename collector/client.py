@@ -146,7 +146,7 @@ class Client:
 def _error_of(response: httpx2.Response) -> SpyhopError:
     try:
         body = response.json()["error"]
-        kind = _ERRORS.get(body["code"], SpyhopError)
+        kind = errors.Busy if body["code"] == Unavailable.code else _ERRORS.get(body["code"], SpyhopError)
         return kind(str(body["message"]), details=body.get("details") or {})
     except (ValueError, KeyError, TypeError):
         text = response.text.strip()[:200]

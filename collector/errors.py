@@ -84,6 +84,10 @@ class Unavailable(SpyhopError):
     code = "unavailable"
 
 
+class Busy(Unavailable):
+    """What a client raises when a server has answered that it cannot do this now: it runs."""
+
+
 class Timeout(SpyhopError):
     code = "timeout"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from collector.errors import SpyhopError
+from collector.errors import Busy, SpyhopError, Timeout
 from dashboard import data
 from dashboard import format as fmt
 from dashboard.components.bar import Asked, asked_of, bar
@@ -133,7 +133,8 @@ def _bar(paths: list[str]) -> None:
         st.session_state["spyhop_bar"] = (said, at)
     except SpyhopError as error:
         before, at = st.session_state.get("spyhop_bar", (None, at))
-        said = Condition("warn", "▲", f"{error.message}. Tried again by itself." + _before(before))
+        busy = "The server is busy: " if isinstance(error, Busy | Timeout) else ""
+        said = Condition("warn", "▲", f"{busy}{error.message}. Tried again by itself." + _before(before))
     path, query = frame.href("incident", id=said.incident_id) if said.incident_id else frame.href("")
     bar(
         {

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from collector.errors import NotFound, SpyhopError, Unavailable
+from collector.errors import Busy, NotFound, SpyhopError, Timeout, Unavailable
 from dashboard import format as fmt
 from dashboard.markup import page, tag
 from dashboard.settings import ExchangeAddress, Settings
@@ -242,7 +242,7 @@ def region(  # noqa: PLR0917 - the parts of a live region
             value: T = read()
         except SpyhopError as error:
             if before is None or isinstance(error, NotFound):
-                if not isinstance(error, Unavailable) or _speaks_of_the_server(key):
+                if not isinstance(error, Unavailable | Timeout) or _speaks_of_the_server(key):
                     problem(what, error)
                 else:
                     _waits(what)
@@ -349,9 +349,15 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def problem(what: str, error: SpyhopError) -> None:
+def problem(what: str, error: SpyhopError, again: str = "this page tries again by itself") -> None:
     """Says what could not be read, why, and what to do."""
-    if isinstance(error, Unavailable):
+    if isinstance(error, Busy | Timeout):
+        _panel(
+            "The Spyhop server is busy",
+            f"{what}: {error.message}. It runs, and {again}. If it stays so, choose a shorter time range, or "
+            "look at what else its machine does.",
+        )
+    elif isinstance(error, Unavailable):
         _panel(
             "The Spyhop server does not answer",
             f"{error.message}. Start it with",

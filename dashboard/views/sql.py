@@ -93,7 +93,7 @@ def _run(statement: str) -> tuple[str, Result | None]:
         with st.spinner("Running…"):
             return "", run(frame.api_url(), statement)
     except Unavailable as error:
-        frame.problem("The query", error)
+        frame.problem("The query", error, "the query can be run again in a moment")
         return error.message, None
     except SpyhopError as error:
         return f"{error.message}{'. ' + error.hint if error.hint else ''}", None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import streamlit as st
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 
 from dashboard import data
 from dashboard.condition import condition
@@ -63,6 +65,24 @@ def test_without_a_server_it_says_how_to_start_one(open_page: Opener) -> None:
         assert text.count("The Spyhop server does not answer") == 1
         assert "spyhop serve" in text
     assert "The services: waiting for the server." in shown(open_page("now", "http://127.0.0.1:9"))
+
+
+def test_a_busy_server_is_not_called_a_stopped_one(open_page: Opener) -> None:
+    """A server that answers that its places are taken runs: nobody is told to start one."""
+    app = FastAPI()
+
+    @app.api_route("/{path:path}", methods=["GET", "POST"])
+    def busy(path: str) -> JSONResponse:
+        error = {"code": "unavailable", "message": f"all places for {path} are taken", "details": {}}
+        return JSONResponse({"error": error}, 503)
+
+    server, thread, url = serve(app)
+    text = shown(open_page("now", url))
+    server.should_exit = True
+    thread.join(5)
+    assert text.count("The Spyhop server is busy") == 1
+    assert "are taken. It runs, and this page tries again by itself" in text
+    assert "spyhop serve" not in text
 
 
 def test_silence_is_not_called_healthy(open_page: Opener, api_url: str, busy: World) -> None:
