@@ -105,7 +105,7 @@ def _within(page: Page) -> dict[str, float]:
         switches.append(_timed(lambda: _go(page, "/incident"), options.first.wait_for, page))
         for number in (7, 8):
             row = options.nth(number)
-            title = row.locator(".title").inner_text()
+            title = row.locator(".title").inner_text().partition(" ×")[0]
             seen = page.locator(".sp .title").filter(has_text=title).first
             rows.append(_timed(row.click, seen.wait_for, page))
         box = page.get_by_placeholder("operation, service, trace id, whale")
@@ -126,7 +126,7 @@ def _go(page: Page, href: str) -> None:
 
 
 def _card(page: Page) -> None:
-    page.get_by_text("Likely start").first.wait_for()
+    page.get_by_text("Unresolved anomalies").first.wait_for()
 
 
 def _none(found: Any) -> None:
