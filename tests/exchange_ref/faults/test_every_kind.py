@@ -19,7 +19,7 @@ from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.instruments import ASSETS
 from exchange_ref.engine.ledger import FEE_ACCOUNT
 from exchange_ref.faults.labels import LabelFile
-from exchange_ref.faults.registry import CONTROLS, KINDS, LASTING
+from exchange_ref.faults.registry import CONTROLS, CUSTOMERS, KINDS, LASTING
 from exchange_ref.faults.runner import FaultRunner
 from exchange_ref.faults.schedule import parse_schedule
 from exchange_ref.load.customers import Customers
@@ -109,13 +109,14 @@ def play(
             # A machine that is busy with other work as well can follow it, also in a surge.
             running.load.rate_per_s = 60.0
             runner = FaultRunner(schedule, running.target(), labels, stop)
-            customers = running.load.customers = Customers(running.exchange, random.Random(4), 12.0)
-            await customers.start()
+            customers = Customers(running.exchange, random.Random(4), 12.0)
+            visits = [customers.run(stop)] if CUSTOMERS & {kind for kinds in rounds for kind in kinds} else []
+            if visits:
+                running.load.customers = customers
+                await customers.start()
             runner.start()
             await asyncio.gather(
-                running.load.run(stop),
-                customers.run(stop),
-                stop_after(at_s + 0.2, schedule, runner, stop),
+                running.load.run(stop), *visits, stop_after(at_s + 0.2, schedule, runner, stop)
             )
             await runner.finish()
             await customers.close()
