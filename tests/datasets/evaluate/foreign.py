@@ -1,4 +1,4 @@
-"""Four further systems, written without a look at the detectors, with faults that only a part of them meets.
+"""Four further systems, with faults that only a part of them meets.
 
 - `tenants`: an API of many customers, of whom one is large and slow; faults meet one of the others.
 - `meters`: devices report by traces of one span, twenty kinds of them.
