@@ -182,6 +182,7 @@ def test_transfers_that_cannot_be_made_are_explained(
     assert available == 2_000 * 10**8
 
 
+@pytest.mark.alone  # it waits for the load to keep its rate
 def test_the_load_mixes_transfers_and_cancels_in(open_exchange) -> None:
     """With shares for them, transfers and cancels arrive beside as many orders as before."""
     from exchange_ref.load.arrivals import Mix

@@ -64,6 +64,7 @@ def assert_nothing_leaks(traces: dict[str, Any]) -> None:
             assert not [text for text in texts if LEAKS.search(text)]
 
 
+@pytest.mark.alone  # its bounds are milliseconds of statements at a rate
 def test_a_slow_database_is_slow_where_its_label_says(open_exchange, tmp_path: Path) -> None:
     """While it lasts the labelled traces' SELECT wallets really take the delay, other statements do not, the
     trace keeps its shape, and no span says why."""

@@ -37,7 +37,8 @@ SILENT = {
     "stale_price": {},
     "pool_exhaustion": {"hold_ms": 40},
 }
-pytestmark = pytest.mark.timeout(900)  # its load goes at the machine's pace
+# Its load goes at the machine's pace, which another test beside it would change on its way.
+pytestmark = [pytest.mark.timeout(900), pytest.mark.alone]
 RATE_PER_S, LASTS_S, PAUSE_S = 60.0, 0.6, 0.4
 FOLDS = 5
 SHUFFLES = 1000
