@@ -28,6 +28,20 @@ Seed = Annotated[int, typer.Option(help="Seed of the traders.")]
 Gateway = Annotated[str | None, typer.Option(help="Address of the gateway, HOST:PORT.")]
 ExchangeApi = Annotated[str | None, typer.Option(help="Address of the exchange API, HOST:PORT.")]
 Data = Annotated[Path | None, typer.Option(help="Folder for database, journal and accepted orders.")]
+Database = Annotated[
+    str,
+    typer.Option(
+        help="postgresql://USER@HOST:PORT/NAME for the API's rows, its password in PGPASSWORD or ~/.pgpass; "
+        "empty: SQLite in the data folder."
+    ),
+]
+TraceUrl = Annotated[
+    str,
+    typer.Option(
+        help="Where a trace is looked at, with {trace_id} for its id: the trading page links what was done "
+        "there, e.g. http://127.0.0.1:8501/trace?id={trace_id}."
+    ),
+]
 Traders = Annotated[
     str,
     typer.Option(

@@ -21,11 +21,13 @@ from exchange_ref.command_options import (
     ClientAttempts,
     ClientTimeout,
     Data,
+    Database,
     ExchangeApi,
     Gateway,
     Otlp,
     Report,
     Seed,
+    TraceUrl,
     Traders,
     TransferShare,
     find_population,
@@ -92,6 +94,8 @@ def run(
     gateway: Gateway = None,
     exchange_api: ExchangeApi = None,
     data: Data = None,
+    database: Database = "",
+    trace_url: TraceUrl = "",
     rhythm: Annotated[
         str | None,
         typer.Option(help="Let the rate follow day and week; how long a day lasts: 24h, or 10m to see it."),
@@ -115,8 +119,10 @@ def run(
     settings = override_settings(
         otlp=otlp, rate=rate, broker=broker, gateway=gateway, api=exchange_api, data=data
     )
+    options = _options(settings, seed, traders, retry_policy(client_attempts, client_timeout))
     options = replace(
-        _options(settings, seed, traders, retry_policy(client_attempts, client_timeout)),
+        options,
+        exchange=replace(options.exchange, database=database, trace_url=trace_url),
         mix=Mix(transfer_share, cancel_share),
         schedule=read_schedule(faults) if faults is not None else Schedule(0, ()),
         labels=labels,
@@ -148,6 +154,7 @@ def history(
     gateway: Gateway = None,
     exchange_api: ExchangeApi = None,
     data: Data = None,
+    database: Database = "",
     traders: Traders = "retail",
     client_attempts: ClientAttempts = 1,
     client_timeout: ClientTimeout = None,
@@ -164,8 +171,10 @@ def history(
     settings = override_settings(
         otlp=otlp, rate=rate, broker=broker, gateway=gateway, api=exchange_api, data=data
     )
+    options = _options(settings, seed, traders, retry_policy(client_attempts, client_timeout))
     options = replace(
-        _options(settings, seed, traders, retry_policy(client_attempts, client_timeout)),
+        options,
+        exchange=replace(options.exchange, database=database),
         mix=Mix(transfer_share, cancel_share),
         history=History(duration_s, orders_per_hour),
     )
@@ -239,8 +248,6 @@ def _config(settings: Settings, seed: int) -> ExchangeConfig:
         price_seed=seed,
         broker_command=settings.exchange_broker_command,
         admin_token=settings.exchange_admin_token,
-        trace_url=settings.exchange_trace_url,
-        database=settings.exchange_database.get_secret_value(),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from exchange_ref.host_port import parse_host_port
@@ -37,21 +37,10 @@ class Settings(BaseSettings):
         default=Path("spyhop-data/exchange"),
         description="Folder for the exchange's database, journal and accepted orders.",
     )
-    exchange_database: SecretStr = Field(
-        default=SecretStr(""),
-        description="postgresql://USER:PASSWORD@HOST:PORT/NAME for the API's rows; empty: SQLite in the data "
-        "folder.",
-    )
     exchange_admin_token: str = Field(
         default="",
         description="Token for /admin/ at the gateway, which switches faults and load, and for orders of any "
         "trader (x-user-id); also for the dashboard; closed without one.",
-    )
-
-    exchange_trace_url: str = Field(
-        default="",
-        description="Where a trace is looked at, with {trace_id} for its id: the trading page links what "
-        "was done there, e.g. http://127.0.0.1:8501/trace?id={trace_id}.",
     )
 
     @field_validator("exchange_gateway", "exchange_api")

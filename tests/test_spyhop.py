@@ -58,7 +58,7 @@ def test_settings_stand_in_groups() -> None:
     shown = CliRunner(env={"COLUMNS": "300"}).invoke(spyhop.app, ["settings"]).output
     headings = {line.strip() for line in shown.splitlines()}
     assert set(spyhop.SETTINGS) <= headings
-    assert len(known_names(spyhop.SETTINGS.values())) <= 64
+    assert len(known_names(spyhop.SETTINGS.values())) <= 62
 
 
 def test_a_misspelt_setting_is_refused_with_the_nearest_name() -> None:

@@ -98,10 +98,11 @@ def build(addresses: Addresses, files: Files, rate_per_s: float, seed: int) -> t
             *("--gateway", f"{host}:{addresses.gateway}"),
             *("--exchange-api", f"{host}:{addresses.exchange_api}"),
             *("--data", str(files.exchange)),
+            *("--trace-url", f"{dashboard_url}/trace?id={{trace_id}}"),
         ],
         address=gateway_url,
         ready_url=f"{gateway_url}/healthz",
-        environment={**shared, "SPYHOP_EXCHANGE_TRACE_URL": f"{dashboard_url}/trace?id={{trace_id}}"},
+        environment=shared,
     )
     dashboard = Part(
         name="dashboard",

@@ -11,7 +11,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from exchange_ref.faults.impact import Impact, Window, compare, counts, durations_ms
-from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, entry
+from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, attribute, entry
 from exchange_ref.services.wallet import RetryPolicy
 from exchange_ref.telemetry.tracing import GATEWAY, WALLET
 
@@ -41,16 +41,13 @@ class RetryStorm(LastingFault[RetryStormParams]):
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
-        wallet, usual = scene.exchange.wallet, scene.exchange.wallet.retry
         took_ms = [sample.value for sample in durations_ms(scene.exchange.witness, WALLET, "POST")]
         timeout_s = statistics.median(took_ms) / 1000 if took_ms else DEFAULT_TIMEOUT_S
         if self.params.timeout_ms is not None:
             timeout_s = self.params.timeout_ms / 1000
-        wallet.retry = RetryPolicy(self.params.max_attempts, timeout_s, self.params.backoff_ms / 1000)
-        try:
+        policy = RetryPolicy(self.params.max_attempts, timeout_s, self.params.backoff_ms / 1000)
+        with attribute(scene.exchange.wallet, "retry", policy):
             yield
-        finally:
-            wallet.retry = usual
 
     def measure(self, scene: Scene, window: Window) -> Impact:
         return compare(counts(scene.exchange.witness.runs(WALLET, "POST")), window, 1)
@@ -75,18 +72,14 @@ class WalletSlowClient(LastingFault[SlowClientParams]):
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
-        client = scene.exchange.front_client
 
         def dawdle_s() -> float:
             return (
                 scene.around(self.params.delay_ms / 1000) if scene.rng.random() < self.params.share else 0.0
             )
 
-        client.dawdle_s = dawdle_s
-        try:
+        with attribute(scene.exchange.front_client, "dawdle_s", dawdle_s):
             yield
-        finally:
-            client.dawdle_s = None
 
     def measure(self, scene: Scene, window: Window) -> Impact:
         samples = durations_ms(scene.exchange.witness, WALLET, "POST")

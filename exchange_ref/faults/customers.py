@@ -22,7 +22,7 @@ from exchange_ref.faults.impact import (
     failures,
     trace_ids,
 )
-from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene
+from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, attribute
 from exchange_ref.faults.tasks import cancelled_at_end
 from exchange_ref.telemetry.tracing import EXCHANGE, GATEWAY, WALLET
 
@@ -52,13 +52,9 @@ class PaymentDelay(_Payment):
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
-        provider = scene.exchange.payments
-        usual = provider.delay_s
-        provider.delay_s = lambda: scene.around(self.params.delay_ms / 1000)
-        try:
+        delay_s = self.params.delay_ms / 1000
+        with attribute(scene.exchange.payments, "delay_s", lambda: scene.around(delay_s)):
             yield
-        finally:
-            provider.delay_s = usual
 
     def measure(self, scene: Scene, window: Window) -> Impact:
         samples = [
@@ -81,13 +77,8 @@ class PaymentFailure(_Payment):
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
-        provider = scene.exchange.payments
-        usual = provider.failing
-        provider.failing = lambda: scene.rng.random() < self.params.share * scene.level()
-        try:
+        with attribute(scene.exchange.payments, "failing", lambda: scene.chance(self.params.share)):
             yield
-        finally:
-            provider.failing = usual
 
     def measure(self, scene: Scene, window: Window) -> Impact:
         runs = [run for name in PAYMENTS for run in scene.exchange.witness.runs(EXCHANGE, name)]
@@ -109,13 +100,9 @@ class AuthFailures(LastingFault[LastingParams]):
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
-        doorman = scene.exchange.gateway.doorman
-        usual = doorman.tokens
-        doorman.tokens = AccessTokens(secrets.token_bytes(KEY_BYTES), scene.target.now_ns)
-        try:
+        other_key = AccessTokens(secrets.token_bytes(KEY_BYTES), scene.target.now_ns)
+        with attribute(scene.exchange.gateway.doorman, "tokens", other_key):
             yield
-        finally:
-            doorman.tokens = usual
 
     def measure(self, scene: Scene, window: Window) -> Impact:
         return compare(failures(scene.exchange.witness.runs(WALLET, "GET")), window, 1)
@@ -171,12 +158,8 @@ class StreamGap(LastingFault[StreamGapParams]):
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
-        streams = scene.exchange.streams
-        streams.losing = lambda: scene.rng.random() < self.params.share * scene.level()
-        try:
+        with attribute(scene.exchange.streams, "losing", lambda: scene.chance(self.params.share)):
             yield
-        finally:
-            streams.losing = None
 
     def measure(self, scene: Scene, window: Window) -> Impact:
         customers = scene.target.load.customers
@@ -205,16 +188,11 @@ class FanOutStall(LastingFault[FanOutStallParams]):
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
-        streams = scene.exchange.streams
-
         async def hold() -> None:
             await asyncio.sleep(scene.around(self.params.hold_ms / 1000))
 
-        streams.holding = hold
-        try:
+        with attribute(scene.exchange.streams, "holding", hold):
             yield
-        finally:
-            streams.holding = None
 
     def measure(self, scene: Scene, window: Window) -> Impact:
         customers = scene.target.load.customers

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from exchange_ref.engine.instruments import ASSETS
 from exchange_ref.faults.impact import Impact, Window, compare, counts, durations_ms
-from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene
+from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, attribute
 from exchange_ref.faults.tasks import cancelled_at_end
 from exchange_ref.services.api.statements import SELECT_WALLET
 from exchange_ref.services.api.wallets import WalletRows
@@ -129,7 +129,6 @@ class NPlusOne(LastingFault[NPlusOneParams]):
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
         wallets = scene.exchange.wallets
-        usual = wallets.fetch
 
         async def fetch_row_by_row(user_id: str, server: Span) -> WalletRows:
             rows: dict[str, tuple[str, int, int]] = {}
@@ -141,11 +140,8 @@ class NPlusOne(LastingFault[NPlusOneParams]):
                     rows[asset] = (asset, available, locked)
             return list(rows.values())
 
-        wallets.fetch = fetch_row_by_row
-        try:
+        with attribute(wallets, "fetch", fetch_row_by_row):
             yield
-        finally:
-            wallets.fetch = usual
 
     def measure(self, scene: Scene, window: Window) -> Impact:
         runs = scene.exchange.witness.runs(EXCHANGE, "SELECT wallets")

@@ -65,6 +65,10 @@ class Scene:
         """From 0 to 1: how far the fault has grown."""
         return min(1.0, (self._now_s() - self._started_s) / self._ramp_s) if self._ramp_s else 1.0
 
+    def chance(self, share: float) -> bool:
+        """True for so large a share of the calls, at the present level."""
+        return self.rng.random() < share * self.level()
+
     def ticks(self, symbol: str, price: float) -> float:
         """`price` in ticks of the pair, not rounded."""
         return price / float(PAIRS[symbol].tick)
@@ -138,6 +142,17 @@ class LastingFault(Generic[P]):
             impact_verified=impact.verified,
             impact=impact.figures,
         )
+
+
+@contextmanager
+def attribute(owner: object, name: str, value: object) -> Iterator[None]:
+    """`owner.name` is `value` inside the block, and what it was before behind it."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from exchange_ref.engine.orders import Order, Side
 from exchange_ref.faults.impact import Impact, Window, compare, durations_ms, passages_ms
-from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene
+from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, attribute
 from exchange_ref.faults.tasks import cancelled_at_end
 from exchange_ref.telemetry.tracing import EXCHANGE, MATCHER
 
@@ -182,17 +182,14 @@ class FsyncStall(LastingFault[FsyncStallParams]):
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
-        stages, path = scene.exchange.matcher.stages, scene.exchange.folder / "journal.blocks"
+        path = scene.exchange.folder / "journal.blocks"
 
         async def sync_now_and_then() -> None:
             if scene.rng.random() < self.params.share:
                 await asyncio.to_thread(_sync_for, path, scene.around(self.params.stall_ms / 1000))
 
-        stages.appending = sync_now_and_then
-        try:
+        with attribute(scene.exchange.matcher.stages, "appending", sync_now_and_then):
             yield
-        finally:
-            stages.appending = None
 
     def measure(self, scene: Scene, window: Window) -> Impact:
         samples = durations_ms(scene.exchange.witness, MATCHER, "journal.append")

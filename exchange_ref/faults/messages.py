@@ -20,7 +20,7 @@ from exchange_ref.faults.impact import (
     gaps_ms,
     trace_ids,
 )
-from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, item
+from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, attribute, item
 from exchange_ref.telemetry.tracing import EXCHANGE, MATCHER
 
 
@@ -121,7 +121,7 @@ class DuplicateDelivery(LastingFault[DuplicateDeliveryParams]):
         twice = item(
             scene.exchange.link.repeat,
             ORDERS_QUEUE,
-            lambda: scene.rng.random() < self.params.share * scene.level(),
+            lambda: scene.chance(self.params.share),
         )
         with twice:
             yield
@@ -149,18 +149,14 @@ class ReplyLoss(LastingFault[ReplyLossParams]):
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
-        client = scene.exchange.matcher_client
-        usual_s, client.reply_timeout_s = client.reply_timeout_s, self.params.timeout_ms / 1000
+        impatient = attribute(scene.exchange.matcher_client, "reply_timeout_s", self.params.timeout_ms / 1000)
         lost = item(
             scene.exchange.link.lose,
             REPLIES_QUEUE,
-            lambda: scene.rng.random() < self.params.share * scene.level(),
+            lambda: scene.chance(self.params.share),
         )
-        try:
-            with lost:
-                yield
-        finally:
-            client.reply_timeout_s = usual_s
+        with impatient, lost:
+            yield
 
     def measure(self, scene: Scene, window: Window) -> Impact:
         runs = scene.exchange.witness.runs(EXCHANGE, "payment_response process")

@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from exchange_ref.faults.impact import Impact, Sample, Window, compare, durations_ms
-from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene
+from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, attribute
 from exchange_ref.market.prices import FRESH_FOR_S, MAX_WAIT_S, PUSH_EVERY_S
 from exchange_ref.telemetry.tracing import EXCHANGE
 
@@ -37,13 +37,12 @@ class SlowPriceFeed(LastingFault[SlowPriceFeedParams]):
 
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
-        source = scene.exchange.price_source
-        usual = source.every_s
-        source.every_s = lambda: max(PUSH_EVERY_S, scene.around(self.params.every_ms / 1000))
-        try:
+        every_s = self.params.every_ms / 1000
+        slower = attribute(
+            scene.exchange.price_source, "every_s", lambda: max(PUSH_EVERY_S, scene.around(every_s))
+        )
+        with slower:
             yield
-        finally:
-            source.every_s = usual
 
     def measure(self, scene: Scene, window: Window) -> Impact:
         samples = durations_ms(scene.exchange.witness, EXCHANGE, PLACE_ORDER)

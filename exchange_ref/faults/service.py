@@ -14,7 +14,7 @@ from pydantic import Field
 
 from exchange_ref.engine.orders import Order
 from exchange_ref.faults.impact import Impact, Window, compare, durations_ms, failures
-from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, entry
+from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, attribute, entry
 from exchange_ref.faults.tasks import cancelled_at_end
 from exchange_ref.load.traders import USERS
 from exchange_ref.telemetry.metrics import resident_bytes
@@ -81,13 +81,9 @@ class ErrorBurst(LastingFault[ErrorBurstParams]):
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
         fees = scene.exchange.service.fees
-        usual = fees.tiers
         missing = scene.rng.sample(USERS, self.params.users)
-        fees.tiers = {user: tier for user, tier in usual.items() if user not in missing}
-        try:
+        with attribute(fees, "tiers", {user: fees.tiers[user] for user in fees.tiers if user not in missing}):
             yield
-        finally:
-            fees.tiers = usual
 
     def measure(self, scene: Scene, window: Window) -> Impact:
         return compare(failures(scene.exchange.witness.runs(EXCHANGE, PLACE_ORDER)), window, 1)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
@@ -20,30 +19,10 @@ from sklearn.metrics import mean_absolute_error, r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-RSI_MINUTES: Final = 14
+from exchange_ref.market.price_models import RSI_MINUTES, TREES, Model, Score
+
 DAY_MINUTES: Final = 24 * 60
-MIN_EXAMPLES: Final = 30
 TRAINED_SHARE: Final = 2 / 3
-TREES: Final = 100
-
-
-class Model(StrEnum):
-    LINEAR = "linear"
-    FOREST = "forest"
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """`r2` and errors of moves in percent; `hits` is the share of moves whose direction was right. `baseline`
-    says always what most trained moves were: their mean, and their direction."""
-
-    r2: float
-    error_percent: float
-    hits: float
-    baseline_error_percent: float
-    baseline_hits: float
-    trained: int
-    tested: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +40,7 @@ class Fitted:
 def fit(closes: Sequence[float], volumes: Sequence[float], trees: int = TREES) -> Fitted:
     """
     Args:
-        closes: of minutes in their order, `volumes` beside them; more than `MIN_EXAMPLES + RSI_MINUTES`.
+        closes: of minutes in their order, `volumes` beside them; `MIN_MINUTES` or more.
     """
     prices: Any = np.asarray(closes)
     mean_price = float(prices.mean())

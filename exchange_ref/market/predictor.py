@@ -19,15 +19,13 @@ from opentelemetry.trace import Span, Tracer
 from exchange_ref.engine.instruments import Pair
 from exchange_ref.engine.orders import OrderRejected
 from exchange_ref.engine.tape import MINUTE_NS, Tape
+from exchange_ref.market.price_models import MIN_MINUTES, TREES, Model, Score
 from exchange_ref.telemetry.tracing import under
 
 if TYPE_CHECKING:
-    from exchange_ref.market.forecast import Fitted, Score
+    from exchange_ref.market.forecast import Fitted
 
 T = TypeVar("T")
-# As in forecast.py, which is imported by the other process alone: it takes a second.
-MIN_MINUTES: Final = 45
-TREES: Final = 100
 # A client of the gateway waits no longer than 10 s.
 PATIENCE_S: Final = 5.0
 MAX_WAITING: Final = 8
@@ -36,10 +34,10 @@ _fitted: dict[str, Fitted] = {}
 
 
 class Question(NamedTuple):
-    """Of a pair as it is now; `model` is linear or forest."""
+    """Of a pair as it is now."""
 
     pair: Pair
-    model: str
+    model: Model
     price: float
     volume_24h: float
     rsi: float
@@ -174,7 +172,5 @@ def _fit(
     return scores, time.process_time() - started_s
 
 
-def _infer(symbol: str, model: str, price: float, volume_24h: float, rsi: float) -> float:
-    from exchange_ref.market.forecast import Model  # noqa: PLC0415 - as above
-
-    return _fitted[symbol].move_percent(Model(model), price, volume_24h, rsi)
+def _infer(symbol: str, model: Model, price: float, volume_24h: float, rsi: float) -> float:
+    return _fitted[symbol].move_percent(model, price, volume_24h, rsi)

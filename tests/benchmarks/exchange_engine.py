@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ingest import surroundings
+from ingest import tell
 from opentelemetry.sdk.trace import SpanProcessor
 from websockets.asyncio.client import connect
 
@@ -189,11 +189,7 @@ def main() -> None:
         "readers": (readers, 1_000),
     }[arguments.what]
     found = measure(arguments.count or usual)
-    if arguments.json:
-        print(json.dumps({**surroundings(), **found}))
-        return
-    for name, value in found.items():
-        print(f"{name}: {value}")
+    tell(found, as_json=arguments.json)
 
 
 if __name__ == "__main__":

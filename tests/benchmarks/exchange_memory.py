@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import random
 import time
 
-from ingest import surroundings
+from ingest import tell
 
 from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.orders import Deposit, Order, OrderType, Side
@@ -64,11 +63,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     found = run(arguments.orders)
-    if arguments.json:
-        print(json.dumps({**surroundings(), **found}))
-        return
-    for name, value in found.items():
-        print(f"{name}: {value}")
+    tell(found, as_json=arguments.json)
 
 
 if __name__ == "__main__":

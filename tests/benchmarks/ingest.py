@@ -126,6 +126,15 @@ def measure(load: Load, max_seconds: float = 900) -> dict[str, Any]:
     }
 
 
+def tell(found: dict[str, Any], *, as_json: bool) -> None:
+    """Print figures: with their surroundings as JSON, or a line each."""
+    if as_json:
+        print(json.dumps({**surroundings(), **found}))
+        return
+    for name, value in found.items():
+        print(f"{name}: {value}")
+
+
 def surroundings() -> dict[str, Any]:
     """When and on what this ran."""
     return {

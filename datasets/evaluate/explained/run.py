@@ -92,7 +92,7 @@ def _draft(store: Store, subject: Subject) -> tuple[Evidence, Draft]:
     return evidence, explain(evidence)
 
 
-def _judge(  # noqa: PLR0917
+def _judge(  # noqa: PLR0917  # all that one row of the report holds
     store: Store, label: CaseLabel, told: Explanation, evidence: Evidence, draft: Draft, took_ms: float
 ) -> Explained:
     causes = told.root_causes

@@ -116,9 +116,13 @@ class Postgres:
         self._psycopg = psycopg
         self.errors: tuple[type[Exception], ...] = (psycopg.Error,)
         parts = urlsplit(url)
+        try:
+            port = parts.port or 5432
+        except ValueError as error:
+            raise InvalidUse(f"--database has no port that can be: {error}; write HOST:5432") from None
         self.attributes: dict[str, str | int] = {
             "server.address": parts.hostname or "localhost",
-            "server.port": parts.port or 5432,
+            "server.port": port,
         }
 
     def connect(self) -> psycopg.Connection:
@@ -142,7 +146,8 @@ class Postgres:
 
     def unusable(self, error: Exception) -> Exception:
         where = ":".join(str(part) for part in self.attributes.values())
-        return InvalidUse(f"cannot use PostgreSQL at {where}: {error}; check SPYHOP_EXCHANGE_DATABASE")
+        said = " ".join(str(error).split())
+        return InvalidUse(f"cannot use PostgreSQL at {where}: {said}; check --database")
 
 
 def open_backend(url: str, path: Path) -> Sqlite | Postgres:
@@ -158,8 +163,8 @@ def open_backend(url: str, path: Path) -> Sqlite | Postgres:
     scheme = url.partition("://")[0]
     if scheme not in POSTGRES_SCHEMES:
         raise InvalidUse(
-            f"SPYHOP_EXCHANGE_DATABASE begins with {scheme[:20]!r}; write "
-            "postgresql://USER:PASSWORD@HOST:PORT/NAME, or nothing for SQLite"
+            f"--database begins with {scheme[:20]!r}; write postgresql://USER@HOST:PORT/NAME, "
+            "or nothing for SQLite"
         )
     return Postgres(url)
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from exchange_ref.market.predictor import Predictor, Question
+from exchange_ref.market.price_models import Model, Score
 from exchange_ref.services.api.market_routes import find_pair
 from exchange_ref.services.api.server_spans import SPAN_KEY
 from exchange_ref.services.api.user import UserId
@@ -20,34 +21,20 @@ class PredictRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     pair: str = "BTC/USD"
-    model: Literal["linear", "forest"] = "forest"
+    model: Model = Model.FOREST
     current_price: Annotated[Finite, Field(gt=0)]
     volume_24h: Annotated[Finite, Field(ge=0)]
     rsi: float = Field(ge=0, le=100)
 
 
-class PredictScore(BaseModel):
-    """Of minutes that the scored model had not seen; `baseline` says what most trained minutes were."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    r2: float
-    error_percent: float
-    hits: float
-    baseline_error_percent: float
-    baseline_hits: float
-    trained: int
-    tested: int
-
-
 class PredictReply(BaseModel):
     pair: str
-    model: str
+    model: Model
     direction: Literal["UP", "DOWN"]
     move_percent: float
     predicted_price: float
     horizon_s: int = 60
-    score: PredictScore
+    score: Score
     beats_baseline: bool
 
 
@@ -66,7 +53,7 @@ def predict_routes(predictor: Predictor) -> APIRouter:
             direction="UP" if move_percent > 0 else "DOWN",
             move_percent=move_percent,
             predicted_price=body.current_price * (1 + move_percent / 100),
-            score=PredictScore.model_validate(score),
+            score=score,
             beats_baseline=score.error_percent < score.baseline_error_percent,
         )
 

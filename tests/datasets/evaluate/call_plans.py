@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.datasets.evaluate.systems import START_NS, Span, span_rows, write_folder
+from tests.datasets.evaluate.systems import START_NS, Span, folder_parser, span_rows, write_folder
 
 _EPISODE_S, _BETWEEN_S = 60, 150
 
@@ -97,6 +97,22 @@ def arrivals(rng: Rng, rate: Callable[[float], float], until_s: float) -> Iterat
     at_s = 0.0
     while (at_s := at_s + float(rng.exponential(1 / rate(at_s)))) < until_s:
         yield at_s
+
+
+def write_named(
+    page: str | None,
+    systems: Mapping[str, Stranger],
+    spoilers: Mapping[str, Spoiler],
+    of_caller: Collection[str],
+) -> None:
+    """Write the system that the command line names; `page` is its help. The rest as for `write_system`."""
+    parser = folder_parser(page, systems)
+    parser.add_argument(
+        "--quiet", type=int, default=0, metavar="SECONDS", help="nothing is wrong for so long"
+    )
+    given = parser.parse_args()
+    system = systems[given.name]
+    write_system(given.out, given.name, system, spoilers, of_caller, seed=given.seed, quiet_s=given.quiet)
 
 
 def write_system(

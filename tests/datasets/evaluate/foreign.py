@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.datasets.evaluate.call_plans import Call, Rng, Spoiler, Stranger, client, write_system
-from tests.datasets.evaluate.systems import around, folder_parser
+from tests.datasets.evaluate.call_plans import Call, Rng, Spoiler, Stranger, client, write_named
+from tests.datasets.evaluate.systems import around
 from tests.datasets.evaluate.usual_faults import spoil
 
 _KINDS = [f"POST /v1/{kind}" for kind in ("heat", "water", "power", "gas")]
@@ -184,20 +184,5 @@ FOREIGN: dict[str, Stranger] = {
 }  # fmt: skip
 
 
-def main() -> None:
-    parser = folder_parser(__doc__, FOREIGN)
-    parser.add_argument("--quiet", type=int, default=0, metavar="SECONDS")
-    given = parser.parse_args()
-    write_system(
-        given.out,
-        given.name,
-        FOREIGN[given.name],
-        FAULTS,
-        OF_CALLER,
-        seed=given.seed,
-        quiet_s=given.quiet,
-    )
-
-
 if __name__ == "__main__":
-    main()
+    write_named(__doc__, FOREIGN, FAULTS, OF_CALLER)

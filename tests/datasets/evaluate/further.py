@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.datasets.evaluate.call_plans import Call, Rng, Spoiler, Stranger, again, client, write_system
-from tests.datasets.evaluate.systems import around, folder_parser
+from tests.datasets.evaluate.call_plans import Call, Rng, Spoiler, Stranger, again, client, write_named
+from tests.datasets.evaluate.systems import around
 
 Found = tuple[Call, Call]  # the culprit's span, and the span around it
 
@@ -193,20 +193,5 @@ FURTHER: dict[str, Stranger] = {
 BLAMED_ON_CALLER = ("loop", "flip")
 
 
-def main() -> None:
-    parser = folder_parser(__doc__, FURTHER)
-    parser.add_argument("--quiet", type=int, default=0, metavar="SECONDS")
-    given = parser.parse_args()
-    write_system(
-        given.out,
-        given.name,
-        FURTHER[given.name],
-        FAULTS,
-        BLAMED_ON_CALLER,
-        seed=given.seed,
-        quiet_s=given.quiet,
-    )
-
-
 if __name__ == "__main__":
-    main()
+    write_named(__doc__, FURTHER, FAULTS, BLAMED_ON_CALLER)

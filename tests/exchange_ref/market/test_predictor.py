@@ -11,9 +11,8 @@ import pytest
 
 from exchange_ref.engine.orders import Side
 from exchange_ref.engine.tape import MINUTE_NS
-from exchange_ref.market.forecast import MIN_EXAMPLES, RSI_MINUTES, TREES, Model, fit, relative_strength
-from exchange_ref.market.predictor import MIN_MINUTES
-from exchange_ref.market.predictor import TREES as TREES_TOLD
+from exchange_ref.market.forecast import fit, relative_strength
+from exchange_ref.market.price_models import MIN_EXAMPLES, MIN_MINUTES, Model
 
 USER = {"x-user-id": "trader-01"}
 BODY = {"current_price": 42_000, "volume_24h": 12.5, "rsi": 55}
@@ -57,9 +56,10 @@ def test_a_price_far_above_its_mean_is_told_to_fall() -> None:
         assert fitted.move_percent(model, 99.9, 900, 50) > 0.02
 
 
-def test_limits_agree() -> None:
-    assert MIN_EXAMPLES + RSI_MINUTES + 1 == MIN_MINUTES
-    assert TREES == TREES_TOLD
+def test_so_many_minutes_are_just_enough() -> None:
+    """The least number of minutes gives the least number of examples."""
+    score = fit(walk(MIN_MINUTES), [1.0] * MIN_MINUTES).scores[Model.LINEAR]
+    assert score.trained + score.tested == MIN_EXAMPLES
 
 
 @pytest.fixture(scope="module")

@@ -154,7 +154,11 @@ def test_no_statement_keeps_sqlites_words() -> None:
 
 @pytest.mark.parametrize(
     ("url", "words"),
-    [("mysql://x", "begins with 'mysql'"), ("postgresql://kx:no@127.0.0.1:1/x", "cannot use PostgreSQL")],
+    [
+        ("mysql://x", "begins with 'mysql'"),
+        ("postgresql://kx@127.0.0.1:port/x", "has no port that can be"),
+        ("postgresql://kx:no@127.0.0.1:1/x", "cannot use PostgreSQL"),
+    ],
 )
 def test_a_database_that_cannot_be_used_is_said(tmp_path: Path, url: str, words: str) -> None:
     """And its password is not."""
