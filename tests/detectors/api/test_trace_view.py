@@ -95,8 +95,19 @@ def test_each_span_is_compared_with_its_own_operation(system, store, trained):
     """Spans that are compared by operation have the figures that each would have by itself."""
     trace_id = system.order()
     system.land()
+    with store.transaction() as con:
+        con.execute(
+            """INSERT INTO spans_recent
+            SELECT s.* REPLACE (
+                substr(md5(i::VARCHAR), 1, 16) AS span_id, duration_ns * (i + 1) AS duration_ns
+            )
+            FROM spans_recent s, range(1, 4) r(i)
+            WHERE s.trace_id = ? AND s.span_name = 'SELECT wallets'""",
+            [trace_id],
+        )
     view = load_trace_view(store, trained.baselines, trace_id)
     assert len({span["baseline"]["p50_ns"] for span in view["spans"]}) == 3
+    assert len({span["sigma"] for span in view["spans"]}) == 6
     for span in view["spans"]:
         began = datetime.fromtimestamp(int(span["start_unix_nano"]) / 1e9, UTC)
         hour = began.weekday() * 24 + began.hour
@@ -104,5 +115,8 @@ def test_each_span_is_compared_with_its_own_operation(system, store, trained):
         model = trained.baselines.duration(span["service_name"], operation, span["span_kind"], hour)
         assert model is not None
         assert span["sigma"] == pytest.approx(float(model.tail.sigma(span["duration_ns"])))
+        assert span["percentile"] == pytest.approx(
+            100 * (1 - float(model.tail.survival(span["duration_ns"])))
+        )
         assert span["excess_ns"] == span["duration_ns"] - model.tail.p50
         assert span["baseline"]["cell"] == model.cell
