@@ -71,7 +71,7 @@ def _serve(
     Args:
         most_bytes: address space that one query may leave behind for the next.
     """
-    connection.send_bytes(b"{}")  # ready
+    connection.send_bytes(json.dumps({"ready_s": monotonic()}).encode())
     while True:
         request = json.loads(connection.recv_bytes())
         # The default action ends the process, also within a call that nothing else can end. This process is

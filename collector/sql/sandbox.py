@@ -24,6 +24,7 @@ _KILL_GRACE_S = 1.0
 WALL_FACTOR = 3  # how much longer a check may take than the CPU that it may use
 # One stays: a process takes half a second to start, and 100 MB.
 KEPT = 1
+START_S = 0.5  # what is taken for the time of a start before there was one
 _ERRORS: dict[str, type[SpyhopError]] = {
     kind.code: kind for kind in (InvalidInput, RefusedQuery, Timeout, TooLarge)
 }
@@ -38,11 +39,22 @@ Reply = tuple[dict[str, Any], pa.Table | None]
 
 
 class Sandbox:
-    """Thread-safe. Makes one process for each simultaneous call; one of them is kept for the next call."""
+    """Thread-safe. Simultaneous calls share the process that is kept, and have one of their own where they
+    would wait for longer than it takes to start.
 
-    def __init__(self) -> None:
+    A check takes some 20 ms. On a busy machine a start takes 20 s, and the starts would keep it busy.
+
+    Args:
+        make: starts a process.
+    """
+
+    def __init__(self, make: Callable[[], _Child] | None = None) -> None:
+        self._make = make or _Child
         self._idle: list[_Child] = []
+        self._lent = 0
+        self._start_s = START_S
         self._guard = threading.Lock()
+        self._changed = threading.Condition(self._guard)
         self._closed = False
 
     def warm_up(self) -> None:
@@ -50,7 +62,7 @@ class Sandbox:
         with self._guard:
             if self._closed or len(self._idle) >= KEPT:
                 return
-        self._give_back(_Child())
+        self._keep(self._make())
 
     def ask(self, request: Mapping[str, Any], timeout_s: float, is_gone: IsGone = None) -> Reply:
         """The child's answer about a query, and its rows if the child could run it.
@@ -67,18 +79,20 @@ class Sandbox:
             TooLarge: it takes too much memory.
             Unavailable: the client has gone.
         """
-        child = self._take()
+        child = self._take(is_gone)
         try:
             answer, table = child.ask(request, timeout_s, is_gone)
         except _Crashed as crash:
-            child.close()
+            if not crash.was_ready:
+                self._start_s = crash.elapsed_s
+            self._drop(child)
             self._replace_soon()
             raise _error_of(crash) from crash
         except BaseException:
-            child.close()
+            self._drop(child)
             raise
         if answer.get("ends"):
-            child.close()
+            self._drop(child)
             self._replace_soon()
         else:
             self._give_back(child)
@@ -90,16 +104,41 @@ class Sandbox:
         with self._guard:
             self._closed = True
             idle, self._idle = self._idle, []
+            self._changed.notify_all()
         for child in idle:
             child.close()
 
-    def _take(self) -> _Child:
+    def _take(self, is_gone: IsGone) -> _Child:
+        """An idle process: at once, or within the time in which another would start; else that other."""
+        began_s = monotonic()
         with self._guard:
-            if self._closed:
+            while not self._closed:
+                if self._idle:
+                    self._lent += 1
+                    return self._idle.pop()
+                left_s = began_s + self._start_s - monotonic()
+                if not self._lent or left_s <= 0:
+                    self._lent += 1
+                    break
+                self._changed.wait(min(left_s, GONE_LOOK_S))
+                if is_gone is not None and is_gone():
+                    raise gone()
+            else:
                 raise Unavailable("queries are not taken any more", hint="the server is shutting down")
-            if self._idle:
-                return self._idle.pop()
-        return _Child()
+        try:
+            return self._make()
+        except BaseException:
+            self._returned()
+            raise
+
+    def _drop(self, child: _Child) -> None:
+        child.close()
+        self._returned()
+
+    def _returned(self) -> None:
+        with self._guard:
+            self._lent -= 1
+            self._changed.notify()
 
     def _replace_soon(self) -> None:
         threading.Thread(target=self._replace, name="sql-replace", daemon=True).start()
@@ -109,9 +148,16 @@ class Sandbox:
             self.warm_up()
 
     def _give_back(self, child: _Child) -> None:
+        """Of a process that was lent."""
+        self._keep(child)
+        self._returned()
+
+    def _keep(self, child: _Child) -> None:
         with self._guard:
+            self._start_s = child.start_s or self._start_s
             if not self._closed and len(self._idle) < KEPT:
                 self._idle.append(child)
+                self._changed.notify()
                 return
         child.close()
 
@@ -164,14 +210,17 @@ class _Child:
             )
         self._connection = Connection(ours.detach())
         self._is_ready = False
+        self._made_s = monotonic()
+        self.start_s = 0.0  # how long the start took; 0 until that is known
 
     def ask(self, request: Mapping[str, Any], timeout_s: float, is_gone: IsGone) -> Reply:
         """Raises _Crashed."""
         started_s = monotonic()
         try:
             if not self._is_ready:
-                self._receive(START_TIMEOUT_S, started_s)
+                ready = json.loads(self._receive(START_TIMEOUT_S, started_s))
                 self._is_ready = True
+                self.start_s = ready["ready_s"] - self._made_s  # one clock for all processes
                 started_s = monotonic()
             self._connection.send_bytes(json.dumps({**request, "timeout_s": timeout_s}).encode())
             patience_s = request["check_s"] * WALL_FACTOR + timeout_s + 2 * _KILL_GRACE_S
