@@ -79,7 +79,7 @@ def share_at_least(count: int, total: int, sigmas: float = 3.0) -> float:
 
 @dataclass(frozen=True)
 class Judged:
-    """A row of `red_with_usual`, and the figures of it that are abnormal."""
+    """A service or operation beside its usual, and the figures of it that are abnormal."""
 
     row: Mapping[str, Any]
     fails: bool
@@ -148,9 +148,25 @@ def harm(users: Sequence[Mapping[str, Any]]) -> str:
     if hit is not None:
         return symptom(hit)
     known = any(int(row["usual_minutes"] or 0) >= USUAL_MINUTES_MIN for row in users)
-    if not users or not known:
-        return "what users usually get is not known yet"
+    if not users:
+        return "what users get is not known: no trace began in the last minute"
+    if not known:
+        return f"{_present(users)}; what is usual is not known yet"
     return "what users call answers as usual in the last minute"
+
+
+def _present(users: Sequence[Mapping[str, Any]]) -> str:
+    """The figures of the last minute, where there is nothing yet to hold them against.
+
+    >>> _present([{"request_count": 120, "error_count": 3, "p95_ns": 2e9, "operation": "POST /pay"}])
+    '2.5% of 2/s fail, p95 2 s of POST /pay'
+    """
+    count = sum(int(row["request_count"]) for row in users)
+    failed = sum(int(row["error_count"]) for row in users)
+    most = max(users, key=lambda row: int(row["request_count"]))
+    name = fmt.plain(most["operation"] or most["service_name"], 80)
+    share = fmt.percent(failed / count if count else 0.0)
+    return f"{share} of {fmt.rate(count / 60)} fail, p95 {fmt.duration(most['p95_ns'])} of {name}"
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,8 @@ STREAMLIT_OPTIONS: dict[str, object] = {
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "logger.level": "warning",
+    # A link may set a switch before it is drawn, which Streamlit calls a mistake, with a stack.
+    "global.disableWidgetStateDuplicationWarning": True,
     "theme.base": "dark",
     "theme.backgroundColor": BACKGROUND,
     "theme.secondaryBackgroundColor": PANEL,

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from collector.errors import InvalidInput, RefusedQuery, SpyhopError, Timeout, TooLarge, Unavailable
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0  # 20 s are taken where thirty processes want each core
 _KILL_GRACE_S = 1.0
 WALL_FACTOR = 3  # how much longer a check may take than the CPU that it may use
 # One stays: a process takes half a second to start, and 100 MB.

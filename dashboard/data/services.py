@@ -13,7 +13,15 @@ from dashboard.data.connection import MONITOR, QUERIES, read
 RED_TTL_S = 2.0
 NOW_WINDOW_S = 60
 USUAL_S = 3600
+USUAL_TTL_S = 60.0
 SECOND_NS = 1_000_000_000
+_NO_CALL: dict[str, Any] = {
+    "request_count": 0, "error_count": 0, "p50_ns": None, "p95_ns": None, "p99_ns": None,
+}  # fmt: skip
+_NO_USUAL: dict[str, Any] = {
+    "usual_minutes": 0, "usual_rate_per_s": None, "usual_error_share": None, "high_error_share": None,
+    "usual_p50_ns": None, "usual_p95_ns": None, "high_p95_ns": None,
+}  # fmt: skip
 
 
 def red_bounds(now_ns: int, trouble_since_ns: int | None) -> dict[str, int]:
@@ -44,14 +52,39 @@ def user_red(base_url: str, now_ns: int, trouble_since_ns: int | None = None) ->
     return _red(base_url, now_ns // (2 * SECOND_NS), trouble_since_ns, of_users=True)
 
 
-@st.cache_data(ttl=RED_TTL_S, max_entries=16, show_spinner=False)
 def _red(
     base_url: str, half_seconds: int, trouble_since_ns: int | None, *, of_users: bool
 ) -> list[dict[str, Any]]:
     bounds = red_bounds(half_seconds * 2 * SECOND_NS + 2 * SECOND_NS, trouble_since_ns)
-    params: dict[str, object] = {**bounds, "of_users": of_users}
+    present = _rows(base_url, "red_now", bounds["now_from"], bounds["now_to"], of_users=of_users)
+    return beside_usual(
+        present, _usual(base_url, bounds["usual_from"], bounds["usual_to"], of_users=of_users)
+    )
+
+
+def beside_usual(present: list[dict[str, Any]], usual: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of `red_now` with those of `red_usual`; what has gone silent stays, what is new has no usual.
+
+    >>> row = beside_usual([], [{"service_name": "pay", "operation": "", "usual_minutes": 7}])[0]
+    >>> row["request_count"], row["p95_ns"], row["usual_minutes"]
+    (0, None, 7)
+    """
+    before = {(row["service_name"], row["operation"]): row for row in usual}
+    joined = [_NO_USUAL | before.pop((row["service_name"], row["operation"]), {}) | row for row in present]
+    joined += [_NO_CALL | row for row in before.values()]
+    return sorted(joined, key=lambda row: (row["service_name"], -row["request_count"]))
+
+
+@st.cache_data(ttl=USUAL_TTL_S, max_entries=16, show_spinner=False)
+def _usual(base_url: str, from_ns: int, to_ns: int, *, of_users: bool) -> list[dict[str, Any]]:
+    """An hour of spans, read once a minute: it ends with a whole minute."""
+    return _rows(base_url, "red_usual", from_ns, to_ns, of_users=of_users)
+
+
+def _rows(base_url: str, query: str, from_ns: int, to_ns: int, *, of_users: bool) -> list[dict[str, Any]]:
+    params: dict[str, object] = {"from": from_ns, "to": to_ns, "of_users": of_users}
     rows: list[dict[str, Any]] = read(
-        base_url, lambda client: client.sql(load_sql(QUERIES, "red_with_usual"), params)
+        base_url, lambda client: client.sql(load_sql(QUERIES, query), params)
     ).to_dicts()
     return rows
 

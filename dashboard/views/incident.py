@@ -27,13 +27,14 @@ def render() -> None:
     left, right = st.columns([3, 9], gap="small")
     with left:
         filters = _filters()
-        page_number = _page_number(filters)
-        items = _ids(filters, page_number)
-        _settle_choice(filters, items)
+        first = _first_groups(filters)
+        page_number = _page_number(first)
+        known = _known(filters, page_number, first)
+        _settle_choice(filters, _ids(known))
         frame.region(
             f"queue-{filters}-{page_number}",
             "The queue",
-            lambda: _follow_or_read(filters, page_number),
+            lambda: _follow_or_read(filters, page_number, known),
             lambda found: _queue(found, filters),
         )
     with right:
@@ -110,20 +111,22 @@ def _groups(filters: Filters, page_number: int) -> dict[str, Any]:
     )
 
 
-def _page_number(filters: Filters) -> int:
-    """Which page of single anomalies; the pages appear when there are several."""
+def _first_groups(filters: Filters) -> dict[str, Any] | None:
     try:
-        total = _groups(filters, 1)["total"]
+        return _groups(filters, 1)
     except SpyhopError:
-        return 1
-    pages = math.ceil(total / GROUPS_A_PAGE)
+        return None  # the queue below says what is wrong
+
+
+def _page_number(first: dict[str, Any] | None) -> int:
+    """Which page of single anomalies; the pages appear when there are several."""
+    pages = math.ceil(first["total"] / GROUPS_A_PAGE) if first else 1
     return st.pagination(pages, key="queue_page", max_visible_pages=5) if pages > 1 else 1
 
 
-def _read(filters: Filters, page_number: int) -> dict[str, Any]:
+def _read(filters: Filters, groups: dict[str, Any]) -> dict[str, Any]:
     """The queue's sections, and the groups behind the single anomalies."""
     url = frame.api_url()
-    groups = _groups(filters, page_number)
     closing_s = resolve_s(data.health(url))
     return {
         "sections": sections(data.incidents(url), groups, filters, frame.now(), closing_s),
@@ -131,22 +134,30 @@ def _read(filters: Filters, page_number: int) -> dict[str, Any]:
     }
 
 
-def _follow_or_read(filters: Filters, page_number: int) -> dict[str, Any]:
+def _known(filters: Filters, page_number: int, first: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """What the queue shows first, read once for the choice and the queue; empty when it cannot be read."""
+    if first is None:
+        return []
+    try:
+        return [_read(filters, first if page_number == 1 else _groups(filters, page_number))]
+    except SpyhopError:
+        return []
+
+
+def _follow_or_read(filters: Filters, page_number: int, known: list[dict[str, Any]]) -> dict[str, Any]:
     """The queue, unless a row of it was chosen: the page at that row reads it anew."""
     picked, chosen = picked_in("queue"), _chosen()
     if picked and picked != str(chosen):
         choose(Subject.parse(picked))
         frame.rerun()
-    return _read(filters, page_number)
+    return known.pop() if known else _read(filters, _groups(filters, page_number))
 
 
-def _ids(filters: Filters, page_number: int) -> list[str] | None:
+def _ids(known: list[dict[str, Any]]) -> list[str] | None:
     """The ids in the queue; None when it cannot be read."""
-    try:
-        shown = _read(filters, page_number)["sections"]
-    except SpyhopError:
+    if not known:
         return None
-    return [item["id"] for section in shown for item in section["items"]]
+    return [item["id"] for section in known[0]["sections"] for item in section["items"]]
 
 
 def _settle_choice(filters: Filters, items: list[str] | None) -> None:

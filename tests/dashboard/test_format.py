@@ -7,14 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboard import condition
 from dashboard import format as fmt
+from dashboard.data import services
+from dashboard.views import bar
 from dashboard.views.health import checks_markup
 
 
 def test_examples_in_the_docstrings_hold() -> None:
-    """Every example in a docstring of `format` is true."""
-    failed, tried = doctest.testmod(fmt)
-    assert (failed, tried >= 8) == (0, True)
+    """Every example in a docstring of these modules is true."""
+    for module, least in ((fmt, 8), (services, 2), (condition, 2), (bar, 2)):
+        failed, tried = doctest.testmod(module)
+        assert (failed, tried >= least) == (0, True), module
 
 
 @pytest.mark.parametrize(
