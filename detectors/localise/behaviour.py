@@ -83,8 +83,12 @@ class Deviation:
         return self.z * self.own
 
 
-def deviations(traces: Traces, events: Sequence[Events]) -> list[Deviation]:
-    """The deviating events, each with the share that is the operation's own."""
+def deviations(traces: Traces, events: Sequence[Events], waited: BoolArray | None = None) -> list[Deviation]:
+    """The deviating events, each with the share that is the operation's own.
+
+    Args:
+        waited: marks spans of which another service's silence explains whatever they show.
+    """
     contexts = [traces.contexts(depth) for depth in _DEPTHS]
     found = [
         deviation
@@ -96,7 +100,8 @@ def deviations(traces: Traces, events: Sequence[Events]) -> list[Deviation]:
         return []
     rows = np.concatenate([d.rows for d in found])
     begins = np.cumsum([0, *(len(d.rows) for d in found[:-1])])
-    explained = _explained(traces, np.unique(rows))[rows].astype(np.float64)
+    marked = _explained(traces, np.unique(rows))
+    explained = (marked if waited is None else marked | waited)[rows].astype(np.float64)
     own = 1 - np.add.reduceat(explained, begins) / np.diff(np.r_[begins, len(rows)])
     judged = sorted(zip(found, own.tolist(), strict=True), key=lambda d: (-d[0].z * d[1], d[0].label))
     best: dict[tuple[str, int, str, bool], Deviation] = {}

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from detectors.stats.arrays import IntArray
 
+CALLS_FAILED, SPANS_WITHOUT, SPANS_IN_VAIN = "errors/call", "spans without it", "spans in vain"
+
 
 @dataclass(frozen=True, slots=True)
 class Dead:
@@ -14,7 +16,7 @@ class Dead:
     rows: the calls that failed, or the spans that lack it.
     where: its address; of what is missed without calls, inside what it is.
     share: of the calls; z: the certainty that this is new.
-    was_called: whether there are spans of the calls themselves.
+    unit: what that share is of: calls that failed, spans that lack it, or spans that gave up waiting for it.
     """
 
     operation: int
@@ -22,4 +24,4 @@ class Dead:
     where: str
     share: float
     z: float
-    was_called: bool = True
+    unit: str = CALLS_FAILED

@@ -20,9 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import ndtri
 
+from detectors.localise.attribution.untaken import Untaken, Waiting
+from detectors.localise.behaviour import BEYOND_CHANCE_Z, signed_root
 from detectors.localise.carried import Carried
-from detectors.localise.dead import Dead
+from detectors.localise.dead import SPANS_IN_VAIN, Dead
 from detectors.localise.traces import Traces
+from detectors.localise.tries import between_tries
 from detectors.localise.unanswered import unanswered
 from detectors.localise.unheard import unheard
 from detectors.stats.arrays import BoolArray, IntArray
@@ -30,6 +33,7 @@ from detectors.trace.self_time import NO_PARENT
 
 _HTTP_STATUS = ("http.response.status_code", "http.status_code")
 _REFUSED = 400
+_LEAST_Z = 2.0  # the failure is known already; this decides whose failure it is
 _STATUS = (*_HTTP_STATUS, "rpc.grpc.status_code")
 _EXCEPTION, _MESSAGE = ("exception.type",), ("exception.message",)
 
@@ -42,6 +46,7 @@ class Failures:
     messages: by row what the exception said.
     unseen: by (operation, type) the σ of a type that the operation never raised.
     dead: services that no longer answer; the calls to them are not in `rows` where they surely are theirs.
+    theirs: the rows of these; waiting: spans that called them again after a pause.
     """
 
     rows: IntArray
@@ -49,18 +54,24 @@ class Failures:
     messages: dict[int, str]
     unseen: dict[tuple[int, str], float]
     dead: list[Dead]
+    theirs: IntArray
+    waiting: list[Waiting]
 
     @classmethod
-    def of(cls, traces: Traces, carried: Carried) -> Failures:
+    def of(cls, traces: Traces, carried: Carried, away: Untaken) -> Failures:
         raised = carried.texts(_EXCEPTION)
         rows = _deepest(traces, _erroneous(traces, raised))
         dead, theirs = unanswered(traces, carried, rows)
         messages = carried.texts(_MESSAGE)
         lost, also_theirs = unheard(traces, rows, _said(traces, rows, raised, messages))
-        rows = np.setdiff1d(rows, [*theirs, *also_theirs])
+        gone, in_vain = _waited_in_vain(traces, rows, away)
+        waiting = between_tries(traces, dead, theirs)
+        theirs = np.unique([*theirs, *also_theirs, *in_vain]).astype(np.int64)
+        rows = np.setdiff1d(rows, theirs)
         rows = np.unique(_answered(traces, carried, rows))
         exceptions = [raised.get(row, "") for row in rows.tolist()]
-        return cls(rows, exceptions, messages, _unseen(traces, rows, exceptions), [*dead, *lost])
+        unseen = _unseen(traces, rows, exceptions)
+        return cls(rows, exceptions, messages, unseen, [*dead, *lost, *gone], theirs, waiting)
 
 
 def _said(
@@ -93,6 +104,30 @@ def _deepest(traces: Traces, failing: BoolArray) -> IntArray:
     above = traces.parent[rows]
     passes_on[above[above != NO_PARENT]] = True
     return rows[~passes_on[rows]]
+
+
+def _waited_in_vain(traces: Traces, rows: IntArray, away: Untaken) -> tuple[list[Dead], list[int]]:
+    """Services for whose return failed spans waited, and these spans."""
+    found: list[Dead] = []
+    theirs: list[int] = []
+    for waiting in away.waiting:
+        lost = np.intersect1d(waiting.rows, rows)
+        if not len(lost):
+            continue
+        theirs += lost.tolist()
+        same = traces.operation == traces.operation[lost[0]]
+        failed = np.zeros(len(same), dtype=np.bool_)
+        failed[rows] = True
+        now, usual = same & traces.incident, same & ~traces.incident
+        counts = (len(lost), now.sum(), (failed & usual).sum(), usual.sum())
+        z = min(float(signed_root(*(np.array([n]) for n in counts))[0]), BEYOND_CHANCE_Z)
+        if z >= _LEAST_Z:
+            caller = traces.keys[int(traces.operation[lost[0]])]
+            where = f"while {caller.operation} in {caller.service_name} waits for it"
+            operation = int(traces.operation[waiting.taken])
+            share = len(lost) / int(now.sum())
+            found.append(Dead(operation, lost, where, share, z, unit=SPANS_IN_VAIN))
+    return found, theirs
 
 
 def _answered(traces: Traces, carried: Carried, rows: IntArray) -> IntArray:

@@ -20,11 +20,13 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from detectors.localise.attribution.everywhere import everywhere
 from detectors.localise.attribution.slowdown import CLEAR_RATIO, slowdowns
 from detectors.localise.attribution.stalls import STALLS
+from detectors.localise.attribution.untaken import Untaken, untaken, waited_above
 from detectors.localise.behaviour import Deviation, Events, deviations
 from detectors.localise.carried import Carried
 from detectors.localise.evidence.differences import differences, with_differences
@@ -119,14 +121,18 @@ def analyse(
     traces = Traces.of(spans, usual, logs, with_stalls=STALLS in sources)
     carried = Carried.of(traces, attributes, usual.attributes)
     apart = differences(traces, carried)
-    own, edges = slowdowns(traces)
+    away = untaken(traces)
+    failures = Failures.of(traces, carried, away) if ERRORS in sources else None
+    if failures is not None:
+        away = replace(away, waiting=[*away.waiting, *failures.waiting])
+    own, edges = slowdowns(traces, away)
     ends = edge_ends(traces, own, edges)
     shared = time_share(traces, own, edges, ends)
     scores = {
         "self_time": self_time(traces, own),
         "edge_time": edge_time(traces, edges, ends),
         "time_share": shared.scores,
-        **_behaviour(traces, carried, sources),
+        **_behaviour(traces, carried, sources, away, failures),
         VALUES: values(traces, carried),
         METRICS: metrics(moved, traces),
     }
@@ -147,13 +153,15 @@ def analyse(
     return Analysis(causes, [difference.as_row(traces) for difference in apart])
 
 
-def _behaviour(traces: Traces, carried: Carried, sources: Collection[str]) -> dict[str, Scores]:
+def _behaviour(
+    traces: Traces, carried: Carried, sources: Collection[str], away: Untaken, failures: Failures | None
+) -> dict[str, Scores]:
     chosen = {name: both for name, both in _BEHAVIOUR.items() if name in sources}
     found_events = {name: events(traces, carried) for name, (events, _) in chosen.items()}
-    failures = Failures.of(traces, carried) if ERRORS in sources else None
     if failures is not None:
         found_events[ERRORS] = error_events(failures)
-    found = deviations(traces, list(found_events.values()))
+    in_vain = away.rows() if failures is None else np.r_[away.rows(), failures.theirs]
+    found = deviations(traces, list(found_events.values()), waited_above(traces, in_vain))
     own = {name: [deviation for deviation in found if deviation.source == name] for name in found_events}
     scores = {name: judge(traces, own[name]) for name, (_, judge) in chosen.items()}
     if failures is not None:

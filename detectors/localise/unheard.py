@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.localise.behaviour import BEYOND_CHANCE_Z, signed_root
-from detectors.localise.dead import Dead
+from detectors.localise.dead import SPANS_WITHOUT, Dead
 from detectors.localise.traces import Traces
 from detectors.stats.arrays import BoolArray, IntArray
 from detectors.trace.self_time import NO_PARENT
@@ -69,7 +69,7 @@ def unheard(traces: Traces, failed: IntArray, said: Mapping[int, str]) -> tuple[
         sure = not told or any(_CONNECTION.search(text) for text in told)
         caller = traces.keys[operation]
         where = f"inside {caller.operation} in {caller.service_name}, which always called it"
-        found.append(Dead(place, lost, where, share, z if sure else z * _UNSURE, was_called=False))
+        found.append(Dead(place, lost, where, share, z if sure else z * _UNSURE, unit=SPANS_WITHOUT))
         theirs += lost[fails[lost]].tolist() if sure else []
     return [*found, *_without_consumer(traces)], np.array(theirs, dtype=np.int64)
 
@@ -150,5 +150,5 @@ def _without_consumer(traces: Traces) -> list[Dead]:
             where = f"to {sender.operation} in {sender.service_name}, whose messages it took"
             lost = rows[now & ~np.isin(rows, traces.parent[of_it])]
             share = 1 - left / usual
-            found.append(Dead(int(names[counts.argmax()]), lost, where, share, z, was_called=False))
+            found.append(Dead(int(names[counts.argmax()]), lost, where, share, z, unit=SPANS_WITHOUT))
     return found

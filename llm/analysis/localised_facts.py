@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from detectors.localise.evidence.errors import SPANS_WITHOUT, UNANSWERED
+from detectors.localise.dead import SPANS_IN_VAIN, SPANS_WITHOUT
+from detectors.localise.evidence.errors import UNANSWERED
 from detectors.localise.evidence.everywhere import EVERYWHERE, SATURATED
 from detectors.model.anomaly import Anomaly
 from llm.analysis.case import Case
@@ -62,6 +63,8 @@ def _localised_statement(span: TracedSpan, kind: str, item: Mapping[str, object]
         failed = f"{percent(observed)} of the calls to it failed without an answer"
         if item.get("unit") == SPANS_WITHOUT:
             failed = f"{percent(observed)} of the spans that always called it lack it"
+        elif item.get("unit") == SPANS_IN_VAIN:
+            failed = f"{percent(observed)} of the spans that wait for it gave up"
         return f"{quoted_name(service)} does not answer: {failed}, {place(span)} among them"
     told = quoted_text(item.get("text") or "")
     in_words = {

@@ -23,6 +23,7 @@ import numpy as np
 from scipy.special import pdtrc
 
 from detectors.localise.attribution.direction import Busy, Times, sender_of_message, sender_share
+from detectors.localise.attribution.untaken import Untaken
 from detectors.localise.traces import Traces
 from detectors.model.operation import Operation
 from detectors.stats.arrays import FloatArray, IntArray
@@ -50,6 +51,7 @@ class Slow:
     effect, peak_effect: the same without what few spans take off. Gates ask how large a change is, weights
         also how sure it is: one trace whose call was held for 200 ms has a direction like a hundred of them.
     sender: of an edge, how far the delay is the caller's, 0 to 1 (`direction`).
+    waits: of an edge, whether the service was away meanwhile (`untaken`).
     held_ns: what everything else lost while each of these spans worked, if all stood still (`stalls`).
     """
 
@@ -65,6 +67,7 @@ class Slow:
     answers: IntArray | None = None
     sender: float = 0.0
     held_ns: FloatArray | None = None
+    waits: bool = False
 
     @property
     def bulk_lost_ns(self) -> float:
@@ -81,9 +84,14 @@ class Slow:
         return [int(i) for i in np.argsort(-self.values_ns, kind="stable")[:count]]
 
 
-def slowdowns(traces: Traces) -> tuple[list[Slow], list[Slow]]:
-    """(self time by operation, time by edge): by the bulk, or by the tails when no bulk has moved."""
-    own, edges = [*self_times(traces), *stalling_times(traces)], edge_times(traces)
+def slowdowns(traces: Traces, away: Untaken) -> tuple[list[Slow], list[Slow]]:
+    """(self time by operation, time by edge): by the bulk, or by the tails when no bulk has moved.
+
+    Args:
+        away: what waited for services that took nothing for a while.
+    """
+    own = [*self_times(traces, away.rows()), *stalling_times(traces)]
+    edges = [*edge_times(traces, away), *waiting_times(traces, away)]
     if max((slow.effect for slow in (*own, *edges)), default=0.0) >= CLEAR_RATIO:
         return own, edges
     return _by_tails(own), _by_tails(edges)
@@ -118,10 +126,15 @@ def tail_grew(values_ns: FloatArray, usual: Sketch) -> bool:
     return beyond > 0 and float(pdtrc(beyond - 1, _BEYOND_SHARE * len(values_ns))) <= _BEYOND_CHANCE
 
 
-def self_times(traces: Traces) -> list[Slow]:
-    """Every operation of the incident whose self time is its own: calls to other services are edges."""
+def self_times(traces: Traces, waited: IntArray) -> list[Slow]:
+    """Every operation of the incident whose self time is its own: calls to other services are edges.
+
+    Args:
+        waited: rows of spans whose time is a wait for another service.
+    """
     chosen = traces.incident & ~traces.is_call
     chosen[traces.edges.caller] = False
+    chosen[waited] = False
     if traces.stalls is not None:
         chosen[traces.stalls.rows] = False
     rows = np.flatnonzero(chosen)
@@ -151,7 +164,20 @@ def stalling_times(traces: Traces) -> list[Slow]:
     return found
 
 
-def edge_times(traces: Traces) -> list[Slow]:
+def waiting_times(traces: Traces, away: Untaken) -> list[Slow]:
+    """Spans that waited for an answer while nobody took the question, as edges to who did not."""
+    found = []
+    for waiting in away.waiting:
+        key = traces.keys[int(traces.operation[waiting.rows[0]])]
+        values = waiting.waited_ns.astype(np.float64)
+        usual = traces.usual.self_time(*key)
+        answers = np.array([waiting.taken])
+        ratios = _ratios(values, usual)
+        found.append(Slow(key, waiting.rows, values, usual, *ratios, waiting.service, answers, waits=True))
+    return found
+
+
+def edge_times(traces: Traces, away: Untaken) -> list[Slow]:
     """Every pair of a calling operation and a called service in the incident."""
     edges = traces.edges
     between = edges.time_ns.astype(np.float64)
@@ -167,13 +193,14 @@ def edge_times(traces: Traces) -> list[Slow]:
         usual = traces.usual.edge(*key, traces.services[called])
         ratios = _ratios(between[part], usual)
         sender = 0.0
-        if ratios[3] >= CLEAR_RATIO:
+        waits = (int(traces.operation[edges.caller[part[0]]]), called) in away.edges
+        if not waits and ratios[3] >= CLEAR_RATIO:
             sender = _sender(traces, part, before, message=key.span_kind == "PRODUCER")
         answers = edges.callee[part]
         found.append(
             Slow(
                 key, edges.caller[part], between[part], usual, *ratios,
-                callee=called, answers=answers, sender=sender,
+                callee=called, answers=answers, sender=sender, waits=waits,
             )
         )  # fmt: skip
     return found

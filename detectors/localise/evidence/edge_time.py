@@ -174,7 +174,9 @@ def edge_finding(traces: Traces, slow: Slow, score: float, *, queued: bool = Fal
         observed = float(slow.values_ns[i])
         took, usually = duration_text(observed), duration_text(usual_ns)
         text = f"{slow.key.operation} spent {took} on the way to {callee} and back, usually {usually}"
-        if there:
+        if slow.waits:
+            text = f"{slow.key.operation} waited {took} for {callee}, usually {usually}"
+        elif there:
             text = f"{slow.key.operation} waits {took} before its call reaches {callee}, usually {usually}"
         items.append(
             evidence(

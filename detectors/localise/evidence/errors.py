@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from detectors.localise.behaviour import Deviation, Events
+from detectors.localise.dead import CALLS_FAILED, SPANS_IN_VAIN, SPANS_WITHOUT
 from detectors.localise.evidence.finding import EVIDENCE_MAX, Finding, Scores, evidence
 from detectors.localise.failures import Failures
 from detectors.localise.traces import Traces
@@ -22,7 +23,11 @@ from detectors.stats.arrays import IntArray
 
 ERRORS = "errors"
 UNANSWERED = "unanswered"  # kind of evidence against a peer whose own spans are missing
-CALLS_FAILED, SPANS_WITHOUT = "errors/call", "spans without it"  # its units
+_LOST = {
+    CALLS_FAILED: "of the calls to it failed without an answer",
+    SPANS_WITHOUT: "of them lack it",
+    SPANS_IN_VAIN: "of them gave up",
+}
 _FAILING_TRACES_SHARE = 0.5  # fewer do not explain an incident
 _SCORE_MAX = 8.0  # in units of z, when nothing usual is known
 
@@ -56,9 +61,8 @@ def errors(traces: Traces, found: list[Deviation], failures: Failures) -> Scores
         _add(traces, scores, operation, sigma, rows, failures)
     for dead in failures.dead:
         key = traces.keys[dead.operation]
-        lost = "of the calls to it failed without an answer" if dead.was_called else "of them lack it"
-        text = f"{key.service_name} does not answer {dead.where}: {share_text(dead.share)} {lost}"
-        unit = CALLS_FAILED if dead.was_called else SPANS_WITHOUT
+        share = share_text(dead.share)
+        text = f"{key.service_name} does not answer {dead.where}: {share} {_LOST[dead.unit]}"
         items = []
         for row in dead.rows[:EVIDENCE_MAX].tolist():
             span = traces.span(row)
@@ -66,7 +70,7 @@ def errors(traces: Traces, found: list[Deviation], failures: Failures) -> Scores
             items.append(
                 evidence(
                     UNANSWERED, span, text + (said if span["status_message"] else ""),
-                    observed=dead.share, expected=0.0, unit=unit,
+                    observed=dead.share, expected=0.0, unit=dead.unit,
                 )
             )  # fmt: skip
         scores.services[key.service_name] = max(scores.services[key.service_name], dead.z)
