@@ -105,6 +105,9 @@ def span_view(path: Path, present: set[str]) -> str:
     message = "coalesce(status_message, '')" if "status_message" in present else "''"
     run = "coalesce(run::VARCHAR, '')" if "run" in present else "''"
     text = "attributes::VARCHAR" if "attributes" in present else "NULL::VARCHAR"
+    # A folder has no events: what an exception recorded stands among the attributes.
+    untold = f"{status} NOT IN ('OK', 'STATUS_CODE_OK', '1')"
+    raised = f"({untold} AND TRY_CAST({text} AS JSON)->>'$.\"exception.type\"' IS NOT NULL) IS TRUE"
     return f"""
     CREATE VIEW spans AS
     SELECT
@@ -114,7 +117,7 @@ def span_view(path: Path, present: set[str]) -> str:
         make_timestamp_ns(start_time_unix_nano::BIGINT) AS start_time,
         (end_time_unix_nano - start_time_unix_nano)::BIGINT AS duration_ns,
         if({status} IN ('ERROR', 'STATUS_CODE_ERROR', '2'), 'ERROR', 'UNSET') AS status_code,
-        {status} IN ('ERROR', 'STATUS_CODE_ERROR', '2') IS TRUE AS failed,
+        {status} IN ('ERROR', 'STATUS_CODE_ERROR', '2') IS TRUE OR {raised} AS failed, {raised} AS raised,
         {message} AS status_message, {text} AS attributes_text,
         TRY_CAST({text} AS JSON)::VARIANT AS attributes,
         callee_of(coalesce({kind}, 'UNSPECIFIED'), TRY_CAST({text} AS JSON)::VARIANT) AS callee,

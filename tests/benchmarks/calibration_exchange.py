@@ -66,7 +66,8 @@ _SPANS = """
 SELECT
     trace_id, span_id, nullif(parent_span_id, '') AS parent_span_id, service_name, span_name AS operation,
     span_kind, start_time_unix_nano AS start_unix_nano,
-    end_time_unix_nano - start_time_unix_nano AS duration_ns, status_code, '' AS status_message, attributes,
+    end_time_unix_nano - start_time_unix_nano AS duration_ns, status_code, '' AS status_message,
+    false AS raised, attributes,
     end_time_unix_nano AS ended_unix_nano,
     service_name || chr(31) || span_name || chr(31) || span_kind AS operation_key
 FROM read_parquet(?)

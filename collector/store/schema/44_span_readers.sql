@@ -1,5 +1,12 @@
 -- The readers of spans that all queries of detectors share.
 
+-- Whether a span failed. SDKs record an exception as an event, and some leave the status as it was. 0.04 µs a span.
+CREATE OR REPLACE MACRO has_failed(status_code, events) AS
+status_code = 'ERROR' OR (
+    status_code = 'UNSET' AND len(events) > 0
+    AND list_contains(list_transform(events, lambda e: e."name"), 'exception')
+);
+
 -- The spans of some batches. operation_key names the operation in one string: dictionary-encoding it gives its code in
 -- one pass. Of 5,200 spans 3.0 ms, of which the links of consumers take 0.9.
 CREATE OR REPLACE MACRO landed_spans(after_batch, upto_batch) AS TABLE
@@ -10,7 +17,7 @@ SELECT
     span_kind,
     epoch_ns(start_time) AS start_unix_nano,
     duration_ns,
-    status_code = 'ERROR' AS failed,
+    has_failed(status_code, events) AS failed,
     -- Of servers only, whose 4xx is no ERROR. 0.6 µs a span of any kind, for reading attributes at all.
     CASE
         WHEN span_kind = 'SERVER' THEN coalesce(
@@ -47,7 +54,7 @@ SELECT
     span_kind,
     epoch_ns(start_time) AS start_unix_nano,
     duration_ns,
-    status_code = 'ERROR' AS failed,
+    has_failed(status_code, events) AS failed,
     callee_of(span_kind, attributes) AS callee,
     batch_id
 FROM spans

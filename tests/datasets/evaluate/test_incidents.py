@@ -34,6 +34,18 @@ def test_columns_are_those_of_the_live_path(folder):
     assert first["operation_key"] == "shop\x1fbuy\x1fUNSPECIFIED"
 
 
+def test_an_exception_is_a_failure_unless_the_status_says_ok(folder):
+    """Some SDKs record an exception and leave the status as it was."""
+    raised = json.dumps({"exception.type": "ValueError"})
+    folder.spans[0] |= {"attributes": raised}
+    folder.spans[1] |= {"attributes": raised, "status_code": "STATUS_CODE_OK"}
+    folder.write()
+    with IncidentFolder.open(folder.path) as opened:
+        failed = {row["span_id"] for row in opened.baseline_spans().to_pylist() if row["failed"]}
+        replayed = {row["span_id"] for row in opened.all_spans().to_pylist() if row["raised"]}
+    assert failed == replayed == {folder.spans[0]["span_id"]}
+
+
 def test_only_the_required_columns_and_files_are_needed(folder):
     """Without kind, status, attributes, logs and labels a folder is complete."""
     for name in ("attributes", "status_code"):
