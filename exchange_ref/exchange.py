@@ -63,7 +63,7 @@ from exchange_ref.services.serving import HttpServer, bind
 from exchange_ref.services.streams import Streams
 from exchange_ref.services.wallet import Wallet
 from exchange_ref.telemetry.log_export import ServiceLog
-from exchange_ref.telemetry.metrics import Gauges, Metrics, NewReader
+from exchange_ref.telemetry.metrics import Figures, Gauges, Metrics, NewReader
 from exchange_ref.telemetry.span_witness import SpanWitness
 from exchange_ref.telemetry.tracing import (
     EXCHANGE,
@@ -100,6 +100,8 @@ class ExchangeConfig:
 
 class Exchange:
     """Built ready to start; `await start()`, and `await stop()` once no order is in flight."""
+
+    _is_up = False
 
     def __init__(
         self,
@@ -268,7 +270,8 @@ class Exchange:
         self.watch.start()
         self.pending.start()
         self.streams.start()
-        self.snapshots.start(self.matcher, self.engine, self._journal)
+        self.snapshots.start(self.matcher, self.engine, self._journal, self.telemetry.tracer(MATCHER))
+        self._is_up = True
 
     async def warm(self) -> None:
         """Build what the web framework leaves to the first requests, which would stop every order meanwhile:
@@ -336,22 +339,33 @@ class Exchange:
         return sum(len(self.engine.books[symbol]) for symbol in PAIRS)
 
     def _gauges(self) -> Gauges:
+        def of_all(figures: Figures) -> Figures:
+            """Metrics may be collected before all parts of a slow start are there."""
+            return lambda: figures() if self._is_up else {}
+
         return Gauges(
-            queue_depth=lambda: {
-                (("messaging.destination.name", queue),): depth for queue, depth in self.link.depths().items()
-            },
-            resting_orders=lambda: {
-                (("order.pair", symbol),): len(book) for symbol, book in self.engine.books.items()
-            },
-            balances=self._balances,
-            open_trades=lambda: {
-                (("cfd.asset", asset),): count for asset, count in self.trades.counts().items()
-            },
-            stream_age=lambda: {(): time.monotonic() - self.streams.sent_s},
-            price_age=lambda: {
-                (("order.pair", symbol),): age_s
-                for symbol, age_s in self.prices.ages_s(time.time_ns()).items()
-            },
+            queue_depth=of_all(
+                lambda: {
+                    (("messaging.destination.name", queue),): depth
+                    for queue, depth in self.link.depths().items()
+                }
+            ),
+            resting_orders=of_all(
+                lambda: {(("order.pair", symbol),): len(book) for symbol, book in self.engine.books.items()}
+            ),
+            balances=of_all(self._balances),
+            open_trades=of_all(
+                lambda: {(("cfd.asset", asset),): count for asset, count in self.trades.counts().items()}
+            ),
+            stream_age=of_all(lambda: {(): time.monotonic() - self.streams.sent_s}),
+            snapshot_pause=of_all(lambda: {(): self.snapshots.pause_s}),
+            predictor_cpu=of_all(lambda: {(): self.predictor.fit_cpu_s}),
+            price_age=of_all(
+                lambda: {
+                    (("order.pair", symbol),): age_s
+                    for symbol, age_s in self.prices.ages_s(time.time_ns()).items()
+                }
+            ),
         )
 
     def _balances(self) -> dict[tuple[tuple[str, str], ...], float]:

@@ -18,15 +18,19 @@ import platform
 import struct
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Tracer
 
 from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.journal import Journal
 from exchange_ref.engine.matcher import Matcher
 from exchange_ref.engine.remembered import Key, Remembered
+from exchange_ref.telemetry.tracing import under
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +59,7 @@ class Snapshots:
     """Written every `every_s` seconds while commands come, by a thread; the newest `KEPT` stay.
 
     `pause_s` is how long orders waited for the last one: 20 ms of CPU with 100,000 remembered results and 400
-    resting orders, and 4 µs for each further resting order.
+    resting orders, and 4 µs for each further resting order. `copying` is awaited while they do.
     """
 
     def __init__(self, folder: Path, *, every_s: float = EVERY_S) -> None:
@@ -63,8 +67,10 @@ class Snapshots:
         self._every_s = every_s
         self._sequence = 0
         self._task: asyncio.Task[None] | None = None
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[int] | None = None
+        self._turn = asyncio.Lock()
         self.pause_s = 0.0
+        self.copying: Callable[[], Awaitable[None]] | None = None
 
     def load(self, journal_path: Path, engine: Engine) -> tuple[int, int]:
         """Bring a new engine to the newest usable snapshot; returns its sequence number and where the journal
@@ -82,8 +88,8 @@ class Snapshots:
             return header["sequence"], header["journal_bytes"]
         return 0, 0
 
-    def start(self, matcher: Matcher, engine: Engine, journal: Journal) -> None:
-        self._matcher, self._engine, self._journal = matcher, engine, journal
+    def start(self, matcher: Matcher, engine: Engine, journal: Journal, tracer: Tracer) -> None:
+        self._matcher, self._engine, self._journal, self._tracer = matcher, engine, journal, tracer
         self._task = asyncio.create_task(self._run(), name="snapshots")
 
     async def stop(self) -> None:
@@ -97,19 +103,31 @@ class Snapshots:
 
     async def take(self) -> None:
         """One snapshot, if there was a command since the last one and this process executes them."""
-        journal = self._journal
-        async with self._matcher.stages.state:
-            if not self._matcher.is_here or journal.sequence == self._sequence:
-                return
-            started_s = time.perf_counter()
-            state = pickle.dumps(self._engine.state(), pickle.HIGHEST_PROTOCOL)
-            keys = self._engine.remembered.keys()
-            sequence, journal_bytes = journal.sequence, journal.size_bytes()
-            self.pause_s = time.perf_counter() - started_s
-        self._writing = asyncio.create_task(
-            asyncio.to_thread(self._write, state, keys, sequence, journal_bytes)
-        )
-        await asyncio.shield(self._writing)
+        async with self._turn:
+            if self._matcher.is_here and self._journal.sequence != self._sequence:
+                await self._take()
+
+    async def _take(self) -> None:
+        journal, span = self._journal, self._tracer.start_as_current_span
+        with span("snapshot.take", context=Context()) as root:
+            async with self._matcher.stages.state:
+                if not self._matcher.is_here:
+                    return
+                started_s = time.perf_counter()
+                with span("snapshot.copy", context=under(root)) as copy:
+                    if self.copying is not None:
+                        await self.copying()
+                    state = pickle.dumps(self._engine.state(), pickle.HIGHEST_PROTOCOL)
+                    keys = self._engine.remembered.keys()
+                    sequence, journal_bytes = journal.sequence, journal.size_bytes()
+                    copy.set_attribute("snapshot.state_bytes", len(state))
+                self.pause_s = time.perf_counter() - started_s
+            root.set_attributes({"snapshot.sequence": sequence, "snapshot.pause_ms": self.pause_s * 1000})
+            with span("snapshot.write", context=under(root)) as write:
+                self._writing = asyncio.create_task(
+                    asyncio.to_thread(self._write, state, keys, sequence, journal_bytes)
+                )
+                write.set_attribute("snapshot.bytes", await asyncio.shield(self._writing))
         self._sequence = sequence
 
     async def _run(self) -> None:
@@ -120,7 +138,8 @@ class Snapshots:
             except OSError as error:  # a full disk: the journal says so to everybody
                 logger.warning("no snapshot could be written to %s: %s", self._folder, error)
 
-    def _write(self, state: bytes, keys: deque[Key], sequence: int, journal_bytes: int) -> None:
+    def _write(self, state: bytes, keys: deque[Key], sequence: int, journal_bytes: int) -> int:
+        """Returns the bytes written."""
         packed = io.BytesIO()
         content = hashlib.sha256()
         with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1) as file:
@@ -143,9 +162,11 @@ class Snapshots:
             target.write(packed.getbuffer())
             target.flush()
             os.fsync(target.fileno())
+            size_bytes = target.tell()
         fresh.replace(path)
         for old in sorted(self._folder.glob("*.kx"))[:-KEPT]:
             old.unlink()
+        return size_bytes
 
 
 def _parts(state: bytes, remembered: Remembered, keys: deque[Key]) -> Iterator[bytes]:

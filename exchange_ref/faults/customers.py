@@ -26,6 +26,10 @@ from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, attr
 from exchange_ref.faults.tasks import cancelled_at_end
 from exchange_ref.telemetry.tracing import EXCHANGE, GATEWAY, WALLET
 
+PREDICT = "POST /api/v1/predict"
+# Half of what the smallest forest takes to fit, and how busy its processor is at least.
+MIN_FIT_MS = 60.0
+MIN_CORES = 0.1
 PAYMENTS = ("POST /charges", "POST /payouts")
 
 
@@ -138,6 +142,38 @@ class RateLimitStorm(LastingFault[RateLimitStormParams]):
 
     def measure(self, scene: Scene, window: Window) -> Impact:
         return compare(failures(scene.exchange.witness.runs(WALLET, "POST")), window, 1)
+
+
+class PredictorCpuParams(LastingParams):
+    trees: int = Field(200, ge=50, le=1_000)
+
+
+class PredictorCpu(LastingFault[PredictorCpuParams]):
+    """Price models are larger than they have to be, and are fitted anew for each question instead of once a
+    minute: the predictor computes all the time, and who asks waits for it. `ramp_s` has no meaning here."""
+
+    kind = "predictor_cpu"
+    params_model: ClassVar[type[LastingParams]] = PredictorCpuParams
+    root_service = EXCHANGE
+    symptom = "latency"
+
+    @property
+    def root_operation(self) -> str | None:
+        return "predict.fit"
+
+    @asynccontextmanager
+    async def happening(self, scene: Scene) -> AsyncIterator[None]:
+        predictor = scene.exchange.predictor
+        before_s = predictor.fit_cpu_s
+        with attribute(predictor, "trees", self.params.trees), attribute(predictor, "keeps_models", False):
+            yield
+        scene.notes["fit_cpu_s"] = predictor.fit_cpu_s - before_s
+
+    def measure(self, scene: Scene, window: Window) -> Impact:
+        cores = scene.notes["fit_cpu_s"] / self.for_s
+        asked = compare(durations_ms(scene.exchange.witness, EXCHANGE, PREDICT), window, MIN_FIT_MS)
+        figures: dict[str, object] = {**asked.figures, "cores": round(cores, 3)}
+        return Impact(asked.verified and cores >= MIN_CORES, asked.trace_ids, figures)
 
 
 class StreamGapParams(LastingParams):

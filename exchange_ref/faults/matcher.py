@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from exchange_ref.engine.orders import Order, Side
-from exchange_ref.faults.impact import Impact, Window, compare, durations_ms, passages_ms
+from exchange_ref.faults.impact import Impact, Window, compare, durations_ms, passages_ms, trace_ids
 from exchange_ref.faults.lasting import LastingFault, LastingParams, Scene, attribute
 from exchange_ref.faults.tasks import cancelled_at_end
 from exchange_ref.telemetry.tracing import EXCHANGE, MATCHER
@@ -194,6 +194,58 @@ class FsyncStall(LastingFault[FsyncStallParams]):
     def measure(self, scene: Scene, window: Window) -> Impact:
         samples = durations_ms(scene.exchange.witness, MATCHER, "journal.append")
         return compare(samples, window, self.params.stall_ms / 2)
+
+
+class SnapshotPauseParams(LastingParams):
+    pause_ms: float = Field(80, gt=0, le=4_000)
+    every_ms: float = Field(250, gt=0, le=60_000)
+
+
+class SnapshotPause(LastingFault[SnapshotPauseParams]):
+    """Snapshots of the state come far too often and hold it until a disk has synced; orders wait for each.
+
+    None is taken while the matcher is a process of its own.
+    """
+
+    kind = "snapshot_pause"
+    params_model: ClassVar[type[LastingParams]] = SnapshotPauseParams
+    root_service = MATCHER
+    symptom = "latency"
+
+    @property
+    def root_operation(self) -> str | None:
+        return "snapshot.copy"
+
+    @asynccontextmanager
+    async def happening(self, scene: Scene) -> AsyncIterator[None]:
+        snapshots, path = scene.exchange.snapshots, scene.exchange.folder / "state.blocks"
+
+        async def sync() -> None:
+            await asyncio.to_thread(_sync_for, path, scene.around(self.params.pause_ms / 1000))
+
+        async def take_again_and_again() -> None:
+            while True:
+                await snapshots.take()
+                await asyncio.sleep(self.params.every_ms / 1000)
+
+        with attribute(snapshots, "copying", sync):
+            async with cancelled_at_end(take_again_and_again()):
+                yield
+
+    def measure(self, scene: Scene, window: Window) -> Impact:
+        """By the snapshots themselves, which are rare before, and by the orders that waited for them."""
+        witness = scene.exchange.witness
+        pauses = [
+            one for one in durations_ms(witness, MATCHER, "snapshot.copy") if one.at_unix_nano in window
+        ]
+        published, matched = witness.runs(EXCHANGE, "publish <default>"), witness.runs(MATCHER, "order.match")
+        orders = compare(passages_ms(published, matched), window, self.params.pause_ms / 3)
+        longest_ms = max((pause.value for pause in pauses), default=0.0)
+        return Impact(
+            orders.verified and longest_ms >= self.params.pause_ms / 2,
+            trace_ids(pause.trace_id for pause in pauses) + orders.trace_ids,
+            {**orders.figures, "snapshots": len(pauses), "longest_pause_ms": round(longest_ms, 2)},
+        )
 
 
 async def _build_heap(objects: int) -> list[list[dict[str, object]]]:

@@ -13,6 +13,7 @@ from exchange_ref.faults.customers import (
     FanOutStall,
     PaymentDelay,
     PaymentFailure,
+    PredictorCpu,
     RateLimitStorm,
     StreamGap,
 )
@@ -20,7 +21,13 @@ from exchange_ref.faults.database import DbLock, NPlusOne, PoolExhaustion
 from exchange_ref.faults.db_slow import DbSlow
 from exchange_ref.faults.lasting import LastingFault
 from exchange_ref.faults.market import PriceSpike, SpreadBlowout
-from exchange_ref.faults.matcher import ConsumerLag, FsyncStall, GcPause, HotSymbolContention
+from exchange_ref.faults.matcher import (
+    ConsumerLag,
+    FsyncStall,
+    GcPause,
+    HotSymbolContention,
+    SnapshotPause,
+)
 from exchange_ref.faults.messages import BrokerDelay, BrokerOutage, DuplicateDelivery, ReplyLoss
 from exchange_ref.faults.orders import FatFinger, WashTrade
 from exchange_ref.faults.prices import SlowPriceFeed, StalePrice
@@ -42,6 +49,7 @@ LASTING: Final[dict[str, type[LastingFault[Any]]]] = {
         HotSymbolContention,
         GcPause,
         FsyncStall,
+        SnapshotPause,
         CpuHog,
         ErrorBurst,
         RetryStorm,
@@ -61,6 +69,7 @@ LASTING: Final[dict[str, type[LastingFault[Any]]]] = {
         RateLimitStorm,
         StreamGap,
         FanOutStall,
+        PredictorCpu,
         Noop,
         LoadSurge,
         TimeOfDayShift,
@@ -75,7 +84,15 @@ MOMENTARY: Final[dict[str, type[WhaleOrder | FatFinger | WashTrade]]] = {
 # Kinds that only people with accounts meet.
 CUSTOMERS: Final = frozenset(
     fault.kind
-    for fault in (PaymentDelay, PaymentFailure, AuthFailures, RateLimitStorm, StreamGap, FanOutStall)
+    for fault in (
+        PaymentDelay,
+        PaymentFailure,
+        AuthFailures,
+        RateLimitStorm,
+        StreamGap,
+        FanOutStall,
+        PredictorCpu,
+    )
 )
 CONTROLS: Final = frozenset(kind for kind, fault in LASTING.items() if fault.root_service is None)
 KINDS: Final = (*LASTING, *MOMENTARY)

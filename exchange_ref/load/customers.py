@@ -1,4 +1,5 @@
-"""People with accounts, as those of the trading page: they log in, look, pay in and out, and read a stream.
+"""People with accounts, as those of the trading page: they log in, look, pay in and out, ask where the price
+goes, and read a stream.
 
 Other than the traders of the load they have tokens, limits and sockets, so what goes wrong there is seen.
 """
@@ -10,6 +11,7 @@ import json
 import random
 import secrets
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,17 +21,24 @@ from websockets.asyncio.client import connect
 
 from exchange_ref.exchange import Exchange
 from exchange_ref.load.arrivals import wait_for_event
+from exchange_ref.market.past import made_past
+from exchange_ref.services.api.predict_routes import PREDICT_PATH
+from exchange_ref.services.http_client import Response
 from exchange_ref.services.wallet import Call, Outcome
 
 CUSTOMERS: Final = 4
-STREAM: Final = "depth@BTC/USD"
+PAIR: Final = "BTC/USD"
+STREAM: Final = f"depth@{PAIR}"
 # Shares of what they do; the rest is looking at their wallets.
 LOGIN_SHARE: Final = 0.05
 DEPOSIT_SHARE: Final = 0.25
 WITHDRAWAL_SHARE: Final = 0.15
+PREDICTION_SHARE: Final = 0.2
 RECONNECT_S: Final = 0.05
 MAX_KEPT: Final = 10_000
 MAX_IN_FLIGHT: Final = 400
+UNAVAILABLE: Final = 503
+FIRST_FIT_ATTEMPTS: Final = 12
 
 
 @dataclass(slots=True)
@@ -58,9 +67,14 @@ class Customers:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
-        """Register everybody, and begin."""
+        """Register everybody, and begin. The predictor gets a past, since its own candles take an hour."""
+        price = self._exchange.prices.newest(PAIR).price
+        self._exchange.predictor.past = {PAIR: made_past(price, time.time_ns(), self._rng)}
         for customer in self.people:
             await self._enter(customer)
+        for _ in range(FIRST_FIT_ATTEMPTS):  # each waits for some seconds
+            if (await self._ask("predict", self._question(), self.people[0].token)).status != UNAVAILABLE:
+                break
         for customer in self.people:
             self._follow(self._read(customer))
 
@@ -98,23 +112,39 @@ class Customers:
             await self._pay(customer, "deposit", self._rng.randint(20, 500))
         elif drawn < LOGIN_SHARE + DEPOSIT_SHARE + WITHDRAWAL_SHARE:
             await self._pay(customer, "withdrawal", self._rng.randint(1, 20))
+        elif drawn < LOGIN_SHARE + DEPOSIT_SHARE + WITHDRAWAL_SHARE + PREDICTION_SHARE:
+            await self._predict(customer)
         else:
             await self._look(customer)
+
+    async def _predict(self, customer: Customer) -> None:
+        body = json.dumps(self._question()).encode()
+        names = ("prediction", "prediction.ask.client", "prediction.received")
+        await self._wallet.perform(Call(*names, "POST", PREDICT_PATH, body=body, token=customer.token), {})
+
+    def _question(self) -> dict[str, str | float]:
+        price = self._exchange.prices.newest(PAIR).price
+        return {
+            "pair": PAIR,
+            "current_price": price,
+            "volume_24h": 1_000 * self._rng.random(),
+            "rsi": self._rng.uniform(20, 80),
+        }
 
     async def _enter(self, customer: Customer) -> None:
         """By the paths that everybody takes, but without a trace: it happens once, before there is a load."""
         body = {"email": customer.email, "password": customer.password}
-        await self._ask("register", body)
+        await self._ask("auth/register", body)
         code = self._exchange.accounts.outbox.newest(customer.email).split()[0]
-        await self._ask("verify", {"email": customer.email, "code": code})
+        await self._ask("auth/verify", {"email": customer.email, "code": code})
         await self._login(customer)
         await self._pay(customer, "deposit", 10_000)
 
-    async def _ask(self, path: str, body: dict[str, str]) -> None:
-        headers = {"authorization": self._wallet.authorization, "content-type": "application/json"}
-        await self._exchange.front_client.request(
-            "POST", f"/api/v1/auth/{path}", headers, json.dumps(body).encode()
-        )
+    async def _ask(self, path: str, body: Mapping[str, str | float], token: str = "") -> Response:
+        authorization = f"Bearer {token}" if token else self._wallet.authorization
+        headers = {"authorization": authorization, "content-type": "application/json"}
+        content = json.dumps(body).encode()
+        return await self._exchange.front_client.request("POST", f"/api/v1/{path}", headers, content)
 
     async def _login(self, customer: Customer) -> None:
         body = json.dumps({"email": customer.email, "password": customer.password}).encode()

@@ -7,18 +7,20 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from opentelemetry.trace import Span, Tracer
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, Tracer
 
 from exchange_ref.engine.instruments import Pair
 from exchange_ref.engine.orders import OrderRejected
 from exchange_ref.engine.tape import MINUTE_NS, Tape
+from exchange_ref.market.past import Minute
 from exchange_ref.market.price_models import MIN_MINUTES, TREES, Model, Score
 from exchange_ref.telemetry.tracing import under
 
@@ -30,6 +32,8 @@ T = TypeVar("T")
 PATIENCE_S: Final = 5.0
 MAX_WAITING: Final = 8
 NICENESS: Final = 5
+# Models of so many minutes ago answer while newer ones are being fitted.
+GOOD_FOR_MINUTES: Final = 5
 _fitted: dict[str, Fitted] = {}
 
 
@@ -44,7 +48,8 @@ class Question(NamedTuple):
 
 
 class Predictor:
-    """
+    """`past` has minutes of before the first trade by pair, `fit_cpu_s` what all fits took of a processor.
+
     Args:
         now_ns: the clock, nanoseconds since 1970.
     """
@@ -59,6 +64,9 @@ class Predictor:
         self._known: dict[str, tuple[int, dict[str, Score]]] = {}
         self._fitting: dict[str, asyncio.Task[None]] = {}
         self.trees = TREES
+        self.keeps_models = True
+        self.past: Mapping[str, Sequence[Minute]] = {}
+        self.fit_cpu_s = 0.0
 
     async def close(self) -> None:
         """What is being fitted is given up."""
@@ -102,40 +110,57 @@ class Predictor:
             self._waiting -= 1
 
     async def _be_ready(self, pair: Pair, parent: Span) -> None:
-        """Have models that know all minutes that are over."""
+        """Have models, of all minutes that are over or nearly so."""
         this_minute = self.now_ns() // MINUTE_NS
-        known = self._known.get(pair.symbol)
-        if known is not None and known[0] >= this_minute - 1:
+        known = self._known[pair.symbol][0] if pair.symbol in self._known and self.keeps_models else 0
+        if known >= this_minute - 1:
             return
+        waits = known < this_minute - GOOD_FOR_MINUTES
         task = self._fitting.get(pair.symbol)
         if task is None:
-            minutes = self._tapes[pair.symbol].minutes
-            over = sorted(minute for minute in minutes if minute < this_minute)
-            if len(over) < MIN_MINUTES:
+            minutes = self._minutes(pair, this_minute)
+            if len(minutes) < MIN_MINUTES:
                 raise OrderRejected(
                     "unavailable",
-                    f"{pair.symbol} was traded in {len(over)} minutes so far; models need {MIN_MINUTES}",
+                    f"{pair.symbol} was traded in {len(minutes)} minutes so far; models need {MIN_MINUTES}",
                 )
-            closes = [float(minutes[minute][3] * pair.tick) for minute in over]
-            volumes = [float(minutes[minute][4] * pair.lot) for minute in over]
-            task = asyncio.create_task(self._fit(pair, this_minute - 1, closes, volumes, parent=parent))
+            task = asyncio.create_task(self._fit(pair, this_minute, minutes, parent=parent, waits=waits))
             self._fitting[pair.symbol] = task
             task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may be nobody's
-        await asyncio.shield(task)
+        if waits:
+            await asyncio.shield(task)
+
+    def _minutes(self, pair: Pair, this_minute: int) -> list[Minute]:
+        """Those that are over, oldest first."""
+        candles = self._tapes[pair.symbol].minutes
+        traded = [
+            Minute(minute, float(candles[minute][3] * pair.tick), float(candles[minute][4] * pair.lot))
+            for minute in sorted(candles)
+            if minute < this_minute
+        ]
+        first = traded[0].number if traded else this_minute
+        return [minute for minute in self.past.get(pair.symbol, ()) if minute.number < first] + traded
 
     async def _fit(
-        self, pair: Pair, minute: int, closes: list[float], volumes: list[float], *, parent: Span
+        self, pair: Pair, this_minute: int, minutes: list[Minute], *, parent: Span, waits: bool
     ) -> None:
-        """It goes on where the request that began it has lost its patience: the next one is glad of it."""
+        """It goes on where the request that began it has lost its patience: the next one is glad of it.
+
+        Args:
+            waits: whether that request waits for it; else it is a trace of its own.
+        """
         try:
             with self._tracer.start_as_current_span(
                 "predict.fit",
-                context=under(parent),
-                attributes={"order.pair": pair.symbol, "predict.minutes": len(closes)},
+                context=under(parent) if waits else Context(),
+                links=[] if waits else [Link(parent.get_span_context())],
+                attributes={"order.pair": pair.symbol, "predict.minutes": len(minutes)},
             ) as span:
+                closes, volumes = [one.close for one in minutes], [one.volume for one in minutes]
                 scores, cpu_s = await self._do(_fit, pair.symbol, closes, volumes, self.trees)
+                self.fit_cpu_s += cpu_s
                 span.set_attribute("predict.cpu_ms", round(cpu_s * 1000, 3))
-            self._known[pair.symbol] = (minute, scores)
+            self._known[pair.symbol] = (this_minute - 1, scores)
         finally:
             del self._fitting[pair.symbol]
 

@@ -138,9 +138,11 @@ class Scenario:
 
 # Kinds that begin together, or a cascade.
 Mix = tuple[str, ...] | Cascade
-# What traders of the load meet; people with accounts have a set of their own.
-_EVERY_KIND: Final = tuple((kind,) for kind in KINDS if kind not in CUSTOMERS)
-_OF_CUSTOMERS: Final = (*((kind,) for kind in sorted(CUSTOMERS)), ("noop",), ("load_surge",))
+# What people with accounts meet, and what came after the set of everything that traders of the load meet:
+# that set stays what it was, so that figures on it can be compared.
+_LATER: Final = CUSTOMERS | {"snapshot_pause"}
+_EVERY_KIND: Final = tuple((kind,) for kind in KINDS if kind not in _LATER)
+_OF_CUSTOMERS: Final = (*((kind,) for kind in sorted(_LATER)), ("noop",), ("load_surge",))
 NOTHING_INSIDE: Final[dict[Split, tuple[Mix, ...]]] = {Split.TUNE: (), Split.JUDGE: ()}
 SCENARIOS: Final = {
     scenario.name: scenario
@@ -163,7 +165,7 @@ SCENARIOS: Final = {
         Scenario(
             "standard", 5, 30.0, 40.0, 5.0, 4.0, 1.0, {Split.TUNE: _EVERY_KIND, Split.JUDGE: _EVERY_KIND}
         ),
-        # What people with accounts meet: payments, tokens, limits, streams.
+        # What people with accounts meet: payments, tokens, limits, streams, the predictor; and snapshots.
         Scenario(
             "accounts",
             3,
@@ -343,6 +345,8 @@ _DRAWN: Final[dict[str, Callable[[Draw, random.Random], Params]]] = {
     "payment_failure": lambda draw, _: {"share": min(1.0, draw(0.5, 1.0))},
     "stream_gap": lambda draw, _: {"share": min(1.0, draw(0.2, 0.6))},
     "fan_out_stall": lambda draw, _: {"hold_ms": max(300.0, draw(400, 1_500))},
+    "predictor_cpu": lambda draw, _: {"trees": int(draw(120, 300))},
+    "snapshot_pause": lambda draw, _: {"pause_ms": draw(60, 200), "every_ms": 250},
     "load_surge": lambda draw, _: {"factor": max(1.5, draw(1.8, 3.0))},
     "time_of_day_shift": lambda draw, _: {"rate_factor": min(0.6, max(0.3, draw(0.4, 0.7)))},
 }

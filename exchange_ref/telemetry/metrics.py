@@ -41,6 +41,8 @@ class Gauges:
         price_age: seconds since the newest reference price was one, by pair.
         open_trades: contracts for difference that are open, by asset.
         stream_age: seconds since the streams were last sent.
+        snapshot_pause: seconds for which orders waited for the last snapshot.
+        predictor_cpu: seconds of a processor that price models took to fit.
     """
 
     queue_depth: Figures
@@ -49,6 +51,8 @@ class Gauges:
     price_age: Figures = dict
     open_trades: Figures = dict
     stream_age: Figures = dict
+    snapshot_pause: Figures = dict
+    predictor_cpu: Figures = dict
 
 
 class Metrics:
@@ -100,32 +104,19 @@ class Metrics:
             explicit_bucket_boundaries_advisory=DURATION_BOUNDS_S,
         )
         self._observe_process(self._meter(EXCHANGE))
-        matcher = self._meter(MATCHER)
-        for name, unit, description, figures in (
-            ("kx.queue.depth", "{message}", "Messages that wait in a queue.", gauges.queue_depth),
-            ("kx.orders.resting", "{order}", "Orders in the books.", gauges.resting_orders),
-            ("kx.balances", "{asset}", "Balances of all users together.", gauges.balances),
+        for service, name, unit, description, figures in (
+            (MATCHER, "kx.queue.depth", "{message}", "Messages that wait in a queue.", gauges.queue_depth),
+            (MATCHER, "kx.orders.resting", "{order}", "Orders in the books.", gauges.resting_orders),
+            (MATCHER, "kx.balances", "{asset}", "Balances of all users together.", gauges.balances),
+            (MATCHER, "kx.snapshot.pause", "s", "How long the last one held orders.", gauges.snapshot_pause),
+            (EXCHANGE, "kx.price.age", "s", "Age of a pair's newest reference price.", gauges.price_age),
+            (EXCHANGE, "kx.cfd.open", "{trade}", "Open contracts for difference.", gauges.open_trades),
+            (EXCHANGE, "kx.predictor.cpu", "s", "CPU of all fits of price models.", gauges.predictor_cpu),
+            (GATEWAY, "kx.stream.age", "s", "How long ago the streams were sent.", gauges.stream_age),
         ):
-            matcher.create_observable_gauge(name, [_observer(figures)], unit=unit, description=description)
-        self._meter(EXCHANGE).create_observable_gauge(
-            "kx.price.age",
-            [_observer(gauges.price_age)],
-            unit="s",
-            description="How old the newest reference price of a pair is.",
-        )
-        self._meter(EXCHANGE).create_observable_gauge(
-            "kx.cfd.open",
-            [_observer(gauges.open_trades)],
-            unit="{trade}",
-            description="Contracts for difference that are open.",
-        )
-
-        self._meter(GATEWAY).create_observable_gauge(
-            "kx.stream.age",
-            [_observer(gauges.stream_age)],
-            unit="s",
-            description="How long ago the streams were sent.",
-        )
+            self._meter(service).create_observable_gauge(
+                name, [_observer(figures)], unit=unit, description=description
+            )
 
     def request(self, span: Span, duration_s: float, method: str, route: str, status: int) -> None:
         attributes: dict[str, str | int] = {

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,6 +140,7 @@ def test_a_restart_uses_the_snapshot_and_ten_are_kept(start_exchange, tmp_path: 
 
     async def main() -> tuple[list[object], list[object], int]:
         seen: list[list[object]] = []
+        names: Counter[tuple[str, bool]] = Counter()
         for start in range(2):
             async with start_exchange(tmp_path / "exchange") as running:
 
@@ -159,6 +161,15 @@ def test_a_restart_uses_the_snapshot_and_ten_are_kept(start_exchange, tmp_path: 
                     await call("POST", "orders", order | {"quantity": 1, "price": "90"})
                     await running.exchange.snapshots.take()
                 seen.append([await call("GET", "wallet"), await call("GET", "open-orders")])
+                names.update(
+                    (span.name, span.parent is None)
+                    for trace in running.traces().values()
+                    for span in trace
+                    if span.name.startswith("snapshot.")
+                )
+        # each is a trace of its own
+        parts = [("snapshot.take", True), ("snapshot.copy", False), ("snapshot.write", False)]
+        assert names == dict.fromkeys(parts, KEPT + 2)
         return seen[0], seen[1], len(list((tmp_path / "exchange/snapshots").glob("*.kx")))
 
     before, after, kept = asyncio.run(main())

@@ -12,7 +12,9 @@ import pytest
 from exchange_ref.engine.orders import Side
 from exchange_ref.engine.tape import MINUTE_NS
 from exchange_ref.market.forecast import fit, relative_strength
+from exchange_ref.market.past import made_past
 from exchange_ref.market.price_models import MIN_EXAMPLES, MIN_MINUTES, Model
+from tests.pace import until
 
 USER = {"x-user-id": "trader-01"}
 BODY = {"current_price": 42_000, "volume_24h": 12.5, "rsi": 55}
@@ -84,10 +86,14 @@ def seen(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
                 tape.note((now_minute - ago) * MINUTE_NS, round(price * 42_000), 1_000, Side.BUY)
             found["forest"] = await ask()
             found["linear"] = await ask(model="linear")
+            first_fit_s = running.exchange.predictor.fit_cpu_s
+            running.exchange.predictor.now_ns = lambda: now_ns + MINUTE_NS
+            found["a minute later"] = await ask(model="linear")
             found["rsi"] = await ask(rsi=101)
             found["pair"] = await ask(pair="DOGE/USD")
+            await until(lambda: running.exchange.predictor.fit_cpu_s > first_fit_s, 20)
             found["spans"] = [
-                (span.name, dict(span.attributes or {}))
+                (span.name, {**(span.attributes or {}), "is a root": span.parent is None})
                 for trace in running.traces().values()
                 for span in trace
                 if span.name.startswith("predict.")
@@ -107,12 +113,24 @@ def test_both_models_answer_with_their_score(seen) -> None:
 
 
 def test_models_are_fitted_once_and_cost_cpu(seen) -> None:
-    """One fit for both answers, whose span says what it took of a processor."""
+    """One fit for both answers, whose span says what it took of a processor; a minute later they still
+    answer, while newer ones are fitted in a trace of their own."""
+    assert seen["a minute later"][0] == 200
     names = [name for name, _ in seen["spans"]]
-    assert names.count("predict.infer") == 2
-    (fitting,) = [attributes for name, attributes in seen["spans"] if name == "predict.fit"]
-    assert fitting["predict.minutes"] == 200
-    assert fitting["predict.cpu_ms"] > 10
+    assert names.count("predict.infer") == 3
+    fits = [attributes for name, attributes in seen["spans"] if name == "predict.fit"]
+    assert [fit["is a root"] for fit in fits] == [False, True]
+    assert all(fit["predict.minutes"] == 200 and fit["predict.cpu_ms"] > 10 for fit in fits)
+
+
+def test_a_made_past_leads_to_the_price() -> None:
+    """Enough whole minutes for models, without gaps, the last one before now, at the price of now."""
+    minutes = made_past(42_000, 10 * MINUTE_NS * 24 * 60 + 5, random.Random(2))
+    numbers = [minute.number for minute in minutes]
+    assert len(minutes) >= MIN_MINUTES
+    assert numbers == list(range(numbers[0], 24 * 60 * 10))
+    assert minutes[-1].close == 42_000
+    assert all(abs(minute.close / 42_000 - 1) < 0.1 and minute.volume > 0 for minute in minutes)
 
 
 def test_what_cannot_be_told_is_refused(seen) -> None:

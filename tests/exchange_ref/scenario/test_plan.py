@@ -60,10 +60,13 @@ def test_standard_and_accounts_hold_everything() -> None:
     """Each of standard's runs has every control and every fault that traders meet once; those of accounts
     have every other fault, and people who meet it."""
     for plan in plans(SCENARIOS["accounts"], Split.JUDGE, 0):
-        assert {part.kind for step in plan.steps for part in step.parts} == {*CUSTOMERS, "noop", "load_surge"}
+        kinds = {part.kind for step in plan.steps for part in step.parts}
+        assert kinds == {*CUSTOMERS, "snapshot_pause", "noop", "load_surge"}
         assert plan.customers_per_s > 0
     for plan in plans(SCENARIOS["standard"], Split.JUDGE, 0):
-        assert sorted(part.kind for step in plan.steps for part in step.parts) == sorted({*KINDS} - CUSTOMERS)
+        assert sorted(part.kind for step in plan.steps for part in step.parts) == sorted(
+            {*KINDS} - CUSTOMERS - {"snapshot_pause"}
+        )
         assert sum(is_control(step) for step in plan.steps) == len(CONTROLS)
 
 
