@@ -359,7 +359,7 @@ class Exchange:
             ),
             stream_age=of_all(lambda: {(): time.monotonic() - self.streams.sent_s}),
             snapshot_pause=of_all(lambda: {(): self.snapshots.pause_s}),
-            predictor_cpu=of_all(lambda: {(): self.predictor.fit_cpu_s}),
+            predictor_cpu=of_all(lambda: {(): self.predictor.cpu_s}),
             price_age=of_all(
                 lambda: {
                     (("order.pair", symbol),): age_s

@@ -16,7 +16,7 @@ from exchange_ref.cfd.models import TradeReply, TradeRequest
 from exchange_ref.cfd.pricing import MARGIN_ASSET, check_levels, profit_units
 from exchange_ref.cfd.words import CloseTrade, OpenTrade, TradeChange, TradeSide, TradeStatus
 from exchange_ref.engine.instruments import PAIRS, UNITS_PER_ASSET
-from exchange_ref.engine.messages import encode_cfd
+from exchange_ref.engine.messages import encode_command
 from exchange_ref.engine.orders import OrderRejected, Result, Status
 from exchange_ref.market.prices import PriceFeed, Quote, note_price
 from exchange_ref.services.api.database import Database
@@ -135,7 +135,7 @@ class TradeService:
         return {pair.base: found[pair.base] for pair in PAIRS.values()}
 
     async def _execute(self, command: OpenTrade | CloseTrade, parent: Span) -> Result:
-        result = await self._matcher.execute(encode_cfd(command), parent, "cfd")
+        result = await self._matcher.execute(encode_command(command), parent, "cfd")
         await self._traced.settle_trade(result, parent)
         if result.trade is not None:
             parent.set_attributes(change_attributes(result.trade))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class TradeSide(StrEnum):
@@ -57,8 +58,7 @@ class CloseTrade:
     status: TradeStatus = TradeStatus.CLOSED
 
 
-@dataclass(frozen=True, slots=True)
-class TradeChange:
+class TradeChange(NamedTuple):
     """What a command did to a trade.
 
     Args:

@@ -5,13 +5,12 @@ Deterministic, so that a journal rebuilds its state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from exchange_ref.cfd.desk import Desk
 from exchange_ref.cfd.words import CloseTrade, OpenTrade, TradeChange
-from exchange_ref.engine.identity import Command, identity_of
+from exchange_ref.engine.identity import Idempotent, identity_of
 from exchange_ref.engine.instruments import PAIRS, Pair
 from exchange_ref.engine.ledger import FEE_ACCOUNT
 from exchange_ref.engine.markets import Markets, order_change
@@ -28,10 +27,11 @@ from exchange_ref.engine.orders import (
     WithdrawalStage,
 )
 from exchange_ref.engine.payouts import settle
-from exchange_ref.engine.remembered import Remembered
+from exchange_ref.engine.remembered import Content, Key, Remembered
 
 # How many client order ids are remembered: half an hour at 50 orders/s, about 60 MB at most.
 MAX_REMEMBERED_ORDERS = 100_000
+C = TypeVar("C", bound=Idempotent)
 
 
 class Engine(Markets):
@@ -58,25 +58,13 @@ class Engine(Markets):
         self.ledger, self.desk, self.books, self.stops, self.tapes, self.withdrawals, expiries = state
         self.expiries.restore(expiries)
 
-    def seen(self, command: Command) -> Result | None:
+    def seen(self, command: Idempotent) -> Result | None:
         """The first result of a command that was executed already; None for a new one.
 
         Raises:
             OrderRejected: the client has used this id for something else; `details` has its `order_id`.
         """
-        key, asked = identity_of(command)
-        remembered = self.remembered.get(key)
-        if remembered is None:
-            return None
-        first_asked, first = remembered
-        if asked != first_asked:
-            name = key[1].rpartition("/")[2]
-            raise OrderRejected(
-                "conflict",
-                f"the client id {name!r} was used before, with other content; choose another id",
-                {"order_id": first.order_id},
-            )
-        return self._repeat(first)
+        return self._first(*identity_of(command))
 
     def deposit(self, deposit: Deposit) -> Result:
         """Credit money from outside; a repeated `deposit_id` credits nothing again.
@@ -84,15 +72,13 @@ class Engine(Markets):
         Raises:
             OrderRejected: not above zero, or more than all accounts can hold; or as `seen`.
         """
-        if (first := self.seen(deposit)) is not None:
-            return first
+        return self._once(deposit, self._deposit) if deposit.deposit_id else self._deposit(deposit)
+
+    def _deposit(self, deposit: Deposit) -> Result:
         self.ledger.deposit(deposit.user_id, deposit.asset, deposit.units)
         if deposit.fee_units:
             self.ledger.move(deposit.user_id, FEE_ACCOUNT, deposit.asset, deposit.fee_units)
-        result = Result("", Status.NEW, balances=self.ledger.take_changes())
-        if deposit.deposit_id:
-            self._remember(deposit, result)
-        return result
+        return Result("", Status.NEW, balances=self.ledger.take_changes())
 
     def submit(self, order: Order) -> Result:
         """Execute an order; a bad one gets the status REJECTED and its reason.
@@ -100,8 +86,9 @@ class Engine(Markets):
         Raises:
             OrderRejected: as `seen`.
         """
-        if (first := self.seen(order)) is not None:
-            return first
+        return self._once(order, self._submit)
+
+    def _submit(self, order: Order) -> Result:
         orders: list[OrderChange] = []
         self.expire(order.created_unix_nano, orders)
         try:
@@ -113,19 +100,17 @@ class Engine(Markets):
         orders.append(own)
         if fills:
             self.trigger(order.symbol, order.created_unix_nano, orders)
-        result = Result(
+        return Result(
             order_id=order.order_id,
             status=status,
             filled_lots=own.filled_lots,
             quote_units=own.quote_units,
             fills=tuple(fills),
-            orders=tuple(orders),
             balances=self.ledger.take_changes(),
             reason=reason,
             code=code,
+            orders=tuple(orders),
         )
-        self._remember(order, result)
-        return result
 
     def check_cancel(self, cancel: Cancel) -> Order:
         """The order that a cancel takes out of its book, or out of those that wait for a price.
@@ -165,16 +150,15 @@ class Engine(Markets):
         Raises:
             OrderRejected: as `seen`.
         """
-        if (first := self.seen(transfer)) is not None:
-            return first
+        return self._once(transfer, self._transfer)
+
+    def _transfer(self, transfer: Transfer) -> Result:
         status, reason = Status.FILLED, ""
         try:
             self.ledger.move(transfer.user_id, transfer.to_user_id, transfer.asset, transfer.units)
         except OrderRejected as rejection:
             status, reason = Status.REJECTED, rejection.message
-        result = Result(transfer.transfer_id, status, balances=self.ledger.take_changes(), reason=reason)
-        self._remember(transfer, result)
-        return result
+        return Result(transfer.transfer_id, status, balances=self.ledger.take_changes(), reason=reason)
 
     def check_withdrawal(self, withdrawal: Withdrawal) -> None:
         """
@@ -191,8 +175,9 @@ class Engine(Markets):
         Raises:
             OrderRejected: as `seen`, or there is nothing reserved that could be paid or given back.
         """
-        if (first := self.seen(withdrawal)) is not None:
-            return first
+        return self._once(withdrawal, self._withdraw)
+
+    def _withdraw(self, withdrawal: Withdrawal) -> Result:
         self.check_withdrawal(withdrawal)
         reason = code = ""
         try:
@@ -200,9 +185,7 @@ class Engine(Markets):
         except OrderRejected as rejection:
             status, reason, code = Status.REJECTED, rejection.message, rejection.code
         balances = self.ledger.take_changes()
-        result = Result(withdrawal.withdrawal_id, status, balances=balances, reason=reason, code=code)
-        self._remember(withdrawal, result)
-        return result
+        return Result(withdrawal.withdrawal_id, status, balances=balances, reason=reason, code=code)
 
     def open_trade(self, trade: OpenTrade) -> Result:
         """Open a position; a bad one gets the status REJECTED.
@@ -210,15 +193,14 @@ class Engine(Markets):
         Raises:
             OrderRejected: as `seen`.
         """
-        if (first := self.seen(trade)) is not None:
-            return first
+        return self._once(trade, self._open_trade)
+
+    def _open_trade(self, trade: OpenTrade) -> Result:
         try:
             change = self.desk.open(trade)
-            result = Result(trade.trade_id, Status.NEW, balances=self.ledger.take_changes(), trade=change)
         except OrderRejected as rejection:
-            result = Result(trade.trade_id, Status.REJECTED, reason=rejection.message)
-        self._remember(trade, result)
-        return result
+            return Result(trade.trade_id, Status.REJECTED, reason=rejection.message)
+        return Result(trade.trade_id, Status.NEW, balances=self.ledger.take_changes(), trade=change)
 
     def close_trade(self, close: CloseTrade) -> Result:
         """End a position; one that has ended already gives its first result again.
@@ -226,23 +208,42 @@ class Engine(Markets):
         Raises:
             OrderRejected: no such position of this user is open.
         """
-        if (first := self.seen(close)) is not None:
-            return first
+        return self._once(close, self._close_trade)
+
+    def _close_trade(self, close: CloseTrade) -> Result:
         change = self.desk.close(close)
-        result = Result(close.trade_id, Status.FILLED, balances=self.ledger.take_changes(), trade=change)
-        self._remember(close, result)
-        return result
+        return Result(close.trade_id, Status.FILLED, balances=self.ledger.take_changes(), trade=change)
 
     def ended_trades(self) -> list[TradeChange]:
         """How those positions ended whose results are still remembered."""
         ended = self.remembered.with_prefix("cfd-end/")
         return [result.trade for result in ended if result.trade is not None]
 
-    def _repeat(self, first: Result) -> Result:
-        """The first result, with its wallets as they are now: who asks again may have missed them."""
-        rows = tuple(self.ledger.row(row.user_id, row.asset) for row in first.balances)
-        return replace(first, repeated=True, orders=(), balances=rows)
+    def _once(self, command: C, execute: Callable[[C], Result]) -> Result:
+        """What executing a command gives, or gave the first time, with its wallets as they are now: who asks
+        again may have missed them.
 
-    def _remember(self, command: Command, result: Result) -> None:
+        Raises:
+            OrderRejected: as `seen`, or as `execute`.
+        """
         key, asked = identity_of(command)
+        if (first := self._first(key, asked)) is not None:
+            return first
+        result = execute(command)
         self.remembered.put(key, asked, result)
+        return result
+
+    def _first(self, key: Key, asked: Content) -> Result | None:
+        remembered = self.remembered.get(key)
+        if remembered is None:
+            return None
+        first_asked, first = remembered
+        if asked != first_asked:
+            name = key[1].rpartition("/")[2]
+            raise OrderRejected(
+                "conflict",
+                f"the client id {name!r} was used before, with other content; choose another id",
+                {"order_id": first.order_id},
+            )
+        rows = tuple(self.ledger.row(row.user_id, row.asset) for row in first.balances)
+        return first._replace(repeated=True, balances=rows)

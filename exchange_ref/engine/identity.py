@@ -7,24 +7,24 @@ from typing import assert_never
 from exchange_ref.cfd.words import CloseTrade, OpenTrade
 from exchange_ref.engine.orders import Deposit, Order, Transfer, Withdrawal
 
-Command = Order | Transfer | Deposit | Withdrawal | OpenTrade | CloseTrade
+Idempotent = Order | Transfer | Deposit | Withdrawal | OpenTrade | CloseTrade
 
 
-def identity_of(command: Command) -> tuple[tuple[str, str], tuple[str | int, ...]]:
+def identity_of(command: Idempotent) -> tuple[tuple[str, str], tuple[str | int, ...]]:
     """((user, client's id), content). Ids and times that the exchange gives are no content.
 
-    Content is plain strings and numbers, which `Remembered` can keep as bytes.
+    Content is words and numbers, which `Remembered` can keep as bytes.
     """
     match command:
         case Order():
             content: tuple[str | int, ...] = (
                 command.symbol,
-                command.side.value,
-                command.type.value,
+                command.side,
+                command.type,
                 command.price_ticks,
                 command.quantity_lots,
-                command.time_in_force.value,
-                command.self_trade.value,
+                command.time_in_force,
+                command.self_trade,
                 command.stop_ticks,
             )
             name = command.client_order_id
@@ -40,7 +40,7 @@ def identity_of(command: Command) -> tuple[tuple[str, str], tuple[str | int, ...
         case OpenTrade():  # at whatever price it would be opened now
             content = (
                 command.asset,
-                command.side.value,
+                command.side,
                 command.leverage,
                 command.margin_units,
                 command.stop_loss_ticks,

@@ -7,25 +7,35 @@ to the disk at close.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, assert_never
 
+import msgspec
+
+from exchange_ref.cfd.words import CloseTrade, OpenTrade
 from exchange_ref.engine.engine import Engine
-from exchange_ref.engine.messages import READERS, read_order
+from exchange_ref.engine.messages import WORDS, Command, fields_of, read_command
 from exchange_ref.engine.orders import (
+    Cancel,
+    Deposit,
     Order,
     OrderRejected,
     Result,
+    Transfer,
+    Withdrawal,
 )
 from exchange_ref.errors import FolderUnusable
 
 logger = logging.getLogger(__name__)
+# Behind all that it is of; within a text its quotation marks would be escaped.
+CHECKSUM: Final = b',"crc":'
+NAMES: Final = {"seq", "op", "at", *(field.name for kind in WORDS for field in fields(kind))}
 
 
 class JournalUnwritable(Exception):
@@ -33,8 +43,8 @@ class JournalUnwritable(Exception):
 
 
 class Journal:
-    """Lines `{"seq", "op", "at", …}`, `seq` counting from 1 without gaps. `at`, in nanoseconds since 1970, is
-    for the audit trail alone; lines of earlier versions have none."""
+    """Lines `{"seq", "op", "at", …, "crc"}`, `seq` counting from 1 without gaps. `at`, in nanoseconds since
+    1970, is for the audit trail alone; lines of earlier versions have neither it nor a checksum."""
 
     def __init__(
         self, path: Path, *, last_sequence: int = 0, now_ns: Callable[[], int] = time.time_ns
@@ -46,14 +56,15 @@ class Journal:
         # Where the whole lines end, while part of another stands behind them.
         self._torn_at: int | None = None
 
-    def append(self, op: str, command: Mapping[str, object]) -> int:
+    def append(self, command: Command) -> int:
         """Write one command; returns the bytes written.
 
         Raises:
             JournalUnwritable: the file has no part of it.
         """
-        fields = {"seq": self.sequence + 1, "op": op, "at": self._now_ns(), **command}
-        data = json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+        numbering = {"seq": self.sequence + 1, "op": WORDS[type(command)], "at": self._now_ns()}
+        line = msgspec.json.encode(numbering | fields_of(command))[:-1]
+        data = b"%b%b%d}\n" % (line, CHECKSUM, zlib.crc32(line))
         try:
             self._cut_back()
             self._torn_at = os.fstat(self._file_descriptor).st_size
@@ -91,13 +102,6 @@ class Journal:
         os.close(self._file_descriptor)
 
 
-def submit_command(order: Order) -> dict[str, object]:
-    """The journal's form of an order, before it was executed."""
-    command = asdict(order)
-    del command["remaining_lots"], command["quote_units"], command["triggered"]
-    return command
-
-
 def read(
     path: Path, *, complete: bool = True, after: int = 0, from_byte: int = 0
 ) -> Iterator[dict[str, Any]]:
@@ -116,14 +120,10 @@ def read(
     with path.open("rb") as file:
         file.seek(from_byte)
         for number, line in enumerate(file, start=after + 1):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                command: dict[str, Any] = json.loads(line)
-                whole = command["seq"] == number
-            except (ValueError, KeyError, TypeError):
-                whole = False
-            if not whole:
+            if not line.endswith(b"\n") and _whole(line[:-1] + b"\n") is None:
+                break  # cut off, and not a whole one whose end is damaged
+            command = _whole(line) if line.endswith(b"\n") else None
+            if command is None or command.get("seq") != number:
                 raise FolderUnusable(
                     f"line {number} of {path} is damaged; move the folder away to start afresh"
                 )
@@ -131,6 +131,19 @@ def read(
             yield command
     if complete:
         os.truncate(path, end)
+
+
+def _whole(line: bytes) -> dict[str, Any] | None:
+    """The command of a line; None for one that is damaged. Lines of earlier versions have no checksum."""
+    body, found, checksum = line.rpartition(CHECKSUM)
+    try:
+        if found and int(checksum[:-2]) != zlib.crc32(body):
+            return None
+        command: dict[str, Any] = msgspec.json.decode(line)
+        command.pop("crc", None)
+        return command if command.keys() <= NAMES else None
+    except (ValueError, TypeError, AttributeError, msgspec.DecodeError):
+        return None
 
 
 def replay(
@@ -163,20 +176,28 @@ def replay(
     return sequence
 
 
-def apply(engine: Engine, op: str, fields: dict[str, Any]) -> Result:
+def apply(engine: Engine, op: str, said: dict[str, Any]) -> Result:
     """Execute a line of the journal, without its numbering.
 
     Raises:
         OrderRejected: as the engine.
     """
-    if op not in READERS:
-        return engine.submit(read_order(fields))
-    execute: dict[str, Callable[[Any], Result]] = {
-        "deposit": engine.deposit,
-        "withdrawal": engine.withdraw,
-        "cancel": engine.cancel,
-        "transfer": engine.transfer,
-        "cfd_open": engine.open_trade,
-        "cfd_close": engine.close_trade,
-    }
-    return execute[op](READERS[op](fields))
+    command = read_command(op, said)
+    match command:
+        case Order():
+            result = engine.submit(command)
+        case Deposit():
+            result = engine.deposit(command)
+        case Withdrawal():
+            result = engine.withdraw(command)
+        case Cancel():
+            result = engine.cancel(command)
+        case Transfer():
+            result = engine.transfer(command)
+        case OpenTrade():
+            result = engine.open_trade(command)
+        case CloseTrade():
+            result = engine.close_trade(command)
+        case _:
+            assert_never(command)
+    return result

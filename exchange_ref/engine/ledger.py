@@ -142,17 +142,16 @@ class Ledger:
         that every trade changes, and nobody's wallets."""
         if self.observer is not None:
             self.observer([_row(key, balance) for key, balance in self._changed.items()])
-        changes = tuple(
-            _row(key, balance) for key, balance in self._changed.items() if key[0] not in OWN_ACCOUNTS
-        )
-        self._changed = {}
-        return changes
+        changed, self._changed = self._changed, {}
+        return tuple([_row(key, balance) for key, balance in changed.items() if key[0] not in OWN_ACCOUNTS])
 
     def _touch(self, user_id: str, asset: str) -> Balance:
         key = (user_id, asset)
         balance = self._changed.get(key)
         if balance is None:
-            balance = self._balances.setdefault(key, Balance())
+            balance = self._balances.get(key)
+            if balance is None:
+                balance = self._balances[key] = Balance()
             balance.version += 1
             self._changed[key] = balance
         return balance

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from opentelemetry.trace import Span, SpanKind, Tracer
 
@@ -22,13 +22,9 @@ from exchange_ref.engine.attributes import (
 )
 from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.instruments import PAIRS
-from exchange_ref.engine.journal import (
-    Journal,
-    JournalUnwritable,
-    replay,
-    submit_command,
-)
+from exchange_ref.engine.journal import Journal, JournalUnwritable, replay
 from exchange_ref.engine.messages import (
+    Command,
     Failure,
     decode_command,
     encode_failure,
@@ -49,8 +45,6 @@ from exchange_ref.telemetry.tracing import (
 )
 
 logger = logging.getLogger(__name__)
-
-TracedCommand = Order | Cancel | Transfer | Deposit | Withdrawal | OpenTrade | CloseTrade
 
 
 @dataclass(slots=True)
@@ -200,14 +194,14 @@ class Matcher:
         """What traders begin with, which no request asked for."""
         try:
             if self._engine.seen(deposit) is None:
-                self._journal.append("deposit", asdict(deposit))
+                self._journal.append(deposit)
             return encode_result(self._engine.deposit(deposit))
         except OrderRejected as rejection:
             return _failure_of(rejection)
         except JournalUnwritable as error:
             return _not_journaled(error)
 
-    async def _execute(self, command: TracedCommand, span: Span) -> bytes:
+    async def _execute(self, command: Command, span: Span) -> bytes:
         """Write a command to the journal and execute it; a repeated one gives its first result."""
         try:
             match command:
@@ -233,7 +227,7 @@ class Matcher:
     async def _transfer(self, transfer: Transfer, span: Span) -> bytes:
         span.set_attributes(transfer_attributes(transfer))
         if self._engine.seen(transfer) is None:
-            await self._append("transfer", asdict(transfer), span)
+            await self._append(transfer, span)
         result = self._engine.transfer(transfer)
         span.set_attribute("transfer.status", str(result.status))
         return encode_result(result)
@@ -244,8 +238,7 @@ class Matcher:
         if self._engine.seen(command) is None:
             if isinstance(command, Withdrawal):
                 self._engine.check_withdrawal(command)
-            op = "deposit" if isinstance(command, Deposit) else "withdrawal"
-            await self._append(op, asdict(command), span)
+            await self._append(command, span)
         if isinstance(command, Deposit):
             result = self._engine.deposit(command)
         else:
@@ -255,7 +248,7 @@ class Matcher:
 
     async def _submit(self, order: Order, span: Span) -> bytes:
         if self._engine.seen(order) is None:
-            await self._append("submit", submit_command(order), span)
+            await self._append(order, span)
         with self._tracer.start_as_current_span(
             "orderbook.execute", context=under(span), attributes=order_attributes(order)
         ) as execute:
@@ -274,7 +267,7 @@ class Matcher:
     async def _cancel(self, cancel: Cancel, span: Span) -> bytes:
         span.set_attributes({"order.id": cancel.order_id, "order.pair": cancel.symbol})
         self._engine.check_cancel(cancel)
-        await self._append("cancel", asdict(cancel), span)
+        await self._append(cancel, span)
         result = self._engine.cancel(cancel)
         span.set_attribute("order.status", str(result.status))
         return encode_result(result)
@@ -284,8 +277,7 @@ class Matcher:
         if self._engine.seen(command) is None:
             if isinstance(command, CloseTrade):
                 self._engine.desk.check_close(command)
-            opens = isinstance(command, OpenTrade)
-            await self._append("cfd_open" if opens else "cfd_close", asdict(command), span)
+            await self._append(command, span)
         if isinstance(command, OpenTrade):
             result = self._engine.open_trade(command)
         else:
@@ -296,11 +288,11 @@ class Matcher:
             span.set_attribute("cfd.status", str(result.status))
         return encode_result(result)
 
-    async def _append(self, op: str, command: Mapping[str, object], span: Span) -> None:
+    async def _append(self, command: Command, span: Span) -> None:
         with self._tracer.start_as_current_span("journal.append", context=under(span)) as append:
             if self.stages.appending is not None:
                 await self.stages.appending()
-            size_bytes = self._journal.append(op, command)
+            size_bytes = self._journal.append(command)
             append.set_attributes({"journal.sequence": self._journal.sequence, "journal.bytes": size_bytes})
 
     async def _respond(self, request: Message, body: bytes, name: str, span: Span) -> None:
@@ -325,7 +317,7 @@ def _not_journaled(error: JournalUnwritable) -> bytes:
     )
 
 
-def _span_name(command: TracedCommand) -> str:
+def _span_name(command: Command) -> str:
     """What the consumer does with a command; a transfer is named after its asset."""
     if isinstance(command, Transfer):
         return f"{command.asset.lower()}.transfer"
@@ -338,7 +330,7 @@ def _span_name(command: TracedCommand) -> str:
     return "order.match" if isinstance(command, Order) else "order.cancel"
 
 
-def _reply_name(command: TracedCommand) -> str:
+def _reply_name(command: Command) -> str:
     if isinstance(command, Transfer):
         return "transfer.response"
     if isinstance(command, Deposit | Withdrawal | OpenTrade | CloseTrade):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from exchange_ref.cfd.words import TradeChange
 
@@ -185,8 +186,7 @@ class Transfer:
     units: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(NamedTuple):
     """One match, always at the maker's price."""
 
     maker_order_id: str
@@ -195,8 +195,7 @@ class Fill:
     lots: int
 
 
-@dataclass(frozen=True, slots=True)
-class BalanceChange:
+class BalanceChange(NamedTuple):
     """A wallet row after a command; a larger `version` is newer."""
 
     user_id: str
@@ -206,8 +205,7 @@ class BalanceChange:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class OrderChange:
+class OrderChange(NamedTuple):
     """The state of an order after a command. `quote_units` were paid for all that is filled; `triggered` is
     whether its stop was met."""
 
@@ -218,8 +216,7 @@ class OrderChange:
     triggered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What a command did.
 
     `orders` and `balances` name every row that changed, other people's included. A repeated client order id
@@ -233,9 +230,9 @@ class Result:
     filled_lots: int = 0
     quote_units: int = 0
     fills: tuple[Fill, ...] = ()
-    orders: tuple[OrderChange, ...] = ()
     balances: tuple[BalanceChange, ...] = ()
     reason: str = ""
     repeated: bool = False
     trade: TradeChange | None = None
     code: str = ""
+    orders: tuple[OrderChange, ...] = ()  # last, since what is remembered is all before it

@@ -7,16 +7,17 @@ tuples are let go of one level a collection, and the last level only after a ful
 
 from __future__ import annotations
 
-import marshal
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Final
 
-from exchange_ref.cfd.words import TradeChange, TradeStatus
-from exchange_ref.engine.orders import BalanceChange, Fill, Result, Status
+import msgspec
+
+from exchange_ref.engine.orders import Result
 
 Key = tuple[str, str]
 Content = tuple[str | int, ...]
+_decoder: Final = msgspec.msgpack.Decoder(tuple[Content, Result])
 
 
 class Remembered:
@@ -50,66 +51,15 @@ class Remembered:
     def put(self, key: Key, asked: Content, result: Result) -> None:
         if key not in self._kept:
             self._order.append(key)
-        self._kept[key] = marshal.dumps((asked, _packed(result)))
+        self._kept[key] = msgspec.msgpack.encode((asked, result[:-1]))
         if len(self._kept) > self._max_results:
             del self._kept[self._order.popleft()]
 
     def get(self, key: Key) -> tuple[Content, Result] | None:
-        """What was asked for and what came of it; its wallets have no figures, and the orders of other people
-        that it changed are not known any more."""
+        """What was asked for and what came of it; the orders that it changed are not known any more."""
         kept = self._kept.get(key)
-        if kept is None:
-            return None
-        asked, packed = _loaded(kept)
-        return asked, _unpacked(packed)
+        return _decoder.decode(kept) if kept is not None else None
 
     def with_prefix(self, prefix: str) -> Iterator[Result]:
         """The results of those whose client's id begins so, oldest first."""
-        return (
-            _unpacked(_loaded(kept)[1]) for (_, name), kept in self._kept.items() if name.startswith(prefix)
-        )
-
-
-def _loaded(kept: bytes) -> tuple[Content, tuple[Any, ...]]:
-    found: tuple[Content, tuple[Any, ...]] = marshal.loads(kept)  # noqa: S302 - of this process
-    return found
-
-
-def _packed(result: Result) -> tuple[Any, ...]:
-    trade = result.trade
-    return (
-        result.order_id,
-        result.status.value,
-        result.filled_lots,
-        result.quote_units,
-        tuple(
-            (fill.maker_order_id, fill.taker_order_id, fill.price_ticks, fill.lots) for fill in result.fills
-        ),
-        tuple((row.user_id, row.asset) for row in result.balances),
-        result.reason,
-        None
-        if trade is None
-        else (
-            trade.trade_id,
-            trade.status.value,
-            trade.price_ticks,
-            trade.profit_units,
-            trade.shortfall_units,
-        ),
-        result.code,
-    )
-
-
-def _unpacked(packed: tuple[Any, ...]) -> Result:
-    order_id, status, filled_lots, quote_units, fills, wallets, reason, trade, code = packed
-    return Result(
-        order_id,
-        Status(status),
-        filled_lots,
-        quote_units,
-        tuple(Fill(*fill) for fill in fills),
-        balances=tuple(BalanceChange(user_id, asset, 0, 0, 0) for user_id, asset in wallets),
-        reason=reason,
-        trade=None if trade is None else TradeChange(trade[0], TradeStatus(trade[1]), *trade[2:]),
-        code=code,
-    )
+        return (_decoder.decode(kept)[1] for (_, name), kept in self._kept.items() if name.startswith(prefix))

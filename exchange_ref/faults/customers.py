@@ -164,13 +164,13 @@ class PredictorCpu(LastingFault[PredictorCpuParams]):
     @asynccontextmanager
     async def happening(self, scene: Scene) -> AsyncIterator[None]:
         predictor = scene.exchange.predictor
-        before_s = predictor.fit_cpu_s
+        before_s = predictor.cpu_s
         with attribute(predictor, "trees", self.params.trees), attribute(predictor, "keeps_models", False):
             yield
-        scene.notes["fit_cpu_s"] = predictor.fit_cpu_s - before_s
+        scene.notes["cpu_s"] = predictor.cpu_s - before_s
 
     def measure(self, scene: Scene, window: Window) -> Impact:
-        cores = scene.notes["fit_cpu_s"] / self.for_s
+        cores = scene.notes["cpu_s"] / self.for_s
         asked = compare(durations_ms(scene.exchange.witness, EXCHANGE, PREDICT), window, MIN_FIT_MS)
         figures: dict[str, object] = {**asked.figures, "cores": round(cores, 3)}
         return Impact(asked.verified and cores >= MIN_CORES, asked.trace_ids, figures)

@@ -9,9 +9,9 @@ import json
 import os
 import statistics
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -56,7 +56,7 @@ class ConsumerLag(LastingFault[ConsumerLagParams]):
         async def snapshot_again_and_again() -> None:
             while True:
                 async with lock:
-                    rows = [astuple(row) for row in engine.ledger.all_balances()]
+                    rows = engine.ledger.all_balances()
                     await asyncio.gather(
                         asyncio.to_thread(_write_snapshot, path, rows),
                         asyncio.sleep(scene.around(self.params.hold_ms / 1000)),
@@ -260,7 +260,7 @@ async def _build_heap(objects: int) -> list[list[dict[str, object]]]:
     return heap
 
 
-def _write_snapshot(path: Path, rows: list[tuple[object, ...]]) -> None:
+def _write_snapshot(path: Path, rows: Sequence[tuple[object, ...]]) -> None:
     with gzip.open(path, "wt", encoding="utf-8") as file:
         json.dump(rows, file)
 

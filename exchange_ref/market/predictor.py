@@ -22,6 +22,7 @@ from exchange_ref.engine.orders import OrderRejected
 from exchange_ref.engine.tape import MINUTE_NS, Tape
 from exchange_ref.market.past import Minute
 from exchange_ref.market.price_models import MIN_MINUTES, TREES, Model, Score
+from exchange_ref.telemetry.metrics import cpu_s
 from exchange_ref.telemetry.tracing import under
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Question(NamedTuple):
 
 
 class Predictor:
-    """`past` has minutes of before the first trade by pair, `fit_cpu_s` what all fits took of a processor.
+    """`past` has minutes of before the first trade, by pair.
 
     Args:
         now_ns: the clock, nanoseconds since 1970.
@@ -66,7 +67,14 @@ class Predictor:
         self.trees = TREES
         self.keeps_models = True
         self.past: Mapping[str, Sequence[Minute]] = {}
-        self.fit_cpu_s = 0.0
+        self._pid = 0
+
+    @property
+    def cpu_s(self) -> float:
+        """What its process has taken of a processor so far."""
+        if not self._pid and self._worker is not None and self._worker[1].poll():
+            self._pid = self._worker[1].recv()
+        return cpu_s(self._pid) if self._pid else 0.0
 
     async def close(self) -> None:
         """What is being fitted is given up."""
@@ -75,8 +83,8 @@ class Predictor:
             task.cancel()
         worker, self._worker = self._worker, None
         if worker is not None:
-            pool, alive = worker
-            alive.close()
+            pool, ours = worker
+            ours.close()
             await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
         await asyncio.gather(*fitting, return_exceptions=True)
 
@@ -103,7 +111,7 @@ class Predictor:
                 "unavailable", "the models are being fitted; try again in some seconds"
             ) from None
         except BrokenProcessPool:
-            self._worker = None
+            self._worker, self._pid = None, 0
             self._known.clear()
             raise OrderRejected("unavailable", "the predictor has ended; try again") from None
         finally:
@@ -158,7 +166,6 @@ class Predictor:
             ) as span:
                 closes, volumes = [one.close for one in minutes], [one.volume for one in minutes]
                 scores, cpu_s = await self._do(_fit, pair.symbol, closes, volumes, self.trees)
-                self.fit_cpu_s += cpu_s
                 span.set_attribute("predict.cpu_ms", round(cpu_s * 1000, 3))
             self._known[pair.symbol] = (this_minute - 1, scores)
         finally:
@@ -167,8 +174,8 @@ class Predictor:
     async def _do(self, work: Callable[..., T], *arguments: Any) -> T:
         if self._worker is None:
             context = multiprocessing.get_context("spawn")
-            reader, alive = context.Pipe(duplex=False)
-            self._worker = ProcessPoolExecutor(1, context, _begin, (reader,)), alive
+            theirs, ours = context.Pipe()
+            self._worker = ProcessPoolExecutor(1, context, _begin, (theirs,)), ours
         return await asyncio.get_running_loop().run_in_executor(self._worker[0], work, *arguments)
 
 
@@ -176,6 +183,7 @@ def _begin(exchange: Connection) -> None:
     """Orders go first; and this process ends with the exchange, however that ends."""
     if hasattr(os, "nice"):
         os.nice(NICENESS)
+    exchange.send(os.getpid())
 
     def end_with_it() -> None:
         with suppress(EOFError, OSError):

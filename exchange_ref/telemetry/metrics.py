@@ -26,6 +26,7 @@ DURATION_BOUNDS_S: Final = (
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 NewReader = Callable[[], MetricReader]
 Figures = Callable[[], Mapping[tuple[tuple[str, str], ...], float]]
 
@@ -42,7 +43,7 @@ class Gauges:
         open_trades: contracts for difference that are open, by asset.
         stream_age: seconds since the streams were last sent.
         snapshot_pause: seconds for which orders waited for the last snapshot.
-        predictor_cpu: seconds of a processor that price models took to fit.
+        predictor_cpu: seconds of a processor that the price models took.
     """
 
     queue_depth: Figures
@@ -111,7 +112,13 @@ class Metrics:
             (MATCHER, "kx.snapshot.pause", "s", "How long the last one held orders.", gauges.snapshot_pause),
             (EXCHANGE, "kx.price.age", "s", "Age of a pair's newest reference price.", gauges.price_age),
             (EXCHANGE, "kx.cfd.open", "{trade}", "Open contracts for difference.", gauges.open_trades),
-            (EXCHANGE, "kx.predictor.cpu", "s", "CPU of all fits of price models.", gauges.predictor_cpu),
+            (
+                EXCHANGE,
+                "kx.predictor.cpu",
+                "s",
+                "CPU that price models took.",
+                gauges.predictor_cpu,
+            ),
             (GATEWAY, "kx.stream.age", "s", "How long ago the streams were sent.", gauges.stream_age),
         ):
             self._meter(service).create_observable_gauge(
@@ -217,6 +224,15 @@ def resident_bytes() -> int:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES
     except OSError:
         return 0
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of another process, user and system; 0 where the system does not say or it has ended."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(words[11]) + int(words[12])) / TICKS_PER_S
 
 
 def _observer(figures: Figures) -> Callable[[CallbackOptions], Iterable[Observation]]:

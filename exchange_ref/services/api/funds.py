@@ -15,7 +15,7 @@ from opentelemetry.trace import Span
 from exchange_ref.engine.attributes import payment_attributes
 from exchange_ref.engine.instruments import UNITS_PER_ASSET
 from exchange_ref.engine.ledger import DEPOSIT_FEE_PPM, WITHDRAWAL_FEE_PPM, fee_units
-from exchange_ref.engine.messages import encode_deposit, encode_withdrawal
+from exchange_ref.engine.messages import encode_command
 from exchange_ref.engine.orders import Deposit, OrderRejected, Status, Withdrawal, WithdrawalStage
 from exchange_ref.services.api.models import FundsReply, FundsRequest
 from exchange_ref.services.api.orders import moment
@@ -130,11 +130,11 @@ class FundsService:
         deposit = Deposit(
             payment.user_id, payment.asset, payment.units, payment.payment_id, payment.fee_units
         )
-        return await self._book(encode_deposit(deposit), "COMPLETED", payment, server)
+        return await self._book(encode_command(deposit), "COMPLETED", payment, server)
 
     async def _withdraw(self, payment: Payment, server: Span) -> str:
         def step(stage: WithdrawalStage) -> bytes:
-            return encode_withdrawal(Withdrawal(*payment, stage))
+            return encode_command(Withdrawal(*payment, stage))
 
         reserved = await self._wallets.matcher.execute(step(WithdrawalStage.RESERVE), server, "payment")
         if reserved.status is Status.REJECTED:

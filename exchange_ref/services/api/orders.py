@@ -11,7 +11,7 @@ from opentelemetry.trace import Span
 
 from exchange_ref.engine.attributes import order_attributes, result_attributes, slippage_bps, slippage_of
 from exchange_ref.engine.instruments import PAIRS, UNITS_PER_ASSET
-from exchange_ref.engine.messages import encode_cancel, encode_submit
+from exchange_ref.engine.messages import encode_command
 from exchange_ref.engine.orders import Cancel, Order, OrderRejected, OrderType, Result, Side, Status
 from exchange_ref.market.prices import PriceFeed, note_price
 from exchange_ref.services.api.fees import FeeTiers
@@ -80,7 +80,7 @@ class OrderService:
         await self._wallets.check_funds(user_id, *_cost(order, market_price), server)
         await self._traced.write(INSERT_ORDERS, [_row(order)], server)
         try:
-            result = await self._matcher.execute(encode_submit(order), server)
+            result = await self._matcher.execute(encode_command(order), server)
         except OrderRejected as rejection:
             raise await self._with_stored(rejection, user_id, server) from None
         await self._traced.settle(result, server)
@@ -108,7 +108,7 @@ class OrderService:
         """
         order = await self.find(user_id, order_id, server)
         server.set_attributes({"order.id": order_id, "order.pair": order.pair, "user.id": user_id})
-        command = encode_cancel(Cancel(order_id, user_id, order.pair))
+        command = encode_command(Cancel(order_id, user_id, order.pair))
         result = await self._matcher.execute(command, server)
         await self._traced.settle(result, server)
         server.set_attribute("order.status", str(result.status))

@@ -10,7 +10,7 @@ from opentelemetry.trace import Span
 
 from exchange_ref.engine.attributes import transfer_attributes
 from exchange_ref.engine.instruments import UNITS_PER_ASSET
-from exchange_ref.engine.messages import encode_transfer
+from exchange_ref.engine.messages import encode_command
 from exchange_ref.engine.orders import OrderRejected, Result, Status, Transfer
 from exchange_ref.services.api.models import TransferReply, TransferRequest
 from exchange_ref.services.api.statements import INSERT_TRANSFERS, SELECT_TRANSFERS
@@ -59,7 +59,7 @@ class TransferService:
             self._now_ns(),
         )
         await self._wallets.traced.write(INSERT_TRANSFERS, [row], server)
-        result = await self._matcher.execute(encode_transfer(transfer), server, "transfer")
+        result = await self._matcher.execute(encode_command(transfer), server, "transfer")
         await self._wallets.traced.settle_transfer(result, transfer_status(result), server)
         server.set_attribute("transfer.status", transfer_status(result))
         if result.status is Status.REJECTED:

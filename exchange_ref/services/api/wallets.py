@@ -9,7 +9,7 @@ from opentelemetry.trace import Span
 
 from exchange_ref.engine.instruments import ASSETS
 from exchange_ref.engine.ledger import insufficient_funds
-from exchange_ref.engine.messages import encode_deposit
+from exchange_ref.engine.messages import encode_command
 from exchange_ref.engine.orders import Deposit, OrderRejected, Result
 from exchange_ref.services.addresses import address_of, is_address
 from exchange_ref.services.api.database import Database
@@ -71,7 +71,7 @@ class Wallets:
             OrderRejected: not above zero, or more than the ledger can hold.
         """
         deposit = Deposit(user_id, asset, units, uuid.uuid4().hex)
-        await self.store(await self.matcher.execute_untraced(encode_deposit(deposit)))
+        await self.store(await self.matcher.execute_untraced(encode_command(deposit)))
 
     async def store(self, result: Result) -> None:
         """Write wallet rows, rows of zero for the user's other assets so that later updates find them, and

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +12,7 @@ from exchange_ref.engine.ledger import HOUSE_ACCOUNT, INSURANCE_ACCOUNT
 from exchange_ref.engine.messages import (
     decode_command,
     decode_reply,
-    encode_cfd,
+    encode_command,
     encode_result,
 )
 from exchange_ref.engine.orders import Deposit, OrderRejected, Status
@@ -157,7 +155,7 @@ def test_repeats_and_strangers_change_nothing() -> None:
 def test_commands_and_results_survive_the_wire() -> None:
     """Trades are equal after encoding and decoding, and so is what became of them."""
     for command in (trade(stop=5), CloseTrade("t1", "ann", 9, TradeStatus.STOPPED)):
-        assert decode_command(encode_cfd(command)) == command
+        assert decode_command(encode_command(command)) == command
     result = desk_of().open_trade(trade())
     assert decode_reply(encode_result(result)) == result
 
@@ -212,12 +210,12 @@ def test_a_journal_rebuilds_positions_and_balances(tmp_path) -> None:
     """Replaying the commands gives the same balances and the same open positions, levels included."""
     engine, log = Engine(), Journal(tmp_path / "journal.jsonl")
     engine.deposit(Deposit("ann", "USD", 5_000))
-    log.append("deposit", asdict(Deposit("ann", "USD", 5_000)))
+    log.append(Deposit("ann", "USD", 5_000))
     for position in (trade(stop=9_500), trade(TradeSide.SHORT, name="t2", take=9_000)):
-        log.append("cfd_open", asdict(position))
+        log.append(position)
         engine.open_trade(position)
     close = CloseTrade("t1", "ann", 9_400, TradeStatus.STOPPED)
-    log.append("cfd_close", asdict(close))
+    log.append(close)
     engine.close_trade(close)
     log.close()
     again = Engine()

@@ -10,7 +10,7 @@ from exchange_ref.engine.engine import Engine
 def state_of(engine: Engine) -> object:
     """All that the engine's next answers depend on, as plain values."""
     return (
-        sorted(map(asdict, engine.ledger.all_balances()), key=str),
+        sorted(engine.ledger.all_balances()),
         [asdict(order) for book in engine.books.values() for order in book.resting_orders()],
         [asdict(order) for stops in engine.stops.values() for order in stops.waiting_orders()],
         [(tape.count, tape.last_ticks, tape.minutes, list(tape.trades)) for tape in engine.tapes.values()],

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 
 from typer.testing import CliRunner
 
 from exchange_ref.engine.audit import entries
 from exchange_ref.engine.engine import Engine
-from exchange_ref.engine.journal import Journal, submit_command
+from exchange_ref.engine.journal import Journal
 from exchange_ref.engine.orders import Deposit, Side, Transfer
 from spyhop import app
 
@@ -20,14 +19,14 @@ def test_the_audit_trail_ends_at_the_balances(tmp_path: Path, new_order) -> None
     engine, journal = Engine(), Journal(tmp_path / "journal.jsonl", now_ns=lambda: 7)
     for user, asset in (("ann", "USD"), ("bob", "BTC")):
         deposit = Deposit(user, asset, 10**15, f"d-{user}", 5)
-        journal.append("deposit", asdict(deposit))
+        journal.append(deposit)
         engine.deposit(deposit)
     for side, user in ((Side.SELL, "bob"), (Side.BUY, "ann")):
         order = new_order(side, 4_200_000, 10, user)
-        journal.append("submit", submit_command(order))
+        journal.append(order)
         engine.submit(order)
     refused = Transfer("t", "eve", "ann", "t", "USD", 5)
-    journal.append("transfer", asdict(refused))
+    journal.append(refused)
     journal.close()
     trail = list(entries(tmp_path / "journal.jsonl"))
     sums: Counter[tuple[str, str, str]] = Counter()

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from exchange_ref.engine.engine import Engine
 from exchange_ref.engine.instruments import ASSETS, PAIRS
-from exchange_ref.engine.journal import Journal, replay, submit_command
+from exchange_ref.engine.journal import Journal, replay
 from exchange_ref.engine.orders import (
     MARKET_TYPES,
     RESTING,
@@ -83,7 +83,7 @@ class EngineMachine(RuleBasedStateMachine):
     def deposit(self, user: str, asset: str, units: int, fee: int) -> None:
         self.count += 1
         command = Deposit(user, asset, units, f"d{self.count}", fee)
-        self.journal.append("deposit", asdict(command))
+        self.journal.append(command)
         self.engine.deposit(command)
         self.net[asset] += units
 
@@ -134,7 +134,7 @@ class EngineMachine(RuleBasedStateMachine):
             self_trade,
             stop_ticks=stop if kind in STOPS else 0,
         )
-        self.journal.append("submit", submit_command(order))
+        self.journal.append(order)
         self.orders[order.order_id] = order
         best = self.engine.books[SYMBOL].best(side.opposite)
         result = self.engine.submit(order)
@@ -169,7 +169,7 @@ class EngineMachine(RuleBasedStateMachine):
             assert not is_open
             return
         assert is_open
-        self.journal.append("cancel", asdict(command))
+        self.journal.append(command)
         self.took(self.engine.cancel(command))
 
     @rule(
@@ -179,7 +179,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.count += 1
         name = f"w{self.count}"
         first = Withdrawal(name, user, name, asset, units, units // 1_000, WithdrawalStage.RESERVE)
-        self.journal.append("withdrawal", asdict(first))
+        self.journal.append(first)
         if self.engine.withdraw(first).status is Status.NEW:
             self.withdrawals.append(first)
 
@@ -191,7 +191,7 @@ class EngineMachine(RuleBasedStateMachine):
         stage = WithdrawalStage.PAY if paid else WithdrawalStage.REFUND
         command = Withdrawal(**{**asdict(first), "stage": stage})
         for _ in range(2):  # a repeated end does nothing again
-            self.journal.append("withdrawal", asdict(command))
+            self.journal.append(command)
             self.engine.withdraw(command)
         self.net[first.asset] -= first.units if paid else 0
 
@@ -199,7 +199,7 @@ class EngineMachine(RuleBasedStateMachine):
     def transfer(self, user: str, to: str, units: int) -> None:
         self.count += 1
         command = Transfer(f"t{self.count}", user, to, f"t{self.count}", "USD", units)
-        self.journal.append("transfer", asdict(command))
+        self.journal.append(command)
         self.engine.transfer(command)
 
     @invariant()

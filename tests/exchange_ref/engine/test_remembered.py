@@ -57,7 +57,7 @@ def test_what_is_kept_comes_back() -> None:
         filled_lots=7,
         quote_units=8,
         fills=result.fills,
-        balances=(BalanceChange("ann", "BTC", 0, 0, 0),),
+        balances=result.balances,
         reason="why",
         trade=result.trade,
     )

@@ -86,18 +86,21 @@ def seen(start_exchange, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
                 tape.note((now_minute - ago) * MINUTE_NS, round(price * 42_000), 1_000, Side.BUY)
             found["forest"] = await ask()
             found["linear"] = await ask(model="linear")
-            first_fit_s = running.exchange.predictor.fit_cpu_s
             running.exchange.predictor.now_ns = lambda: now_ns + MINUTE_NS
             found["a minute later"] = await ask(model="linear")
             found["rsi"] = await ask(rsi=101)
             found["pair"] = await ask(pair="DOGE/USD")
-            await until(lambda: running.exchange.predictor.fit_cpu_s > first_fit_s, 20)
-            found["spans"] = [
-                (span.name, {**(span.attributes or {}), "is a root": span.parent is None})
-                for trace in running.traces().values()
-                for span in trace
-                if span.name.startswith("predict.")
-            ]
+
+            def spans() -> list[tuple[str, dict[str, Any]]]:
+                return [
+                    (span.name, {**(span.attributes or {}), "is a root": span.parent is None})
+                    for trace in running.traces().values()
+                    for span in trace
+                    if span.name.startswith("predict.")
+                ]
+
+            await until(lambda: [name for name, _ in spans()].count("predict.fit") == 2, 20)
+            found["spans"], found["cpu_s"] = spans(), running.exchange.predictor.cpu_s
             return found
 
     return asyncio.run(main())
@@ -119,6 +122,7 @@ def test_models_are_fitted_once_and_cost_cpu(seen) -> None:
     names = [name for name, _ in seen["spans"]]
     assert names.count("predict.infer") == 3
     fits = [attributes for name, attributes in seen["spans"] if name == "predict.fit"]
+    assert seen["cpu_s"] > 0.1
     assert [fit["is a root"] for fit in fits] == [False, True]
     assert all(fit["predict.minutes"] == 200 and fit["predict.cpu_ms"] > 10 for fit in fits)
 
