@@ -1,6 +1,6 @@
 """The messages between the server and its decoding process, over a socket.
 
-Request: how many records, whether to shred spans, the size and signal of each, then their payloads. Reply:
+Request: how many records, which signals to shred, the size and signal of each, then their payloads. Reply:
 `OK` and how many tables, then each as signal, size and Arrow IPC stream; or `REFUSED` and the reason as one
 UTF-8 text.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from collector.decode.records import Decoded
 from collector.signals import Signal
 from collector.wal.segment import Position, Record
 
-_HEAD = struct.Struct("<I?")  # records, whether to shred
+_HEAD = struct.Struct("<IB")  # records, the bits of the signals to shred
 _ITEM = struct.Struct("<BQ")  # signal or reply, size in bytes
 _OK, _REFUSED = 0, 1
 _BUFFERS_PER_SEND = 512  # below every IOV_MAX
@@ -34,26 +34,27 @@ class Request(NamedTuple):
     """What there is to decode, and how."""
 
     records: Sequence[Record]
-    shred: bool
+    shred: Collection[Signal] = ()
 
 
 def send_request(sock: socket.socket, request: Request) -> None:
     """Raises OSError when the other side is gone."""
     records = request.records
-    head = [_HEAD.pack(len(records), request.shred), *(_ITEM.pack(r.signal, len(r.payload)) for r in records)]
+    bits = sum(1 << signal for signal in set(request.shred))
+    head = [_HEAD.pack(len(records), bits), *(_ITEM.pack(r.signal, len(r.payload)) for r in records)]
     _send_all(sock, [b"".join(head), *(record.payload for record in records)])
 
 
 def receive_request(sock: socket.socket) -> Request:
     """Raises EOFError when the other side is gone."""
-    count, shred = _HEAD.unpack(_receive(sock, _HEAD.size))
+    count, bits = _HEAD.unpack(_receive(sock, _HEAD.size))
     items = list(_ITEM.iter_unpack(_receive(sock, count * _ITEM.size)))
     payloads = memoryview(_receive(sock, sum(size for _, size in items)))
     records, start = [], 0
     for signal, size in items:
         records.append(Record(Position(0, start), signal, bytes(payloads[start : start + size])))
         start += size
-    return Request(records, shred)
+    return Request(records, frozenset(signal for signal in Signal if bits >> signal & 1))
 
 
 def send_reply(sock: socket.socket, decoded: dict[Signal, list[Decoded]]) -> None:

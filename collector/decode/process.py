@@ -13,7 +13,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from multiprocessing.connection import wait  # poll, where select ends at descriptor 1,023
 from time import monotonic
 
@@ -50,7 +50,7 @@ class Decoder:
         self._not_before_s = 0.0
 
     def decode(
-        self, records: Sequence[Record | DamagedRecord], *, shred: bool = False
+        self, records: Sequence[Record | DamagedRecord], *, shred: Collection[Signal] = ()
     ) -> dict[Signal, list[Decoded]]:
         """The result of `decode_records`, from this process or the other.
 

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from collector.decode.logs import decode_logs
+from collector.decode.in_two import InTwo
+from collector.decode.logs import decode_logs, decode_shredded_logs
 from collector.decode.metrics import decode_metrics
 from collector.decode.paths import count_paths
 from collector.decode.shredded import Unlike, align
 from collector.decode.span_keys import Keys, span_keys
-from collector.decode.traces import decode_shredded, decode_traces
+from collector.decode.traces import decode_shredded_traces, decode_traces
 from collector.signals import Signal
 from collector.wal.segment import DamagedRecord, Record
 
 # ptars holds the GIL for a whole call: 2 MiB are about 6,700 spans and 9 ms in which no other thread runs. A
 # call costs 2 ms whatever it holds; CPU a span: 3.5 µs at 0.7 MiB, 3.1 at 1, 2.8 at 2, 2.7 at 4 MiB.
 DECODE_BYTES_MAX = 2 * 1024 * 1024
+# Signals that hot files hold. Points of metrics have five forms, and lists of buckets and exemplars.
+_SHREDDED: Mapping[Signal, Callable[[list[bytes]], InTwo]] = {
+    Signal.TRACES: decode_shredded_traces,
+    Signal.LOGS: decode_shredded_logs,
+}
+SHREDDABLE = frozenset(_SHREDDED)
 
 
 class Decoded(NamedTuple):
@@ -35,41 +42,47 @@ def decode_records(
     records: Sequence[Record | DamagedRecord],
     decode_bytes_max: int = DECODE_BYTES_MAX,
     *,
-    shred: bool = False,
+    shred: Collection[Signal] = (),
 ) -> dict[Signal, list[Decoded]]:
     """The rows of each signal, as few large tables, since every insert has a fixed cost.
 
     Args:
         decode_bytes_max: payload bytes in one call of the parser.
-        shred: spans for a hot file, as far as `shredded.py` takes them.
+        shred: the signals whose rows are for hot files, as far as `shredded.py` takes them.
 
     Raises:
         ValueError: one of the records is damaged, of no known signal, or no valid protobuf.
     """
     tables: dict[Signal, list[pa.Table]] = {}
-    shredded: list[pa.Table] = []
+    shredded: dict[Signal, list[pa.Table]] = {}
     for signal, payloads in _chunks(records, decode_bytes_max):
-        if shred and signal is Signal.TRACES:
-            spans = decode_shredded(payloads)
-            shredded.append(spans.shredded)
-            tables.setdefault(signal, []).extend([spans.others] if spans.others is not None else [])
+        if signal in shred:
+            rows = _SHREDDED[signal](payloads)
+            shredded.setdefault(signal, []).append(rows.shredded)
+            tables.setdefault(signal, []).extend([rows.others] if rows.others is not None else [])
         else:
             tables.setdefault(signal, []).extend(_decode(signal, payloads))
     decoded = {
-        signal: [
-            Decoded(table, span_keys(table) if signal is Signal.TRACES else None, count_paths(table))
-            for table in _joined(parts)
-        ]
+        signal: [Decoded(table, _keys(signal, table), count_paths(table)) for table in _joined(parts)]
         for signal, parts in tables.items()
     }
-    for table in _aligned(shredded):
-        decoded[Signal.TRACES].insert(0, Decoded(table, span_keys(table), is_shredded=True))
+    for signal, parts in shredded.items():
+        for table in _aligned(parts):
+            decoded[signal].insert(0, Decoded(table, _keys(signal, table), is_shredded=True))
     return decoded
 
 
-def payload_bytes(records: Sequence[Record | DamagedRecord]) -> int:
-    """Payload bytes of these records."""
-    return sum(len(record.payload) for record in records if isinstance(record, Record))
+def payload_bytes(records: Sequence[Record | DamagedRecord], signal: Signal | None = None) -> int:
+    """Payload bytes of these records, or of those of one signal."""
+    return sum(
+        len(record.payload)
+        for record in records
+        if isinstance(record, Record) and signal in (None, record.signal)
+    )
+
+
+def _keys(signal: Signal, table: pa.Table) -> Keys | None:
+    return span_keys(table) if signal is Signal.TRACES else None
 
 
 def _chunks(

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.decode.anyvalue import encode_value
+from collector.decode.anyvalue import EMPTY_METADATA, encode_value
 from collector.decode.buffers import Bools, Ints, arrow, lengths, valid
 from collector.decode.keys import Chosen, choose
 from collector.decode.variant import (
@@ -30,6 +30,7 @@ from collector.decode.variant import (
     empty_objects,
     encode_column,
     encode_flat_values,
+    encode_values,
 )
 
 SHREDDED_COLUMNS = ("attributes", "resource_attributes", "scope_attributes")
@@ -115,6 +116,27 @@ def shred_attributes(attributes: pa.ListArray, keys_max: int = KEYS_MAX) -> pa.S
     if not fields:  # every row has a key that is none
         return empty_objects(len(attributes)).take(pa.nulls(len(attributes), pa.int64()))
     return _variants(chosen.metadata, names, fields, mask=odd)
+
+
+def shred_values(values: pa.StructArray) -> pa.StructArray:
+    """A column of `AnyValue` structs, such as bodies of logs, to Variants whose texts have a column;
+    NULL where no value was sent."""
+    check_oneof(values, MEMBERS)
+    texts = values.field("string_value")
+    others = np.flatnonzero(~valid(texts))
+    encoded = encode_values(values.take(arrow(others)))
+    places = _scattered(np.arange(len(others)), others, len(values))
+    is_absent = np.zeros(len(values), dtype=bool)
+    is_absent[others] = ~valid(encoded)
+    return pa.StructArray.from_arrays(
+        [
+            pc.fill_null(encoded.field("metadata").take(places), EMPTY_METADATA),
+            encoded.field("value").take(places),
+            texts,
+        ],
+        fields=[_METADATA, _VALUE, pa.field("typed_value", texts.type)],
+        mask=pa.array(is_absent),
+    )
 
 
 def align(tables: list[pa.Table]) -> list[pa.Table]:

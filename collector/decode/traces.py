@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.decode.buffers import arrow, flags, valid
+from collector.decode.buffers import arrow
 from collector.decode.columns import (
     Encode,
+    Origin,
     as_table,
     decode_canonical,
     hex_ids,
@@ -22,10 +21,12 @@ from collector.decode.columns import (
     rebuild_lists,
     times_or_null,
 )
-from collector.decode.shredded import SHREDDED_COLUMNS, shred_attributes
+from collector.decode.in_two import Columns, InTwo, decode_in_two
+from collector.decode.shredded import shred_attributes
 from collector.decode.variant import encode_attributes, variant_field
 from collector.signals import Signal
 
+_LISTS = ("scope_spans", "spans")
 SPAN_KINDS = ["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]
 STATUS_CODES = ["UNSET", "OK", "ERROR"]
 
@@ -45,13 +46,6 @@ _LINK_FIELDS = [
 ]
 
 
-class ShreddedSpans(NamedTuple):
-    """Spans of some payloads in two tables of the same columns."""
-
-    shredded: pa.Table
-    others: pa.Table | None  # with attributes that `shredded.py` leaves out
-
-
 def decode_traces(payloads: list[bytes]) -> pa.Table:
     """`ExportTraceServiceRequest` bytes to one table, a row for each span in the order sent.
 
@@ -63,7 +57,7 @@ def decode_traces(payloads: list[bytes]) -> pa.Table:
     return decode_canonical(Signal.TRACES, _decode, payloads)
 
 
-def decode_shredded(payloads: list[bytes]) -> ShreddedSpans:
+def decode_shredded_traces(payloads: list[bytes]) -> InTwo:
     """The same spans, each once: with shredded attributes as far as that goes, the others as they were.
 
     Raises:
@@ -73,28 +67,23 @@ def decode_shredded(payloads: list[bytes]) -> ShreddedSpans:
 
 
 def _decode(requests: pa.RecordBatch) -> pa.Table:
-    spans, origin = open_envelope(requests, "scope_spans", "spans")
-    return as_table(_columns(spans, origin, encode_attributes))
+    return as_table(_plain(open_envelope(requests, *_LISTS)))
 
 
-def _decode_shredded(requests: pa.RecordBatch) -> ShreddedSpans:
-    spans, origin = open_envelope(requests, "scope_spans", "spans", shred_attributes)
-    columns = _columns(spans, origin, shred_attributes)
-    whole = pa.table(columns)
-    is_shredded = np.logical_and.reduce([valid(columns[name]) for name in SHREDDED_COLUMNS])
-    if is_shredded.all():
-        return ShreddedSpans(whole, None)
-    others, their_origin = open_envelope(requests, "scope_spans", "spans")
-    picked = flags(~is_shredded)
-    rest = _columns(
-        others.filter(picked),
-        {name: column.filter(picked) for name, column in their_origin.items()},
-        encode_attributes,
-    )
-    return ShreddedSpans(whole.filter(flags(is_shredded)), as_table(rest))
+def _decode_shredded(requests: pa.RecordBatch) -> InTwo:
+    return decode_in_two(requests, *_LISTS, _shredded, _plain)
 
 
-def _columns(spans: pa.StructArray, origin: dict[str, pa.Array], encode: Encode) -> dict[str, pa.Array]:
+def _plain(origin: Origin) -> Columns:
+    return _columns(origin, encode_attributes)
+
+
+def _shredded(origin: Origin) -> Columns:
+    return _columns(origin, shred_attributes)
+
+
+def _columns(origin: Origin, encode: Encode) -> Columns:
+    spans = origin.items
     start_ns, end_ns = nanos(spans.field("start_time_unix_nano")), nanos(spans.field("end_time_unix_nano"))
     status = spans.field("status")
     return {
@@ -115,7 +104,7 @@ def _columns(spans: pa.StructArray, origin: dict[str, pa.Array], encode: Encode)
         "dropped_events_count": spans.field("dropped_events_count"),
         "links": _links(spans.field("links")),
         "dropped_links_count": spans.field("dropped_links_count"),
-        **origin,
+        **origin.columns,
     }
 
 

@@ -53,7 +53,7 @@ class LakeFiles:
         listed: dict[str, _Listed] = {}
         places = (
             ("lake_files", self._store.lake, "lake file"),
-            ("hot_files", self._store.folder, "hot file (spans that are not in the lake yet)"),
+            ("hot_files", self._store.folder, "hot file (rows that are not in the lake yet)"),
         )
         for table, folder, kind in places:
             query = f"SELECT path, size_bytes FROM {table} WHERE expired_at IS NULL ORDER BY path"  # noqa: S608  # constants

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 import duckdb
 
-from collector.lake.merging import join_spans
+from collector.lake.merging import join_files
 from collector.lake.moving import alike
 from collector.lake.replacing import list_in_place
 from collector.store.hot import batch_of, new_path
@@ -47,9 +47,9 @@ def join_hot(store: Store, signal: SealedSignal, paths: list[str], *, now_ns: in
     paths = alike(store, paths)
     if len(paths) == 1:
         return 1
-    path = new_path(batch_of(paths[-1]))
+    path = new_path(signal, batch_of(paths[-1]))
     target = store.folder / path
-    rows = join_spans([store.folder / source for source in paths], target)
+    rows = join_files(signal, [store.folder / source for source in paths], target)
     is_listed = False
     try:
         with store.view_transaction() as con:

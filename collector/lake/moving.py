@@ -15,17 +15,19 @@ from typing import NamedTuple
 import duckdb
 
 from collector.decode.columns import LAST_TIME_NS
+from collector.decode.records import SHREDDABLE
 from collector.decode.shredded import Unlike
-from collector.lake.merging import is_merged, merge_spans, types_of
+from collector.lake.merging import is_merged, merge_files, types_of
 from collector.lake.parquet import new_path, slice_seconds, write_file
 from collector.lake.replacing import list_in_place
 from collector.lake.shredding import shredding_option
-from collector.signals import Signal
 from collector.store.durable import partial_of
 from collector.store.file_columns import WRITTEN_FORMAT, columns_of, read_columns, written_columns
 from collector.store.hot import batch_of
 from collector.store.lake import SealedSignal, file_list, quoted, refresh_views, unpacked_rows
 from collector.store.store import Store
+
+_MERGED = frozenset(signal.label for signal in SHREDDABLE)
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +126,7 @@ def seal_hot(
     paths = alike(store, hour.paths)
     path = announce(con, signal, hours, batch_of(paths[-1]), now_ns)
     sources = [store.folder / source for source in paths]
-    copied = merge_spans(sources, store.lake / path, slice_seconds(hour.hour_count))
+    copied = merge_files(signal, sources, store.lake / path, slice_seconds(hour.hour_count))
     store.share(store.lake / path)
     with store.view_transaction() as moving:
         size_bytes = (store.lake / path).stat().st_size
@@ -170,7 +172,9 @@ def compact(
     path = announce(con, signal, hours, newest_batch_id, now_ns)
     target = store.lake / path
     if _are_merged(store, signal, files):
-        copied = merge_spans([store.lake / file.path for file in files], target, slice_seconds(expected))
+        copied = merge_files(
+            signal, [store.lake / file.path for file in files], target, slice_seconds(expected)
+        )
     else:
         rows = _rows_of(con, store, signal, files)
         # Each file may have few paths, but all together many; rare paths have no column in any of them.
@@ -209,7 +213,7 @@ def _are_merged(store: Store, signal: SealedSignal, files: list[LakeFile]) -> bo
 
 
 def _is_merged(store: Store, signal: SealedSignal, file: LakeFile) -> bool:
-    is_present = signal.label == Signal.TRACES.label and file.file_format == WRITTEN_FORMAT
+    is_present = signal.label in _MERGED and file.file_format == WRITTEN_FORMAT
     return is_present and is_merged(store.lake / file.path)
 
 

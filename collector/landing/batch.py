@@ -18,7 +18,7 @@ import pyarrow as pa
 from collector.decode.buffers import Bools
 from collector.decode.paths import rows_with_others
 from collector.decode.process import Decoder
-from collector.decode.records import Decoded, payload_bytes
+from collector.decode.records import SHREDDABLE, Decoded, payload_bytes
 from collector.decode.traces import decode_traces
 from collector.landing.insert import Rows, Tables
 from collector.landing.lag import LagWatch
@@ -105,7 +105,7 @@ class BatchReader:
     ) -> None:
         """
         Args:
-            hot_bytes: spans of a read of so many payload bytes are for a hot file; 0: never.
+            hot_bytes: spans, or logs, of so many payload bytes in one read are for a hot file; 0: never.
             recent: spans that are stored; from now on this thread's own.
             position: where the first batch begins.
             interval_s: least time between the beginnings of two reads, so that small requests share one.
@@ -187,15 +187,15 @@ class BatchReader:
             self.noticed_s = None
 
     def _decode(self, records: Records) -> Tables:
-        shred = 0 < self._hot_bytes <= payload_bytes(records)
+        shred = [signal for signal in SHREDDABLE if 0 < self._hot_bytes <= payload_bytes(records, signal)]
         try:
             decoded = self._decoder.decode(records, shred=shred)
         except (ValueError, pa.ArrowException):  # a bad record, which landing looks for
             raise
-        except Exception:  # a fault of ours in shredding: the spans need not wait for its mending
+        except Exception:  # a fault of ours in shredding: nothing need wait for its mending
             if not shred:
                 raise
-            log.exception("spans that come fast cannot be shredded; they land like slow ones")
+            log.exception("what comes fast cannot be shredded; it lands like what comes slowly")
             decoded = self._decoder.decode(records)
         return to_insert(decoded, self._typed, self._recent)
 

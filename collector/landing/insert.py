@@ -17,13 +17,12 @@ from collector.decode.packed import pack
 from collector.decode.shredded import Unlike, align
 from collector.signals import Signal
 from collector.store.dedupe import Places, delete_outdated, resolve
-from collector.store.hot import delete_spans, store_spans
-from collector.store.lake import SEALED_SIGNALS, refresh_shared_views, refresh_view
+from collector.store.hot import delete_spans, store_rows
+from collector.store.lake import SEALED, refresh_shared_views, refresh_view
 from collector.store.sqlfile import load_sql
 from collector.store.typed_paths import TypedPaths, save_typed_paths
 from collector.wal.segment import Position
 
-_TABLES = {signal.label: (signal.table, signal.packed_table) for signal in SEALED_SIGNALS}
 _PACKED = "is_packed"
 
 
@@ -33,7 +32,7 @@ class Rows(NamedTuple):
     table: pa.Table
     suspects: Places | None = None  # spans that may be stored already; None: any of them may
     packed: Bools | None = None  # which rows hold a path that is not typed; None: none does
-    is_shredded: bool = False  # spans for a hot file
+    is_shredded: bool = False  # for a hot file
 
 
 Tables = dict[Signal, list[Rows]]
@@ -82,7 +81,7 @@ class Insertion:
         self._duplicate_count = 0
         self.replaced_count = 0  # spans that a later version replaced
         self._stored_versions: dict[Signal, int] = {}
-        self._shredded: list[Rows] = []
+        self._shredded: dict[Signal, list[Rows]] = {}
         self._after_shredded: list[Rows] = []  # spans for the tables, whose retries may be among the former
 
     def insert(self, tables: Tables) -> None:
@@ -90,15 +89,15 @@ class Insertion:
         for signal, decoded in tables.items():
             for rows in decoded:
                 if rows.is_shredded:
-                    self._shredded.append(rows)
-                elif signal is Signal.TRACES and self._shredded:
+                    self._shredded.setdefault(signal, []).append(rows)
+                elif signal is Signal.TRACES and signal in self._shredded:
                     self._after_shredded.append(rows)
                 else:
                     self._insert_rows(signal, rows)
 
     def set_position(self, end: Position, now_ns: int, *, quarantined_count: int = 0) -> Totals:
         """Store how far the spool has landed with these rows; returns the totals that a COMMIT makes true."""
-        self._finish_spans()
+        self._finish_hot()
         for signal, count in self._counts.items():
             version = save_typed_paths(self._con, signal, self._typed[signal]) if count else None
             if version is not None:
@@ -123,20 +122,23 @@ class Insertion:
         for paths in self._typed.values():
             paths.landed(self._batch_id)
 
-    def _finish_spans(self) -> None:
-        for group in alike(self._shredded):
-            self._write_hot(group)
+    def _finish_hot(self) -> None:
+        for signal, parts in self._shredded.items():
+            for group in alike(parts):
+                self._write_hot(signal, group)
         for rows in self._after_shredded:
             self._insert_rows(Signal.TRACES, rows)
-        self._shredded, self._after_shredded = [], []
+        self._shredded, self._after_shredded = {}, []
 
-    def _write_hot(self, spans: Rows) -> None:
+    def _write_hot(self, signal: Signal, rows: Rows) -> None:
         assert self._place is not None
-        table = self._without_known(spans.table, spans.suspects)
-        self._counts[Signal.TRACES] += table.num_rows
+        table = rows.table
+        if signal is Signal.TRACES:
+            table = self._without_known(table, rows.suspects)
+        self._counts[signal] += table.num_rows
         if table.num_rows:
-            store_spans(self._con, self._place.folder, table, self._batch_id)
-            self._refresh_spans()
+            store_rows(self._con, self._place.folder, SEALED[signal.label], table, self._batch_id)
+            self._refresh(signal)
 
     def _insert_rows(self, signal: Signal, rows: Rows) -> None:
         table = rows.table
@@ -156,17 +158,17 @@ class Insertion:
             if self._place is not None and delete_spans(
                 self._con, self._place.folder, found.outdated, self._clock_ns()
             ):
-                self._refresh_spans()
+                self._refresh(Signal.TRACES)
         return found.spans
 
-    def _refresh_spans(self) -> None:
+    def _refresh(self, signal: Signal) -> None:
         assert self._place is not None
-        spans = [signal for signal in SEALED_SIGNALS if signal.label == Signal.TRACES.label]
-        refresh_view(self._con, spans[0], self._place.lake)
-        refresh_shared_views(self._con, self._place.lake, spans)
+        sealed = SEALED[signal.label]
+        refresh_view(self._con, sealed, self._place.lake)
+        refresh_shared_views(self._con, self._place.lake, [sealed])
 
     def _store(self, signal: Signal, table: pa.Table) -> None:
-        typed_table, packed_table = _TABLES[signal.label]
+        typed_table, packed_table = SEALED[signal.label].table, SEALED[signal.label].packed_table
         if _PACKED in table.column_names:
             is_packed = table[_PACKED]
             table = table.drop_columns([_PACKED])
@@ -176,7 +178,7 @@ class Insertion:
 
 
 def alike(parts: list[Rows]) -> list[Rows]:
-    """Spans for hot files as few tables, each of one schema.
+    """Rows for hot files as few tables, each of one schema.
 
     Suspects are then also the spans of an earlier part that a later one repeats: they are in no view yet.
     """

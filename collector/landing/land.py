@@ -17,7 +17,7 @@ from time import monotonic, time_ns
 import duckdb
 import pyarrow as pa
 
-from collector.decode.records import decode_records, payload_bytes
+from collector.decode.records import SHREDDABLE, decode_records, payload_bytes
 from collector.landing.batch import Batch, BatchReader, Records, read_batch, to_insert
 from collector.landing.checkpoints import Checkpoints
 from collector.landing.insert import Insertion, Place, Tables, Totals
@@ -137,7 +137,8 @@ class Lander:
         """Land one piece of what is durable now; returns the number of its records. Not while started."""
 
         def decode(records: Records) -> Tables:
-            return to_insert(decode_records(records, shred=shred), self.typed, self._recent)
+            signals = SHREDDABLE if shred else ()
+            return to_insert(decode_records(records, shred=signals), self.typed, self._recent)
 
         batch = read_batch(self._spool, decode, self.position, self._piece_bytes, monotonic())
         if batch is None:

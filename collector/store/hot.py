@@ -1,4 +1,4 @@
-"""Hot files: spans that landed while many came, as Parquet, until sealing moves them to the lake.
+"""Hot files: spans and logs that landed while many came, as Parquet, until sealing moves them to the lake.
 
 A file holds rows of one hour: of one batch, until small files are joined to a larger one. It is durable under
 its name before the transaction that lists it and stores the spool position; a crash between the two leaves a
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from time import time
 from uuid import uuid4
 
@@ -23,12 +23,12 @@ import pyarrow.parquet as pq
 from collector.decode.buffers import flags
 from collector.store.durable import make_durable, partial_of
 from collector.store.file_columns import HOT, columns_of, read_columns
-from collector.store.lake import HOT_FOLDER, SEALED_SIGNALS, packed_rows, quoted
-from collector.store.span_files import HOT_GROUP_ROWS, file_rows, unix_nanos, write_spans
+from collector.store.lake import HOT_FOLDER, SEALED, SealedSignal, packed_rows, quoted
+from collector.store.shredded_files import HOT_GROUP_ROWS, file_rows, unix_nanos, write_rows
 from collector.store.sqlfile import load_sql
 
-_FOLDER = f"{HOT_FOLDER}/spans"
-_SIGNAL = "traces"
+_SPANS = SEALED["traces"]
+_EVERY, _WHOLE = "*/*.parquet*", "*/*.parquet"  # files of all signals
 _HOUR_NS = 3_600_000_000_000
 # Fewer rows of an hour, as come late, are not worth a file of their own: they go to the table.
 HOUR_ROWS_MIN = 2_000
@@ -41,32 +41,35 @@ _UNLISTED_MAX_S = 600.0
 log = logging.getLogger(__name__)
 
 
-def store_spans(con: duckdb.DuckDBPyConnection, folder: Path, spans: pa.Table, batch_id: int) -> None:
-    """Write spans with shredded attributes as files of one hour each, and list them in `con`'s transaction.
+def store_rows(
+    con: duckdb.DuckDBPyConnection, folder: Path, signal: SealedSignal, decoded: pa.Table, batch_id: int
+) -> None:
+    """Write rows with shredded attributes as files of one hour each, and list them in `con`'s transaction.
 
     The views do not show them before `refresh_views`.
 
     Raises:
         ValueError: they are of many hours, of which each has few.
     """
-    _remove_unlisted(con, folder, f"{batch_id:012d}-*")  # an attempt at this batch that was rolled back
-    rows = file_rows(spans, batch_id, columns_of(con, "spans_recent"), con)
-    nanos = unix_nanos(rows)
+    # An attempt at this batch may have been rolled back.
+    _remove_unlisted(con, folder, f"{signal.view}/{batch_id:012d}-*")
+    rows = file_rows(decoded, batch_id, columns_of(con, signal.table), con)
+    nanos = unix_nanos(rows, signal.time_column)
     hours, counts = np.unique(nanos // _HOUR_NS, return_counts=True)
     is_late = np.isin(nanos // _HOUR_NS, hours[counts < HOUR_ROWS_MIN])
     if (late_count := np.count_nonzero(is_late)) > LATE_ROWS_MAX:
-        raise ValueError(f"{late_count} spans of hours that have few each")
+        raise ValueError(f"{late_count} {signal.view} of hours that have few each")
     if late_count:
-        _insert_packed(con, folder, rows.filter(flags(is_late)))
+        _insert_packed(con, folder, signal, rows.filter(flags(is_late)))
     for hour in hours[counts >= HOUR_ROWS_MIN].tolist():
         of_hour = nanos // _HOUR_NS == hour
         own = rows if of_hour.all() else rows.filter(flags(of_hour))
-        path = _write(folder, own, batch_id)
+        path = _write(folder, signal, own, batch_id)
         con.execute(
             load_sql("collector.store.queries", "list_hot_file"),
             [
                 path,
-                _SIGNAL,
+                signal.label,
                 hour * _HOUR_NS,
                 int(nanos[of_hour].min()),
                 int(nanos[of_hour].max()),
@@ -98,27 +101,27 @@ def delete_spans(con: duckdb.DuckDBPyConnection, folder: Path, outdated: pa.Tabl
     return gone
 
 
-def new_path(batch_id: int) -> str:
+def new_path(signal: SealedSignal, batch_id: int) -> str:
     """The name of a file whose newest rows are of this batch."""
-    return f"{_FOLDER}/{batch_id:012d}-{uuid4().hex[:12]}.parquet"
+    return f"{HOT_FOLDER}/{signal.view}/{batch_id:012d}-{uuid4().hex[:12]}.parquet"
 
 
 def batch_of(path: str) -> int:
     """The batch in a file's name."""
-    return int(path.removeprefix(f"{_FOLDER}/").partition("-")[0])
+    return int(PurePath(path).name.partition("-")[0])
 
 
-def _unlisted(con: duckdb.DuckDBPyConnection, folder: Path, pattern: str = "*.parquet*") -> list[Path]:
+def _unlisted(con: duckdb.DuckDBPyConnection, folder: Path, pattern: str = _EVERY) -> list[Path]:
     """Files that no transaction has listed, as `con` sees it."""
-    files = sorted((folder / _FOLDER).glob(pattern))
+    files = sorted((folder / HOT_FOLDER).glob(pattern))
     if not files:
         return []
     listed = {path for (path,) in con.execute("SELECT path FROM hot_files").fetchall()}
-    return [file for file in files if f"{_FOLDER}/{file.name}" not in listed]
+    return [file for file in files if file.relative_to(folder).as_posix() not in listed]
 
 
 def _remove_unlisted(
-    con: duckdb.DuckDBPyConnection, folder: Path, pattern: str = "*.parquet*", *, older_than_s: float = 0
+    con: duckdb.DuckDBPyConnection, folder: Path, pattern: str = _EVERY, *, older_than_s: float = 0
 ) -> None:
     """Delete unlisted files: their rows are still in the spool, or in the files that they were made of."""
     files = [file for file in _unlisted(con, folder, pattern) if _age_s(file) >= older_than_s]
@@ -143,10 +146,10 @@ def _age_s(file: Path) -> float:
 
 def set_aside(folder: Path, files: Iterable[Path] | None = None) -> None:
     """Move files of another database (None: all) to the quarantine: their rows may be nowhere else."""
-    files = list((folder / _FOLDER).glob("*.parquet") if files is None else files)
+    files = list((folder / HOT_FOLDER).glob(_WHOLE) if files is None else files)
     if not files:
         return
-    aside = folder / "quarantine" / f"hot-spans-{uuid4().hex[:12]}"
+    aside = folder / "quarantine" / f"hot-{uuid4().hex[:12]}"
     aside.mkdir(mode=0o700, parents=True)
     for file in files:
         file.replace(aside / file.name)
@@ -157,7 +160,7 @@ def open_files(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """At the start: remove what a crash left, and take files that somebody deleted out of the view."""
     ((landed,),) = con.execute("SELECT batch_id FROM landing_position").fetchall()
     # A crash leaves files of one batch beyond the last. Newer ones are of a database of which this is a copy.
-    whole = _unlisted(con, folder, "*.parquet")
+    whole = _unlisted(con, folder, _WHOLE)
     set_aside(folder, [file for file in whole if not _is_of_batch(file, landed + 1)])
     _remove_unlisted(con, folder)
     rows = con.execute("SELECT path, expired_at IS NULL FROM hot_files").fetchall()
@@ -179,11 +182,11 @@ def has_files(con: duckdb.DuckDBPyConnection) -> bool:
     return bool(found)
 
 
-def _write(folder: Path, rows: pa.Table, batch_id: int) -> str:
-    path = new_path(batch_id)
+def _write(folder: Path, signal: SealedSignal, rows: pa.Table, batch_id: int) -> str:
+    path = new_path(signal, batch_id)
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_spans(partial_of(target), _newest_first(rows), rows.schema)
+    write_rows(partial_of(target), _newest_first(rows), rows.schema)
     make_durable(partial_of(target), target)
     return path
 
@@ -209,16 +212,17 @@ def _holding(con: duckdb.DuckDBPyConnection, folder: Path, outdated: pa.Table) -
             yield path
 
 
-def _insert_packed(con: duckdb.DuckDBPyConnection, folder: Path, rows: pa.Table) -> None:
+def _insert_packed(
+    con: duckdb.DuckDBPyConnection, folder: Path, signal: SealedSignal, rows: pa.Table
+) -> None:
     """Into the table of rows whose variants are bytes, which takes any keys.
 
     DuckDB takes shredded rows from a file only.
     """
-    (signal,) = (signal for signal in SEALED_SIGNALS if signal.label == _SIGNAL)
-    file = folder / _FOLDER / f"passing-{uuid4().hex}.parquet.partial"
+    file = folder / HOT_FOLDER / signal.view / f"passing-{uuid4().hex}.parquet.partial"
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        write_spans(file, [rows], rows.schema)
+        write_rows(file, [rows], rows.schema)
         shown = read_columns(columns_of(con, signal.table), signal.time_column, HOT)
         source = f"(SELECT {shown} FROM read_parquet({quoted(file)}))"  # noqa: S608  # own path
         con.execute(f"INSERT INTO {signal.packed_table} BY NAME {packed_rows(con, signal, source)}")
@@ -228,7 +232,7 @@ def _insert_packed(con: duckdb.DuckDBPyConnection, folder: Path, rows: pa.Table)
 
 def _replace(con: duckdb.DuckDBPyConnection, folder: Path, path: str, rows: pa.Table, now_ns: int) -> None:
     if len(rows):
-        new = _write(folder, rows, batch_of(path))
+        new = _write(folder, _SPANS, rows, batch_of(path))
         con.execute(
             "INSERT INTO hot_files SELECT ?, signal, hour_start, first_time, last_time, first_batch_id,"
             " last_batch_id, ?, ?, NULL FROM hot_files WHERE path = ?",

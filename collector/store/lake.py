@@ -53,6 +53,8 @@ SEALED_SIGNALS = (
     ),
 )
 
+SEALED = {signal.label: signal for signal in SEALED_SIGNALS}
+
 
 def refresh_views(con: duckdb.DuckDBPyConnection, lake: Path) -> None:
     """Make `spans`, `logs` and `metrics` show the recent rows and every file that `lake_files` lists, and

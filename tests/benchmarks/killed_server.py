@@ -33,7 +33,7 @@ from collector.wal.spool import Spool
 STEPS: dict[str, tuple[Any, str]] = {
     "spool": (Spool, "_write_durably"),
     "landing": (Lander, "_land_together"),
-    "hot": (collector.landing.insert, "store_spans"),
+    "hot": (collector.landing.insert, "store_rows"),
     "joining": (collector.lake.sealer, "join_hot"),
     "merging": (collector.lake.sealer, "seal_hot"),
     "sealing": (collector.lake.sealer, "seal"),

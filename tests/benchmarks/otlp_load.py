@@ -63,6 +63,41 @@ def make_bodies(span_count: int) -> list[bytes]:
     return bodies
 
 
+def make_log_bodies(record_count: int) -> list[bytes]:
+    """Requests of distinct log records: 50 services, 40 forms of text, 6 attributes, half within a trace."""
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    bodies = []
+    for first in range(0, record_count, SPANS_PER_REQUEST):
+        request = ExportLogsServiceRequest()
+        envelope = request.resource_logs.add()
+        service = f"service-{first // SPANS_PER_REQUEST % 50:02d}"
+        attribute(envelope.resource, "service.name", string_value=service)
+        scope = envelope.scope_logs.add()
+        scope.scope.name = "bench"
+        for number in range(first, min(first + SPANS_PER_REQUEST, record_count)):
+            time_ns = 1_790_000_000_000_000_000 + number * 10_000
+            record = scope.log_records.add(
+                time_unix_nano=time_ns,
+                observed_time_unix_nano=time_ns + 1_000_000,
+                trace_id=(number // 10 + 1).to_bytes(16, "big") if number % 2 else b"",
+                span_id=(number + 1).to_bytes(8, "big") if number % 2 else b"",
+                severity_number=9 + number % 3 * 4,
+                severity_text=("INFO", "WARN", "ERROR")[number % 3],
+            )
+            record.body.string_value = (
+                f"step {number % 40} of order {number} took {number % 997} ms for user-{number % 10007}"
+            )
+            attribute(record, "code.function", string_value=f"handle_{number % 40}")
+            attribute(record, "code.lineno", int_value=number % 40 * 7)
+            attribute(record, "thread.name", string_value="worker-1")
+            attribute(record, "user.id", string_value=f"user-{number % 10007}")
+            attribute(record, "cache.hit", bool_value=number % 3 == 0)
+            attribute(record, "amount", double_value=number * 0.25)
+        bodies.append(request.SerializeToString())
+    return bodies
+
+
 def attribute(owner: Any, key: str, **value: Any) -> None:
     item = owner.attributes.add(key=key)
     for name, member in value.items():

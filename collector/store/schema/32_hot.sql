@@ -2,7 +2,7 @@
 -- files that stand here; sealing moves their rows into the lake.
 CREATE TABLE IF NOT EXISTS hot_files (
     path           VARCHAR PRIMARY KEY,    -- relative to the data folder
-    signal         VARCHAR      NOT NULL,  -- traces
+    signal         VARCHAR      NOT NULL,  -- traces or logs
     hour_start     TIMESTAMP_NS NOT NULL,  -- UTC; of every row
     first_time     TIMESTAMP_NS NOT NULL,
     last_time      TIMESTAMP_NS NOT NULL,

@@ -50,7 +50,7 @@ def test_full_disk_keeps_no_partial_files(line: Line, monkeypatch: pytest.Monkey
     """A file that cannot be written to its end is removed at once, and its rows land when there is room."""
     line.spool.append(Signal.TRACES, line.request(5).SerializeToString()).result(5)
     with monkeypatch.context() as patch:
-        patch.setattr("collector.store.span_files.mark_variants", crash)
+        patch.setattr("collector.store.shredded_files.mark_variants", crash)
         with pytest.raises(OSError, match="crash"):
             line.lander.land_available(shred=True)
     assert list((line.store.folder / "hot" / "spans").iterdir()) == []
@@ -66,7 +66,7 @@ def test_files_beyond_acrash_are_set_aside(line: Line) -> None:
         (file.parent / name).write_bytes(file.read_bytes())
     line.reopen()
     assert list(file.parent.iterdir()) == [file]
-    kept = {path.name for path in (line.store.folder / "quarantine").glob("hot-spans-*/*")}
+    kept = {path.name for path in (line.store.folder / "quarantine").glob("hot-*/*")}
     assert kept == {"000000000003-later.parquet", "foreign.parquet"}
     assert line.places() == {"hot": 5}
 
@@ -106,7 +106,7 @@ def test_missing_file_is_named(line: Line) -> None:
     assert watched.fault() == ""
     aside = hot_file.rename(hot_file.with_suffix(".aside"))
     told = watched.fault()
-    assert told.startswith(f"the hot file (spans that are not in the lake yet) {hot_file} is gone")
+    assert told.startswith(f"the hot file (rows that are not in the lake yet) {hot_file} is gone")
     assert "Put it back, or start the server again" in told
     aside.rename(hot_file)
     lake_file.write_bytes(b"")

@@ -57,7 +57,7 @@ def test_later_version_while_sealing(line: Line, monkeypatch: pytest.MonkeyPatch
     from collector.lake import moving
 
     line.land(line.request(4))
-    merge = moving.merge_spans
+    merge = moving.merge_files
 
     def merge_slowly(*arguments: Any) -> int:
         rows = merge(*arguments)
@@ -65,7 +65,7 @@ def test_later_version_while_sealing(line: Line, monkeypatch: pytest.MonkeyPatch
         return rows
 
     with monkeypatch.context() as patch:
-        patch.setattr(moving, "merge_spans", merge_slowly)
+        patch.setattr(moving, "merge_files", merge_slowly)
         with pytest.raises(RuntimeError, match="nothing was moved"):
             line.sealer.run_once()
     assert line.places() == {"hot": 3, "table": 1}
@@ -80,7 +80,7 @@ def test_later_version_while_joining(line: Line, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(joining, "FILES_MIN", 2)
     line.land(line.request(4))
     line.land(line.request(4, first=11))
-    join = joining.join_spans
+    join = joining.join_files
 
     def join_slowly(*arguments: Any) -> int:
         rows = join(*arguments)
@@ -88,7 +88,7 @@ def test_later_version_while_joining(line: Line, monkeypatch: pytest.MonkeyPatch
         return rows
 
     with monkeypatch.context() as patch:
-        patch.setattr(joining, "join_spans", join_slowly)
+        patch.setattr(joining, "join_files", join_slowly)
         line.sealer.join_hot_files()
     assert line.places() == {"hot": 7, "table": 1}
     files = {f"hot/spans/{path.name}" for path in (line.store.folder / "hot" / "spans").iterdir()}

@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from collector.decode.shredded import KEYS_MAX, Unlike, align, keys_of, shred_attributes
-from collector.decode.traces import decode_shredded, decode_traces
-from collector.lake.merging import join_spans, merge_spans
+from collector.decode.traces import decode_shredded_traces, decode_traces
+from collector.lake.merging import join_files, merge_files
 from collector.store.file_columns import HOT, WRITTEN_FORMAT, columns_of, read_columns
-from collector.store.span_files import file_rows, write_spans
+from collector.store.lake import SEALED
+from collector.store.shredded_files import file_rows, write_rows
 from collector.store.store import Store
 
 KEYS = ["a", "b.c", "é", "", "x" * 300, "tab\t", "attributes", "value", "typed_value", "list", '"q"', "it's"]
@@ -63,17 +64,17 @@ def test_files_hold_what_the_table_holds(
     bodies = [random_request(make_request, any_value, choose).SerializeToString() for _ in range(12)]
     con = store.cursor()
     con.register("plain", pa.concat_tables([decode_traces([body]) for body in bodies]))
-    parts = [decode_shredded(bodies[:6]), decode_shredded(bodies[6:])]
+    parts = [decode_shredded_traces(bodies[:6]), decode_shredded_traces(bodies[6:])]
     columns = columns_of(con, "spans_recent")
     files = []
     for number, part in enumerate(parts):
         rows = file_rows(part.shredded, number, columns, con)
         files.append(store.folder / f"{number}.parquet")
-        write_spans(files[-1], [rows], rows.schema)
+        write_rows(files[-1], [rows], rows.schema)
     merged = store.folder / "lake" / "a" / "b" / "merged.parquet"
     joined = merged.with_name("joined.parquet")
-    count = merge_spans(files, merged, 300)
-    assert join_spans(files, joined) == count
+    count = merge_files(SEALED["traces"], files, merged, 300)
+    assert join_files(SEALED["traces"], files, joined) == count
     others = [part.others for part in parts if part.others is not None]
     assert count == sum(len(part.shredded) for part in parts) > 0
     assert count + sum(map(len, others)) == con.execute("SELECT count(*) FROM plain").fetchall()[0][0]
@@ -92,7 +93,7 @@ def test_keys_are_bounded(make_request: Callable[..., Any]) -> None:
     """Of many keys the most frequent get columns; rows with others are left out."""
     many = [make_request(1, attributes={"usual": n, f"own.{n}": n}) for n in range(400)]
     few = [make_request(2, attributes={"usual": 1, "second": "x"}) for _ in range(50)]
-    spans = decode_shredded([request.SerializeToString() for request in (*many, *few)])
+    spans = decode_shredded_traces([request.SerializeToString() for request in (*many, *few)])
     kind = spans.shredded.schema.field("attributes").type
     assert len(keys_of(kind)) == KEYS_MAX
     assert len(spans.shredded) == 100 + KEYS_MAX - 2
@@ -103,7 +104,7 @@ def test_keys_are_bounded(make_request: Callable[..., Any]) -> None:
 def test_too_many_keys_together(make_request: Callable[..., Any]) -> None:
     """Tables that have more keys together than one schema may are told apart, not cut."""
     tables = [
-        decode_shredded(
+        decode_shredded_traces(
             [make_request(1, attributes={f"{part}.{n}": n for n in range(100)}).SerializeToString()]
         ).shredded
         for part in range(2)
@@ -124,9 +125,9 @@ def test_a_rest_is_never_dropped(store: Store, make_request: Callable[..., Any])
     """A file whose values stand in no column of their own, as DuckDB may write them, is not merged."""
     con, folder = store.cursor(), store.folder
     path = folder / "odd.parquet"
-    spans = decode_shredded([make_request(3, attributes={"a": 1}).SerializeToString()]).shredded
+    spans = decode_shredded_traces([make_request(3, attributes={"a": 1}).SerializeToString()]).shredded
     rows = file_rows(spans, 1, columns_of(con, "spans_recent"), con)
-    write_spans(path, [rows], rows.schema)
+    write_rows(path, [rows], rows.schema)
     con.execute(
         f"COPY (SELECT * REPLACE ({{'a': 1, 'rest': 2}}::VARIANT AS attributes) FROM read_parquet('{path}'))"
         f" TO '{folder / 'rest.parquet'}' (FORMAT parquet, SHREDDING {{attributes: 'STRUCT(a INTEGER)'}})"
@@ -134,4 +135,6 @@ def test_a_rest_is_never_dropped(store: Store, make_request: Callable[..., Any])
     con.close()
     assert pq.ParquetFile(folder / "rest.parquet").metadata.num_rows == 3
     with pytest.raises(Unlike):
-        merge_spans([path, folder / "rest.parquet"], folder / "m" / "a" / "b" / "m.parquet", 300)
+        merge_files(
+            SEALED["traces"], [path, folder / "rest.parquet"], folder / "m" / "a" / "b" / "m.parquet", 300
+        )
