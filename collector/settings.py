@@ -135,7 +135,7 @@ class Settings(ModelPrices):
     land_hot_bytes: int = constant(
         2 * MIB,
         ge=0,
-        description="Payload bytes of one landing interval from which on spans go to hot files; 0: never.",
+        description="Payload bytes of a landing from which on spans or logs go to hot files; 0: never.",
     )
     land_max_bytes: int = constant(
         128 * MIB,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -13,23 +14,12 @@ import pyarrow.parquet as pq
 
 from collector.decode.buffers import arrow, lengths
 from collector.decode.shredded import SHREDDED_COLUMNS
+from collector.store.encodings import encodings_of, paths_of
 from collector.store.file_columns import Column, rest_column, unix_nano_column, written_list
 from collector.store.variant_footer import mark_variants
 
 LIST_COLUMNS = ("events", "links")
 VARIANT_COLUMNS = frozenset((*SHREDDED_COLUMNS, *LIST_COLUMNS, "body"))
-# What hardly repeats: a dictionary of it would be looked up for nothing. Trace ids repeat, and by their
-# dictionary a trace is found in 2.6 ms of 100,000 rows instead of 5.
-_PLAIN = {
-    "span_id": "PLAIN",
-    "parent_span_id": "PLAIN",
-    "duration_ns": "DELTA_BINARY_PACKED",
-    **{
-        column: "DELTA_BINARY_PACKED"
-        for time in ("start_time", "time", "observed_time")
-        for column in (time, rest_column(time), unix_nano_column(time))
-    },
-}
 _NANOSECONDS = pa.timestamp("ns")
 # Of a hot file. The newest 100 whole rows of 400,000 take 83 ms of CPU, 180 with row groups of 122,880;
 # attribute = value takes 7.1 ms, 5.9 with 122,880 and 10.1 with 20,480.
@@ -72,6 +62,9 @@ def write_rows(
     target: Path, tables: Iterable[pa.Table], schema: pa.Schema, *, row_group_rows: int = 1 << 20
 ) -> int:
     """Write tables of `schema` one after another, each in row groups of its own; returns how many rows."""
+    tables = iter(tables)
+    first = next(tables, schema.empty_table())
+    encodings = encodings_of(first)
     try:
         rows = 0
         with pq.ParquetWriter(
@@ -79,11 +72,11 @@ def write_rows(
             schema,
             compression="zstd",
             store_schema=False,
-            use_dictionary=[path for path in _leaves(schema) if path not in _PLAIN],
-            column_encoding={name: encoding for name, encoding in _PLAIN.items() if name in schema.names},
+            use_dictionary=[path for path in paths_of(schema) if path not in encodings],
+            column_encoding=encodings,
             write_statistics=True,
         ) as writer:
-            for table in tables:
+            for table in chain([first], tables):
                 writer.write_table(table, row_group_size=row_group_rows)
                 rows += len(table)
         mark_variants(target, VARIANT_COLUMNS)
@@ -91,19 +84,6 @@ def write_rows(
         target.unlink(missing_ok=True)
         raise
     return rows
-
-
-def _leaves(schema: pa.Schema) -> Iterator[str]:
-    for field in schema:
-        yield from _leaves_below(field.name, field.type)
-
-
-def _leaves_below(path: str, kind: pa.DataType) -> Iterator[str]:
-    if pa.types.is_struct(kind):
-        for field in kind:
-            yield from _leaves_below(f"{path}.{field.name}", field.type)
-    else:
-        yield path
 
 
 def _as_variants(lists: pa.ListArray, column: Column, con: duckdb.DuckDBPyConnection) -> pa.StructArray:

@@ -20,6 +20,7 @@ STEPS: dict[int, str] = {
     6: "one word for one thing: self_time and message_wait instead of exclusive and gap",
     7: "lake files with times in microseconds, which other engines read: file_format",
     8: "hot files of spans, which an older Spyhop would not show: hot_files",
+    9: "hot files of logs, which an older Spyhop could not seal",
 }
 SCHEMA_VERSION = max(STEPS)
 OLDEST_VERSION = 1  # files older than that are refused
