@@ -17,6 +17,7 @@ _UNITS_NS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
 _MINUTE_NS = 60_000_000_000
 _HOUR_NS = 60 * _MINUTE_NS
 DASH = "–"
+UNIT_CHARS = 24
 # The zone in which this run of the page writes times; each run and each refresh of a part sets it.
 _ZONE: ContextVar[tzinfo] = ContextVar("zone", default=UTC)
 _FRACTION = re.compile(r"\.(\d+)")
@@ -111,7 +112,7 @@ def quantity(value: float | None, unit: str | None) -> str:
     if unit == "ns":
         return duration(value)
     text = f"{value:,.1f}".removesuffix(".0") if abs(value) >= 1000 else significant(value, 4)
-    return f"{text} {unit}" if unit else text
+    return f"{text} {plain(unit, UNIT_CHARS)}" if unit else text
 
 
 def over_baseline(excess_ns: float | None) -> str:

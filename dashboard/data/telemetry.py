@@ -81,6 +81,12 @@ def span_links(base_url: str, trace_id: str) -> list[dict[str, Any]]:
     return _rows(base_url, "span_links", {"trace_id": trace_id})
 
 
+@st.cache_data(ttl=TTL_S, max_entries=8, show_spinner=False)
+def span_origins(base_url: str, trace_id: str) -> list[dict[str, Any]]:
+    """resource (JSON text), scope_name, scope_version, trace_state and the span_ids that share them."""
+    return _rows(base_url, "span_origins", {"trace_id": trace_id})
+
+
 @st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)
 def genai_calls(base_url: str, trace_id: str) -> list[dict[str, Any]]:
     """Calls of language models in a trace: span_id, model, tokens, cost, prompt, completion, …"""

@@ -23,6 +23,7 @@ from dashboard.views import (
     summary,
 )
 from dashboard.views.bar import resolve_s
+from dashboard.views.span_extras import read_extras
 
 DETAIL_INTERVAL_S = 5.0
 
@@ -144,7 +145,9 @@ def _trace(subject: Subject, row: Mapping[str, Any], trace_id: str | None) -> di
             else []
         )
         st.html(summary.trace_head(trace, subject.kind == "incident"))
-        waterfall(trace, highlight=cited, key=f"waterfall-{subject}", rows=18)
+        waterfall(
+            trace, highlight=cited, key=f"waterfall-{subject}", rows=18, more=lambda: read_extras(trace)
+        )
 
     # Spans of a trace may still arrive; a trace that stands does not have to be drawn every two seconds.
     frame.region(f"trace-{subject}-{trace_id}", "The trace", read, draw, 15.0, show_age=False)

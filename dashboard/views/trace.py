@@ -8,14 +8,14 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import data, genai, otlp
+from dashboard import data, otlp
 from dashboard import format as fmt
 from dashboard.components.waterfall import waterfall
 from dashboard.components.waterfall.span_details import Extras
-from dashboard.data.telemetry import genai_calls
 from dashboard.markup import page, table, tag
 from dashboard.triage import Subject, plural
 from dashboard.views import comparison, explanation, frame, logs
+from dashboard.views.span_extras import read_extras
 from dashboard.views.status import to
 
 _TRACE_ID = re.compile(r"^[0-9a-f]{32}$")
@@ -75,14 +75,8 @@ def _draw(found: dict[str, Any]) -> None:
 
 
 def _more(found: dict[str, Any]) -> Extras:
-    """Links, logs and calls of models, read while the picture is drawn; what was found before stays."""
-    url, trace = frame.api_url(), found["trace"]
-    with frame.quiet():
-        found["more"] = Extras(
-            data.span_links(url, trace["trace_id"]),
-            data.trace_logs(url, trace["trace_id"]),
-            genai_calls(url, trace["trace_id"]) if genai.speaks(trace) else (),
-        )
+    """Read while the picture is drawn."""
+    found["more"] = read_extras(found["trace"], found["more"])
     more: Extras = found["more"]
     return more
 

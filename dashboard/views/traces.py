@@ -147,7 +147,7 @@ def _controls(query: str) -> None:
         slower = st.menu_button("Slower than", DURATIONS, key="add_slower")
         if slower:
             _search(with_condition(query, f"traceDuration > {slower}"))
-        service = st.menu_button("Service", _services(), key="add_service", format_func=fmt.plain)
+        service = st.menu_button("Service", _services(), key="add_service", format_func=fmt.label)
         if service:
             _search(with_condition(query, f"resource.service.name = {quoted(str(service))}"))
         if query and st.button("Clear", icon=":material/close:", key="clear_search", type="tertiary"):

@@ -34,7 +34,9 @@ TABLES = """
         batch_id BIGINT, trace_id VARCHAR, span_id VARCHAR, parent_span_id VARCHAR, service_name VARCHAR,
         span_name VARCHAR, span_kind VARCHAR, start_time TIMESTAMP_NS, duration_ns BIGINT,
         status_code VARCHAR,
-        links STRUCT(trace_id VARCHAR, span_id VARCHAR)[] DEFAULT [], attributes VARIANT
+        links STRUCT(trace_id VARCHAR, span_id VARCHAR)[] DEFAULT [], attributes VARIANT,
+        resource_attributes VARIANT, scope_name VARCHAR DEFAULT '', scope_version VARCHAR DEFAULT '',
+        trace_state VARCHAR DEFAULT ''
     );
     CREATE TABLE amount_baselines (
         service_name VARCHAR, operation VARCHAR, span_kind VARCHAR, cell VARCHAR, sample_count BIGINT,

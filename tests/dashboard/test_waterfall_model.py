@@ -5,7 +5,7 @@ from typing import Any
 
 from dashboard.components.waterfall import model, span_details
 from dashboard.components.waterfall.model import payload
-from dashboard.components.waterfall.span_details import details
+from dashboard.components.waterfall.span_details import Extras, details
 from dashboard.views.trace import head
 
 
@@ -127,3 +127,12 @@ def test_event_offsets_count_from_the_trace() -> None:
     event = {"name": "retry", "time_unix_nano": str(1_700_000_000_123_456_789 + 40), "attributes": {}}
     row = detail(span("a", 0, 10, 50, events=[event]))
     assert row["events"][0]["offset_ns"] == 40
+
+
+def test_a_span_says_where_it_comes_from() -> None:
+    """Resource, scope and trace state are sent once for all spans that share them, without empty ones."""
+    scope = {"scope_name": "otel.sqlite", "scope_version": "", "trace_state": ""}
+    origin = {"resource": '{"host.name": "db-1"}', **scope, "span_ids": ["b"]}
+    sent = details(trace(span("a", 0, 0, 9), span("b", 1, 1, 2)), Extras(origins=[origin]))
+    assert sent["origins"] == [{"resource": [["host.name", "db-1"]], "scope": [["name", "otel.sqlite"]]}]
+    assert sent["origin_of"] == [-1, 0]

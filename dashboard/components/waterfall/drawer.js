@@ -23,6 +23,8 @@ function fillDrawer(view) {
   if (call) drawer.append(callPanel(call))
   drawer.append(linkList(more.links[row.id] ?? []), logList(more.logs[row.id] ?? []))
   drawer.append(pairTable("Attributes", row.attributes))
+  const origin = more.origins[more.origin_of[state.selected]]
+  if (origin) drawer.append(pairTable("Resource", origin.resource), pairTable("Scope", origin.scope))
   for (const event of row.events) {
     drawer.append(pairTable(`Event at +${durationText(event.offset_ns)}: ${event.name}`, event.attributes))
   }

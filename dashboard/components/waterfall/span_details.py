@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -24,11 +25,13 @@ class Extras(NamedTuple):
     links: span_id, linked_trace_id, linked_span_id.
     logs: unix_nano, span_id, severity_text, body.
     calls: of language models, as `data.telemetry.genai_calls` reads them.
+    origins: as `data.telemetry.span_origins` reads them.
     """
 
     links: Sequence[Mapping[str, Any]] = ()
     logs: Sequence[Mapping[str, Any]] = ()
     calls: Sequence[Mapping[str, Any]] = ()
+    origins: Sequence[Mapping[str, Any]] = ()
 
 
 _NOTHING = Extras()
@@ -38,6 +41,7 @@ def details(trace: Mapping[str, Any], extras: Extras = _NOTHING) -> dict[str, An
     """The names of the fields, and of each span their values, in the order of `payload`.
 
     By span id: `links` as [trace id, span id], `logs` as [time, level, line], `genai` as `genai.shown`.
+    `origins` are pairs of names and values, `origin_of` says for each span which of them are its own.
     """
     rows = [_row(span) for span in trace["spans"]]
     return {
@@ -48,7 +52,24 @@ def details(trace: Mapping[str, Any], extras: Extras = _NOTHING) -> dict[str, An
         "links": _links(extras.links),
         "logs": _logs(extras.logs),
         "genai": genai.shown(extras.calls),
+        "origins": [_origin(origin) for origin in extras.origins],
+        "origin_of": _origin_of(trace, extras.origins),
     }
+
+
+def _origin(origin: Mapping[str, Any]) -> dict[str, list[list[str]]]:
+    scope = [("name", origin["scope_name"]), ("version", origin["scope_version"])]
+    scope.append(("trace state", origin["trace_state"]))
+    return {
+        "resource": pairs(json.loads(origin["resource"] or "{}")),
+        "scope": [[name, fmt.plain(value, MAX_VALUE_CHARS)] for name, value in scope if value],
+    }
+
+
+def _origin_of(trace: Mapping[str, Any], origins: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The place in `origins` of each span's own; -1 where it has none."""
+    places = {span_id: place for place, origin in enumerate(origins) for span_id in origin["span_ids"]}
+    return [places.get(span["span_id"], -1) for span in trace["spans"]] if places else []
 
 
 def _links(links: Sequence[Mapping[str, Any]]) -> dict[str, list[list[str]]]:
