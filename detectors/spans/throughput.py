@@ -5,7 +5,8 @@
 f is the present traffic of the rest of the system: the upper quartile of seen/usual over all operations. A
 stopped collector, a first quiet night, or users who left make all operations rarer: f falls and nothing
 counts as missing. A surge of load makes all of them busier: f rises and nothing counts as a flood. An
-operation is silent when a tenth or less of its mean came in half a minute, while the others continued. What
+operation is silent when a tenth or less of its mean came in its window, while the others continued: the
+shortest of half a minute, one, and nearly two in which twenty of its spans usually come. What
 only silent operations call is silent because of them: the head of the chain is reported. The newest ten
 seconds are left out, for exporters that send every five. A flood is ten times the mean, and SEV5 at most:
 traffic is not trouble.
@@ -39,7 +40,8 @@ _TABLE = "arrival_rates"
 FLOOD = "flood"
 _LAG_S = 10
 _WINDOW_S = 30
-_LEAST_MEAN = 20.0  # usual spans of a window; with fewer an operation is never reported as silent
+_WINDOWS_S = (_WINDOW_S, 60, 110)  # with the lag they fit into the ring
+_LEAST_MEAN = 20.0  # usual spans of a window; with fewer in the longest an operation is never silent
 _SILENT_SHARE = 0.1
 _FALLING_SHARE = (
     0.3  # of a caller: the window of a rarer one reaches the tenth some seconds after its callee's
@@ -56,6 +58,31 @@ def fewer(x: npt.ArrayLike, mean: npt.ArrayLike, dispersion: npt.ArrayLike) -> F
     size = 1.0 / np.asarray(dispersion, dtype=np.float64)
     p = size / (size + np.asarray(mean, dtype=np.float64))
     return np.asarray(betainc(size, np.asarray(x, dtype=np.float64) + 1.0, p), dtype=np.float64)
+
+
+def _windows_s(rate_per_s: FloatArray, observed_s: int) -> IntArray:
+    """The window of each operation.
+
+    Args:
+        observed_s: since the start; a window from before it would be empty for no reason.
+
+    >>> _windows_s(np.array([5.0, 0.5, 0.2, 0.01]), 600), _windows_s(np.array([0.2]), 70)
+    (array([ 30,  60, 110, 110]), array([60]))
+    """
+    usable = [window for window in _WINDOWS_S if window <= observed_s]
+    found: IntArray = np.full(len(rate_per_s), usable[-1])
+    for window in reversed(usable):
+        found[rate_per_s * window >= _LEAST_MEAN] = window
+    return found
+
+
+def _newest(counts: npt.NDArray[np.float32], head: int, window_s: IntArray, lag_s: int = 0) -> FloatArray:
+    """How many spans of each operation came in its window."""
+    found = np.zeros(len(counts))
+    for window in np.unique(window_s).tolist():
+        same = np.flatnonzero(window_s == window)
+        found[same] = counts[np.ix_(same, last(head, window, lag_s))].sum(axis=1)
+    return found
 
 
 def _believed(suspects: IntArray, p: FloatArray, watched: int) -> dict[int, float]:
@@ -130,34 +157,44 @@ class ThroughputWatch(Detector):
             return []
         self._judged_tick = head
         usual = arrivals.usual(head)
-        seen = arrivals.counts[: arrivals.count, last(head, _WINDOW_S, _LAG_S)].sum(axis=1)
-        mean = usual.rate_per_s * _WINDOW_S
+        window_s = _windows_s(usual.rate_per_s, head - _LAG_S - batch.begun)
+        seen = _newest(arrivals.counts[: arrivals.count], head, window_s, _LAG_S)
+        mean = usual.rate_per_s * window_s
         ready = usual.buckets > 0
         busy = ready & (mean >= _LEAST_MEAN)
         if not busy.any():
             return []
         rest = float(np.quantile(seen[busy] / mean[busy], 0.75))
-        low, high = mean * min(rest, 1.0), mean * max(rest, 1.0)
-        silent, floods = self._silent(usual, seen, low, busy, head), self._floods(usual, seen, high, ready)
+        low = mean * min(rest, 1.0)
+        silent = self._silent(usual, seen, low, busy, head, window_s)
+        newest = arrivals.counts[: arrivals.count, last(head, _WINDOW_S, _LAG_S)].sum(axis=1)
+        high = usual.rate_per_s * _WINDOW_S * max(rest, 1.0)
+        floods = self._floods(usual, newest, high, ready)
         self._end(head, silent.keys() | floods.keys(), seen)
         sigmas = self._settings.severity_sigmas()
         found = []
         for code, chance in silent.items():
             sigma = min(float(-ndtri(chance)), sigmas[3] - _BELOW)  # SEV3: less sampling looks the same
             figures = (float(seen[code]), float(low[code]), int(usual.buckets[code]))
-            found.append(self._report(batch, code, SILENCE, sigma, figures))
+            found.append(self._report(batch, code, SILENCE, sigma, figures, int(window_s[code])))
         for code, chance in floods.items():
             sigma = min(float(-ndtri(chance)), sigmas[1] - _BELOW)
-            figures = (float(seen[code]), float(high[code]), int(usual.buckets[code]))
-            found.append(self._report(batch, code, FLOOD, sigma, figures))
+            figures = (float(newest[code]), float(high[code]), int(usual.buckets[code]))
+            found.append(self._report(batch, code, FLOOD, sigma, figures, _WINDOW_S))
         return [anomaly for anomaly in found if anomaly]
 
-    def _silent(
-        self, usual: Usual, seen: FloatArray, mean: FloatArray, busy: npt.NDArray[np.bool_], head: int
+    def _silent(  # noqa: PLR0917  # as it says
+        self,
+        usual: Usual,
+        seen: FloatArray,
+        mean: FloatArray,
+        busy: npt.NDArray[np.bool_],
+        head: int,
+        window_s: IntArray,
     ) -> dict[int, float]:
         """The chance of each operation that has stopped."""
         # An operation whose clock is half a minute late never appears in the window, although its spans land.
-        landed = self._landed[: len(seen), last(head, _WINDOW_S)].sum(axis=1)
+        landed = _newest(self._landed[: len(seen)], head, window_s)
         silent = np.maximum(seen, landed) <= _SILENT_SHARE * mean
         suspects = np.flatnonzero(busy & (mean >= _LEAST_MEAN) & silent)
         heads = self._heads(suspects, seen, mean, busy, head)
@@ -195,13 +232,14 @@ class ThroughputWatch(Detector):
         p = 1.0 - fewer(seen[suspects] - 1, mean[suspects], usual.dispersion[suspects])
         return _believed(suspects, p, int(ready.sum()))
 
-    def _report(
+    def _report(  # noqa: PLR0917  # as it says
         self,
         batch: Batch,
         code: int,
         rule: str,
         sigma: float,
         figures: tuple[float, float, int],
+        window_s: int,
     ) -> Anomaly | None:
         """The anomaly that opens an episode; `figures` are spans seen, usual, and buckets learned."""
         head = batch.head
@@ -218,22 +256,22 @@ class ThroughputWatch(Detector):
         said = "it has stopped" if rule == SILENCE else "a flood"
         callee = batch.operations.callees[code]
         whom = f" that call {callee}" if callee else ""
-        text = f"{seen:.0f} spans{whom} in {_WINDOW_S} s, usually {mean:.0f}: {said}"
+        text = f"{seen:.0f} spans{whom} in {window_s} s, usually {mean:.0f}: {said}"
         return window_anomaly(
             THROUGHPUT,
             newest,
             batch.operations.keys[code],
             self._settings,
             sigma=sigma,
-            observed=seen / _WINDOW_S,
-            expected=mean / _WINDOW_S,
+            observed=seen / window_s,
+            expected=mean / window_s,
             unit="spans/s",
             sample_count=buckets,
             details={
                 "text": text,
                 "rule": rule,
-                "window_s": _WINDOW_S,
-                "since_unix_s": self._since_s(code, head) if rule == SILENCE else head - _LAG_S - _WINDOW_S,
+                "window_s": window_s,
+                "since_unix_s": self._since_s(code, head) if rule == SILENCE else head - _LAG_S - window_s,
                 "until_unix_s": head - _LAG_S,
             },
             subject=f"{rule}|{head}|{callee}" if callee else f"{rule}|{head}",

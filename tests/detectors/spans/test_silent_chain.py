@@ -35,17 +35,19 @@ class Chains:
         self.rng = np.random.default_rng(2)
         self.at_s = 0
 
-    def live(self, seconds: int, *, lost: int = 9, asked: int = 0) -> list[Anomaly]:
+    def live(self, seconds: int, *, lost: int = 9, asked: int = 0, every_s: int = 0) -> list[Anomaly]:
         """The silences that were found.
 
         Args:
             lost: the place in the chain from which on no span comes.
+            every_s: requests come so far apart, instead of two a second.
             asked: how often somebody without spans asks the end in each second.
         """
         found: list[Anomaly] = []
-        for _ in range(seconds):
+        for second in range(seconds):
             rows: list[dict[str, object]] = []
-            for number in range(int(self.rng.poisson(2.0))):
+            requests = int(self.rng.poisson(2.0)) if not every_s else second % every_s == 0
+            for number in range(requests):
                 self._request(rows, number, CHAIN[: lost - 1])
             for number in range(20, 20 + asked):
                 self._request(rows, number, [(0, *CHAIN[4][1:])])
@@ -95,3 +97,11 @@ def test_what_others_ask_too_is_dead_itself(chains):
     assert {(a.service_name, a.operation) for a in found} == {("edge", "GET /a")}
     dead = chains.live(SILENT_S, lost=1)
     assert {(a.service_name, a.operation) for a in dead} == {("end", "GET /c")}
+
+
+def test_a_rarely_called_service_that_stops_is_told(chains):
+    """Twenty of its calls need nearly two minutes."""
+    assert chains.live(LEARNED_S, every_s=4) == []
+    found = chains.live(130, lost=3, every_s=4)
+    assert [(a.service_name, a.operation) for a in found] == [("middle", "GET /b")]
+    assert " in 110 s, usually" in found[0].details["text"]
