@@ -1,13 +1,14 @@
-"""Kills a server under load, again and again on one data folder, and compares every span id in the end.
+"""Kills a server under load, again and again on one data folder, and compares every id in the end.
 
     uv run python tests/benchmarks/kill.py --rounds 50 [--inside sealing] [--seed 7]
 
-Each round starts a server, sends over gRPC and HTTP at once while hours are sealed to Parquet and their files
-rewritten, and ends it with SIGKILL: at any random moment, also when it has just started or is catching up, or
-at a random moment inside one step: the spool's write, landing, a hot file, joining or merging some, sealing,
-compaction, the deletion of replaced files. Without --inside the rounds take turns. What a round got an answer
-for must be stored once; what it got no answer for is sent again in the next round, as exporters do, and must
-be stored once too. Exits with 1 otherwise.
+Each round starts a server, sends spans over gRPC and HTTP and logs over HTTP while hours are sealed to
+Parquet and their files rewritten, and ends it with SIGKILL: at any random moment, also when it has just
+started or is catching up, or at a random moment inside one step: the spool's write, landing, a hot file,
+joining or merging some, sealing, compaction, the deletion of replaced files. Without --inside the rounds take
+turns. What a round got an answer for must be stored once. Spans that it got no answer for are sent again in
+the next round, as exporters do, and must be stored once too; such logs, which nothing tells apart, are not.
+Exits with 1 otherwise.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import Any, NamedTuple
 import duckdb
 import grpc
 import httpx2
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -68,19 +70,39 @@ def make_request() -> tuple[list[str], bytes]:
     return ids, request.SerializeToString()
 
 
+def make_logs() -> tuple[list[str], bytes]:
+    """The same of log records, whose ids stand in an attribute."""
+    request = ExportLogsServiceRequest()
+    scope = request.resource_logs.add().scope_logs.add()
+    ids = []
+    for number in itertools.islice(_numbers, SPANS_PER_REQUEST):
+        hour = number // SPANS_PER_REQUEST % HOURS
+        record = scope.log_records.add()
+        record.time_unix_nano = 1_780_000_000_000_000_000 + hour * 3_600_000_000_000 + number
+        record.body.string_value = "y" * 100
+        ids.append(f"log-{number}")
+        record.attributes.add(key="id").value.string_value = ids[-1]
+    return ids, request.SerializeToString()
+
+
 class Sender(threading.Thread):
     """Sends until the server is gone; begins with what it got no answer for the last time."""
 
-    def __init__(self, send: Callable[[bytes], object], unanswered: tuple[list[str], bytes] | None) -> None:
+    def __init__(
+        self,
+        send: Callable[[bytes], object],
+        unanswered: tuple[list[str], bytes] | None,
+        make: Callable[[], tuple[list[str], bytes]] = make_request,
+    ) -> None:
         super().__init__(daemon=True)
-        self._send = send
+        self._send, self._make = send, make
         self.unanswered = unanswered
         self.acknowledged: list[str] = []
 
     def run(self) -> None:
         try:
             while True:
-                self.unanswered = self.unanswered or make_request()
+                self.unanswered = self.unanswered or self._make()
                 ids, body = self.unanswered
                 self._send(body)
                 self.acknowledged += ids
@@ -93,7 +115,8 @@ class Round(NamedTuple):
     """How one server lived."""
 
     acknowledged: list[str]
-    unanswered: list[Any]  # for each sender the request that got no answer
+    unanswered: list[Any]  # for each sender of spans the request that got no answer
+    unknown: list[str]  # logs that may have landed, and are not sent again
     inside: bool  # it died in the step, not from outside
 
 
@@ -107,7 +130,7 @@ def one_round(folder: Path, step: str, moments: random.Random, carried: list[Any
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line and process.wait() == -signal.SIGKILL:
-        return Round([], carried, inside=True)  # inside the step already while it caught up
+        return Round([], carried, [], inside=True)  # inside the step already while it caught up
     if not line:
         sys.exit(f"the server did not start again, exit code {process.wait()}")
     addresses = json.loads(line)
@@ -120,17 +143,21 @@ def one_round(folder: Path, step: str, moments: random.Random, carried: list[Any
         lambda body: export(body, timeout=10),
     ]
     senders = [Sender(send, unanswered) for send, unanswered in zip(sends, carried, strict=True)]
-    for sender in senders:
+    logs = Sender(
+        lambda body: http.post("/v1/logs", content=body, headers=headers).raise_for_status(), None, make_logs
+    )
+    for sender in (*senders, logs):
         sender.start()
     inside = ended_by_itself(process, moments.uniform(0.02, 1.2) if step == "any" else STEP_TIMEOUT_S)
     process.kill()
     process.communicate()
-    for sender in senders:
+    for sender in (*senders, logs):
         sender.join(20)
     http.close()
     channel.close()
-    acknowledged = [i for sender in senders for i in sender.acknowledged]
-    return Round(acknowledged, [sender.unanswered for sender in senders], inside)
+    acknowledged = [i for sender in (*senders, logs) for i in sender.acknowledged]
+    unknown = logs.unanswered[0] if logs.unanswered else []
+    return Round(acknowledged, [sender.unanswered for sender in senders], unknown, inside)
 
 
 def ended_by_itself(process: subprocess.Popen[str], timeout_s: float) -> bool:
@@ -151,7 +178,8 @@ def stored_ids(folder: Path) -> list[str]:
     process.terminate()
     process.communicate(timeout=60)
     with duckdb.connect(str(folder / "spyhop.duckdb"), read_only=True) as con:
-        return [row[0] for row in con.execute("SELECT span_id FROM spans").fetchall()]
+        ids = "SELECT span_id FROM spans UNION ALL SELECT attributes['id']::VARCHAR FROM logs"
+        return [row[0] for row in con.execute(ids).fetchall()]
 
 
 _KNOWN_FILES = "SELECT path FROM lake_files UNION SELECT path FROM lake_writes"
@@ -175,6 +203,7 @@ def unlisted_files(folder: Path) -> int:
 def run(rounds: int, seed: int, steps: Sequence[str]) -> dict[str, Any]:
     moments = random.Random(seed)
     acknowledged: set[str] = set()
+    unknown: set[str] = set()  # stored or not: both are right
     carried: list[Any] = [None, None]
     started_s = perf_counter()
     with tempfile.TemporaryDirectory() as name:
@@ -185,11 +214,12 @@ def run(rounds: int, seed: int, steps: Sequence[str]) -> dict[str, Any]:
             lived = one_round(folder, step, moments, carried)
             carried = lived.unanswered
             acknowledged |= set(lived.acknowledged)
+            unknown |= set(lived.unknown)
             inside[step] += lived.inside
         stored = stored_ids(folder)
         files = len(list(folder.glob("lake/*/*/*/*.parquet")))
         unlisted = unlisted_files(folder)
-    unknown = {i for request in carried if request for i in request[0]}  # stored or not: both are right
+    unknown |= {i for request in carried if request for i in request[0]}
     return {
         "rounds": rounds,
         "ended_inside": {step: count for step, count in inside.items() if step != "any"},
