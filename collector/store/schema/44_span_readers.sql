@@ -1,6 +1,7 @@
 -- The readers of spans that all queries of detectors share.
 
--- Whether a span failed. SDKs record an exception as an event, and some leave the status as it was. 0.04 µs a span.
+-- Whether a span failed. SDKs record an exception as an event, and some leave the status as it was. 0.04 µs a span
+-- of the table; of a hot file, whose events are one VARIANT, 0.75 of the 23 µs that all columns take there (load 21).
 CREATE OR REPLACE MACRO has_failed(status_code, events) AS
 status_code = 'ERROR' OR (
     status_code = 'UNSET' AND len(events) > 0
