@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from exchange_ref.market.predictor import Predictor, Question
 from exchange_ref.market.price_models import Model, Score
 from exchange_ref.services.api.market_routes import find_pair
+from exchange_ref.services.api.models import ErrorReply
 from exchange_ref.services.api.server_spans import SPAN_KEY
 from exchange_ref.services.api.user import UserId
 
 PREDICT_PATH = "/api/v1/predict"
+NOT_READY = "The pair has too few minutes for a model, or its models are being fitted: ask again later."
 Finite = Annotated[float, Field(allow_inf_nan=False, le=1e15)]
 
 
@@ -41,7 +43,7 @@ class PredictReply(BaseModel):
 def predict_routes(predictor: Predictor) -> APIRouter:
     router = APIRouter()
 
-    @router.post(PREDICT_PATH)
+    @router.post(PREDICT_PATH, responses={503: {"model": ErrorReply, "description": NOT_READY}})
     async def post_predict(body: PredictRequest, user_id: UserId, request: Request) -> PredictReply:
         pair, span = find_pair(body.pair), request.scope[SPAN_KEY]
         span.set_attributes({"user.id": user_id, "order.pair": pair.symbol, "predict.model": body.model})
