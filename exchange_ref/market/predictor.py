@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -35,7 +35,11 @@ MAX_WAITING: Final = 8
 NICENESS: Final = 5
 # Models of so many minutes ago answer while newer ones are being fitted.
 GOOD_FOR_MINUTES: Final = 5
+FIT_POLL_S: Final = 0.02
+# In the process of the models.
 _fitted: dict[str, Fitted] = {}
+_fits: dict[str, Future[tuple[dict[str, Score], float]]] = {}
+_threads: Final = ThreadPoolExecutor(1, thread_name_prefix="fit")
 
 
 class Question(NamedTuple):
@@ -165,8 +169,11 @@ class Predictor:
                 attributes={"order.pair": pair.symbol, "predict.minutes": len(minutes)},
             ) as span:
                 closes, volumes = [one.close for one in minutes], [one.volume for one in minutes]
-                scores, cpu_s = await self._do(_fit, pair.symbol, closes, volumes, self.trees)
-                span.set_attribute("predict.cpu_ms", round(cpu_s * 1000, 3))
+                await self._do(_begin_fit, pair.symbol, closes, volumes, self.trees)
+                while (done := await self._do(_end_fit, pair.symbol)) is None:  # noqa: ASYNC110 - elsewhere
+                    await asyncio.sleep(FIT_POLL_S)
+                scores, took_s = done
+                span.set_attribute("predict.cpu_ms", round(took_s * 1000, 3))
             self._known[pair.symbol] = (this_minute - 1, scores)
         finally:
             del self._fitting[pair.symbol]
@@ -193,16 +200,25 @@ def _begin(exchange: Connection) -> None:
     threading.Thread(target=end_with_it, daemon=True).start()
 
 
+def _begin_fit(symbol: str, closes: list[float], volumes: list[float], trees: int) -> None:
+    """In a thread, so that questions are answered meanwhile by the models that there are."""
+    _fits[symbol] = _threads.submit(_fit, symbol, closes, volumes, trees)
+
+
+def _end_fit(symbol: str) -> tuple[dict[str, Score], float] | None:
+    """Scores by model, and the CPU time in seconds; None for not yet."""
+    return _fits[symbol].result() if _fits[symbol].done() else None
+
+
 def _fit(
     symbol: str, closes: list[float], volumes: list[float], trees: int
 ) -> tuple[dict[str, Score], float]:
-    """Scores by model, and the CPU time in seconds."""
     from exchange_ref.market.forecast import fit  # noqa: PLC0415 - takes a second, in this process alone
 
-    started_s = time.process_time()
+    started_s = time.thread_time()
     _fitted[symbol] = fit(closes, volumes, trees)
     scores = {str(model): score for model, score in _fitted[symbol].scores.items()}
-    return scores, time.process_time() - started_s
+    return scores, time.thread_time() - started_s
 
 
 def _infer(symbol: str, model: Model, price: float, volume_24h: float, rsi: float) -> float:
