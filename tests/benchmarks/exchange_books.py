@@ -5,8 +5,8 @@
         --book order-matching --orders 20000
 
 Random limit and market orders and cancels go to both; makers, prices and quantities of every trade, and the
-depth at the end, have to agree. Exit code 1 where they do not. The second book takes the longer the more orders
-rest.
+depth at the end, have to agree. Exit code 1 where they do not. The second book takes the longer the more
+orders rest.
 """
 
 from __future__ import annotations
