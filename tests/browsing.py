@@ -64,7 +64,7 @@ def watched_page(browser: Browser, base_url: str) -> Iterator[Page]:
     errors: list[str] = []
     leaving: list[str] = []
     page = browser.new_page(viewport={"width": 1440, "height": 1000}, base_url=base_url)
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(patience_s(15) * 1000)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda sent: None if sent.url.startswith(OWN) else leaving.append(sent.url))
     try:

@@ -165,11 +165,21 @@ def test_a_severity_in_the_address_narrows_the_queue(page: Page) -> None:
 
 
 def test_everybody_can_read_and_operate_the_pages_of_an_incident(page: Page, axe: str) -> None:
-    """axe-core finds nothing at 1440 and at 800 pixels, and no page is wider than its window."""
-    for place in ("/?", "/incident?id=inc-slow&", f"/trace?id={SLOW_TRACE}&with={WHALE_TRACE}&"):
+    """axe-core finds nothing at 1440 and at 800 pixels, and no page is wider than its window; nor with the
+    keys' dialog or a span's details open, or where a part says that it failed."""
+    compared = f"/trace?id={SLOW_TRACE}&with={WHALE_TRACE}&"
+    for place in ("/?", "/incident?id=inc-slow&", compared, "/incident?id=gone&"):
         page.goto(f"{place}live=false")
         settle(page)
+        if place == compared:
+            page.get_by_role("treeitem").first.click()
+            expect(page.locator(".drawer").get_by_text("Self time")).to_be_visible()
         assert complaints(page, axe) == [], place
+    expect(page.get_by_text("not stored").first).to_be_visible()
+    page.mouse.click(2, 300)  # leaves the box
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    assert complaints(page, axe) == []
 
 
 def test_what_the_bad_traces_have_in_common_is_shown(page: Page) -> None:

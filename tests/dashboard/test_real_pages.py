@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
+from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
 import detectors.api.routes
@@ -30,19 +31,31 @@ from llm.settings import Settings as LlmSettings
 from tests.accessibility import complaints
 from tests.browsing import chromium, settle, watched_page
 from tests.dashboard.page import Opener, shown
-from tests.dashboard.shop_rows import HOSTILE
+from tests.dashboard.shop_rows import HOSTILE, anomaly_row, incident_row
 
 pytestmark = pytest.mark.long
 
 ORDERS = 60
 PATIENCE_S = 60.0
-# Elements that only an injection could have made, in the page and in the components' own trees.
+# What Markdown of any kind would make something of; at the end what no reader sees or what turns text around.
+DIRECTIVES = ":red[zz] $x^2$ :bomb: :material/skull: **bb** [l](javascript:alert(1)) \x1b[31m\u202e\u200b"
+# What only an injection could have made, in the page and in the components' own trees.
 INJECTED = """() => {
   const roots = [document, ...[...document.querySelectorAll('*')].map((e) => e.shadowRoot).filter(Boolean)]
-  const found = 'img[src=x], img[src*="example.invalid"], a[href^="javascript:"], [onerror]'
-  return roots.reduce((sum, root) => sum + root.querySelectorAll(found).length, 0)
+  const made = 'img[src=x], img[src*="example.invalid"], a[href^="javascript:"], [onerror], ' +
+    '.katex, .stMarkdownColoredText, .stMarkdownBadge, a[href*="//example.invalid"]'
+  const found = roots.flatMap((root) => [...root.querySelectorAll(made)].map((e) => e.outerHTML))
+  for (const root of roots) for (const e of root.querySelectorAll('strong, [data-testid=stIconMaterial]'))
+    if (['bb', 'skull'].includes(e.textContent)) found.push(e.outerHTML)
+  const shown = roots.map((root) => (root.body ?? root).innerText ?? root.textContent).join(' ')
+  const odd = /.{0,80}[\\u{1F4A3}\\u001b\\u202e\\u200b]/su.exec(shown)
+  return found.concat(odd ?? [])
 }"""
+SHOWN = """() => [document, ...[...document.querySelectorAll('*')].map((e) => e.shadowRoot).filter(Boolean)]
+  .map((root) => (root.body ?? root).textContent).join(' ')"""
 ODD_TRACE, ODD_SPAN = "0d" * 16, "ab" * 8
+ODD_INCIDENT, ODD_WHALE = "0dd1" * 6, "0dd2" * 6
+LONG = 1_000_000
 
 
 def resource(service: str) -> dict[str, object]:
@@ -58,6 +71,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server to which a shop has sent orders, log lines and a histogram; one in six orders fails slowly."""
 
     def build(store: Store) -> tuple[list[object], list[object]]:
+        store_oddities(store)
         pipeline = Pipeline(store, DetectorSettings(detect_learn_interval_s=0.1, detect_learn_delay_s=0.1))
         explainer = Explainer(store, LlmSettings(llm_base_url="", llm_model=""))
         routers = [
@@ -76,7 +90,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     counted = {"query": f"SELECT {tables}"}
     while (
         httpx2.post(f"{addresses['api']}/api/sql", json=counted, timeout=PATIENCE_S).json()["rows"][0][0]
-        < 3 * ORDERS + 3
+        < 3 * ORDERS + 8
     ):
         assert time.monotonic() < deadline, "the telemetry did not land"
         time.sleep(0.1)
@@ -84,25 +98,101 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.stop()
 
 
-def hostile_span(now_ns: int) -> dict[str, object]:
-    """A span of which every text is hostile."""
-    attributes = [text(HOSTILE, HOSTILE)]
+def store_oddities(store: Store) -> None:
+    """An incident and a whale of which every text is hostile."""
+    odd = {"service_name": DIRECTIVES, "operation": HOSTILE, "trace_id": ODD_TRACE, "span_id": ODD_SPAN}
+    hidden = {"asset": DIRECTIVES, "side": HOSTILE, "attribute": DIRECTIVES, "kind": "order"}
+    whale = {"detector": "amount", "unit": DIRECTIVES, "details": hidden, "incident_id": None}
+    cause = {
+        "rank": 1,
+        "service": DIRECTIVES,
+        "operation": HOSTILE,
+        "score": 0.9,
+        "share": 0.9,
+        "evidence": [],
+    }
+    incident = incident_row(
+        ODD_INCIDENT, "latency", DIRECTIVES, exemplar_trace_id=ODD_TRACE, services=[HOSTILE, DIRECTIVES],
+        root_causes=[{**cause, "share": 0.9, "kind": "slow", "confidence": DIRECTIVES}],
+    )  # fmt: skip
+    rows = {
+        "incidents": [incident],
+        "anomalies": [
+            anomaly_row("0dd0" * 6, **odd, incident_id=ODD_INCIDENT, severity=2),
+            anomaly_row(ODD_WHALE, **odd | whale, cell=f"order|{DIRECTIVES}|BUY", severity=2),
+        ],
+    }
+    with store.transaction() as con:
+        for table, given in rows.items():
+            for row in given:
+                values = [json.dumps(v) if k in {"details", "root_causes"} else v for k, v in row.items()]
+                marks = ", ".join("?" * len(row))
+                con.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", values)
+
+
+def hostile_span(now_ns: int, span_id: str, name: str, said: str) -> dict[str, object]:
+    """A span of which every text is hostile; one is long too."""
+    attributes = [text(said, name), text("long", said + "A" * LONG), text(name, said)]
+    failure = [
+        text("exception.type", said),
+        text("exception.message", said),
+        text("exception.stacktrace", said),
+    ]
     return {
         "traceId": ODD_TRACE,
-        "spanId": ODD_SPAN,
-        "name": HOSTILE,
+        "spanId": span_id,
+        "name": name,
         "kind": 2,
+        "traceState": f"odd={said}",
         "startTimeUnixNano": str(now_ns - 10**9),
         "endTimeUnixNano": str(now_ns),
-        "status": {"code": 2, "message": HOSTILE},
+        "status": {"code": 2, "message": said},
         "attributes": attributes,
-        "events": [{"timeUnixNano": str(now_ns), "name": HOSTILE, "attributes": attributes}],
+        "events": [
+            {"timeUnixNano": str(now_ns), "name": said, "attributes": attributes[::2]},
+            {"timeUnixNano": str(now_ns), "name": "exception", "attributes": failure},
+        ],
+        "links": [{"traceId": f"{6:032x}", "spanId": f"{12:016x}", "attributes": attributes[::2]}],
     }
 
 
-def hostile_gauge(now_ns: int) -> dict[str, object]:
-    points = [{"timeUnixNano": str(now_ns), "asDouble": 1.0}]
-    return {"name": HOSTILE, "unit": HOSTILE, "description": HOSTILE, "gauge": {"dataPoints": points}}
+def odd_spans(now_ns: int) -> list[dict[str, object]]:
+    """Two services that are hostile in all they send, resource and scope too."""
+    pairs = [(ODD_SPAN, HOSTILE, DIRECTIVES), ("ac" * 8, DIRECTIVES, HOSTILE)]
+    return [
+        {
+            "resource": {"attributes": [text("service.name", name), text(said, said)]},
+            "scopeSpans": [
+                {
+                    "scope": {"name": said, "version": said, "attributes": [text(said, said)]},
+                    "spans": [hostile_span(now_ns, span_id, name, said)],
+                }
+            ],
+        }
+        for span_id, name, said in pairs
+    ]
+
+
+def odd_lines(now_ns: int) -> list[dict[str, object]]:
+    """Lines whose body, level, event name and attributes are hostile; one is long."""
+    return [
+        {
+            "timeUnixNano": str(now_ns),
+            "traceId": ODD_TRACE,
+            "spanId": ODD_SPAN,
+            "severityNumber": 17,
+            "severityText": said,
+            "eventName": said,
+            "body": {"stringValue": body},
+            "attributes": [text(said, said)],
+        }
+        for said, body in ((HOSTILE, HOSTILE), (DIRECTIVES, DIRECTIVES), (HOSTILE, DIRECTIVES + "A" * LONG))
+    ]
+
+
+def hostile_gauge(now_ns: int, name: str, said: str) -> dict[str, object]:
+    points = [{"timeUnixNano": str(now_ns), "asDouble": 1.0, "attributes": [text(said, said)]}]
+    return {"name": name, "unit": said, "description": said, "gauge": {"dataPoints": points}}
 
 
 def send(otlp_url: str) -> None:
@@ -128,21 +218,19 @@ def send(otlp_url: str) -> None:
         "timeUnixNano": str(now_ns), "count": "60", "sum": 5.0, "bucketCounts": ["50", "10"],
         "explicitBounds": [0.1], "exemplars": [exemplar], "attributes": [text("http.route", HOSTILE)],
     }  # fmt: skip
-    metric = {
-        "name": "pay.duration",
-        "unit": "s",
-        "histogram": {"aggregationTemporality": 1, "dataPoints": [point]},
-    }
-    odd, gauge = hostile_span(now_ns), hostile_gauge(now_ns)
+    histogram = {"aggregationTemporality": 1, "dataPoints": [point]}
+    metrics = [{"name": "pay.duration", "unit": "s", "histogram": histogram}]
+    metrics += [hostile_gauge(now_ns, HOSTILE, DIRECTIVES), hostile_gauge(now_ns, DIRECTIVES, HOSTILE)]
     spans = [
         {"resource": resource(name), "scopeSpans": [{"spans": made}]}
-        for name, made in (("shop", shop), ("bank", bank), (HOSTILE, [odd]))
-    ]
+        for name, made in (("shop", shop), ("bank", bank))
+    ] + odd_spans(now_ns)
+    lines += odd_lines(now_ns)
     shops = resource("shop")
     bodies = {
         "traces": {"resourceSpans": spans},
         "logs": {"resourceLogs": [{"resource": shops, "scopeLogs": [{"logRecords": lines}]}]},
-        "metrics": {"resourceMetrics": [{"resource": shops, "scopeMetrics": [{"metrics": [metric, gauge]}]}]},
+        "metrics": {"resourceMetrics": [{"resource": shops, "scopeMetrics": [{"metrics": metrics}]}]},
     }
     for signal, body in bodies.items():
         headers = {"Content-Type": "application/json"}
@@ -205,8 +293,8 @@ def test_sql_runs_from_its_link_and_says_what_is_wrong(opened: Opener) -> None:
     app = opened(
         "sql", sql="SELECT service_name, count(*) AS calls FROM spans GROUP BY ALL ORDER BY 2 DESC, 1"
     )
-    assert app.dataframe[0].value["calls"].tolist() == [60, 60, 1]
-    assert "3 rows" in shown(app)
+    assert app.dataframe[0].value["calls"].tolist() == [60, 60, 1, 1]
+    assert "4 rows" in shown(app)
     assert not opened("sql", sql="DELETE FROM spans").dataframe
     assert "Begin with one of these" in shown(opened("sql"))
 
@@ -232,8 +320,8 @@ def test_health_says_what_each_part_does(opened: Opener) -> None:
     """Checks, the sender with what was taken of it, and what is stored."""
     said = shown(opened("health"))
     assert "✓ The server is ready" in said
-    assert re.search(r"127\.0\.0\.1 .* 121 60 2 ", said)
-    assert "spans 121" in said
+    assert re.search(r"127\.0\.0\.1 .* 122 63 3 ", said)
+    assert "spans 122" in said
 
 
 def test_a_verdict_by_key_is_stored_and_leaves_the_queue(opened: Opener, url: str) -> None:
@@ -253,19 +341,35 @@ def test_a_verdict_by_key_is_stored_and_leaves_the_queue(opened: Opener, url: st
     assert "Nothing to review" in shown(opened("review"))
 
 
+def rate_all(url: str, said: dict[str, object]) -> None:
+    """Somebody's word on each explanation that waits for it."""
+    path = f"{url}/api/monitor/feedback"
+    with httpx2.Client(timeout=PATIENCE_S) as client:
+        queue = client.get(f"{path}/queue", params={"reviewer": str(said["rater"])}).json()["queue"]
+        for item in queue:
+            answer = client.post(path, json={"explanation_id": item["explanation_id"], **said})
+            assert answer.status_code == 201, answer.text
+
+
 WAITING = "getComputedStyle(document.querySelector('.stMainBlockContainer'), '::after').content"
 
 
 @pytest.mark.browser
 def test_hostile_text_is_text_on_every_page(url: str, axe: str, tmp_path: Path) -> None:
-    """Service, span, attribute, event, message, log line, metric, unit: none opens a dialog, becomes an
-    element, or makes the browser ask another machine, on any page; and axe-core finds nothing there, at
-    1440 and at 800 pixels. A page says that it waits as long as nothing of it is there, and no longer."""
+    """Names, attributes, resource, scope, events, exceptions, links, messages, log lines, levels, metrics,
+    units, incidents and what people said: none opens a dialog, becomes an element or an icon, turns text
+    around, or makes the browser ask another machine, on any page; the text is shown as it is. And axe-core
+    finds nothing there, at 1440 and at 800 pixels. A page says that it waits as long as nothing of it is
+    there, and no longer."""
+    httpx2.post(f"{url}/api/monitor/analyze", json={"incident_id": ODD_INCIDENT}, timeout=PATIENCE_S)
+    said = {"correction": {"summary": DIRECTIVES, "root_service": HOSTILE}, "comment": DIRECTIVES}
+    rate_all(url, {"rater": DIRECTIVES, "rating": "down", **said})
     start = f"from dashboard.serve import run; run({url!r}, '127.0.0.1', 0)"
     named = quote(HOSTILE)
     places = [
         "/?",
-        "/incident?",
+        f"/incident?id={ODD_INCIDENT}&",
+        f"/incident?anomaly={ODD_WHALE}&",
         "/traces?q=%7Bstatus%3Derror%7D&",
         f"/trace?id={ODD_TRACE}&span={ODD_SPAN}&",
         "/services?",
@@ -296,7 +400,17 @@ def test_hostile_text_is_text_on_every_page(url: str, axe: str, tmp_path: Path) 
                     settle(page)
                     if place.startswith("/trace?"):
                         page.get_by_role("treeitem").first.click()
-                    assert page.evaluate(INJECTED) == 0, place
+                        for part in ("Resource", "Scope"):
+                            expect(page.locator(".drawer").get_by_text(part, exact=True)).to_be_visible()
+                    if place.startswith("/traces?"):
+                        page.get_by_role("button", name="Service").click()
+                        expect(page.get_by_text(DIRECTIVES[:20]).last).to_be_visible()
+                        assert page.evaluate(INJECTED) == []
+                        page.keyboard.press("Escape")
+                    assert page.evaluate(INJECTED) == [], place
+                    if not place.startswith(("/sql", "/review", "/market", "/health")):
+                        shown_text = page.evaluate(SHOWN)
+                        assert any(odd[:8] in shown_text for odd in (HOSTILE, DIRECTIVES)), place
                     wrong[place] = complaints(page, axe)
                     assert page.evaluate(WAITING) == "none", place
                 page.evaluate("for (const part of document.querySelectorAll('.sp')) part.remove()")
@@ -306,4 +420,5 @@ def test_hostile_text_is_text_on_every_page(url: str, axe: str, tmp_path: Path) 
         finally:
             running.terminate()
             running.wait(60)
+            rate_all(url, {"rater": "anna", "rating": "down"})  # the other tests' reviewer has nothing to do
     assert "Traceback" not in (tmp_path / "log").read_text()
