@@ -28,7 +28,7 @@ from tests.dashboard.shop_rows import (
     whale_row,
 )
 
-ANOMALY_COLUMNS = ("anomaly_id", "severity", "state", "sigma", "incident_id", "span_start_time")
+ANOMALY_COLUMNS = ("anomaly_id", "severity", "state", "sigma", "incident_id", "span_start_time", "detector")
 TABLES = """
     CREATE TABLE spans (
         batch_id BIGINT, trace_id VARCHAR, span_id VARCHAR, parent_span_id VARCHAR, service_name VARCHAR,
@@ -49,8 +49,9 @@ TABLES = """
     );
     CREATE TABLE anomalies (
         anomaly_id VARCHAR, severity TINYINT, state VARCHAR, sigma DOUBLE, incident_id VARCHAR,
-        span_start_time TIMESTAMP
+        span_start_time TIMESTAMP, detector VARCHAR
     );
+    CREATE TABLE incidents (incident_id VARCHAR);
     CREATE TABLE trace_scores (trace_id VARCHAR, anomaly_sigma DOUBLE);
     CREATE TABLE genai_calls (
         trace_id VARCHAR, span_id VARCHAR, operation VARCHAR, provider VARCHAR, model VARCHAR,
@@ -149,7 +150,7 @@ class World:
             for index, name in enumerate(names)
         ]
         self.db.executemany(
-            "INSERT INTO anomalies VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO anomalies VALUES (?, ?, ?, ?, ?, ?, ?)",
             [[row[name] for name in ANOMALY_COLUMNS] for row in self.anomalies],
         )
         self.db.execute(
