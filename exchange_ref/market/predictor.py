@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, Tracer
+from opentelemetry.trace import INVALID_SPAN, Link, Span, Tracer
 
 from exchange_ref.engine.instruments import Pair
 from exchange_ref.engine.orders import OrderRejected
@@ -91,6 +91,10 @@ class Predictor:
             ours.close()
             await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
         await asyncio.gather(*fitting, return_exceptions=True)
+
+    async def warm(self, pair: Pair) -> None:
+        """Have models of a pair before anybody asks."""
+        await self._be_ready(pair, INVALID_SPAN)
 
     async def predict(self, question: Question, parent: Span) -> tuple[float, Score]:
         """The expected move of the next minute in percent, and how good such answers were.
