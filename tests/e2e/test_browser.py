@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from collector.client import Client
 from dashboard.demo.ports import free_port
@@ -22,14 +22,20 @@ from tests.pace import check, patience_s
 pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.browser, pytest.mark.timeout(patience_s(180))]
 
 WHALE_AT_S = 18
+SLOW_AT_S = 26  # after the whale has been seen; it lasts to the end of the test
+SLOW_MS = 300
 VISIBLE_S = 5.0
 NOISE_S = 5.0  # the machine of a test run is shared; the figure is measured by tests/benchmarks/demo.py
 
 
-def test_the_whale_is_found_judged_and_found_again(start: Callable[..., Running], tmp_path: Path) -> None:
-    """A whale reaches the open dashboard; its explanation is rated, corrected, and found after a reload."""
+def test_live_faults_are_two_clicks_away_and_judged(start: Callable[..., Running], tmp_path: Path) -> None:
+    """A whale reaches the open dashboard; one click leads to its span, another to what the span says. Its
+    explanation is rated, corrected, and found after a reload. From a statement that has become slow
+    meanwhile, two clicks lead from Now to what the guilty span says."""
     data, labels, faults = tmp_path / "data", tmp_path / "labels.jsonl", tmp_path / "faults.yaml"
-    faults.write_text(f"faults:\n  - {{kind: whale_order, at_s: {WHALE_AT_S}, params: {{multiple: 400}}}}\n")
+    whale_fault = f"{{kind: whale_order, at_s: {WHALE_AT_S}, params: {{multiple: 400}}}}"
+    slow_fault = f"{{kind: db_slow, at_s: {SLOW_AT_S}, for_s: 600, params: {{delay_ms: {SLOW_MS}}}}}"
+    faults.write_text(f"faults:\n  - {whale_fault}\n  - {slow_fault}\n")
     grpc, http, api, page_port, gateway, exchange_api = (free_port() for _ in range(6))
     api_url = f"http://127.0.0.1:{api}"
     server = start(
@@ -61,6 +67,7 @@ def test_the_whale_is_found_judged_and_found_again(start: Callable[..., Running]
         whale.click()
         settle(page)
         expect(page.get_by_role("treeitem")).to_have_count(17)
+        _selected_says(page, "order.submit.client kx-wallet", "order.quantity")
         page.get_by_role("button", name="Wrong").click()
         page.get_by_label("What really happened").fill("A treasury transfer")
         page.get_by_role("button", name="Save").click()
@@ -72,7 +79,22 @@ def test_the_whale_is_found_judged_and_found_again(start: Callable[..., Running]
         expect(said).to_be_visible()
         expect(page.get_by_text("A treasury transfer")).to_be_visible()
 
+        page.goto("/")
+        guilty = page.get_by_role("link", name="Open the guilty span").first
+        guilty.wait_for(timeout=patience_s(40) * 1000)
+        expect(page.locator(".chip").filter(has_text="ONGOING").first).to_be_visible()
+        guilty.click()
+        _selected_says(page, "SELECT wallets kx-exchange", "db.")
+
     with Client(api_url) as client:
         stored = client.sql("SELECT rating, correction::VARCHAR AS correction FROM feedback").to_dicts()
     assert [row["rating"] for row in stored] == ["down"]
     assert "A treasury transfer" in stored[0]["correction"]
+
+
+def _selected_says(page: Page, name: str, attribute: str) -> None:
+    """The span that is selected has this name; a click on it shows its attributes."""
+    span = page.get_by_role("treeitem", selected=True)
+    expect(span).to_have_accessible_name(re.compile(f"^{re.escape(name)}"))
+    span.click()
+    expect(page.locator(".drawer").get_by_text(attribute).first).to_be_visible()
