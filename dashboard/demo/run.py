@@ -77,9 +77,12 @@ class Demo:
         running = [server, exchange, dashboard]
         with _stop_on_signal(self._stop):
             try:
-                for part in running:
-                    part.start(self._files.logs)
-                processes.wait_until_ready(running, READY_TIMEOUT_S, self._say_ready)
+                server.start(self._files.logs)
+                dashboard.start(self._files.logs)
+                processes.wait_until_ready([server], READY_TIMEOUT_S, self._say_ready)
+                # Its faults are timed from its start: what is usual must be heard from then on.
+                exchange.start(self._files.logs)
+                processes.wait_until_ready([exchange, dashboard], READY_TIMEOUT_S, self._say_ready)
                 if not self._headless and _has_screen():
                     webbrowser.open(dashboard.address)
                 with Client(addresses.url(addresses.api)) as client:
