@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
+from collector.lake.merging import is_merged
 from collector.landing.batch import BatchReader
 from collector.landing.land import read_position
 from collector.signals import Signal
@@ -101,6 +102,21 @@ def test_tiers_are_alike(
     line.now_ns += 1_000_000_000_000
     line.sealer.run_once()
     assert list((line.store.folder / "hot" / "logs").iterdir()) == []
+
+
+def test_merged_files_are_merged_again(line: Line, request_of: Callable[..., Any]) -> None:
+    """What comes late to an hour of the lake is merged with its file by sorting alone; nothing changes."""
+    for first in (1, 101, 201):
+        land(line, request_of(BODIES, first=first))
+        before = shown(line)
+        line.sealer.run_once()
+        assert shown(line) == before
+        assert places(line) == {"lake": len(before)}
+    assert len(before) == 3 * len(BODIES)
+    files = line.store.read("SELECT path, expired_at IS NULL AS is_shown FROM lake_files").to_pylist()
+    (merged,) = [line.store.lake / file["path"] for file in files if file["is_shown"]]
+    assert len(files) > 3
+    assert is_merged(merged)
 
 
 def test_maps_go_to_the_table(line: Line, request_of: Callable[..., Any]) -> None:
