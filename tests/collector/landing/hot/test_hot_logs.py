@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
+from collector.decode.logs import decode_shredded_logs
 from collector.lake.merging import is_merged
 from collector.landing.batch import BatchReader
 from collector.landing.land import read_position
@@ -117,6 +118,12 @@ def test_merged_files_are_merged_again(line: Line, request_of: Callable[..., Any
     (merged,) = [line.store.lake / file["path"] for file in files if file["is_shown"]]
     assert len(files) > 3
     assert is_merged(merged)
+
+
+def test_no_body_is_null_for_every_engine(request_of: Callable[..., Any]) -> None:
+    """A body that was not sent is NULL in the file itself, not a Variant that holds null."""
+    bodies = decode_shredded_logs([request_of(["text", None, 7], k="v").SerializeToString()]).shredded["body"]
+    assert bodies.is_null().to_pylist() == [False, True, False]
 
 
 def test_maps_go_to_the_table(line: Line, request_of: Callable[..., Any]) -> None:
