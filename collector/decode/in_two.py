@@ -29,7 +29,8 @@ def decode_in_two(
     shredded: Callable[[Origin], Columns],
     plain: Callable[[Origin], Columns],
 ) -> InTwo:
-    """
+    """All rows of the requests.
+
     Args:
         scope_list, item_list: as `open_envelope` wants them.
         shredded: the columns of items, with shredded attributes.

@@ -53,13 +53,12 @@ class Sandbox:
         self._idle: list[_Child] = []
         self._lent = 0
         self._start_s = START_S
-        self._guard = threading.Lock()
-        self._changed = threading.Condition(self._guard)
+        self._changed = threading.Condition()
         self._closed = False
 
     def warm_up(self) -> None:
         """Have a process ready before the next query."""
-        with self._guard:
+        with self._changed:
             if self._closed or len(self._idle) >= KEPT:
                 return
         self._keep(self._make())
@@ -101,7 +100,7 @@ class Sandbox:
         return answer, table
 
     def close(self) -> None:
-        with self._guard:
+        with self._changed:
             self._closed = True
             idle, self._idle = self._idle, []
             self._changed.notify_all()
@@ -111,7 +110,7 @@ class Sandbox:
     def _take(self, is_gone: IsGone) -> _Child:
         """An idle process: at once, or within the time in which another would start; else that other."""
         began_s = monotonic()
-        with self._guard:
+        with self._changed:
             while not self._closed:
                 if self._idle:
                     self._lent += 1
@@ -136,7 +135,7 @@ class Sandbox:
         self._returned()
 
     def _returned(self) -> None:
-        with self._guard:
+        with self._changed:
             self._lent -= 1
             self._changed.notify()
 
@@ -153,7 +152,7 @@ class Sandbox:
         self._returned()
 
     def _keep(self, child: _Child) -> None:
-        with self._guard:
+        with self._changed:
             self._start_s = child.start_s or self._start_s
             if not self._closed and len(self._idle) < KEPT:
                 self._idle.append(child)

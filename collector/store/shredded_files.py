@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from collector.decode.buffers import arrow, lengths
 from collector.decode.shredded import SHREDDED_COLUMNS
-from collector.store.encodings import encodings_of, paths_of
+from collector.store.encodings import DICTIONARY, encodings_of
 from collector.store.file_columns import Column, rest_column, unix_nano_column, written_list
 from collector.store.variant_footer import mark_variants
 
@@ -72,8 +72,10 @@ def write_rows(
             schema,
             compression="zstd",
             store_schema=False,
-            use_dictionary=[path for path in paths_of(schema) if path not in encodings],
-            column_encoding=encodings,
+            use_dictionary=[path for path, encoding in encodings.items() if encoding == DICTIONARY],
+            column_encoding={
+                path: encoding for path, encoding in encodings.items() if encoding != DICTIONARY
+            },
             write_statistics=True,
         ) as writer:
             for table in chain([first], tables):

@@ -56,10 +56,9 @@ def _red(
     base_url: str, half_seconds: int, trouble_since_ns: int | None, *, of_users: bool
 ) -> list[dict[str, Any]]:
     bounds = red_bounds(half_seconds * 2 * SECOND_NS + 2 * SECOND_NS, trouble_since_ns)
-    present = _rows(base_url, "red_now", bounds["now_from"], bounds["now_to"], of_users=of_users)
-    return beside_usual(
-        present, _usual(base_url, bounds["usual_from"], bounds["usual_to"], of_users=of_users)
-    )
+    present = _present(base_url, bounds["now_from"], bounds["now_to"], of_users=of_users)
+    usual = _usual(base_url, bounds["usual_from"], bounds["usual_to"], of_users=of_users)
+    return beside_usual(present, usual)
 
 
 def beside_usual(present: list[dict[str, Any]], usual: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -73,6 +72,12 @@ def beside_usual(present: list[dict[str, Any]], usual: list[dict[str, Any]]) -> 
     joined = [_NO_USUAL | before.pop((row["service_name"], row["operation"]), {}) | row for row in present]
     joined += [_NO_CALL | row for row in before.values()]
     return sorted(joined, key=lambda row: (row["service_name"], -row["request_count"]))
+
+
+@st.cache_data(ttl=RED_TTL_S, max_entries=16, show_spinner=False)
+def _present(base_url: str, from_ns: int, to_ns: int, *, of_users: bool) -> list[dict[str, Any]]:
+    """The last minute, read once for all tabs that ask within two seconds: it ends with an even one."""
+    return _rows(base_url, "red_now", from_ns, to_ns, of_users=of_users)
 
 
 @st.cache_data(ttl=USUAL_TTL_S, max_entries=16, show_spinner=False)

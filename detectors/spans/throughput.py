@@ -19,6 +19,8 @@ Source: negative binomial counts for overdispersed traffic (Farrington et al. 19
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -27,7 +29,7 @@ from scipy.special import betainc, ndtri
 from detectors.model.anomaly import SILENCE, THROUGHPUT, Anomaly
 from detectors.settings import Settings
 from detectors.stats.arrays import FloatArray, IntArray
-from detectors.stats.arrival_rate import Arrivals, Usual
+from detectors.stats.arrival_rate import Arrivals
 from detectors.stats.beta_binomial import discoveries
 from detectors.stats.slots import SLOTS, last
 from detectors.stream.batch import Batch, Operations
@@ -58,6 +60,16 @@ def fewer(x: npt.ArrayLike, mean: npt.ArrayLike, dispersion: npt.ArrayLike) -> F
     size = 1.0 / np.asarray(dispersion, dtype=np.float64)
     p = size / (size + np.asarray(mean, dtype=np.float64))
     return np.asarray(betainc(size, np.asarray(x, dtype=np.float64) + 1.0, p), dtype=np.float64)
+
+
+class _Traffic(NamedTuple):
+    """Of each operation: its window, the spans that came in it, those that usually do while the rest of the
+    system sends what it sends now, and the learned buckets that this rests on."""
+
+    window_s: IntArray
+    seen: FloatArray
+    usual: FloatArray
+    buckets: IntArray
 
 
 def _windows_s(rate_per_s: FloatArray, observed_s: int) -> IntArray:
@@ -165,40 +177,34 @@ class ThroughputWatch(Detector):
         if not busy.any():
             return []
         rest = float(np.quantile(seen[busy] / mean[busy], 0.75))
-        low = mean * min(rest, 1.0)
-        silent = self._silent(usual, seen, low, busy, head, window_s)
-        newest = arrivals.counts[: arrivals.count, last(head, _WINDOW_S, _LAG_S)].sum(axis=1)
-        high = usual.rate_per_s * _WINDOW_S * max(rest, 1.0)
-        floods = self._floods(usual, newest, high, ready)
+        low = _Traffic(window_s, seen, mean * min(rest, 1.0), usual.buckets)
+        shortest_s = np.full(len(seen), _WINDOW_S)
+        newest = _newest(arrivals.counts[: arrivals.count], head, shortest_s, _LAG_S)
+        high = _Traffic(shortest_s, newest, usual.rate_per_s * _WINDOW_S * max(rest, 1.0), usual.buckets)
+        silent = self._silent(low, usual.dispersion, busy, head)
+        floods = self._floods(high, usual.dispersion, ready)
         self._end(head, silent.keys() | floods.keys(), seen)
         sigmas = self._settings.severity_sigmas()
         found = []
         for code, chance in silent.items():
             sigma = min(float(-ndtri(chance)), sigmas[3] - _BELOW)  # SEV3: less sampling looks the same
-            figures = (float(seen[code]), float(low[code]), int(usual.buckets[code]))
-            found.append(self._report(batch, code, SILENCE, sigma, figures, int(window_s[code])))
+            found.append(self._report(batch, code, SILENCE, sigma, low))
         for code, chance in floods.items():
             sigma = min(float(-ndtri(chance)), sigmas[1] - _BELOW)
-            figures = (float(newest[code]), float(high[code]), int(usual.buckets[code]))
-            found.append(self._report(batch, code, FLOOD, sigma, figures, _WINDOW_S))
+            found.append(self._report(batch, code, FLOOD, sigma, high))
         return [anomaly for anomaly in found if anomaly]
 
-    def _silent(  # noqa: PLR0917  # as it says
-        self,
-        usual: Usual,
-        seen: FloatArray,
-        mean: FloatArray,
-        busy: npt.NDArray[np.bool_],
-        head: int,
-        window_s: IntArray,
+    def _silent(
+        self, traffic: _Traffic, dispersion: FloatArray, busy: npt.NDArray[np.bool_], head: int
     ) -> dict[int, float]:
         """The chance of each operation that has stopped."""
+        seen, mean = traffic.seen, traffic.usual
         # An operation whose clock is half a minute late never appears in the window, although its spans land.
-        landed = _newest(self._landed[: len(seen)], head, window_s)
+        landed = _newest(self._landed[: len(seen)], head, traffic.window_s)
         silent = np.maximum(seen, landed) <= _SILENT_SHARE * mean
         suspects = np.flatnonzero(busy & (mean >= _LEAST_MEAN) & silent)
         heads = self._heads(suspects, seen, mean, busy, head)
-        p = fewer(seen[heads], mean[heads], usual.dispersion[heads])
+        p = fewer(seen[heads], mean[heads], dispersion[heads])
         return _believed(heads, p, int(busy.sum()))
 
     def _heads(
@@ -225,23 +231,16 @@ class ThroughputWatch(Detector):
         return np.array(sorted(heads), dtype=np.int64)
 
     def _floods(
-        self, usual: Usual, seen: FloatArray, mean: FloatArray, ready: npt.NDArray[np.bool_]
+        self, traffic: _Traffic, dispersion: FloatArray, ready: npt.NDArray[np.bool_]
     ) -> dict[int, float]:
+        seen, mean = traffic.seen, traffic.usual
         least = np.maximum(_FLOOD_FACTOR * mean, _LEAST_MEAN * _FLOOD_FACTOR)
         suspects = np.flatnonzero(ready & (seen >= least))
-        p = 1.0 - fewer(seen[suspects] - 1, mean[suspects], usual.dispersion[suspects])
+        p = 1.0 - fewer(seen[suspects] - 1, mean[suspects], dispersion[suspects])
         return _believed(suspects, p, int(ready.sum()))
 
-    def _report(  # noqa: PLR0917  # as it says
-        self,
-        batch: Batch,
-        code: int,
-        rule: str,
-        sigma: float,
-        figures: tuple[float, float, int],
-        window_s: int,
-    ) -> Anomaly | None:
-        """The anomaly that opens an episode; `figures` are spans seen, usual, and buckets learned."""
+    def _report(self, batch: Batch, code: int, rule: str, sigma: float, traffic: _Traffic) -> Anomaly | None:
+        """The anomaly that opens an episode."""
         head = batch.head
         if code in self._since:
             if head - self._since[code] < _ADOPTED_AFTER_S:
@@ -252,7 +251,8 @@ class ThroughputWatch(Detector):
             return None  # no span of it has landed since the start, so there is none to show
         self._since[code] = head
         self.arrivals.spoilt_until[code] = head
-        seen, mean, buckets = figures
+        window_s = int(traffic.window_s[code])
+        seen, mean = float(traffic.seen[code]), float(traffic.usual[code])
         said = "it has stopped" if rule == SILENCE else "a flood"
         callee = batch.operations.callees[code]
         whom = f" that call {callee}" if callee else ""
@@ -266,7 +266,7 @@ class ThroughputWatch(Detector):
             observed=seen / window_s,
             expected=mean / window_s,
             unit="spans/s",
-            sample_count=buckets,
+            sample_count=int(traffic.buckets[code]),
             details={
                 "text": text,
                 "rule": rule,

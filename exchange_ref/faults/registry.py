@@ -35,65 +35,55 @@ from exchange_ref.faults.process import ProcessKill
 from exchange_ref.faults.service import CpuHog, ErrorBurst, MemoryLeak
 from exchange_ref.faults.whale_order import WhaleOrder
 
+# What only people with accounts meet.
+_OF_CUSTOMERS: Final[tuple[type[LastingFault[Any]], ...]] = (
+    PaymentDelay,
+    PaymentFailure,
+    AuthFailures,
+    RateLimitStorm,
+    StreamGap,
+    FanOutStall,
+    PredictorCpu,
+)
+_LASTING: Final[tuple[type[LastingFault[Any]], ...]] = (
+    DbSlow,
+    DbLock,
+    PoolExhaustion,
+    NPlusOne,
+    BrokerDelay,
+    BrokerOutage,
+    ConsumerLag,
+    HotSymbolContention,
+    GcPause,
+    FsyncStall,
+    SnapshotPause,
+    CpuHog,
+    ErrorBurst,
+    RetryStorm,
+    DuplicateDelivery,
+    ReplyLoss,
+    ProcessKill,
+    SlowPriceFeed,
+    StalePrice,
+    GatewayDelay,
+    MemoryLeak,
+    WalletSlowClient,
+    PriceSpike,
+    SpreadBlowout,
+    *_OF_CUSTOMERS,
+    Noop,
+    LoadSurge,
+    TimeOfDayShift,
+    ColdStart,
+    DeployShift,
+)
 # Kinds that last, and take `for_s`.
-LASTING: Final[dict[str, type[LastingFault[Any]]]] = {
-    fault.kind: fault
-    for fault in (
-        DbSlow,
-        DbLock,
-        PoolExhaustion,
-        NPlusOne,
-        BrokerDelay,
-        BrokerOutage,
-        ConsumerLag,
-        HotSymbolContention,
-        GcPause,
-        FsyncStall,
-        SnapshotPause,
-        CpuHog,
-        ErrorBurst,
-        RetryStorm,
-        DuplicateDelivery,
-        ReplyLoss,
-        ProcessKill,
-        SlowPriceFeed,
-        StalePrice,
-        GatewayDelay,
-        MemoryLeak,
-        WalletSlowClient,
-        PriceSpike,
-        SpreadBlowout,
-        PaymentDelay,
-        PaymentFailure,
-        AuthFailures,
-        RateLimitStorm,
-        StreamGap,
-        FanOutStall,
-        PredictorCpu,
-        Noop,
-        LoadSurge,
-        TimeOfDayShift,
-        ColdStart,
-        DeployShift,
-    )
-}
+LASTING: Final = {fault.kind: fault for fault in _LASTING}
 # Kinds that are a few orders and no state.
 MOMENTARY: Final[dict[str, type[WhaleOrder | FatFinger | WashTrade]]] = {
     fault.kind: fault for fault in (WhaleOrder, FatFinger, WashTrade)
 }
-# Kinds that only people with accounts meet.
-CUSTOMERS: Final = frozenset(
-    fault.kind
-    for fault in (
-        PaymentDelay,
-        PaymentFailure,
-        AuthFailures,
-        RateLimitStorm,
-        StreamGap,
-        FanOutStall,
-        PredictorCpu,
-    )
-)
+CUSTOMERS: Final = frozenset(fault.kind for fault in _OF_CUSTOMERS)
 CONTROLS: Final = frozenset(kind for kind, fault in LASTING.items() if fault.root_service is None)
 KINDS: Final = (*LASTING, *MOMENTARY)
 

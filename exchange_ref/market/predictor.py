@@ -174,7 +174,7 @@ class Predictor:
             ) as span:
                 closes, volumes = [one.close for one in minutes], [one.volume for one in minutes]
                 await self._do(_begin_fit, pair.symbol, closes, volumes, self.trees)
-                while (done := await self._do(_end_fit, pair.symbol)) is None:  # noqa: ASYNC110 - elsewhere
+                while (done := await self._do(_end_fit, pair.symbol)) is None:  # noqa: ASYNC110 - its event is in another process
                     await asyncio.sleep(FIT_POLL_S)
                 scores, took_s = done
                 span.set_attribute("predict.cpu_ms", round(took_s * 1000, 3))

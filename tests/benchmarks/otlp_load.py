@@ -27,19 +27,25 @@ class Load(NamedTuple):
     spans_per_s: float = 0  # at this pace; 0: as fast as they are taken
 
 
+def _requests(count: int) -> Iterator[tuple[str, range]]:
+    """The service of each request, and the numbers of its rows."""
+    for first in range(0, count, SPANS_PER_REQUEST):
+        service = f"service-{first // SPANS_PER_REQUEST % 50:02d}"
+        yield service, range(first, min(first + SPANS_PER_REQUEST, count))
+
+
 def make_bodies(span_count: int) -> list[bytes]:
     """Requests of distinct spans: 50 services, 500 operations, 10 spans a trace."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     bodies = []
-    for first in range(0, span_count, SPANS_PER_REQUEST):
+    for service, numbers in _requests(span_count):
         request = ExportTraceServiceRequest()
         envelope = request.resource_spans.add()
-        service = f"service-{first // SPANS_PER_REQUEST % 50:02d}"
         attribute(envelope.resource, "service.name", string_value=service)
         scope = envelope.scope_spans.add()
         scope.scope.name = "bench"
-        for number in range(first, min(first + SPANS_PER_REQUEST, span_count)):
+        for number in numbers:
             start_ns = 1_790_000_000_000_000_000 + number * 10_000
             span = scope.spans.add(
                 trace_id=(number // 10 + 1).to_bytes(16, "big"),
@@ -68,14 +74,13 @@ def make_log_bodies(record_count: int) -> list[bytes]:
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
     bodies = []
-    for first in range(0, record_count, SPANS_PER_REQUEST):
+    for service, numbers in _requests(record_count):
         request = ExportLogsServiceRequest()
         envelope = request.resource_logs.add()
-        service = f"service-{first // SPANS_PER_REQUEST % 50:02d}"
         attribute(envelope.resource, "service.name", string_value=service)
         scope = envelope.scope_logs.add()
         scope.scope.name = "bench"
-        for number in range(first, min(first + SPANS_PER_REQUEST, record_count)):
+        for number in numbers:
             time_ns = 1_790_000_000_000_000_000 + number * 10_000
             record = scope.log_records.add(
                 time_unix_nano=time_ns,

@@ -90,6 +90,11 @@ class Line:
     def value(self, query: str) -> Any:
         return self.store.read(query).columns[0][0].as_py()
 
+    def reaches(self, column: str, query: str) -> bool:
+        """Whether a condition of `query` is evaluated by this column of the files."""
+        plan = self.store.read(f"EXPLAIN {query}").columns[1][0].as_py()
+        return f"Filters: {column}" in " ".join(plan.replace("│", " ").split())
+
     def shown(self) -> list[dict[str, Any]]:
         return [dict(row) for row in self.store.read(SHOWN).to_pylist()]
 

@@ -93,10 +93,9 @@ def test_conditions_reach_the_columns(line: Line) -> None:
     """A condition on an attribute is evaluated by its column in a hot file and in the merged one."""
     line.land(line.request(20, **{"http.route": "/a", "amount": 2.5}))
     for _ in range(2):
-        query = "FROM spans WHERE attributes['http.route']::VARCHAR = '/b'"
-        plan = line.store.read(f"EXPLAIN SELECT count(*) {query}").columns[1][0].as_py()
-        assert "Filters: attributes.http.route" in " ".join(plan.replace("│", " ").split())
-        assert line.value(f"SELECT count(*) {query}") == 0
+        query = "SELECT count(*) FROM spans WHERE attributes['http.route']::VARCHAR = '/b'"
+        assert line.reaches("attributes.http.route", query)
+        assert line.value(query) == 0
         line.sealer.run_once()
     assert line.places() == {"lake": 20}
 

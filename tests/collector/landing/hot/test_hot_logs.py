@@ -141,10 +141,9 @@ def test_conditions_reach_the_columns(line: Line, request_of: Callable[..., Any]
     """A condition on an attribute is evaluated by its column in a hot file and in the merged one."""
     land(line, request_of(["text"] * 20, route="/a"))
     for _ in range(2):
-        query = "FROM logs WHERE attributes['route']::VARCHAR = '/b'"
-        plan = line.store.read(f"EXPLAIN SELECT count(*) {query}").columns[1][0].as_py()
-        assert "Filters: attributes.route" in " ".join(plan.replace("│", " ").split())
-        assert line.value(f"SELECT count(*) {query}") == 0
+        query = "SELECT count(*) FROM logs WHERE attributes['route']::VARCHAR = '/b'"
+        assert line.reaches("attributes.route", query)
+        assert line.value(query) == 0
         line.sealer.run_once()
     assert places(line) == {"lake": 20}
 
