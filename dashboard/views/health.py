@@ -101,6 +101,7 @@ def _figures(name: str, check: object) -> str:
         "lake": _lake,
         "detection": _detection,
         "senders": _sent,
+        "explanations": _explained,
     }
     try:
         words = told[name](check) if name in told else _others(check)
@@ -142,6 +143,10 @@ def _detection(check: Mapping[str, Any]) -> str:
         f"{operations['learning']} learning, last pass {check['last_pass_ms']:.0f} ms, "
         f"{plural(check['anomaly_count'], 'anomaly', 'anomalies')} since the start"
     )
+
+
+def _explained(check: Mapping[str, Any]) -> str:
+    return f"{int(check['explained_count']):,} written unasked, {int(check['waiting']):,} waiting"
 
 
 def _others(check: Mapping[str, Any]) -> str:

@@ -87,3 +87,16 @@ def test_storage_is_told_in_full() -> None:
     lake = {"files": 2, "rows": 9, "hot_files": 1, "hot_rows": 4, "failure": "", **sizes}
     told = str(checks_markup({"ready": True, "checks": {"lake": lake}}))
     assert "2 files, 9 rows, 2 KiB; not sealed yet: 1 hot file, 3 MiB; database 5 GiB" in told
+
+
+def test_explanations_are_told_in_words() -> None:
+    """What wrote explanations unasked says how many, not the name of a field."""
+    told = str(
+        checks_markup(
+            {
+                "ready": True,
+                "checks": {"explanations": {"ok": True, "explained_count": 12, "waiting": 3, "error": None}},
+            }
+        )
+    )
+    assert "12 written unasked, 3 waiting" in told
